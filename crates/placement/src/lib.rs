@@ -1,1 +1,6 @@
-//! Aether.
+//! Which shard an actor is in, and which node a shard goes to.
+#![warn(missing_docs)]
+
+pub mod hash;
+
+pub use hash::ShardHash;

@@ -1,0 +1,17 @@
+//! What the placement crate promises, checked from outside.
+
+mod hash;
+
+use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
+
+/// Properties run on `bounded` cases, or on `AETHER_CASES` of them where more time is at hand; the seed is
+/// `AETHER_SEED`, fixed if absent, so that a run can be repeated.
+fn cases(bounded: u32) -> Config {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a whole number"));
+    Config {
+        cases: number("AETHER_CASES").map_or(bounded, |cases| u32::try_from(cases).expect("a number of cases")),
+        rng_seed: RngSeed::Fixed(number("AETHER_SEED").unwrap_or(20_261_122)),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/placement/regressions.txt"))),
+        ..Config::default()
+    }
+}
