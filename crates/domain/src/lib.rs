@@ -1,8 +1,36 @@
-//! The words and rules of Aether, without I/O.
-#![warn(missing_docs)]
+//! The words and rules of Aether, without I/O: identifiers, the three aggregates, the topology they make together, the
+//! invariants, what is stored, and the ports through which the rest of the world is reached.
+//!
+//! Nothing here knows a clock, randomness, an async runtime or a serialisation format. Where to begin:
+//! [`topology`] is the fold that everything turns on, [`ports`] is what adapters implement.
+//!
+//! ```
+//! use aether_domain::cluster::{Cluster, ClusterCommand, ClusterEvent, ClusterRefusal, ClusterSettings};
+//! use aether_domain::testing::{given, life};
+//! use aether_domain::ClusterUid;
+//!
+//! let created = ClusterEvent::ClusterCreated { uid: ClusterUid(7), settings: ClusterSettings::default() };
+//! let joined = ClusterEvent::NodeJoined { node: life("a", 1), weight: 1 };
+//! given::<Cluster>([created.into(), joined.into()])
+//!     .when(ClusterCommand::JoinCluster { node: life("a", 1), weight: 1 })
+//!     .then_refused(ClusterRefusal::AlreadyMember { node: life("a", 1) });
+//! ```
 
+pub mod aggregate;
+pub mod assignment;
+pub mod cluster;
 pub mod ids;
+pub mod invariants;
+pub mod lease;
+pub mod ports;
+pub mod records;
+pub mod testing;
 pub mod time;
+pub mod timing;
+pub mod topology;
 
-pub use ids::*;
+pub use ids::{
+    ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, Incarnation, InvalidId, MessageId,
+    Namespace, NodeId, NodeRef, Nonce, PlanId, Revision, Sequence, ShardCount, ShardId, ShardSet, Slot, Term, Version,
+};
 pub use time::{Monotonic, WallTime};

@@ -1,1 +1,4 @@
-//! Aether.
+//! The application: leadership, membership, moves, routing and actors, over the domain's ports.
+
+pub mod clock;
+pub mod view;

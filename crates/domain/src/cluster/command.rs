@@ -1,0 +1,59 @@
+//! What may be asked of the cluster.
+
+use super::{ClusterSettings, FailureReason, RebalanceCause};
+use crate::assignment::PlannedMove;
+use crate::ids::{ClusterUid, NodeRef, PlanId};
+
+/// A command to the [`Cluster`](super::Cluster).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterCommand {
+    /// Found a cluster: once, as the first event of its log.
+    CreateCluster {
+        /// Its identity, drawn at random.
+        uid: ClusterUid,
+        /// What can never change afterwards.
+        settings: ClusterSettings,
+    },
+    /// Take a node in. A member's new life replaces the old one, whose shards must be assigned in the same entry.
+    JoinCluster {
+        /// The life that joins.
+        node: NodeRef,
+        /// Its relative capacity, at least 1.
+        weight: u32,
+    },
+    /// Declare a life over, after it was fenced. Its shards must be assigned in the same entry.
+    MarkNodeFailed {
+        /// The life that is over.
+        node: NodeRef,
+        /// How that is known.
+        reason: FailureReason,
+    },
+    /// Begin to move a node's shards away.
+    DrainNode {
+        /// The life to drain.
+        node: NodeRef,
+    },
+    /// Let a node go that owns nothing any more.
+    LeaveCluster {
+        /// The life that leaves.
+        node: NodeRef,
+        /// How many shards it owns now; more than none is refused.
+        shards_owned: usize,
+    },
+    /// Announce a plan of moves.
+    RebalanceShards {
+        /// Its number: the epoch of the entry that will hold it.
+        plan: PlanId,
+        /// What made it necessary.
+        cause: RebalanceCause,
+        /// The moves; none is refused.
+        moves: Vec<PlannedMove>,
+    },
+    /// Close a plan all of whose moves are done or given up.
+    CompleteRebalance {
+        /// Its number.
+        plan: PlanId,
+        /// Moves of it still open; more than none is refused.
+        open: usize,
+    },
+}

@@ -1,0 +1,117 @@
+//! What happened to the cluster.
+
+use super::ClusterSettings;
+use crate::assignment::PlannedMove;
+use crate::ids::{ClusterUid, Incarnation, NodeRef, PlanId};
+
+/// An event of the [`Cluster`](super::Cluster).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterEvent {
+    /// The cluster exists.
+    ClusterCreated {
+        /// Its identity.
+        uid: ClusterUid,
+        /// What can never change afterwards.
+        settings: ClusterSettings,
+    },
+    /// A node is Active.
+    NodeJoined {
+        /// Which life of it.
+        node: NodeRef,
+        /// Its relative capacity.
+        weight: u32,
+    },
+    /// A member's new life has replaced an old one.
+    NodeRestarted {
+        /// The new life, Active.
+        node: NodeRef,
+        /// The life that is over.
+        previous: Incarnation,
+        /// Its relative capacity.
+        weight: u32,
+    },
+    /// A node hands its shards over.
+    NodeDraining {
+        /// Which.
+        node: NodeRef,
+    },
+    /// A life is over without having left.
+    NodeFailed {
+        /// Which.
+        node: NodeRef,
+        /// How that is known.
+        reason: FailureReason,
+    },
+    /// A node has left in good order.
+    NodeLeft {
+        /// Which.
+        node: NodeRef,
+    },
+    /// A plan of moves begins.
+    RebalancingTriggered {
+        /// Its number.
+        plan: PlanId,
+        /// What made it necessary.
+        cause: RebalanceCause,
+        /// All its moves.
+        moves: Vec<PlannedMove>,
+    },
+    /// All moves of a plan are done or given up.
+    RebalancingCompleted {
+        /// Its number.
+        plan: PlanId,
+        /// How many shards it moved.
+        moved: u32,
+    },
+}
+
+/// How it is known that a life is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureReason {
+    /// It was silent for longer than it may be, and was fenced.
+    Silent,
+    /// Whoever ran it saw it die.
+    Died,
+    /// A new life of the same node took over its record.
+    Replaced,
+}
+
+impl FailureReason {
+    /// Every reason with its stable name.
+    pub const NAMES: [(Self, &'static str); 3] =
+        [(Self::Silent, "silent"), (Self::Died, "died"), (Self::Replaced, "replaced")];
+}
+
+/// What made a redistribution necessary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RebalanceCause {
+    /// A node joined.
+    Join,
+    /// A node failed.
+    Failure,
+    /// A node drains.
+    Drain,
+    /// A node left.
+    Leave,
+    /// The shards were found out of balance.
+    Repair,
+    /// A person asked.
+    Operator,
+}
+
+impl RebalanceCause {
+    /// Every cause with its stable name.
+    pub const NAMES: [(Self, &'static str); 6] = [
+        (Self::Join, "join"),
+        (Self::Failure, "failure"),
+        (Self::Drain, "drain"),
+        (Self::Leave, "leave"),
+        (Self::Repair, "repair"),
+        (Self::Operator, "operator"),
+    ];
+
+    /// The cause's stable name, as metrics and records carry it.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(cause, _)| *cause == self).map_or("repair", |(_, name)| name)
+    }
+}

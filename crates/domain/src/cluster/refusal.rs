@@ -1,0 +1,72 @@
+//! The cluster's "no".
+
+use crate::ids::{ClusterUid, NodeId, NodeRef, PlanId};
+
+/// Why the [`Cluster`](super::Cluster) refuses a command.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterRefusal {
+    /// There is a cluster already.
+    #[error("cluster {uid} exists already")]
+    AlreadyCreated {
+        /// Its identity.
+        uid: ClusterUid,
+    },
+    /// There is no cluster yet.
+    #[error("the cluster has not been created yet")]
+    NotCreated,
+    /// That life is a member already.
+    #[error("{node} is a member already")]
+    AlreadyMember {
+        /// Which.
+        node: NodeRef,
+    },
+    /// That life has ended; a node comes back under a new incarnation.
+    #[error("{node} is over; it can only come back under a new incarnation")]
+    IncarnationOver {
+        /// Which.
+        node: NodeRef,
+    },
+    /// No member of that name in that life.
+    #[error("{node} is not a member")]
+    NotMember {
+        /// Which.
+        node: NodeRef,
+    },
+    /// Only an Active node may do that.
+    #[error("{node} is not active")]
+    NodeNotActive {
+        /// Which.
+        node: NodeId,
+    },
+    /// It still owns shards.
+    #[error("{node} still owns {shards} shards")]
+    StillOwns {
+        /// Which.
+        node: NodeRef,
+        /// How many shards.
+        shards: usize,
+    },
+    /// A weight of 0 means nothing.
+    #[error("{node} has weight 0; it must be at least 1")]
+    Weightless {
+        /// Which.
+        node: NodeRef,
+    },
+    /// Another plan is under way.
+    #[error("plan {plan} is still under way")]
+    PlanOpen {
+        /// Its number.
+        plan: PlanId,
+    },
+    /// There is no such plan, or it still has open moves.
+    #[error("plan {plan} cannot be completed with {open} moves open")]
+    PlanNotDone {
+        /// Its number.
+        plan: PlanId,
+        /// Moves still open.
+        open: usize,
+    },
+    /// A plan without moves is no plan.
+    #[error("there is nothing to move")]
+    NothingToMove,
+}

@@ -1,0 +1,225 @@
+//! The cluster as folded from its events, and its judgement.
+
+use std::collections::BTreeMap;
+
+use super::{ClusterCommand as Command, ClusterEvent as Event, ClusterRefusal as Refusal, RebalanceCause};
+use crate::aggregate::Aggregate;
+use crate::ids::{ClusterUid, Epoch, Incarnation, NodeId, NodeRef, PlanId, ShardCount};
+use crate::topology::TopologyEvent;
+
+/// What is fixed when a cluster is created; a node that is configured otherwise refuses to start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// How many shards there are.
+    pub shards: ShardCount,
+    /// Which frozen hash finds an actor's shard.
+    pub hash: u8,
+    /// That hash's seed.
+    pub hash_seed: u64,
+}
+
+/// A node's standing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NodeStatus {
+    /// It serves and may be given shards.
+    Active,
+    /// It serves what it still has and is given nothing.
+    Draining,
+    /// Its last life ended without leaving.
+    Failed,
+    /// It left in good order.
+    Left,
+}
+
+impl NodeStatus {
+    /// The status's stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Draining => "draining",
+            Self::Failed => "failed",
+            Self::Left => "left",
+        }
+    }
+    /// Whether a node of this standing can own shards.
+    pub fn owns(self) -> bool {
+        matches!(self, Self::Active | Self::Draining)
+    }
+}
+
+/// A node the log has heard of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its last known life.
+    pub node: NodeRef,
+    /// Its standing.
+    pub status: NodeStatus,
+    /// Its relative capacity.
+    pub weight: u32,
+    /// The entry that gave it this standing.
+    pub since: Epoch,
+}
+
+/// A plan of moves under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenPlan {
+    /// Its number.
+    pub id: PlanId,
+    /// What made it necessary.
+    pub cause: RebalanceCause,
+    /// How many shards it set out to move.
+    pub planned: u32,
+    /// How many of them have moved.
+    pub moved: u32,
+}
+
+/// Membership, and the plan under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cluster {
+    uid: Option<ClusterUid>,
+    settings: ClusterSettings,
+    members: BTreeMap<NodeId, Member>,
+    plan: Option<OpenPlan>,
+}
+
+impl Cluster {
+    /// Its identity, once created.
+    pub fn uid(&self) -> Option<ClusterUid> {
+        self.uid
+    }
+    /// What was fixed at creation.
+    pub fn settings(&self) -> ClusterSettings {
+        self.settings
+    }
+    /// Every node the log has heard of, by id.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
+        self.members.values()
+    }
+    /// The node of that id.
+    pub fn member(&self, node: &NodeId) -> Option<&Member> {
+        self.members.get(node)
+    }
+    /// The member living that life, while it can own shards.
+    pub fn owner(&self, incarnation: Incarnation) -> Option<&Member> {
+        self.members.values().find(|member| member.node.incarnation == incarnation && member.status.owns())
+    }
+    /// The standing of exactly that life, if it is the node's last known one.
+    pub fn status_of(&self, node: &NodeRef) -> Option<NodeStatus> {
+        self.members.get(&node.node).filter(|member| member.node == *node).map(|member| member.status)
+    }
+    /// Whether exactly that life is Active.
+    pub fn is_active(&self, node: &NodeRef) -> bool {
+        self.status_of(node) == Some(NodeStatus::Active)
+    }
+    /// The Active members, by id.
+    pub fn active(&self) -> impl Iterator<Item = &Member> {
+        self.members.values().filter(|member| member.status == NodeStatus::Active)
+    }
+    /// The plan under way.
+    pub fn plan(&self) -> Option<&OpenPlan> {
+        self.plan.as_ref()
+    }
+
+    fn set(&mut self, node: &NodeRef, status: NodeStatus, weight: Option<u32>, since: Epoch) {
+        let weight = weight.or_else(|| self.members.get(&node.node).map(|member| member.weight)).unwrap_or(1);
+        self.members.insert(node.node.clone(), Member { node: node.clone(), status, weight, since });
+    }
+}
+
+impl Aggregate for Cluster {
+    type Command = Command;
+    type Refusal = Refusal;
+
+    fn decide(&self, command: &Command) -> Result<Vec<TopologyEvent>, Refusal> {
+        let created = self.uid.ok_or(Refusal::NotCreated);
+        let event = match command {
+            Command::CreateCluster { uid, settings } => match created {
+                Ok(uid) => return Err(Refusal::AlreadyCreated { uid }),
+                Err(_) => Event::ClusterCreated { uid: *uid, settings: *settings },
+            },
+            Command::JoinCluster { node, weight } => {
+                created?;
+                if *weight == 0 {
+                    return Err(Refusal::Weightless { node: node.clone() });
+                }
+                let (node, weight) = (node.clone(), *weight);
+                match self.members.get(&node.node) {
+                    Some(member) if member.node == node && member.status.owns() => {
+                        return Err(Refusal::AlreadyMember { node });
+                    }
+                    Some(member) if member.node == node => return Err(Refusal::IncarnationOver { node }),
+                    Some(member) if member.status.owns() => {
+                        Event::NodeRestarted { node, previous: member.node.incarnation, weight }
+                    }
+                    _ => Event::NodeJoined { node, weight },
+                }
+            }
+            Command::MarkNodeFailed { node, reason } => match self.status_of(node) {
+                Some(status) if status.owns() => Event::NodeFailed { node: node.clone(), reason: *reason },
+                Some(_) => return Err(Refusal::IncarnationOver { node: node.clone() }),
+                None => return Err(Refusal::NotMember { node: node.clone() }),
+            },
+            Command::DrainNode { node } => match self.status_of(node) {
+                Some(NodeStatus::Active) => Event::NodeDraining { node: node.clone() },
+                Some(_) => return Err(Refusal::NodeNotActive { node: node.node.clone() }),
+                None => return Err(Refusal::NotMember { node: node.clone() }),
+            },
+            Command::LeaveCluster { node, shards_owned } => match self.status_of(node) {
+                Some(status) if status.owns() => {
+                    if *shards_owned > 0 {
+                        return Err(Refusal::StillOwns { node: node.clone(), shards: *shards_owned });
+                    }
+                    Event::NodeLeft { node: node.clone() }
+                }
+                Some(_) => return Err(Refusal::IncarnationOver { node: node.clone() }),
+                None => return Err(Refusal::NotMember { node: node.clone() }),
+            },
+            Command::RebalanceShards { plan, cause, moves } => {
+                created?;
+                if let Some(open) = &self.plan {
+                    return Err(Refusal::PlanOpen { plan: open.id });
+                }
+                if moves.iter().all(|planned| planned.shards.is_empty()) {
+                    return Err(Refusal::NothingToMove);
+                }
+                Event::RebalancingTriggered { plan: *plan, cause: *cause, moves: moves.clone() }
+            }
+            Command::CompleteRebalance { plan, open } => match &self.plan {
+                Some(under_way) if under_way.id == *plan && *open == 0 => {
+                    Event::RebalancingCompleted { plan: *plan, moved: under_way.moved }
+                }
+                _ => return Err(Refusal::PlanNotDone { plan: *plan, open: *open }),
+            },
+        };
+        Ok(vec![event.into()])
+    }
+
+    fn evolve(&mut self, event: &TopologyEvent, epoch: Epoch) {
+        use crate::assignment::AssignmentEvent;
+        match event {
+            TopologyEvent::Cluster(event) => match event {
+                Event::ClusterCreated { uid, settings } => {
+                    self.uid = Some(*uid);
+                    self.settings = *settings;
+                }
+                Event::NodeJoined { node, weight } | Event::NodeRestarted { node, weight, .. } => {
+                    self.set(node, NodeStatus::Active, Some(*weight), epoch);
+                }
+                Event::NodeDraining { node } => self.set(node, NodeStatus::Draining, None, epoch),
+                Event::NodeFailed { node, .. } => self.set(node, NodeStatus::Failed, None, epoch),
+                Event::NodeLeft { node } => self.set(node, NodeStatus::Left, None, epoch),
+                Event::RebalancingTriggered { plan, cause, moves } => {
+                    let planned = moves.iter().map(|planned| planned.shards.len() as u32).sum();
+                    self.plan = Some(OpenPlan { id: *plan, cause: *cause, planned, moved: 0 });
+                }
+                Event::RebalancingCompleted { .. } => self.plan = None,
+            },
+            TopologyEvent::Assignment(AssignmentEvent::ShardMigrated { shards, .. }) => {
+                if let Some(plan) = &mut self.plan {
+                    plan.moved += shards.len() as u32;
+                }
+            }
+            TopologyEvent::Assignment(_) | TopologyEvent::Leadership(_) => {}
+        }
+    }
+}

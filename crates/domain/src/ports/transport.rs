@@ -1,0 +1,240 @@
+//! Messages between nodes, and from clients that are no node.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{BoxError, Updates};
+use crate::ids::{ActorAddress, CommandId, Epoch, MessageId, NodeId, NodeRef};
+use crate::records::PayloadCodec;
+
+/// Frames from one life of a node to another: at most once, in order per pair while both stay connected.
+///
+/// # Contract
+/// - What [`Self::send`] takes arrives once or never; frames of one call arrive together or not at all.
+/// - Nothing sent to one life is delivered to another.
+/// - If nobody listens for that life, [`Delivery::Unreachable`] comes soon (best effort, never falsely for a listener).
+/// - Bytes that cannot be understood are [`Delivery::Corrupt`], never a panic and never silence.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Begins to receive for this life. Called once a life; the stream ends when the transport is closed.
+    ///
+    /// # Errors
+    /// [`SendError::Unavailable`] if it cannot begin.
+    async fn listen(&self, me: &NodeRef) -> Result<Updates<Delivery>, SendError>;
+
+    /// Sends `frames` as one message from `from` to `to`.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing of this call has been sent then.
+    async fn send(&self, from: &NodeRef, to: &NodeRef, frames: Vec<Frame>) -> Result<(), SendError>;
+}
+
+/// Why frames were not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Not connected now.
+    #[error("not connected")]
+    Unavailable {
+        /// Why not.
+        #[source]
+        cause: BoxError,
+    },
+    /// Too large for one message: send fewer frames, or refuse the command.
+    #[error("frames of {bytes} bytes exceed the bound of {bytes_max}")]
+    TooLarge {
+        /// How large the encoded frames are.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
+}
+
+/// What a listener receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Frames from another life.
+    Frames {
+        /// Who sent them.
+        from: NodeRef,
+        /// In the order they were sent.
+        frames: Vec<Frame>,
+    },
+    /// Something we sent met nobody.
+    Unreachable {
+        /// Whom we sent it to.
+        to: NodeRef,
+    },
+    /// A message that cannot be understood; counted, never applied.
+    Corrupt {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Messages were lost because this listener did not keep up.
+    Overrun,
+}
+
+/// One message between nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// A command for an actor.
+    Ask(AskFrame),
+    /// What became of one.
+    Answer(AnswerFrame),
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ReadMode {
+    /// Confirmed by a compare-and-set since the actor was loaded, and within the serve lease.
+    #[default]
+    Strict,
+    /// Within the serve lease only: may miss a tail while the store changes leaders.
+    Leased,
+    /// One compare-and-set a read: needs no clock assumption at all.
+    Log,
+}
+
+/// A command on its way to an actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskFrame {
+    /// The command's identity, kept through every retry.
+    pub id: CommandId,
+    /// The lowest sequence the origin still has outstanding for this shard.
+    pub floor: u64,
+    /// Whom it is for.
+    pub actor: ActorAddress,
+    /// The command's stable name.
+    pub command: String,
+    /// The command, in `codec`. At most [`AskFrame::PAYLOAD_BYTES_MAX`] bytes.
+    pub payload: Bytes,
+    /// How the payload is, and the reply must be, encoded.
+    pub codec: PayloadCodec,
+    /// The application's own name for it, if it gave one.
+    pub message: Option<MessageId>,
+    /// How fresh an answer that changes nothing must be.
+    pub mode: ReadMode,
+    /// The topology epoch the sender acts on.
+    pub view: Epoch,
+    /// How much time is left: expired work is not run.
+    pub budget: Duration,
+    /// Which try this is, from 1.
+    pub attempt: u8,
+    /// Whether an answer is wanted; a `tell` wants none.
+    pub wants_answer: bool,
+}
+
+impl AskFrame {
+    /// The most bytes a command may have.
+    pub const PAYLOAD_BYTES_MAX: usize = 512 * 1024;
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerFrame {
+    /// Which command.
+    pub id: CommandId,
+    /// The topology epoch of whoever answers.
+    pub view: Epoch,
+    /// What became of it.
+    pub answer: Answer,
+}
+
+/// What became of a command, as far as the answering node knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is in the history (or was a read); this is the reply.
+    Replied(Bytes),
+    /// The actor said no, in its own words; nothing was stored.
+    Rejected(Bytes),
+    /// Not the owner; nothing was run. Look again at an epoch not below the answer's.
+    NotOwner {
+        /// Who is, if known.
+        owner: Option<NodeId>,
+    },
+    /// The shard is on its way; nothing was run. Ask the new owner once an entry names it.
+    Moving {
+        /// To whom.
+        to: Option<NodeId>,
+    },
+    /// The sender knows a newer topology than this node does; nothing was run.
+    Behind,
+    /// Not now; nothing was run, unless `maybe_applied`.
+    Unavailable {
+        /// When to try again.
+        retry_after: Duration,
+        /// Whether the command may be in the history all the same.
+        maybe_applied: bool,
+    },
+    /// A queue is full; nothing was run.
+    Busy,
+    /// Its time ran out.
+    Expired {
+        /// Whether the command may be in the history all the same.
+        maybe_applied: bool,
+    },
+    /// The command makes the actor panic; nothing was stored.
+    Poisoned {
+        /// The panic's message.
+        reason: String,
+    },
+    /// It cannot be run here and trying again will not help; nothing was stored.
+    Invalid {
+        /// What is wrong, in words.
+        reason: String,
+    },
+    /// The actor's history is not what it must be; it is set aside until a person looks.
+    Quarantined {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Commands from clients that are no node, in JSON.
+#[async_trait]
+pub trait Gateway: Send + Sync {
+    /// Begins to take requests; each is given to one node of the cluster.
+    ///
+    /// # Errors
+    /// [`SendError::Unavailable`] if it cannot begin.
+    async fn listen(&self) -> Result<Updates<GatewayRequest>, SendError>;
+}
+
+/// A client's command.
+pub struct GatewayRequest {
+    /// The actor's kind, as the client wrote it.
+    pub kind: String,
+    /// The actor's id, as the client wrote it.
+    pub id: String,
+    /// The command's stable name.
+    pub command: String,
+    /// The command, as JSON.
+    pub payload: Bytes,
+    /// The client's own name for it, so that its own retries count once.
+    pub message: Option<MessageId>,
+    /// How fresh an answer that changes nothing must be.
+    pub mode: ReadMode,
+    /// How long the client waits.
+    pub timeout: Duration,
+    /// Answers the client; dropping it unanswered leaves the client to its time-out.
+    pub respond: Box<dyn FnOnce(GatewayAnswer) + Send>,
+}
+
+/// What a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatewayAnswer {
+    /// The reply, as JSON.
+    Replied(Bytes),
+    /// The actor's own no, as JSON.
+    Rejected(Bytes),
+    /// Anything else.
+    Failed {
+        /// A stable word: `timeout`, `unavailable`, `busy`, `poisoned`, `invalid`, `quarantined`.
+        code: &'static str,
+        /// What happened and what to do, for people.
+        reason: String,
+        /// Whether the command may be in the history all the same.
+        maybe_applied: bool,
+    },
+}

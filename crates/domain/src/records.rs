@@ -1,0 +1,268 @@
+//! What is stored: the control records (lease, member, release), the topology entry and the actor commit.
+//!
+//! These are the meanings; their bytes belong to the adapters. A record says nothing of clocks: it carries durations,
+//! and stamps only for people.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::ids::{
+    ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef, Nonce, Revision, Sequence, ShardSet, Term,
+    Version,
+};
+use crate::time::WallTime;
+use crate::topology::TopologyEvent;
+
+/// The single record that says who tries to lead. Holding it gives no right by itself: the topology log decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseRecord {
+    /// The term its holder was elected for.
+    pub term: Term,
+    /// Who holds it, or held it last.
+    pub holder: NodeRef,
+    /// How long a renewal lasts.
+    pub ttl: Duration,
+    /// Lets the writer recognise its own record.
+    pub nonce: Nonce,
+    /// Whether it is held or was given back.
+    pub state: LeaseState,
+}
+
+/// Whether a lease is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseState {
+    /// By its holder, until others see no change for long enough.
+    Held,
+    /// Given back: anyone may take it at once.
+    Resigned,
+}
+
+/// A node's own record: its heartbeat, and the place where it is fenced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// Which life of which node wrote it (or, when fenced, which life is over).
+    pub node: NodeRef,
+    /// What that life is doing.
+    pub state: MemberState,
+    /// Counts this life's heartbeats from 1.
+    pub heartbeat: u64,
+    /// Lets the writer recognise its own record.
+    pub nonce: Nonce,
+    /// The interval it promises to beat at.
+    pub heartbeat_every: Duration,
+    /// The last topology epoch it has applied.
+    pub view: Epoch,
+    /// What it carries.
+    pub load: Load,
+    /// Its relative capacity, at least 1.
+    pub weight: u32,
+    /// Where its admin pages are, for people and tools; empty if it has none.
+    pub admin_url: String,
+    /// The build that wrote it, for people.
+    pub build: String,
+}
+
+/// What a life of a node says it is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberState {
+    /// It has registered and waits to be logged as joined.
+    Starting,
+    /// It serves.
+    Alive,
+    /// It asks to hand its shards over and leave.
+    Leaving,
+    /// It is over: written by the leader, or by whoever saw the process die. Never undone; the node takes a new life.
+    Fenced,
+}
+
+/// A small measure of what a node carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Actors in memory.
+    pub actors: u32,
+    /// Commands answered per second, lately.
+    pub commands_per_second: u32,
+}
+
+/// What a node has given up: written once it no longer serves these shards and never will under that epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseReport {
+    /// Who released.
+    pub node: NodeRef,
+    /// Lets the writer recognise its own record.
+    pub nonce: Nonce,
+    /// The shards, each with the epoch of the entry that asked for them.
+    pub released: Vec<(ShardSet, Epoch)>,
+}
+
+/// The three kinds of control record, which share one store and one watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlRecord {
+    /// Who tries to lead.
+    Lease(LeaseRecord),
+    /// A node's heartbeat.
+    Member(MemberRecord),
+    /// What a node has released.
+    Release(ReleaseReport),
+}
+
+impl ControlRecord {
+    /// The key this record is stored under.
+    pub fn key(&self) -> ControlKey {
+        match self {
+            Self::Lease(_) => ControlKey::Lease,
+            Self::Member(member) => ControlKey::Member(member.node.node.clone()),
+            Self::Release(report) => ControlKey::Release(report.node.node.clone()),
+        }
+    }
+    /// The writer's mark.
+    pub fn nonce(&self) -> Nonce {
+        match self {
+            Self::Lease(record) => record.nonce,
+            Self::Member(record) => record.nonce,
+            Self::Release(record) => record.nonce,
+        }
+    }
+}
+
+/// Names one control record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ControlKey {
+    /// The leadership lease: one for the cluster.
+    Lease,
+    /// The record of that node.
+    Member(NodeId),
+    /// The release report of that node.
+    Release(NodeId),
+}
+
+/// A control record as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// What was written.
+    pub record: ControlRecord,
+    /// What the next write must expect.
+    pub revision: Revision,
+}
+
+/// One entry of the topology log: everything that happened at once, by whom, in which term.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Whose log this is.
+    pub cluster: ClusterUid,
+    /// The previous entry's epoch plus one.
+    pub epoch: Epoch,
+    /// The term of the leader that wrote it.
+    pub term: Term,
+    /// The leader that wrote it.
+    pub leader: NodeRef,
+    /// Lets the writer recognise its own entry.
+    pub nonce: Nonce,
+    /// The [`Position::hash`] of the entry before; 0 in the first.
+    pub prev_hash: u64,
+    /// Why, in words for people: `join n2`, `failure of n3`.
+    pub cause: String,
+    /// When, for people.
+    pub at: WallTime,
+    /// What happened, in order; never empty.
+    pub events: Vec<TopologyEvent>,
+}
+
+/// Where something is stored, and what its bytes hash to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The place in its stream: what the next append must name.
+    pub sequence: Sequence,
+    /// A 64-bit hash of the stored bytes: what the next record must carry as `prev_hash`. 0 before the first record.
+    pub hash: u64,
+}
+
+/// A topology entry as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// What was written.
+    pub entry: Entry,
+    /// Where.
+    pub at: Position,
+}
+
+/// How payloads are encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PayloadCodec {
+    /// JSON text: readable wherever the record is looked at.
+    #[default]
+    Json,
+    /// Binary: smaller and faster, opaque to people.
+    Binary,
+}
+
+/// One commit of one actor: everything that up to 64 commands did, stored as one message, so it is atomic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitRecord {
+    /// The fencing token: the epoch of the entry that gave the actor's shard to the writer.
+    pub shard_epoch: Epoch,
+    /// The life that wrote it.
+    pub owner: Incarnation,
+    /// Lets the writer recognise its own record.
+    pub nonce: Nonce,
+    /// The actor's version before this commit: its events are `base + 1 ..= base + events.len()`.
+    pub base: Version,
+    /// The sequence of the record before on this actor's subject; 0 in the first.
+    pub prev_sequence: Sequence,
+    /// The [`Position::hash`] of the record before; 0 in the first.
+    pub prev_hash: u64,
+    /// When, for people.
+    pub at: WallTime,
+    /// How replies and events are encoded.
+    pub codec: PayloadCodec,
+    /// The commands it answers, in order. Empty in a record that only confirms ownership.
+    pub commands: Vec<CommandMark>,
+    /// The events, in order. A record without events and commands is a *confirm*.
+    pub events: Vec<EventRecord>,
+}
+
+impl CommitRecord {
+    /// The most commands one record answers.
+    pub const COMMANDS_MAX: usize = 64;
+    /// The most bytes a stored reply may have.
+    pub const REPLY_BYTES_MAX: usize = 1024;
+    /// The most bytes of an encoded record.
+    pub const BYTES_MAX: usize = 768 * 1024;
+
+    /// The actor's version after this commit.
+    pub fn version(&self) -> Version {
+        Version(self.base.0 + self.events.len() as u64)
+    }
+}
+
+/// What a record remembers of one command, so that a repeat is recognised from the history itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandMark {
+    /// The command.
+    pub id: CommandId,
+    /// The lowest sequence its origin still had outstanding for this shard: below it nothing need be remembered.
+    pub floor: u64,
+    /// The application's own name for it, if it gave one.
+    pub message: Option<MessageId>,
+    /// What was answered, at most [`CommitRecord::REPLY_BYTES_MAX`] bytes.
+    pub reply: Bytes,
+}
+
+/// One event as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRecord {
+    /// The schema version it was written at, from 1.
+    pub schema: u32,
+    /// The event, in the record's codec.
+    pub payload: Bytes,
+}
+
+/// A commit as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCommit {
+    /// What was written.
+    pub record: CommitRecord,
+    /// Where.
+    pub at: Position,
+}
