@@ -1,6 +1,9 @@
 //! What the placement crate promises, checked from outside.
 
+mod exhaustive;
 mod hash;
+mod properties;
+mod world;
 
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 

@@ -1,0 +1,107 @@
+//! A consistent-hash ring of 150 points a node: where a shard would like to be.
+//!
+//! [`StickyBalanced`](crate::StickyBalanced) asks it only to break ties between nodes that have room.
+//! [`ConsistentHashRing150`] obeys it alone and is here for comparison: it moves little, but balances badly.
+
+use aether_domain::{NodeId, ShardId};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::census::Census;
+use crate::sticky::minimum_moves;
+use crate::strategy::{PlacementError, PlacementInput, PlacementPlan, PlacementStrategy, StrategyId};
+
+/// The points each node has on the ring.
+pub(crate) const POINTS_PER_NODE: u16 = 150;
+
+/// A shard's place on the circle of 64-bit numbers. Frozen: `XXH3-64(seed, "shard" u32le(shard))`.
+pub(crate) fn shard_place(seed: u64, shard: ShardId) -> u64 {
+    let mut frame = *b"shard\0\0\0\0";
+    frame[5..].copy_from_slice(&u32::from(shard.0).to_le_bytes());
+    xxh3_64_with_seed(&frame, seed)
+}
+
+/// One of a node's places on the circle. Frozen: `XXH3-64(seed, "node" u16le(point) id)`.
+pub(crate) fn node_place(seed: u64, node: &NodeId, point: u16) -> u64 {
+    let id = node.as_str().as_bytes();
+    let mut frame = [0; 64];
+    frame[..4].copy_from_slice(b"node");
+    frame[4..6].copy_from_slice(&point.to_le_bytes());
+    frame[6..6 + id.len()].copy_from_slice(id);
+    xxh3_64_with_seed(&frame[..6 + id.len()], seed)
+}
+
+/// The points of some nodes, clockwise. Nodes can be closed, one after the other, and are then passed over.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// Place and rank, ascending; equal places are ordered by rank, which is by id.
+    points: Vec<(u64, u16)>,
+    /// By point: a later point (the first, behind the last) such that all between the two are closed.
+    later: Vec<u32>,
+}
+
+impl Ring {
+    pub(crate) fn new<'a>(seed: u64, nodes: impl Iterator<Item = (u16, &'a NodeId)>) -> Self {
+        let mut points: Vec<(u64, u16)> = nodes
+            .flat_map(|(rank, id)| (0..POINTS_PER_NODE).map(move |point| (node_place(seed, id, point), rank)))
+            .collect();
+        points.sort_unstable();
+        let count = points.len() as u32;
+        Self { points, later: (1..count).chain([0]).collect() }
+    }
+
+    /// Whether it has no node.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+
+    /// How far clockwise of `place` the next point is. The ring is not empty.
+    pub(crate) fn distance(&self, place: u64) -> u64 {
+        self.points[self.first(place)].0.wrapping_sub(place)
+    }
+
+    /// The rank of the first node clockwise of `place` that is open. At least one is, and none is ever opened again.
+    pub(crate) fn open_node(&mut self, place: u64, is_open: impl Fn(u16) -> bool) -> u16 {
+        let start = self.first(place);
+        let mut found = start;
+        while !is_open(self.points[found].1) {
+            found = self.later[found] as usize;
+        }
+        let mut at = start;
+        while at != found {
+            at = std::mem::replace(&mut self.later[at], found as u32) as usize;
+        }
+        self.points[found].1
+    }
+
+    /// The first point at or clockwise of `place`.
+    fn first(&self, place: u64) -> usize {
+        let at = self.points.partition_point(|point| point.0 < place);
+        if at == self.points.len() { 0 } else { at }
+    }
+}
+
+/// Each shard to the next point of the ring, whatever that does to balance; weights are ignored.
+///
+/// For comparison only: with 1024 shards its fullest node has 1.1 times the mean among 3 nodes, and 1.9 times among 100.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConsistentHashRing150;
+
+impl PlacementStrategy for ConsistentHashRing150 {
+    fn id(&self) -> StrategyId {
+        StrategyId { name: "consistent-hash-ring-150", version: 1 }
+    }
+
+    fn plan(&self, input: &PlacementInput<'_>) -> Result<PlacementPlan, PlacementError> {
+        let census = Census::take(input)?;
+        let mut ring =
+            Ring::new(input.seed, (0_u16..=u16::MAX).zip(census.receivers.iter().map(|receiver| receiver.id)));
+        let mut moves = Vec::new();
+        for (shard, holder) in census.movable() {
+            let wanted = ring.open_node(shard_place(input.seed, shard), |_| true);
+            if holder != Some(wanted) {
+                moves.push(census.step(shard, wanted));
+            }
+        }
+        Ok(PlacementPlan::new(moves, minimum_moves(input)?))
+    }
+}

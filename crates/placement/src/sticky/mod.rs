@@ -1,0 +1,92 @@
+//! The sticky quota planner: every node within one shard of its exact share, by exactly the fewest moves.
+//!
+//! First [`quota`] decides how many shards each node is to hold, then this file which shards those are. It counts shards
+//! and knows nothing of their load. The reasons why it is minimal are in `docs/placement.md`.
+
+mod quota;
+
+use aether_domain::ShardId;
+
+use crate::census::Census;
+use crate::ring::{Ring, shard_place};
+use crate::strategy::{Move, PlacementError, PlacementInput, PlacementPlan, PlacementStrategy, StrategyId};
+use quota::Shares;
+
+/// The default strategy. It keeps what it finds as far as balance allows, so a plan made in the middle of another one's
+/// execution finishes that one and adds nothing.
+///
+/// Promised for every target, `share` being the shards divided by weight exactly:
+/// - a node's count differs from its share by less than one (with equal weights: any two counts by at most one), unless
+///   moves in flight already give it more;
+/// - the moves are as few as [`minimum_moves`] says, which no strategy with the same balance can beat;
+/// - no node both sends and receives, so no count overshoots on the way;
+/// - a map that keeps the first promise is left alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StickyBalanced;
+
+impl PlacementStrategy for StickyBalanced {
+    fn id(&self) -> StrategyId {
+        StrategyId { name: "sticky-balanced", version: 1 }
+    }
+
+    fn plan(&self, input: &PlacementInput<'_>) -> Result<PlacementPlan, PlacementError> {
+        let census = Census::take(input)?;
+        let shares = Shares::of(&census);
+        let targets = shares.targets(&census, input.seed);
+        Ok(PlacementPlan::new(fill(&census, &targets, input.seed), shares.minimum_moves(&census)))
+    }
+}
+
+/// The fewest moves from the input's owners to any balanced map: the sum of the shards without a receiving owner, and of
+/// what each node holds beyond the target that is kindest to it. Moves in flight are not counted.
+///
+/// # Errors
+/// As [`StickyBalanced`] has them: no receiver, or an input that contradicts itself.
+pub fn minimum_moves(input: &PlacementInput<'_>) -> Result<u32, PlacementError> {
+    let census = Census::take(input)?;
+    Ok(Shares::of(&census).minimum_moves(&census))
+}
+
+/// A shard that has to move: how near it is to a node with room, its number, and its place on the ring.
+type Mover = (u64, ShardId, u64);
+
+/// Chooses the shards that move and where they go, so that every receiver ends with its target. Of a node's shards those
+/// move that are nearest to a node with room; each goes to the next node clockwise that still has room.
+fn fill(census: &Census<'_>, targets: &[u32], seed: u64) -> Vec<Move> {
+    let held = || census.receivers.iter().map(|node| node.held);
+    let mut room: Vec<u32> = targets.iter().zip(held()).map(|(target, held)| target.saturating_sub(held)).collect();
+    let surplus: Vec<u32> = held().zip(targets).map(|(held, target)| held.saturating_sub(*target)).collect();
+    let with_room = (0_u16..=u16::MAX).zip(&census.receivers).zip(&room).filter(|(_, room)| **room > 0);
+    let mut ring = Ring::new(seed, with_room.map(|((rank, node), _)| (rank, node.id)));
+    if ring.is_empty() {
+        return Vec::new(); // nobody has room, so nobody has too much and nothing lacks an owner
+    }
+
+    let mut movers: Vec<Mover> = Vec::new();
+    let mut candidates: Vec<Vec<Mover>> = vec![Vec::new(); surplus.len()];
+    for (shard, holder) in census.movable() {
+        let among = match holder.map(usize::from) {
+            Some(rank) if surplus[rank] == 0 => continue,
+            Some(rank) => &mut candidates[rank],
+            None => &mut movers,
+        };
+        let place = shard_place(seed, shard);
+        among.push((ring.distance(place), shard, place));
+    }
+    for (surplus, mut candidates) in surplus.into_iter().map(|count| count as usize).zip(candidates) {
+        if surplus < candidates.len() {
+            candidates.select_nth_unstable(surplus);
+        }
+        movers.extend(candidates.into_iter().take(surplus));
+    }
+    movers.sort_unstable();
+
+    let mut moves = Vec::with_capacity(movers.len());
+    for (_, shard, place) in movers {
+        let to = ring.open_node(place, |rank| room[usize::from(rank)] > 0);
+        room[usize::from(to)] -= 1;
+        moves.push(census.step(shard, to));
+    }
+    debug_assert!(room.iter().all(|left| *left == 0), "as many shards move as there is room");
+    moves
+}

@@ -1,0 +1,89 @@
+//! Small worlds, all of whose maps are tried: nothing balanced is nearer than the plan.
+
+use aether_domain::ShardId;
+use aether_placement::{NodeIdx, PlacementStrategy, StickyBalanced};
+use proptest::prelude::*;
+
+use crate::world::{Weights, World, worlds};
+
+/// Every way to give the movable shards to receiving nodes, the moves it takes, and what each node then holds, moves in
+/// flight included.
+fn every_map(world: &World, mut judge: impl FnMut(u32, &[u64])) {
+    let receivers = world.receivers();
+    let movable: Vec<Option<NodeIdx>> = (0..)
+        .map(ShardId)
+        .zip(&world.current)
+        .filter(|(shard, _)| !world.is_in_flight(*shard))
+        .map(|(_, owner)| *owner)
+        .collect();
+    let mut held = vec![0; world.nodes.len()];
+    for moving in &world.in_flight {
+        held[moving.to.index()] += 1;
+    }
+    descend(&movable, &receivers, &mut held, 0, &mut judge);
+}
+
+fn descend(
+    movable: &[Option<NodeIdx>],
+    receivers: &[NodeIdx],
+    held: &mut [u64],
+    moves: u32,
+    judge: &mut impl FnMut(u32, &[u64]),
+) {
+    let Some((owner, others)) = movable.split_first() else { return judge(moves, held) };
+    for node in receivers {
+        held[node.index()] += 1;
+        descend(others, receivers, held, moves + u32::from(*owner != Some(*node)), judge);
+        held[node.index()] -= 1;
+    }
+}
+
+/// The receivers' counts, largest first: the smaller in this order, the better balanced when all weigh the same.
+fn largest_first(world: &World, held: &[u64]) -> Vec<u64> {
+    let mut counts: Vec<u64> = world.receivers().iter().map(|node| held[node.index()]).collect();
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    counts
+}
+
+fn keeps_the_quota(world: &World, held: &[u64]) -> bool {
+    let weight = |node: &NodeIdx| u128::from(world.nodes[node.index()].weight.get());
+    let total: u128 = world.receivers().iter().map(weight).sum();
+    world.receivers().iter().all(|node| {
+        let share = world.current.len() as u128 * weight(node);
+        (u128::from(held[node.index()]) * total).abs_diff(share) < total
+    })
+}
+
+fn moves_of_the_plan(world: &World) -> u32 {
+    let plan = StickyBalanced.plan(&world.input()).expect("somebody is receiving");
+    u32::try_from(plan.moves.len()).expect("few moves")
+}
+
+proptest! {
+    #![proptest_config(crate::cases(300))]
+
+    #[test]
+    fn no_map_within_the_quota_is_nearer(world in worlds(7, 4, Weights::Any, 0)) {
+        let mut fewest = u32::MAX;
+        every_map(&world, |moves, held| {
+            if keeps_the_quota(&world, held) {
+                fewest = fewest.min(moves);
+            }
+        });
+        prop_assert_eq!(moves_of_the_plan(&world), fewest);
+    }
+
+    #[test]
+    fn around_moves_in_flight_no_map_is_better_balanced_nor_nearer(world in worlds(7, 4, Weights::Equal, 3)) {
+        let mut best = None;
+        every_map(&world, |moves, held| {
+            let rank = (largest_first(&world, held), moves);
+            if best.as_ref().is_none_or(|best| rank < *best) {
+                best = Some(rank);
+            }
+        });
+        let plan = StickyBalanced.plan(&world.input()).expect("somebody is receiving");
+        let after = world.clone().committed(&plan.moves).landed();
+        prop_assert_eq!(Some((largest_first(&world, &after.counts()), moves_of_the_plan(&world))), best);
+    }
+}
