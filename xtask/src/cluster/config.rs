@@ -1,0 +1,143 @@
+//! The configuration files the started processes read. Their reader belongs to the `aether` program.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// How many accounts the load uses.
+const LOAD_ACCOUNTS: usize = 64;
+
+/// A named set of timings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// A dead node is replaced within seconds.
+    #[default]
+    Default,
+    /// Much shorter still, for tests.
+    Fast,
+    /// The unhurried timings of the first design.
+    Seed,
+}
+
+/// What a node's configuration file says.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The name under which everything of the cluster is stored.
+    pub namespace: String,
+    /// Which timings it uses.
+    pub profile: Profile,
+    /// The node's id.
+    pub id: String,
+    /// Where it connects.
+    pub nats_urls: Vec<String>,
+    /// How many copies of each stream there must be.
+    pub replicas: usize,
+    /// Where it writes its admin URL once it listens.
+    pub announce: PathBuf,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    namespace: &'a str,
+    profile: Profile,
+    node: Node<'a>,
+    nats: Nats<'a>,
+    admin: Admin<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load: Option<Load>,
+}
+
+#[derive(Serialize)]
+struct Node<'a> {
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Nats<'a> {
+    urls: &'a [String],
+    replicas: usize,
+}
+
+#[derive(Serialize)]
+struct Admin<'a> {
+    listen: &'static str,
+    announce: &'a Path,
+}
+
+#[derive(Serialize)]
+struct Load {
+    workers: usize,
+    accounts: usize,
+}
+
+impl NodeConfig {
+    /// The file as text. With `workers` it is the load's, with that many asking at once.
+    ///
+    /// # Errors
+    /// A path is not text.
+    pub fn render(&self, workers: Option<usize>) -> Result<String> {
+        let file = File {
+            namespace: &self.namespace,
+            profile: self.profile,
+            node: Node { id: &self.id },
+            nats: Nats { urls: &self.nats_urls, replicas: self.replicas },
+            admin: Admin { listen: "127.0.0.1:0", announce: &self.announce },
+            load: workers.map(|workers| Load { workers, accounts: LOAD_ACCOUNTS }),
+        };
+        toml::to_string(&file).context("writing a configuration file")
+    }
+
+    /// Writes the file to `path`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, path: &Path, workers: Option<usize>) -> Result<()> {
+        fs::write(path, self.render(workers)?).with_context(|| format!("writing {}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> NodeConfig {
+        NodeConfig {
+            namespace: "demo".to_owned(),
+            profile: Profile::Fast,
+            id: "n1".to_owned(),
+            nats_urls: vec!["nats://127.0.0.1:4222".to_owned()],
+            replicas: 3,
+            announce: "/tmp/n1.url".into(),
+        }
+    }
+
+    #[test]
+    fn a_node_is_told_its_name_its_servers_and_where_to_announce_itself() {
+        let expected = r#"namespace = "demo"
+profile = "fast"
+
+[node]
+id = "n1"
+
+[nats]
+urls = ["nats://127.0.0.1:4222"]
+replicas = 3
+
+[admin]
+listen = "127.0.0.1:0"
+announce = "/tmp/n1.url"
+"#;
+        assert_eq!(config().render(None).expect("text"), expected);
+    }
+
+    #[test]
+    fn the_load_reads_the_same_file_with_a_section_of_its_own() {
+        let text = config().render(Some(8)).expect("text");
+        assert!(text.ends_with("\n[load]\nworkers = 8\naccounts = 64\n"), "{text}");
+    }
+}

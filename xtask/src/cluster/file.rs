@@ -1,0 +1,225 @@
+//! `cluster.json`: what runs, where it answers, and how to recognise it.
+//!
+//! It is replaced as a whole, never written in place, so a reader sees one state or the next. Changes go through
+//! [`ClusterFile::change`], which keeps other commands out meanwhile.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::config::Profile;
+use crate::process::Identity;
+
+const NAME: &str = "cluster.json";
+
+/// What one `cluster-up` started, minus what was removed and plus what was added since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterFile {
+    /// Where nodes and clients connect; empty for a cluster in memory.
+    pub nats_urls: Vec<String>,
+    /// The name under which everything of this cluster is stored.
+    pub namespace: String,
+    /// How many copies of each stream NATS keeps: 1 or 3.
+    pub replicas: usize,
+    /// Which set of timings the nodes use.
+    pub profile: Profile,
+    /// Whether all nodes live in one process without NATS.
+    pub in_memory: bool,
+    /// Whether the stores stay when the cluster ends.
+    pub keep: bool,
+    /// The program the nodes run.
+    pub program: PathBuf,
+    /// The servers that were started; empty where a running one is used.
+    pub nats: Vec<NatsRecord>,
+    /// The nodes, by id.
+    pub nodes: Vec<NodeRecord>,
+    /// The load, if there is any.
+    pub load: Option<LoadRecord>,
+}
+
+/// One nats-server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatsRecord {
+    /// Which process it is.
+    #[serde(flatten)]
+    pub process: Identity,
+    /// Its name within the NATS cluster.
+    pub name: String,
+    /// Where clients connect.
+    pub url: String,
+    /// Its folder.
+    pub store: PathBuf,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Its id, for example `n1`.
+    pub id: String,
+    /// Which process it is, or last was.
+    #[serde(flatten)]
+    pub process: Identity,
+    /// Where it answers over HTTP.
+    pub admin_url: String,
+    /// What it writes.
+    pub log: PathBuf,
+    /// What it was started with.
+    pub config: PathBuf,
+}
+
+/// The process that keeps the cluster busy and checks its answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadRecord {
+    /// Which process it is.
+    #[serde(flatten)]
+    pub process: Identity,
+    /// Where it answers over HTTP.
+    pub admin_url: String,
+    /// What it writes.
+    pub log: PathBuf,
+}
+
+impl ClusterFile {
+    /// Reads the file in `dir`; `None` if there is none.
+    ///
+    /// # Errors
+    /// It cannot be read or is not what `cluster-up` writes.
+    pub fn find(dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join(NAME);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        };
+        let file = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not a cluster file; if no cluster runs, remove it", path.display()))?;
+        Ok(Some(file))
+    }
+
+    /// Reads the file in `dir`.
+    ///
+    /// # Errors
+    /// As [`ClusterFile::find`]; also if there is none.
+    pub fn load(dir: &Path) -> Result<Self> {
+        Self::find(dir)?.with_context(|| {
+            format!("no cluster is up ({} does not exist); start one: cargo xtask cluster-up", dir.join(NAME).display())
+        })
+    }
+
+    /// Replaces the file in `dir`.
+    ///
+    /// # Errors
+    /// The folder cannot be written; the file is as before.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(NAME);
+        let fresh = dir.join(format!("{NAME}.new"));
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        fs::write(&fresh, text).with_context(|| format!("writing {}", fresh.display()))?;
+        fs::rename(&fresh, &path).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Removes the file in `dir`: no cluster is up any more.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn remove(dir: &Path) -> Result<()> {
+        match fs::remove_file(dir.join(NAME)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("removing {}", dir.join(NAME).display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps every other command that changes the cluster in `dir` out, until the answer is dropped.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn lock(dir: &Path) -> Result<File> {
+        fs::create_dir_all(dir).with_context(|| format!("making the folder {}", dir.display()))?;
+        let path = dir.join("cluster.lock");
+        let file = File::create(&path).with_context(|| format!("writing {}", path.display()))?;
+        file.lock().with_context(|| format!("locking {}", path.display()))?;
+        Ok(file)
+    }
+
+    /// The node called `id`.
+    ///
+    /// # Errors
+    /// There is none; the error names those there are.
+    pub fn node(&self, id: &str) -> Result<&NodeRecord> {
+        let Some(node) = self.nodes.iter().find(|node| node.id == id) else {
+            let known: Vec<_> = self.nodes.iter().map(|node| node.id.as_str()).collect();
+            bail!("there is no node {id} in this cluster; there are {}", known.join(", "));
+        };
+        Ok(node)
+    }
+
+    /// Every process written down, in the order in which to end them: load, nodes, servers; each once.
+    pub fn processes(&self) -> [Vec<Identity>; 3] {
+        let load = self.load.iter().map(|load| load.process.clone()).collect();
+        let mut nodes: Vec<_> = self.nodes.iter().map(|node| node.process.clone()).collect();
+        nodes.dedup();
+        let nats = self.nats.iter().map(|server| server.process.clone()).collect();
+        [load, nodes, nats]
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn sample() -> ClusterFile {
+        let process = Identity { pid: 4711, exe: "/bin/aether".to_owned(), started: "99".to_owned() };
+        ClusterFile {
+            nats_urls: vec!["nats://127.0.0.1:15000".to_owned()],
+            namespace: "demo".to_owned(),
+            replicas: 1,
+            profile: Profile::Default,
+            in_memory: false,
+            keep: false,
+            program: "/bin/aether".into(),
+            nats: Vec::new(),
+            nodes: vec![NodeRecord {
+                id: "n1".to_owned(),
+                process: process.clone(),
+                admin_url: "http://127.0.0.1:1".to_owned(),
+                log: "n1.log".into(),
+                config: "n1.toml".into(),
+            }],
+            load: Some(LoadRecord { process, admin_url: "http://127.0.0.1:2".to_owned(), log: "load.log".into() }),
+        }
+    }
+
+    #[test]
+    fn the_file_names_what_others_look_for() {
+        let json = serde_json::to_value(sample()).expect("it serialises");
+        for pointer in ["/nats_urls/0", "/namespace", "/nodes/0/id", "/nodes/0/pid", "/nodes/0/admin_url", "/load/pid"]
+        {
+            assert!(json.pointer(pointer).is_some(), "{pointer} in {json}");
+        }
+    }
+
+    #[test]
+    fn a_file_reads_back_as_it_was_saved() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(ClusterFile::find(folder.path()).expect("readable"), None);
+        sample().save(folder.path()).expect("saved");
+        assert_eq!(ClusterFile::load(folder.path()).expect("there"), sample());
+        ClusterFile::remove(folder.path()).expect("removed");
+        ClusterFile::remove(folder.path()).expect("removing nothing is fine");
+        let error = ClusterFile::load(folder.path()).expect_err("gone").to_string();
+        assert!(error.contains("cargo xtask cluster-up"), "{error}");
+    }
+
+    #[test]
+    fn a_node_that_is_not_there_is_refused_with_those_that_are() {
+        let error = sample().node("n7").expect_err("no such node").to_string();
+        assert!(error.contains("n7") && error.contains("n1"), "{error}");
+    }
+}

@@ -1,0 +1,101 @@
+//! Starting one process of the `aether` program and learning where it answers.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::file::ClusterFile;
+use crate::{
+    clock::{Deadline, wait_for},
+    cluster::config::NodeConfig,
+    interrupt,
+    process::{self, Identity},
+};
+
+/// How long a process may take until it answers over HTTP.
+pub(super) const ANNOUNCE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How much of a log an error shows.
+pub(super) const LOG_LINES_SHOWN: usize = 20;
+
+/// Where the files of the process called `name` lie.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    pub(super) config: PathBuf,
+    pub(super) log: PathBuf,
+    pub(super) announce: PathBuf,
+}
+
+impl Files {
+    pub(super) fn of(dir: &Path, name: &str) -> Self {
+        let file = |extension| dir.join(format!("{name}.{extension}"));
+        Self { config: file("toml"), log: file("log"), announce: file("url") }
+    }
+}
+
+/// What the node called `id` of this cluster is told.
+pub(super) fn node_config(file: &ClusterFile, id: &str, files: &Files) -> NodeConfig {
+    NodeConfig {
+        namespace: file.namespace.clone(),
+        profile: file.profile,
+        id: id.to_owned(),
+        nats_urls: file.nats_urls.clone(),
+        replicas: file.replicas,
+        announce: files.announce.clone(),
+    }
+}
+
+/// Starts `program` with `arguments` and, before that, forgets where an earlier life of it answered.
+pub(super) fn launch(
+    program: &Path,
+    arguments: &[&str],
+    environment: &[(&str, String)],
+    files: &Files,
+) -> Result<Identity> {
+    match fs::remove_file(&files.announce) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("removing {}", files.announce.display()));
+        }
+        _ => {}
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).envs(environment.iter().map(|(name, value)| (name, value)));
+    process::spawn(command, &files.log)
+}
+
+/// Waits until the process has written where it answers; every line is one URL.
+pub(super) fn announced(name: &str, process: &Identity, files: &Files, deadline: Deadline) -> Result<Vec<String>> {
+    wait_for(&format!("{name} to announce its admin URL"), deadline, || {
+        interrupt::check()?;
+        ensure_alive(name, process, &files.log)?;
+        Ok(read_announced(&files.announce))
+    })
+    .with_context(|| last_words(name, &files.log))
+}
+
+/// The URLs announced so far.
+fn read_announced(path: &Path) -> Option<Vec<String>> {
+    let text = fs::read_to_string(path).ok()?;
+    let urls: Vec<_> = text.lines().map(|line| line.trim().trim_end_matches('/').to_owned()).collect();
+    let urls: Vec<_> = urls.into_iter().filter(|url| !url.is_empty()).collect();
+    (!urls.is_empty()).then_some(urls)
+}
+
+/// An error with the end of its log if the process is gone.
+pub(super) fn ensure_alive(name: &str, process: &Identity, log: &Path) -> Result<()> {
+    if process.is_alive() {
+        return Ok(());
+    }
+    let how = process.exit_status().map_or_else(|| "it is gone".to_owned(), |status| status.to_string());
+    bail!("{name} ended ({how}); {}", last_words(name, log))
+}
+
+/// The end of a log, introduced.
+pub(super) fn last_words(name: &str, log: &Path) -> String {
+    format!("the end of {name}'s log {}:\n{}", log.display(), process::tail(log, LOG_LINES_SHOWN))
+}

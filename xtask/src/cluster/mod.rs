@@ -1,0 +1,28 @@
+//! A local cluster of real processes: started, looked at, broken on purpose and ended.
+//!
+//! What runs is written down in `cluster.json` ([`ClusterFile`]); every command works from that file alone, so it does
+//! not matter which one started a process. Nothing is ended that is not written there, and of those only the very
+//! process that was started. Aether itself is only a program here, asked over HTTP.
+//!
+//! Read next: [`up()`], then [`ClusterFile`].
+
+mod config;
+mod down;
+mod file;
+mod launch;
+mod node;
+mod program;
+mod status;
+mod up;
+mod view;
+mod watch;
+
+pub use config::{NodeConfig, Profile};
+pub use down::{Ending, down};
+pub use file::{ClusterFile, LoadRecord, NatsRecord, NodeRecord};
+pub use node::{add, drain, kill, restart, resume, stop};
+pub use program::{build, workspace_root};
+pub use status::{LoadStatus, NodeStatus, Status, status};
+pub use up::{NatsChoice, UpOptions, up};
+pub use view::{ClusterView, NodeView, ShardsView};
+pub use watch::watch;

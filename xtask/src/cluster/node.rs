@@ -1,0 +1,174 @@
+//! `node kill|stop|cont|drain|restart|add`: what one does to a node to see the others cope.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+
+use super::{
+    file::{ClusterFile, NodeRecord},
+    launch::{ANNOUNCE_LIMIT, Files, announced},
+    up::start_node,
+    view::ClusterView,
+};
+use crate::{
+    clock::{Deadline, wait_for},
+    interrupt,
+    process::end_all,
+};
+
+/// How long a node may take to hand everything over and end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a node that is started again may be waited for when it must first be ended.
+const END_GRACE: Duration = Duration::from_secs(20);
+
+/// How long a started node may take to become Active.
+const ACTIVE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Kills the node (SIGKILL): it can tell nobody.
+///
+/// # Errors
+/// There is no such node, or it does not run.
+pub fn kill(dir: &Path, id: &str) -> Result<()> {
+    let node = running(dir, id)?;
+    node.process.kill()
+}
+
+/// Freezes the node (SIGSTOP): its connections stay open and it does nothing.
+///
+/// # Errors
+/// There is no such node, or it does not run.
+pub fn stop(dir: &Path, id: &str) -> Result<()> {
+    running(dir, id)?.process.signal(Signal::SIGSTOP).map(drop)
+}
+
+/// Lets a frozen node go on (SIGCONT).
+///
+/// # Errors
+/// There is no such node, or it does not run.
+pub fn resume(dir: &Path, id: &str) -> Result<()> {
+    running(dir, id)?.process.signal(Signal::SIGCONT).map(drop)
+}
+
+/// Asks the node to hand over and leave (SIGTERM), and waits until it has. It ended well if it says so with exit
+/// code 0 to the command that started it, and if no other node takes it for failed.
+///
+/// # Errors
+/// There is no such node, it does not run, it does not end within a minute, or it ended badly.
+pub fn drain(dir: &Path, id: &str) -> Result<()> {
+    let node = running(dir, id)?;
+    node.process.signal(Signal::SIGTERM)?;
+    node.process.wait_gone(DRAIN_LIMIT)?;
+    if let Some(status) = node.process.exit_status() {
+        ensure!(status.success(), "{id} handed over but ended with {status}; see {}", node.log.display());
+    }
+    let file = ClusterFile::load(dir)?;
+    let others = file.nodes.iter().filter(|other| other.id != id && other.process.is_alive());
+    for other in others {
+        let Ok(view) = ClusterView::ask(&other.admin_url) else { continue };
+        let failed = view.node(id).is_some_and(|node| node.status.eq_ignore_ascii_case("failed"));
+        ensure!(!failed, "{id} ended, but {} takes it for failed; see {}", other.id, node.log.display());
+    }
+    Ok(())
+}
+
+/// Starts the node again with the configuration it had, ending it first if it runs, and waits until it is Active.
+///
+/// # Errors
+/// There is no such node, or it does not become Active.
+pub fn restart(dir: &Path, id: &str) -> Result<()> {
+    let dir = std::path::absolute(dir)?;
+    let _lock = ClusterFile::lock(&dir)?;
+    let mut file = separate(&dir)?;
+    end_all(&[file.node(id)?.process.clone()], END_GRACE)?;
+    let node = start_node(&file, &dir, id)?;
+    if let Some(place) = file.nodes.iter_mut().find(|node| node.id == id) {
+        *place = node;
+    }
+    settle(file, &dir, id)
+}
+
+/// Adds a node to the cluster and waits until it is Active.
+///
+/// # Errors
+/// There is a node of that id already, or it does not become Active.
+pub fn add(dir: &Path, id: &str) -> Result<()> {
+    let dir = std::path::absolute(dir)?;
+    let _lock = ClusterFile::lock(&dir)?;
+    let mut file = separate(&dir)?;
+    ensure!(file.node(id).is_err(), "there is a node {id} already; start it again with: cargo xtask node restart {id}");
+    let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    ensure!(plain && !id.is_empty(), "a node's id is made of letters, digits, - and _, which `{id}` is not");
+    ensure!(id != "load" && id != "demo", "`{id}` is the name of another process of this cluster; choose another id");
+    let node = start_node(&file, &dir, id)?;
+    file.nodes.push(node);
+    settle(file, &dir, id)
+}
+
+/// Records a started node, learns where it answers and waits until it counts itself Active.
+fn settle(mut file: ClusterFile, dir: &Path, id: &str) -> Result<()> {
+    file.save(dir)?;
+    let node = file.node(id)?.clone();
+    let urls = announced(id, &node.process, &Files::of(dir, id), Deadline::after(ANNOUNCE_LIMIT))?;
+    if let Some(place) = file.nodes.iter_mut().find(|node| node.id == id) {
+        place.admin_url.clone_from(&urls[0]);
+    }
+    file.save(dir)?;
+    wait_for(&format!("{id} to be Active"), Deadline::after(ACTIVE_LIMIT), || {
+        interrupt::check()?;
+        super::launch::ensure_alive(id, &node.process, &node.log)?;
+        let view = ClusterView::ask(&urls[0]).ok();
+        Ok(view.and_then(|view| view.node(id).is_some_and(super::view::NodeView::is_active).then_some(())))
+    })
+    .with_context(|| super::launch::last_words(id, &node.log))
+}
+
+fn running(dir: &Path, id: &str) -> Result<NodeRecord> {
+    let file = separate(dir)?;
+    let node = file.node(id)?;
+    ensure!(node.process.is_alive(), "{id} does not run; start it again with: cargo xtask node restart {id}");
+    Ok(node.clone())
+}
+
+/// The cluster, if its nodes are processes of their own.
+fn separate(dir: &Path) -> Result<ClusterFile> {
+    let file = ClusterFile::load(dir)?;
+    if file.in_memory {
+        bail!("the nodes of this cluster share one process; start it without --in-memory to end or freeze one alone");
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::file::tests::sample;
+
+    #[test]
+    fn a_node_that_does_not_run_is_told_apart_from_one_that_never_was() {
+        let folder = tempfile::tempdir().expect("a folder");
+        sample().save(folder.path()).expect("saved");
+        let gone = kill(folder.path(), "n1").expect_err("it does not run").to_string();
+        assert!(gone.contains("node restart n1"), "{gone}");
+        let unknown = kill(folder.path(), "n9").expect_err("it never was").to_string();
+        assert!(unknown.contains("there is no node n9"), "{unknown}");
+    }
+
+    #[test]
+    fn nodes_in_memory_cannot_be_killed_one_by_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        ClusterFile { in_memory: true, ..sample() }.save(folder.path()).expect("saved");
+        assert!(stop(folder.path(), "n1").expect_err("one process").to_string().contains("share one process"));
+    }
+
+    #[test]
+    fn an_id_that_could_leave_the_folder_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        sample().save(folder.path()).expect("saved");
+        for id in ["../n4", "", "a b", "load"] {
+            assert!(add(folder.path(), id).is_err(), "`{id}`");
+        }
+        assert!(add(folder.path(), "n1").expect_err("taken").to_string().contains("already"));
+    }
+}

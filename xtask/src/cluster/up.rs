@@ -1,0 +1,289 @@
+//! `cluster-up`: nats-server, nodes, load; ready when every node says so.
+//!
+//! Each process is written to `cluster.json` before the next is started, so that whatever happens to this command,
+//! `cluster-down` can end them. When the start fails everything started so far is ended here.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{
+    config::Profile,
+    down,
+    file::{ClusterFile, LoadRecord, NatsRecord, NodeRecord},
+    launch::{ANNOUNCE_LIMIT, Files, announced, ensure_alive, last_words, launch, node_config},
+    view::ClusterView,
+};
+use crate::{
+    clock::{Deadline, wait_for},
+    interrupt,
+    nats::{self, API_LEVEL_MIN, NatsCluster, NatsServer, ServerOptions, Sync},
+    out,
+    process::Identity,
+};
+
+/// Where the nodes find NATS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NatsChoice {
+    /// Start this many servers, 1 or 3; streams have as many copies.
+    Start {
+        /// How many.
+        servers: usize,
+        /// This program instead of one found or fetched.
+        program: Option<PathBuf>,
+        /// When JetStream writes to disk.
+        sync: Sync,
+    },
+    /// Use running servers and start none.
+    Running {
+        /// Where they listen.
+        urls: Vec<String>,
+        /// How many copies of each stream to ask for.
+        replicas: usize,
+    },
+    /// All nodes in one process, without NATS.
+    InMemory,
+}
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct UpOptions {
+    /// The folder for `cluster.json`, configurations, logs and stores.
+    pub dir: PathBuf,
+    /// The `aether` program.
+    pub program: PathBuf,
+    /// The name under which everything is stored.
+    pub namespace: String,
+    /// How many nodes: `n1`, `n2` and so on.
+    pub nodes: usize,
+    /// Where they find NATS.
+    pub nats: NatsChoice,
+    /// Which timings they use.
+    pub profile: Profile,
+    /// How many workers keep the cluster busy; no load without it.
+    pub load: Option<usize>,
+    /// Go on from the stores an earlier cluster in `dir` left, and leave them in the end.
+    pub keep: bool,
+    /// How long it may take until all is ready.
+    pub ready_limit: Duration,
+}
+
+/// Starts a cluster and answers what runs once it is ready: every node Active, every shard owned, all agreeing.
+///
+/// # Errors
+/// A cluster is up in that folder already; nats-server cannot be had; or it was not ready in time, in which case the
+/// error shows the ends of the logs. Nothing is left running.
+pub fn up(options: &UpOptions) -> Result<ClusterFile> {
+    ensure!(options.nodes > 0, "a cluster needs at least one node");
+    let dir = std::path::absolute(&options.dir)?;
+    let _lock = ClusterFile::lock(&dir)?;
+    refuse_second(&dir)?;
+    clear(&dir, options.keep)?;
+    let mut file = ClusterFile {
+        nats_urls: Vec::new(),
+        namespace: options.namespace.clone(),
+        replicas: 1,
+        profile: options.profile,
+        in_memory: options.nats == NatsChoice::InMemory,
+        keep: options.keep,
+        program: std::path::absolute(&options.program)?,
+        nats: Vec::new(),
+        nodes: Vec::new(),
+        load: None,
+    };
+    let started = start_all(&mut file, &dir, options);
+    if let Err(error) = started {
+        let ended = down::end(&file, &dir);
+        return Err(match ended {
+            Ok(_) => error,
+            Err(also) => error.context(format!("and ending what was started failed: {also:#}")),
+        });
+    }
+    Ok(file)
+}
+
+fn start_all(file: &mut ClusterFile, dir: &Path, options: &UpOptions) -> Result<()> {
+    let deadline = Deadline::after(options.ready_limit);
+    match &options.nats {
+        NatsChoice::Start { servers, program, sync } => start_nats(file, dir, *servers, program.as_deref(), *sync)?,
+        NatsChoice::Running { urls, replicas } => {
+            file.nats_urls.clone_from(urls);
+            file.replicas = *replicas;
+        }
+        NatsChoice::InMemory => return start_in_memory(file, dir, options, deadline),
+    }
+    file.save(dir)?;
+    for number in 1..=options.nodes {
+        interrupt::check()?;
+        let node = start_node(file, dir, &format!("n{number}"))?;
+        file.nodes.push(node);
+        file.save(dir)?;
+    }
+    for index in 0..file.nodes.len() {
+        let node = &mut file.nodes[index];
+        let urls = announced(&node.id, &node.process, &Files::of(dir, &node.id), deadline)?;
+        node.admin_url.clone_from(&urls[0]);
+    }
+    file.save(dir)?;
+    wait_whole(file, deadline)?;
+    if let Some(workers) = options.load {
+        start_load(file, dir, workers)?;
+    }
+    file.save(dir)
+}
+
+fn refuse_second(dir: &Path) -> Result<()> {
+    if let Some(earlier) = ClusterFile::find(dir)? {
+        let alive = earlier.processes().iter().flatten().filter(|process| process.is_alive()).count();
+        ensure!(
+            alive == 0,
+            "a cluster is up already ({alive} processes, see {}); end it first: cargo xtask cluster-down",
+            dir.join("cluster.json").display()
+        );
+    }
+    Ok(())
+}
+
+/// Removes what an earlier cluster left in `dir`, but only files this program writes.
+fn clear(dir: &Path, keep: bool) -> Result<()> {
+    ClusterFile::remove(dir)?;
+    for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "toml" || e == "url" || e == "log") {
+            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    if keep { Ok(()) } else { down::remove_stores(dir) }
+}
+
+fn start_nats(file: &mut ClusterFile, dir: &Path, servers: usize, program: Option<&Path>, sync: Sync) -> Result<()> {
+    ensure!(servers == 1 || servers == 3, "either 1 or 3 nats-servers, not {servers}: streams have 1 or 3 copies");
+    let locating = nats::Options::default();
+    let locating = nats::Options { program: program.map(Path::to_path_buf).or(locating.program.clone()), ..locating };
+    let program = nats::locate(&locating)?;
+    let base = down::stores(dir);
+    let options = ServerOptions { program: Some(program), sync, own_group: true, ..ServerOptions::default() };
+    let started = if servers == 1 {
+        vec![NatsServer::start(ServerOptions { dir: Some(base.join("nats-1")), ..options })?]
+    } else {
+        NatsCluster::start_with(servers, &ServerOptions { dir: Some(base), ..options })?.into_servers()
+    };
+    let level = started[0].api_level().context("asking nats-server for its JetStream API level")?;
+    ensure!(
+        level >= API_LEVEL_MIN,
+        "this nats-server is too old: its JetStream API level is {level}, {API_LEVEL_MIN} (nats-server 2.12) is needed"
+    );
+    file.replicas = servers;
+    for server in started {
+        let (name, url, store) = (server.name().to_owned(), server.url(), server.dir().to_owned());
+        let process = Identity::of(server.leave_running()?).context("nats-server ended just after it was ready")?;
+        out::note(format!("{name} is ready on {url} (pid {})", process.pid));
+        file.nats_urls.push(url.clone());
+        file.nats.push(NatsRecord { process, name, url, store });
+        file.save(dir)?;
+    }
+    Ok(())
+}
+
+/// Starts a node that is not running; its admin URL is not known yet.
+pub(super) fn start_node(file: &ClusterFile, dir: &Path, id: &str) -> Result<NodeRecord> {
+    let files = Files::of(dir, id);
+    node_config(file, id, &files).write(&files.config, None)?;
+    let config = files.config.display().to_string();
+    let process = launch(&file.program, &["node", "--config", &config], &[], &files)?;
+    out::note(format!("{id} started (pid {})", process.pid));
+    Ok(NodeRecord { id: id.to_owned(), process, admin_url: String::new(), log: files.log, config: files.config })
+}
+
+fn start_load(file: &mut ClusterFile, dir: &Path, workers: usize) -> Result<()> {
+    let files = Files::of(dir, "load");
+    node_config(file, "load", &files).write(&files.config, Some(workers))?;
+    let config = files.config.display().to_string();
+    let process = launch(&file.program, &["load", "--config", &config], &[], &files)?;
+    file.load = Some(LoadRecord { process: process.clone(), admin_url: String::new(), log: files.log.clone() });
+    file.save(dir)?;
+    let urls = announced("load", &process, &files, Deadline::after(ANNOUNCE_LIMIT))?;
+    out::note(format!("the load started with {workers} workers (pid {})", process.pid));
+    file.load = Some(LoadRecord { process, admin_url: urls[0].clone(), log: files.log });
+    Ok(())
+}
+
+fn start_in_memory(file: &mut ClusterFile, dir: &Path, options: &UpOptions, deadline: Deadline) -> Result<()> {
+    let files = Files::of(dir, "demo");
+    let nodes = options.nodes.to_string();
+    let mut arguments = vec!["demo", "--nodes", &nodes];
+    let workers = options.load.map(|workers| workers.to_string());
+    if let Some(workers) = &workers {
+        arguments.extend(["--load", workers]);
+    }
+    let profile = toml::Value::try_from(options.profile).ok().and_then(|v| v.as_str().map(str::to_owned));
+    let environment = [
+        ("AETHER_NAMESPACE", options.namespace.clone()),
+        ("AETHER_PROFILE", profile.unwrap_or_default()),
+        ("AETHER_ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
+        ("AETHER_ADMIN__ANNOUNCE", files.announce.display().to_string()),
+    ];
+    let process = launch(&file.program, &arguments, &environment, &files)?;
+    out::note(format!("{} nodes started in one process (pid {})", options.nodes, process.pid));
+    let record = |id: String, admin_url: String| NodeRecord {
+        id,
+        process: process.clone(),
+        admin_url,
+        log: files.log.clone(),
+        config: PathBuf::new(),
+    };
+    file.nodes = vec![record("demo".to_owned(), String::new())];
+    file.save(dir)?;
+    let urls = announced("the demo", &process, &files, deadline)?;
+    let view = wait_for("all nodes in memory to be ready", deadline, || {
+        interrupt::check()?;
+        ensure_alive("the demo", &process, &files.log)?;
+        Ok(ClusterView::ask(&urls[0]).ok().filter(|view| view.is_whole(options.nodes)))
+    })
+    .with_context(|| last_words("the demo", &files.log))?;
+    let active = view.nodes.into_iter().filter(super::view::NodeView::is_active);
+    file.nodes = active
+        .enumerate()
+        .map(|(index, node)| {
+            // One line for each node, or one for all of them.
+            let announced = urls.get(index).unwrap_or(&urls[0]).clone();
+            record(node.id, node.admin_url.unwrap_or(announced))
+        })
+        .collect();
+    if options.load.is_some() {
+        file.load = Some(LoadRecord { process, admin_url: urls[0].clone(), log: files.log });
+    }
+    file.save(dir)
+}
+
+/// Waits until every node sees a whole cluster and all see the same.
+fn wait_whole(file: &ClusterFile, deadline: Deadline) -> Result<()> {
+    let expected = file.nodes.len();
+    let mut seen = String::new();
+    let ready = wait_for("every node to be Active and every shard to be owned", deadline, || {
+        interrupt::check()?;
+        let mut views = Vec::with_capacity(expected);
+        for node in &file.nodes {
+            ensure_alive(&node.id, &node.process, &node.log)?;
+            match ClusterView::ask(&node.admin_url) {
+                Ok(view) => views.push(view),
+                Err(error) => seen = format!("{}: {error:#}", node.id),
+            }
+        }
+        let whole =
+            views.len() == expected && views.iter().all(|view| view.is_whole(expected) && view.agrees_with(&views[0]));
+        if let Some(view) = views.first().filter(|_| views.len() == expected) {
+            seen = serde_json::to_string(view)?;
+        }
+        Ok(whole.then_some(()))
+    });
+    if let Err(error) = ready {
+        let logs: Vec<_> = file.nodes.iter().map(|node| last_words(&node.id, &node.log)).collect();
+        bail!("{error:#}\nlast seen: {seen}\n{}", logs.join("\n"));
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! What `cluster-up` prints without a screen: a line whenever something has changed, until it is told to end.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Result;
+
+use super::{file::ClusterFile, status::status};
+use crate::{
+    clock::{Deadline, wait_for},
+    interrupt, out,
+};
+
+/// How often everybody is asked.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Prints changes until this command is interrupted or another one has ended the cluster.
+///
+/// # Errors
+/// The cluster's file can no longer be read.
+pub fn watch(dir: &Path) -> Result<()> {
+    let mut last = String::new();
+    while !interrupt::requested() && ClusterFile::find(dir)?.is_some() {
+        if let Ok(now) = status(dir, false) {
+            let nodes: Vec<_> = now
+                .nodes
+                .iter()
+                .map(|node| {
+                    let status = if node.reachable { node.status.as_deref().unwrap_or("unknown") } else { "no answer" };
+                    format!("{} {status} {}", node.id, node.shards.unwrap_or_default())
+                })
+                .collect();
+            let line = format!(
+                "leader {} term {} epoch {} shards {}/{} | {}",
+                now.leader.as_deref().unwrap_or("none"),
+                now.term.unwrap_or_default(),
+                now.epoch.unwrap_or_default(),
+                now.shards.assigned,
+                now.shards.total,
+                nodes.join(" | ")
+            );
+            if line != last {
+                let load = now.load.map(|load| format!(" | {} acknowledged", load.acknowledged)).unwrap_or_default();
+                out::line(format!("{line}{load}"));
+                last = line;
+            }
+        }
+        let pause = Deadline::after(EVERY);
+        // The end of the pause is the usual outcome, not a failure.
+        let _ = wait_for("an interrupt", pause, || Ok(interrupt::requested().then_some(())));
+    }
+    Ok(())
+}
