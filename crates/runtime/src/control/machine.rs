@@ -1,0 +1,528 @@
+//! The control plane as one state machine: `step(now, input) -> effects`.
+//!
+//! It owns the fold of the log and everything seen in the control store, and hands both to the member and the
+//! coordinator. It performs nothing: effects are data, and their answers come back as inputs. The same machine runs in
+//! the product and in the simulator.
+
+use std::time::Duration;
+
+use aether_domain::cluster::ClusterSettings;
+use aether_domain::ports::{ControlUpdate, Expected, LogUpdate};
+use aether_domain::records::{ControlKey, ControlRecord, Entry, Load, StoredEntry, StoredRecord};
+use aether_domain::time::WallTime;
+use aether_domain::timing::Profile;
+use aether_domain::topology::Topology;
+use aether_domain::{Epoch, Incarnation, Monotonic, NodeId, NodeRef, Revision, Sequence, ShardId, Term};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
+use super::sightings::Sightings;
+use super::timers::Timers;
+use crate::coordinator::machine::{self as coordinator, AppendResult, Coordinator};
+use crate::member::machine::{self as member, Member};
+
+/// What a node's control plane is told once.
+#[derive(Clone, Debug)]
+pub struct ControlConfig {
+    /// The cluster's timers.
+    pub profile: Profile,
+    /// What a cluster founded by this node is founded with, and what an existing one must have.
+    pub settings: ClusterSettings,
+    /// This node's relative capacity, at least 1.
+    pub weight: u32,
+    /// Where its admin pages are; empty if nowhere.
+    pub admin_url: String,
+    /// The build, for people.
+    pub build: String,
+}
+
+/// Names one operation, so that its answer finds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// How a control write went, as the machines see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// Stored at that revision.
+    Ok(Revision),
+    /// Nothing of this attempt was stored.
+    Conflict,
+    /// It may be stored now, later, or never.
+    Unknown,
+    /// Certainly not stored.
+    Unavailable,
+}
+
+/// What the machine is told.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// The control store's watch said something.
+    Control(ControlUpdate),
+    /// The log's follower said something.
+    Log(LogUpdate),
+    /// Everything that was in the log when this node started has been told.
+    LogCaughtUp,
+    /// An [`Effect::Write`] was answered.
+    Written {
+        /// Which.
+        token: Token,
+        /// How it went.
+        outcome: WriteOutcome,
+    },
+    /// An [`Effect::ReadBack`] was answered; `None` if it failed.
+    ReadBack {
+        /// Which.
+        token: Token,
+        /// What was there.
+        found: Option<Option<StoredRecord>>,
+    },
+    /// An [`Effect::Append`] was answered.
+    Appended {
+        /// Which.
+        token: Token,
+        /// How it went.
+        outcome: AppendResult,
+    },
+    /// An [`Effect::ReadLog`] was answered; `None` if it failed.
+    LogRead {
+        /// Which.
+        token: Token,
+        /// What was behind the position asked for; empty at the tail.
+        entries: Option<Vec<StoredEntry>>,
+    },
+    /// Something sent to that life met nobody.
+    Unreachable(NodeRef),
+    /// The shards' host has released a shard.
+    Released(ShardId, Epoch),
+    /// What this node carries now.
+    Carries(Load),
+    /// Leave the cluster in good order.
+    Leave,
+}
+
+/// What the machine wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Write a control record; answer with [`Input::Written`].
+    Write {
+        /// Names it.
+        token: Token,
+        /// What.
+        record: ControlRecord,
+        /// Over what.
+        expected: Expected,
+    },
+    /// Read a control record; answer with [`Input::ReadBack`].
+    ReadBack {
+        /// Names it.
+        token: Token,
+        /// Which.
+        key: ControlKey,
+    },
+    /// Append to the log; answer with [`Input::Appended`].
+    Append {
+        /// Names it.
+        token: Token,
+        /// What.
+        entry: Entry,
+        /// Behind what.
+        after: Sequence,
+    },
+    /// Read the log behind a position; answer with [`Input::LogRead`].
+    ReadLog {
+        /// Names it.
+        token: Token,
+        /// Behind what.
+        after: Sequence,
+    },
+    /// Send something to that life: whether anybody is there comes back as [`Input::Unreachable`], or not at all.
+    Probe {
+        /// Whom.
+        node: NodeRef,
+    },
+    /// The topology has changed: tell the data plane.
+    Publish,
+    /// This life may answer from memory until then.
+    ServeUntil(Monotonic),
+    /// This life may not answer from memory any more, ever.
+    EndServing,
+    /// From here on this node lives a new life: listen under it, and forget the old one's asks.
+    NewLife {
+        /// The new life.
+        me: NodeRef,
+    },
+    /// The node is to end.
+    Stop(StopReason),
+    /// Something worth a line in the log, and perhaps a counter.
+    Note(Note),
+}
+
+/// Why a node ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// It has left in good order.
+    Left,
+    /// It asked to leave and nobody let it go in time.
+    LeftUnasked,
+    /// Another process lives under its node id.
+    NodeIdInUse {
+        /// Which life.
+        by: NodeRef,
+    },
+    /// The cluster in the log was founded with other settings than this node is configured with.
+    SettingsDiffer {
+        /// What the log says.
+        found: ClusterSettings,
+        /// What this node says.
+        configured: ClusterSettings,
+    },
+}
+
+/// Something worth a line in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// An entry was applied.
+    Applied {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Its cause.
+        cause: String,
+        /// Its events' names.
+        events: Vec<&'static str>,
+    },
+    /// The log says that this life is a member.
+    Member {
+        /// Who.
+        me: NodeRef,
+        /// As of which epoch.
+        epoch: Epoch,
+    },
+    /// This node leads.
+    Elected {
+        /// In which term.
+        term: Term,
+    },
+    /// The lease was renewed.
+    Renewed {
+        /// When the renewal was sent.
+        sent: Monotonic,
+    },
+    /// This node leads no more.
+    SteppedDown {
+        /// The term it led in.
+        term: Term,
+        /// Why.
+        why: &'static str,
+    },
+    /// A life has been silent for too long; its fence is on its way.
+    Suspected {
+        /// Which.
+        node: NodeRef,
+    },
+    /// A life was fenced.
+    Fenced {
+        /// Which.
+        node: NodeRef,
+    },
+    /// This node's own life was ended by others.
+    LifeOver {
+        /// Which.
+        node: NodeRef,
+    },
+    /// What the leader meant to write was refused by its own rules; nothing was written.
+    Refused {
+        /// By which rule.
+        reason: String,
+    },
+    /// A control record cannot be understood; nothing was applied.
+    CorruptRecord {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// This node cannot go on serving: a person should look.
+    Fault {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// What a node is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// It waits to be taken in.
+    Joining,
+    /// It serves.
+    Active,
+    /// It is a member, and its serve lease is over: it keeps everything and answers nothing from memory.
+    Paused,
+    /// It hands its shards over.
+    Draining,
+    /// It has found something wrong and serves nothing until a person has looked.
+    Faulty,
+    /// It has ended.
+    Stopped,
+}
+
+impl Phase {
+    /// The phase's stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Draining => "draining",
+            Self::Faulty => "faulty",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The control plane of one node.
+#[derive(Debug)]
+pub struct Machine {
+    config: ControlConfig,
+    topology: Topology,
+    sightings: Sightings,
+    member: Member,
+    coordinator: Coordinator,
+    rng: ChaCha8Rng,
+    control_caught_up: bool,
+    log_caught_up: bool,
+    fault: Option<String>,
+    stopped: bool,
+    wakes_at: Option<Monotonic>,
+}
+
+impl Machine {
+    /// A node's control plane at its start. All its randomness comes from `seed`: never use one twice.
+    pub fn new(node: NodeId, config: ControlConfig, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let me = NodeRef { node, incarnation: Incarnation(rng.next_u64().max(1)) };
+        Self {
+            member: Member::new(me, config.clone(), None),
+            coordinator: Coordinator::new(config.clone()),
+            config,
+            topology: Topology::default(),
+            sightings: Sightings::default(),
+            rng,
+            control_caught_up: false,
+            log_caught_up: false,
+            fault: None,
+            stopped: false,
+            wakes_at: None,
+        }
+    }
+
+    /// This life.
+    pub fn me(&self) -> &NodeRef {
+        self.member.me()
+    }
+    /// The fold of the log so far.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+    /// Everything seen in the control store.
+    pub fn sightings(&self) -> &Sightings {
+        &self.sightings
+    }
+    /// What this node is doing.
+    pub fn phase(&self, now: Monotonic) -> Phase {
+        if self.stopped {
+            Phase::Stopped
+        } else if self.fault.is_some() {
+            Phase::Faulty
+        } else {
+            self.member.phase(now)
+        }
+    }
+    /// The term this node leads in, and until when by its own clock.
+    pub fn leads(&self) -> Option<(Term, Monotonic)> {
+        self.coordinator.leads()
+    }
+    /// Until when this life may answer from memory.
+    pub fn serve_until(&self) -> Monotonic {
+        self.member.serve_until()
+    }
+    /// What is wrong, if anything is.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+    /// When to step again with [`Input::Tick`] if nothing else comes first.
+    pub fn wakes_at(&self) -> Option<Monotonic> {
+        self.wakes_at
+    }
+
+    /// Takes one input and does whatever is due. `now` never goes back; `wall` is for stamps only.
+    pub fn step(&mut self, now: Monotonic, wall: WallTime, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut timers = Timers::at(now);
+        if self.stopped {
+            return effects;
+        }
+        self.take(&mut timers, wall, input, &mut effects);
+        if self.fault.is_none() {
+            self.advance(&mut timers, wall, &mut effects);
+        }
+        self.stopped |= effects.iter().any(|effect| matches!(effect, Effect::Stop(_)));
+        self.wakes_at = timers.next();
+        effects
+    }
+
+    fn take(&mut self, timers: &mut Timers, wall: WallTime, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Tick => {}
+            Input::Control(ControlUpdate::Record(stored)) => self.saw(&stored, timers, wall, effects),
+            Input::Control(ControlUpdate::CaughtUp) => self.control_caught_up = true,
+            Input::Control(ControlUpdate::Interrupted) => self.sightings.set_well(None),
+            Input::Control(ControlUpdate::Corrupt { key, reason }) => {
+                effects.push(Effect::Note(Note::CorruptRecord { key, reason }));
+            }
+            Input::Log(LogUpdate::Entry(stored)) => self.apply(&stored, timers, wall, effects),
+            Input::Log(LogUpdate::Corrupt { sequence, reason }) => {
+                self.fail(format!("the topology log cannot be read at {sequence}: {reason}"), effects);
+            }
+            Input::LogCaughtUp => self.log_caught_up = true,
+            Input::Written { token, outcome } => {
+                let ours = self.with_member(timers, effects, |member, s| member.written(token, &outcome, s));
+                if !ours {
+                    self.with_coordinator(timers, wall, effects, |coordinator, s| {
+                        coordinator.written(token, &outcome, s);
+                    });
+                }
+            }
+            Input::ReadBack { token, found } => {
+                if let Some(Some(stored)) = &found {
+                    self.sightings.saw(stored, timers.now());
+                }
+                let found = found.as_ref().map(Option::as_ref);
+                let ours = self.with_member(timers, effects, |member, s| member.read_back(token, found, s));
+                if !ours {
+                    self.with_coordinator(timers, wall, effects, |coordinator, s| {
+                        coordinator.read_back(token, found, s);
+                    });
+                }
+            }
+            Input::Appended { token, outcome } => {
+                let landed = self
+                    .with_coordinator(timers, wall, effects, |coordinator, s| coordinator.appended(token, &outcome, s));
+                if let Some((entry, at)) = landed {
+                    self.apply(&StoredEntry { entry, at }, timers, wall, effects);
+                }
+            }
+            Input::LogRead { token, entries } => {
+                for stored in entries.iter().flatten() {
+                    self.apply(stored, timers, wall, effects);
+                }
+                let count = entries.map(|entries| entries.len());
+                self.with_coordinator(timers, wall, effects, |coordinator, s| coordinator.log_read(token, count, s));
+            }
+            Input::Unreachable(node) => self.member.unreachable(&node, &self.sightings),
+            Input::Released(shard, drain_epoch) => self.member.released(shard, drain_epoch),
+            Input::Carries(load) => self.member.carries(load),
+            Input::Leave => self.member.leave(timers.now()),
+        }
+    }
+
+    fn advance(&mut self, timers: &mut Timers, wall: WallTime, effects: &mut Vec<Effect>) {
+        if !(self.control_caught_up && self.log_caught_up) {
+            return;
+        }
+        self.with_member(timers, effects, Member::advance);
+        self.with_coordinator(timers, wall, effects, Coordinator::advance);
+    }
+
+    fn saw(&mut self, stored: &StoredRecord, timers: &mut Timers, wall: WallTime, effects: &mut Vec<Effect>) {
+        if !self.sightings.saw(stored, timers.now()) {
+            return;
+        }
+        self.with_member(timers, effects, |member, s| member.saw(stored, s));
+        self.with_coordinator(timers, wall, effects, |coordinator, s| match &stored.record {
+            ControlRecord::Member(record) => coordinator.saw_member(stored, &record.node.node, s),
+            _ => coordinator.saw(stored, s),
+        });
+    }
+
+    /// Applies an entry if it is the next; one that was applied before is passed over.
+    fn apply(&mut self, stored: &StoredEntry, timers: &mut Timers, wall: WallTime, effects: &mut Vec<Effect>) {
+        if self.fault.is_some() || stored.at.sequence <= self.topology.at().sequence {
+            return;
+        }
+        if let Err(violations) = self.topology.apply(stored) {
+            let found = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let reason = format!("the topology log is not what it must be at {}: {found}", stored.at.sequence);
+            return self.fail(reason, effects);
+        }
+        let entry = &stored.entry;
+        let events = entry.events.iter().map(aether_domain::topology::TopologyEvent::name).collect();
+        effects.push(Effect::Note(Note::Applied { epoch: entry.epoch, cause: entry.cause.clone(), events }));
+        effects.push(Effect::Publish);
+        let found = self.topology.cluster().settings();
+        if found != self.config.settings {
+            let configured = self.config.settings;
+            effects.push(Effect::EndServing);
+            effects.push(Effect::Stop(StopReason::SettingsDiffer { found, configured }));
+        }
+        self.with_coordinator(timers, wall, effects, |coordinator, s| coordinator.applied(entry, stored.at, s));
+    }
+
+    fn fail(&mut self, reason: String, effects: &mut Vec<Effect>) {
+        effects.push(Effect::EndServing);
+        effects.push(Effect::Note(Note::Fault { reason: reason.clone() }));
+        self.fault.get_or_insert(reason);
+    }
+
+    fn with_member<R>(
+        &mut self,
+        timers: &mut Timers,
+        effects: &mut Vec<Effect>,
+        call: impl FnOnce(&mut Member, &mut member::Surroundings<'_>) -> R,
+    ) -> R {
+        let mut fresh = || self.rng.next_u64();
+        let mut surroundings = member::Surroundings {
+            topology: &self.topology,
+            sightings: &mut self.sightings,
+            timers,
+            effects,
+            fresh: &mut fresh,
+        };
+        let before = self.member.me().incarnation;
+        let answer = call(&mut self.member, &mut surroundings);
+        if self.member.me().incarnation != before {
+            // Whatever the old life led, it leads no more.
+            self.coordinator.new_life();
+            effects.push(Effect::Publish);
+        }
+        answer
+    }
+
+    fn with_coordinator<R>(
+        &mut self,
+        timers: &mut Timers,
+        wall: WallTime,
+        effects: &mut Vec<Effect>,
+        call: impl FnOnce(&mut Coordinator, &mut coordinator::Surroundings<'_>) -> R,
+    ) -> R {
+        let mut fresh = || self.rng.next_u64();
+        let me = self.member.me().clone();
+        let mut surroundings = coordinator::Surroundings {
+            me: &me,
+            registered: self.member.is_registered(),
+            leaving: self.member.is_leaving(),
+            caught_up: self.control_caught_up && self.log_caught_up,
+            wall,
+            topology: &self.topology,
+            sightings: &mut self.sightings,
+            timers,
+            effects,
+            fresh: &mut fresh,
+        };
+        call(&mut self.coordinator, &mut surroundings)
+    }
+}
+
+/// The longest a control plane sleeps although nothing is due: a bound on how late a missed wake-up is noticed.
+pub const IDLE_MAX: Duration = Duration::from_secs(1);

@@ -1,0 +1,15 @@
+//! The control plane of one node: it folds the log, keeps its membership, and leads when it must.
+//!
+//! [`machine`] is all decisions, without I/O; [`service`] runs it over the ports. Who decides what inside:
+//! `member` keeps this life alive and known, `coordinator` elects and leads.
+
+mod cas;
+pub mod machine;
+pub mod service;
+mod sightings;
+mod timers;
+
+pub(crate) use cas::{PendingWrite, Progress};
+pub use machine::{ControlConfig, Effect, Input, Machine, Note, Phase, StopReason, Token, WriteOutcome};
+pub use sightings::{Sighting, Sightings};
+pub(crate) use timers::Timers;

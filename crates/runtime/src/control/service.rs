@@ -1,0 +1,1 @@
+//! The loop that runs the control plane's machine over the ports.

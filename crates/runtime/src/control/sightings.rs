@@ -1,0 +1,143 @@
+//! What this node has seen in the control store, and since when by its own clock.
+//!
+//! Silence is judged here, and only over time in which this node itself was well: a node that could not have heard a
+//! heartbeat accuses nobody.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aether_domain::records::{ControlRecord, LeaseRecord, MemberRecord, MemberState, ReleaseReport, StoredRecord};
+use aether_domain::{Incarnation, Monotonic, NodeId, NodeRef, Revision};
+
+/// A member record as last seen.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// What it says.
+    pub record: MemberRecord,
+    /// Its revision.
+    pub revision: Revision,
+    /// When this revision was first seen here.
+    pub first_seen: Monotonic,
+    /// From when the serve lease of the life before this record's (or of this one, if it is fenced) counts down.
+    pub over_since: Monotonic,
+}
+
+/// Everything seen in the control store.
+#[derive(Debug, Default)]
+pub struct Sightings {
+    lease: Option<(LeaseRecord, Revision, Monotonic)>,
+    members: BTreeMap<NodeId, Sighting>,
+    releases: BTreeMap<NodeId, (ReleaseReport, Revision)>,
+    /// Since when this node has been able to hear others; `None` while it is not.
+    well_since: Option<Monotonic>,
+}
+
+impl Sightings {
+    /// The lease as last seen, its revision, and when that was first seen.
+    pub fn lease(&self) -> Option<(&LeaseRecord, Revision, Monotonic)> {
+        self.lease.as_ref().map(|(record, revision, seen)| (record, *revision, *seen))
+    }
+    /// The record of a node.
+    pub fn member(&self, node: &NodeId) -> Option<&Sighting> {
+        self.members.get(node)
+    }
+    /// Every node's record, by id.
+    pub fn members(&self) -> impl Iterator<Item = (&NodeId, &Sighting)> {
+        self.members.iter()
+    }
+    /// A node's release report and its revision.
+    pub fn release(&self, node: &NodeId) -> Option<(&ReleaseReport, Revision)> {
+        self.releases.get(node).map(|(report, revision)| (report, *revision))
+    }
+    /// Since when this node hears others.
+    pub fn well_since(&self) -> Option<Monotonic> {
+        self.well_since
+    }
+
+    /// Records what was seen; false if it is no news.
+    pub(crate) fn saw(&mut self, stored: &StoredRecord, now: Monotonic) -> bool {
+        match &stored.record {
+            ControlRecord::Lease(record) => {
+                let news = self.lease.as_ref().is_none_or(|(_, revision, _)| *revision < stored.revision);
+                if news {
+                    self.lease = Some((record.clone(), stored.revision, now));
+                }
+                news
+            }
+            ControlRecord::Release(report) => {
+                let key = &report.node.node;
+                let news = self.releases.get(key).is_none_or(|(_, revision)| *revision < stored.revision);
+                if news {
+                    self.releases.insert(key.clone(), (report.clone(), stored.revision));
+                }
+                news
+            }
+            ControlRecord::Member(record) => {
+                let key = &record.node.node;
+                let before = self.members.get(key);
+                if before.is_some_and(|before| before.revision >= stored.revision) {
+                    return false;
+                }
+                let over_since = match before {
+                    // The same life goes on (or was over before): what counted before still counts.
+                    Some(before)
+                        if before.record.node == record.node
+                            && (before.record.state == MemberState::Fenced)
+                                == (record.state == MemberState::Fenced) =>
+                    {
+                        before.over_since
+                    }
+                    _ => now,
+                };
+                let (record, revision) = (record.clone(), stored.revision);
+                self.members.insert(key.clone(), Sighting { record, revision, first_seen: now, over_since });
+                true
+            }
+        }
+    }
+
+    /// Our own fence landed on exactly the revision we had been watching: nothing was sent after it that counts.
+    pub(crate) fn fenced_at(&mut self, fence: &MemberRecord, revision: Revision, watched_since: Monotonic) {
+        if let Some(sighting) = self.members.get_mut(&fence.node.node)
+            && sighting.revision <= revision
+        {
+            let record = fence.clone();
+            *sighting = Sighting { record, revision, first_seen: watched_since, over_since: watched_since };
+        }
+    }
+
+    /// This node's own heartbeats are acknowledged in good time (or are not, when `None`).
+    pub(crate) fn set_well(&mut self, since: Option<Monotonic>) {
+        self.well_since = match (self.well_since, since) {
+            (Some(before), Some(_)) => Some(before),
+            (_, since) => since,
+        };
+    }
+
+    /// From when silence of a record first seen at `first_seen` counts; never, while this node is not well.
+    fn counted_from(&self, first_seen: Monotonic) -> Option<Monotonic> {
+        self.well_since.map(|well| well.max(first_seen))
+    }
+
+    /// When that life will have been silent for `after`; `None` if silence cannot be judged now. A life without a
+    /// record, or whose record speaks of another life, has been silent since this node is well.
+    pub(crate) fn silent_at(&self, node: &NodeRef, after: Duration) -> Option<Monotonic> {
+        let first_seen = match self.members.get(&node.node) {
+            Some(seen) if seen.record.node == *node => seen.first_seen,
+            _ => Monotonic::ZERO,
+        };
+        self.counted_from(first_seen).map(|from| from + after)
+    }
+
+    /// Whether that life's own record says that it is over, or a new life has taken the record.
+    pub(crate) fn is_over(&self, node: &NodeRef) -> bool {
+        self.members
+            .get(&node.node)
+            .is_some_and(|seen| seen.record.node != *node || seen.record.state == MemberState::Fenced)
+    }
+
+    /// The life that a node's record speaks of now.
+    pub(crate) fn life(&self, node: &NodeId) -> Option<Incarnation> {
+        self.members.get(node).map(|seen| seen.record.node.incarnation)
+    }
+}

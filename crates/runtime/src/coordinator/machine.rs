@@ -1,0 +1,631 @@
+//! Election and leadership of one node: follower → contender → elected → leader → follower.
+//!
+//! Nothing here trusts the lease: until `TermStarted` is acknowledged by the log a node does nothing as leader, and every
+//! entry it writes fails if a newer leader has written one.
+
+use std::time::Duration;
+
+use aether_domain::aggregate::Aggregate;
+use aether_domain::cluster::NodeStatus;
+use aether_domain::lease::LeadershipCommand;
+use aether_domain::ports::Expected;
+use aether_domain::records::{ControlKey, ControlRecord, LeaseRecord, LeaseState, MemberRecord, MemberState, Position};
+use aether_domain::records::{Entry, StoredRecord};
+use aether_domain::topology::{Signature, Topology};
+use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Sequence, Term, WallTime};
+use aether_placement::StickyBalanced;
+
+use super::policy::{self, Facts, Memory};
+use crate::control::{ControlConfig, Effect, Note, PendingWrite, Progress, Sightings, Timers, Token, WriteOutcome};
+
+/// Contenders wait up to this long at random, so that one is usually alone.
+const JITTER_MAX_MILLIS: u64 = 300;
+/// A leader whose append has no known outcome for this long gives the lead back.
+const APPEND_UNKNOWN_MAX: Duration = Duration::from_secs(10);
+/// How long to wait before reading or appending again after a failure.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+enum Stage {
+    /// Watching. `since` is when it became possible to contend; the jitter is drawn then.
+    Follower { contend_at: Option<(Monotonic, ContendFor)> },
+    /// The lease has been asked for.
+    Contending { term: Term },
+    /// The lease is held; the log has not been told.
+    Elected { term: Term, reading: Reading },
+    /// The log has been told.
+    Leader { term: Term },
+}
+
+/// Why a node contends: a change of reason draws a new jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ContendFor {
+    Free(aether_domain::Revision),
+    Silent(aether_domain::Revision),
+}
+
+/// Reading the log to its end before the first append of a term.
+#[derive(Debug)]
+enum Reading {
+    Due { at: Monotonic },
+    Asked(Token),
+    AtTail,
+}
+
+/// An append whose outcome is not known yet.
+#[derive(Debug)]
+struct PendingAppend {
+    entry: Entry,
+    after: Sequence,
+    token: Token,
+    first_sent: Monotonic,
+    state: AppendState,
+}
+
+#[derive(Debug)]
+enum AppendState {
+    Sent,
+    ReadAt(Monotonic),
+    Reading,
+    ResendAt(Monotonic),
+}
+
+/// Leadership, from one node's side.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    config: ControlConfig,
+    stage: Stage,
+    /// The lease as we hold it: its revision, and until when we may act on it.
+    lease_revision: Option<aether_domain::Revision>,
+    lease_until: Monotonic,
+    renew_at: Monotonic,
+    writing: Option<PendingWrite>,
+    appending: Option<PendingAppend>,
+    retry_at: Monotonic,
+    fences: Vec<(PendingWrite, NodeRef, Monotonic)>,
+    memory: Memory,
+    strategy: StickyBalanced,
+    resigning: bool,
+}
+
+/// What a coordinator machine is handed at each step.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) me: &'a NodeRef,
+    pub(crate) registered: bool,
+    pub(crate) leaving: bool,
+    /// Whether everything that was in the stores at the start has been seen.
+    pub(crate) caught_up: bool,
+    pub(crate) wall: WallTime,
+    pub(crate) topology: &'a Topology,
+    pub(crate) sightings: &'a mut Sightings,
+    pub(crate) timers: &'a mut Timers,
+    pub(crate) effects: &'a mut Vec<Effect>,
+    pub(crate) fresh: &'a mut dyn FnMut() -> u64,
+}
+
+impl Coordinator {
+    pub(crate) fn new(config: ControlConfig) -> Self {
+        Self {
+            config,
+            stage: Stage::Follower { contend_at: None },
+            lease_revision: None,
+            lease_until: Monotonic::ZERO,
+            renew_at: Monotonic::ZERO,
+            writing: None,
+            appending: None,
+            retry_at: Monotonic::ZERO,
+            fences: Vec::new(),
+            memory: Memory::default(),
+            strategy: StickyBalanced,
+            resigning: false,
+        }
+    }
+
+    /// The term this node leads in, and until when by its own clock.
+    pub(crate) fn leads(&self) -> Option<(Term, Monotonic)> {
+        match self.stage {
+            Stage::Leader { term } => Some((term, self.lease_until)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn written(&mut self, token: Token, outcome: &WriteOutcome, s: &mut Surroundings<'_>) {
+        let now = s.timers.now();
+        if let Some(pending) = self.writing.as_mut().filter(|pending| pending.token() == token) {
+            let progress = pending.written(outcome, now, s.effects);
+            self.lease_went(progress, s);
+        } else if let Some(at) = self.fences.iter().position(|(pending, ..)| pending.token() == token) {
+            let progress = self.fences[at].0.written(outcome, now, s.effects);
+            self.fence_went(at, progress, s);
+        }
+    }
+
+    pub(crate) fn read_back(&mut self, token: Token, found: Option<Option<&StoredRecord>>, s: &mut Surroundings<'_>) {
+        let now = s.timers.now();
+        if let Some(pending) = self.writing.as_mut().filter(|pending| pending.token() == token) {
+            let progress = pending.read_back(found, now);
+            self.lease_went(progress, s);
+        } else if let Some(at) = self.fences.iter().position(|(pending, ..)| pending.token() == token) {
+            let progress = self.fences[at].0.read_back(found, now);
+            self.fence_went(at, progress, s);
+        }
+    }
+
+    /// The lease record was seen.
+    pub(crate) fn saw(&mut self, stored: &StoredRecord, s: &mut Surroundings<'_>) {
+        let ControlRecord::Lease(record) = &stored.record else { return };
+        if let Some(pending) = &mut self.writing {
+            if stored.revision > self.lease_revision.unwrap_or_default() {
+                let progress = pending.seen(stored, s.timers.now());
+                self.lease_went(progress, s);
+            }
+        } else if self.lease_revision.is_some_and(|held| stored.revision > held) && record.holder != *s.me {
+            self.step_down("the lease was taken", s);
+        }
+    }
+
+    /// The answer to an append of ours.
+    pub(crate) fn appended(
+        &mut self,
+        token: Token,
+        outcome: &AppendResult,
+        s: &mut Surroundings<'_>,
+    ) -> Option<(Entry, Position)> {
+        let pending = self.appending.as_mut().filter(|pending| pending.token == token)?;
+        match outcome {
+            AppendResult::Ok(position) => {
+                let landed = (pending.entry.clone(), *position);
+                self.appending = None;
+                return Some(landed);
+            }
+            AppendResult::Conflict | AppendResult::Unknown => pending.state = AppendState::ReadAt(s.timers.now()),
+            AppendResult::Unavailable => pending.state = AppendState::ResendAt(s.timers.now() + RETRY_AFTER),
+            AppendResult::TooLarge => {
+                s.effects.push(Effect::Note(Note::Fault { reason: "an entry exceeds its bound".into() }));
+                self.appending = None;
+                self.retry_at = s.timers.now() + Duration::from_secs(1);
+            }
+        }
+        None
+    }
+
+    /// A read of the log has ended; its entries have been applied already. `None` if it failed.
+    pub(crate) fn log_read(&mut self, token: Token, entries: Option<usize>, s: &mut Surroundings<'_>) {
+        let now = s.timers.now();
+        if let Stage::Elected { reading, .. } = &mut self.stage
+            && matches!(reading, Reading::Asked(asked) if *asked == token)
+        {
+            *reading = match entries {
+                Some(0) => Reading::AtTail,
+                Some(_) => Reading::Due { at: now },
+                None => Reading::Due { at: now + RETRY_AFTER },
+            };
+        }
+        if let Some(pending) = &mut self.appending
+            && matches!(pending.state, AppendState::Reading)
+            && pending.token == token
+        {
+            pending.state = match entries {
+                // Whether ours was among them was found as they were applied; others' take our place.
+                Some(0) => AppendState::ResendAt(now + RETRY_AFTER),
+                Some(_) => AppendState::ReadAt(now),
+                None => AppendState::ReadAt(now + RETRY_AFTER),
+            };
+        }
+    }
+
+    /// An entry was applied to the fold.
+    pub(crate) fn applied(&mut self, entry: &Entry, at: Position, s: &mut Surroundings<'_>) {
+        if let Some(pending) = &self.appending {
+            if pending.entry.nonce == entry.nonce {
+                self.appending = None;
+            } else if at.sequence > pending.after {
+                // Somebody else's entry stands where ours was to be: ours can never be stored now.
+                self.appending = None;
+                if let Stage::Elected { reading, .. } = &mut self.stage {
+                    *reading = Reading::Due { at: s.timers.now() };
+                }
+            }
+        }
+        match &self.stage {
+            Stage::Elected { term, .. } if s.topology.leadership().is_led_by(s.me, *term) => {
+                let term = *term;
+                self.stage = Stage::Leader { term };
+                self.memory = Memory::default();
+                s.effects.push(Effect::Note(Note::Elected { term }));
+            }
+            Stage::Elected { term, .. } | Stage::Contending { term }
+                if entry.term >= *term && entry.leader != *s.me =>
+            {
+                self.step_down("another leader's term is in the log", s);
+            }
+            Stage::Leader { term } if !s.topology.leadership().is_led_by(s.me, *term) => {
+                self.step_down("another leader's term is in the log", s);
+            }
+            _ => {}
+        }
+    }
+
+    /// This node begins a new life: whatever it led, it leads no more.
+    pub(crate) fn new_life(&mut self) {
+        *self = Self::new(self.config.clone());
+    }
+
+    /// Does whatever is due.
+    pub(crate) fn advance(&mut self, s: &mut Surroundings<'_>) {
+        if !s.caught_up || !s.registered {
+            return;
+        }
+        if matches!(self.stage, Stage::Elected { .. } | Stage::Leader { .. }) {
+            self.keep(s);
+        }
+        match &self.stage {
+            Stage::Follower { .. } => self.contend(s),
+            Stage::Contending { .. } => {}
+            Stage::Elected { .. } => self.tell_the_log(s),
+            Stage::Leader { .. } => self.lead(s),
+        }
+        self.advance_append(s);
+        if let Some(pending) = &mut self.writing {
+            pending.advance(s.timers, s.effects);
+        }
+        for (pending, ..) in &mut self.fences {
+            pending.advance(s.timers, s.effects);
+        }
+    }
+
+    // --- Following and contending ---
+
+    fn contend(&mut self, s: &mut Surroundings<'_>) {
+        if self.writing.is_some() || s.leaving && !self.alone(s) || !self.may_contend(s) {
+            return;
+        }
+        let Stage::Follower { contend_at } = &mut self.stage else { return };
+        let profile = self.config.profile;
+        let (reason, from, jitter) = match s.sightings.lease() {
+            None => (ContendFor::Free(aether_domain::Revision::ZERO), s.timers.now(), true),
+            Some((record, revision, _)) if record.state == LeaseState::Resigned => {
+                (ContendFor::Free(revision), s.timers.now(), false)
+            }
+            Some((record, revision, seen)) => {
+                let holder = &record.holder;
+                let standing = s.topology.cluster().status_of(holder);
+                let gone = s.sightings.is_over(holder)
+                    || matches!(standing, Some(NodeStatus::Failed | NodeStatus::Left))
+                    || holder.node == s.me.node;
+                if gone {
+                    (ContendFor::Free(revision), s.timers.now(), true)
+                } else {
+                    let lease_over = seen + profile.lease().takeover();
+                    let silent = s.sightings.silent_at(holder, profile.member().suspect_after());
+                    (ContendFor::Silent(revision), silent.map_or(lease_over, |silent| silent.min(lease_over)), true)
+                }
+            }
+        };
+        let due = match contend_at {
+            Some((at, why)) if *why == reason => *at,
+            _ => {
+                if !s.timers.reached(from) {
+                    *contend_at = None;
+                    return;
+                }
+                let wait = if jitter { (s.fresh)() % JITTER_MAX_MILLIS } else { 0 };
+                let at = s.timers.now() + Duration::from_millis(wait);
+                *contend_at = Some((at, reason));
+                at
+            }
+        };
+        // The reason may have gone away while we waited.
+        if !s.timers.reached(from) {
+            *contend_at = None;
+            return;
+        }
+        if s.timers.reached(due) {
+            self.ask_for_lease(s);
+        }
+    }
+
+    /// An Active node may contend; so may any registered one while the log is empty, or while no member is alive.
+    fn may_contend(&self, s: &mut Surroundings<'_>) -> bool {
+        let cluster = s.topology.cluster();
+        match cluster.status_of(s.me) {
+            Some(NodeStatus::Active) => return true,
+            Some(NodeStatus::Draining) => return self.alone(s),
+            Some(_) => return false,
+            None => {}
+        }
+        if s.leaving {
+            return false;
+        }
+        let after = self.config.profile.member().suspect_after();
+        let members: Vec<_> = cluster.members().filter(|member| member.status.owns()).collect();
+        let mut all_silent = true;
+        for member in members {
+            let over = match s.sightings.member(&member.node.node) {
+                // Its life is over once the serve lease it may have had is: our own earlier life's included.
+                Some(seen) if s.sightings.is_over(&member.node) => {
+                    Some(seen.over_since + self.config.profile.member().serve_lease_over())
+                }
+                _ => s.sightings.silent_at(&member.node, after),
+            };
+            all_silent &= over.is_some_and(|at| s.timers.reached(at));
+        }
+        all_silent
+    }
+
+    /// Whether no other node is Active.
+    fn alone(&self, s: &Surroundings<'_>) -> bool {
+        !s.topology.cluster().active().any(|member| member.node != *s.me)
+    }
+
+    fn ask_for_lease(&mut self, s: &mut Surroundings<'_>) {
+        let lease = s.sightings.lease().map(|(record, revision, _)| (record.term, revision));
+        let term = lease.map_or(Term::ZERO, |(term, _)| term).max(s.topology.leadership().term()).next();
+        let expected = lease.map_or(Expected::Absent, |(_, revision)| Expected::At(revision));
+        self.stage = Stage::Contending { term };
+        self.lease_revision = lease.map(|(_, revision)| revision);
+        self.write_lease(term, LeaseState::Held, expected, s);
+    }
+
+    fn write_lease(&mut self, term: Term, state: LeaseState, expected: Expected, s: &mut Surroundings<'_>) {
+        let ttl = self.config.profile.lease().ttl();
+        let record = LeaseRecord { term, holder: s.me.clone(), ttl, nonce: Nonce((s.fresh)()), state };
+        let (token, now) = (Token((s.fresh)()), s.timers.now());
+        self.writing = Some(PendingWrite::send(ControlRecord::Lease(record), expected, token, now, s.effects));
+    }
+
+    fn lease_went(&mut self, progress: Progress, s: &mut Surroundings<'_>) {
+        let written = match progress {
+            Progress::Open => return,
+            Progress::Landed { revision, first_sent } => {
+                let resigned = self.writing.take().is_some_and(
+                    |pending| matches!(pending.record(), ControlRecord::Lease(record) if record.state == LeaseState::Resigned),
+                );
+                self.lease_revision = Some(revision);
+                // Counted from the moment of sending, never from the acknowledgement (R3).
+                self.lease_until = first_sent + self.config.profile.lease().self_stop();
+                self.renew_at = first_sent + self.config.profile.lease().renew_every();
+                if resigned {
+                    self.follow(s);
+                    return;
+                }
+                first_sent
+            }
+            Progress::Lost(_) => {
+                self.writing = None;
+                return self.step_down("the lease was taken", s);
+            }
+        };
+        match &self.stage {
+            Stage::Contending { term } => {
+                let term = *term;
+                self.stage = Stage::Elected { term, reading: Reading::Due { at: s.timers.now() } };
+            }
+            Stage::Leader { term } => {
+                let renew = LeadershipCommand::RenewLeadership { leader: s.me.clone(), term: *term };
+                if s.topology.leadership().decide(&renew).is_ok() {
+                    s.effects.push(Effect::Note(Note::Renewed { sent: written }));
+                }
+            }
+            Stage::Follower { .. } | Stage::Elected { .. } => {}
+        }
+    }
+
+    fn follow(&mut self, s: &mut Surroundings<'_>) {
+        self.stage = Stage::Follower { contend_at: None };
+        self.lease_revision = None;
+        self.lease_until = Monotonic::ZERO;
+        self.appending = None;
+        self.fences.clear();
+        self.memory = Memory::default();
+        self.resigning = false;
+        s.timers.reached(s.timers.now() + RETRY_AFTER);
+    }
+
+    fn step_down(&mut self, why: &'static str, s: &mut Surroundings<'_>) {
+        if let Stage::Leader { term } | Stage::Elected { term, .. } = &self.stage {
+            s.effects.push(Effect::Note(Note::SteppedDown { term: *term, why }));
+        }
+        self.writing = None;
+        self.follow(s);
+    }
+
+    // --- Holding the lease ---
+
+    fn keep(&mut self, s: &mut Surroundings<'_>) {
+        let (Stage::Leader { term } | Stage::Elected { term, .. }) = &self.stage else { return };
+        let term = *term;
+        if s.timers.reached(self.lease_until) {
+            return self.step_down("the lease ran out before it was renewed", s);
+        }
+        let stuck =
+            self.appending.as_ref().is_some_and(|pending| s.timers.reached(pending.first_sent + APPEND_UNKNOWN_MAX));
+        let hand_over = s.leaving && !self.alone(s) && self.appending.is_none();
+        if stuck || hand_over {
+            self.resigning = true;
+        }
+        if self.writing.is_some() {
+            return;
+        }
+        let expected = self.lease_revision.map_or(Expected::Absent, Expected::At);
+        if self.resigning {
+            s.effects.push(Effect::Note(Note::SteppedDown { term, why: "it resigned" }));
+            self.write_lease(term, LeaseState::Resigned, expected, s);
+            // From here on nothing is done as leader, whatever becomes of the write.
+            self.stage = Stage::Follower { contend_at: None };
+            self.appending = None;
+            self.fences.clear();
+        } else if s.timers.reached(self.renew_at) {
+            self.write_lease(term, LeaseState::Held, expected, s);
+        }
+    }
+
+    // --- Leading ---
+
+    fn facts<'a>(&'a self, s: &'a Surroundings<'_>) -> Facts<'a> {
+        Facts { me: s.me, config: &self.config, sightings: s.sightings, strategy: &self.strategy }
+    }
+
+    fn tell_the_log(&mut self, s: &mut Surroundings<'_>) {
+        let Stage::Elected { term, reading } = &mut self.stage else { return };
+        let term = *term;
+        match reading {
+            Reading::Due { at } => {
+                if s.timers.reached(*at) {
+                    let token = Token((s.fresh)());
+                    *reading = Reading::Asked(token);
+                    s.effects.push(Effect::ReadLog { token, after: s.topology.at().sequence });
+                }
+            }
+            Reading::Asked(_) => {}
+            Reading::AtTail => {
+                if self.appending.is_some() || !s.timers.reached(self.retry_at) {
+                    return;
+                }
+                // The log may have a higher term than the lease had: the lease was written without knowing it.
+                if s.topology.leadership().term() >= term {
+                    return self.step_down("another leader's term is in the log", s);
+                }
+                let uid = ClusterUid(u128::from((s.fresh)()) << 64 | u128::from((s.fresh)()));
+                let facts = self.facts(s);
+                match policy::first_entry(s.topology, &facts, term, || uid) {
+                    Ok((draft, cause)) => self.append(draft, cause, term, uid, s),
+                    Err(reason) => self.refused(reason, s),
+                }
+            }
+        }
+    }
+
+    fn lead(&mut self, s: &mut Surroundings<'_>) {
+        let Stage::Leader { term } = self.stage else { return };
+        self.fence_suspects(s);
+        if self.appending.is_some() || !s.timers.reached(self.retry_at) {
+            return;
+        }
+        let Some(uid) = s.topology.cluster().uid() else { return };
+        let facts = Facts { me: s.me, config: &self.config, sightings: s.sightings, strategy: &self.strategy };
+        match policy::next_entry(s.topology, &facts, &mut self.memory, s.timers) {
+            Ok((draft, _)) if draft.is_empty() => {}
+            Ok((draft, cause)) => self.append(draft, cause, term, uid, s),
+            Err(reason) => self.refused(reason, s),
+        }
+    }
+
+    fn refused(&mut self, reason: String, s: &mut Surroundings<'_>) {
+        s.effects.push(Effect::Note(Note::Refused { reason }));
+        self.retry_at = s.timers.now() + RETRY_AFTER;
+        s.timers.reached(self.retry_at);
+    }
+
+    fn append(
+        &mut self,
+        draft: aether_domain::topology::Draft,
+        cause: String,
+        term: Term,
+        cluster: ClusterUid,
+        s: &mut Surroundings<'_>,
+    ) {
+        let signature = Signature { cluster, leader: s.me.clone(), term, nonce: Nonce((s.fresh)()), cause, at: s.wall };
+        let entry = match draft.finish(signature) {
+            Ok(entry) => entry,
+            Err(violations) => {
+                let reason = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                return self.refused(reason, s);
+            }
+        };
+        let (token, after, now) = (Token((s.fresh)()), s.topology.at().sequence, s.timers.now());
+        s.effects.push(Effect::Append { token, entry: entry.clone(), after });
+        self.appending = Some(PendingAppend { entry, after, token, first_sent: now, state: AppendState::Sent });
+    }
+
+    fn advance_append(&mut self, s: &mut Surroundings<'_>) {
+        let Some(pending) = &mut self.appending else { return };
+        match pending.state {
+            AppendState::ReadAt(at) if s.timers.reached(at) => {
+                pending.token = Token((s.fresh)());
+                pending.state = AppendState::Reading;
+                s.effects.push(Effect::ReadLog { token: pending.token, after: s.topology.at().sequence });
+            }
+            AppendState::ResendAt(at) if s.timers.reached(at) => {
+                pending.state = AppendState::Sent;
+                let (token, entry, after) = (pending.token, pending.entry.clone(), pending.after);
+                s.effects.push(Effect::Append { token, entry, after });
+            }
+            _ => {}
+        }
+    }
+
+    // --- Fencing ---
+
+    fn fence_suspects(&mut self, s: &mut Surroundings<'_>) {
+        let facts = Facts { me: s.me, config: &self.config, sightings: s.sightings, strategy: &self.strategy };
+        for node in policy::suspects(s.topology, &facts, s.timers) {
+            if self.fences.iter().any(|(_, fenced, _)| *fenced == node) {
+                continue;
+            }
+            let seen = s.sightings.member(&node.node).filter(|seen| seen.record.node == node);
+            let (expected, watched_since, heartbeat) = match seen {
+                Some(seen) => (Expected::At(seen.revision), seen.first_seen, seen.record.heartbeat),
+                None => (Expected::Absent, s.timers.now(), 0),
+            };
+            let fence = MemberRecord {
+                node: node.clone(),
+                state: MemberState::Fenced,
+                heartbeat,
+                nonce: Nonce((s.fresh)()),
+                heartbeat_every: self.config.profile.member().heartbeat_every(),
+                view: s.topology.epoch(),
+                load: aether_domain::records::Load::default(),
+                weight: seen.map_or(1, |seen| seen.record.weight),
+                admin_url: String::new(),
+                build: self.config.build.clone(),
+            };
+            s.effects.push(Effect::Note(Note::Suspected { node: node.clone() }));
+            let (token, now) = (Token((s.fresh)()), s.timers.now());
+            let pending = PendingWrite::send(ControlRecord::Member(fence), expected, token, now, s.effects);
+            self.fences.push((pending, node, watched_since));
+        }
+    }
+
+    fn fence_went(&mut self, at: usize, progress: Progress, s: &mut Surroundings<'_>) {
+        match progress {
+            Progress::Open => {}
+            Progress::Landed { revision, .. } => {
+                let (pending, node, watched_since) = self.fences.swap_remove(at);
+                if let ControlRecord::Member(fence) = pending.record() {
+                    s.sightings.fenced_at(fence, revision, watched_since);
+                    s.effects.push(Effect::Note(Note::Fenced { node }));
+                }
+            }
+            // It beat after all, or somebody else fenced it: either way the watch tells.
+            Progress::Lost(stored) => {
+                self.fences.swap_remove(at);
+                s.sightings.saw(&stored, s.timers.now());
+            }
+        }
+    }
+
+    /// The record of that node was seen: a fence of ours may be it, or may have come too late.
+    pub(crate) fn saw_member(&mut self, stored: &StoredRecord, node: &NodeId, s: &mut Surroundings<'_>) {
+        let is_its = |pending: &PendingWrite| pending.record().key() == ControlKey::Member(node.clone());
+        if let Some(at) = self.fences.iter().position(|(pending, ..)| is_its(pending)) {
+            let progress = self.fences[at].0.seen(stored, s.timers.now());
+            self.fence_went(at, progress, s);
+        }
+    }
+}
+
+/// How an append went, as the machines see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendResult {
+    /// Stored there.
+    Ok(Position),
+    /// Nothing of this attempt was stored.
+    Conflict,
+    /// It may be stored now, later, or never.
+    Unknown,
+    /// Certainly not stored.
+    Unavailable,
+    /// Certainly not stored, and never will be.
+    TooLarge,
+}

@@ -1,0 +1,460 @@
+//! What a leader writes next: every policy of the cluster, read off the topology and what was seen.
+//!
+//! | what is seen | what is written |
+//! |---|---|
+//! | a new node's record | `NodeJoined`, or `NodeRestarted` once its old life has surely stopped serving |
+//! | a fenced record whose serve lease is surely over | `NodeFailed`, and its shards assigned, in one entry |
+//! | a record that asks to leave | `NodeDraining`, then moves, then `NodeLeft` |
+//! | a shard without a living owner | `ShardAssigned` |
+//! | shards out of balance | `RebalancingTriggered`, then moves in waves |
+//! | a release | `ShardMigrated` |
+//! | a destination that is gone, or a source that does not release in time | `ShardMigrationFailed` |
+//!
+//! It is level-triggered: it looks at what is, not at what changed, so a new leader carries on where another stopped.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use aether_domain::assignment::{AssignmentCommand, CancelReason, Grant, PlannedMove, ShardState};
+use aether_domain::cluster::{ClusterCommand, FailureReason, NodeStatus, RebalanceCause};
+use aether_domain::lease::LeadershipCommand;
+use aether_domain::records::MemberState;
+use aether_domain::topology::{Draft, Topology};
+use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, PlanId, ShardId, ShardSet, Term};
+use aether_placement::{InFlight, NodeIdx, NodeState, NodeView, PlacementInput, PlacementStrategy};
+
+use crate::control::{ControlConfig, Sightings, Timers};
+
+/// How many shards one source drains at once.
+pub(crate) const DRAINING_PER_SOURCE_MAX: usize = 32;
+/// How long membership must be quiet before a plan for balance is made: ten joins make one plan.
+const QUIET_BEFORE_PLAN: Duration = Duration::from_millis(300);
+/// How long a source has to release before its move is given up.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// How long a move that was given up is not tried again.
+const DRAIN_BACK_OFF: Duration = Duration::from_secs(5);
+
+/// What a leader remembers beside the log: when things began, by its own clock. Lost with it, and harmless to lose.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    membership: Option<(Vec<(NodeRef, NodeStatus)>, Monotonic)>,
+    draining_since: BTreeMap<ShardId, (Epoch, Monotonic)>,
+    backed_off: BTreeMap<ShardId, Monotonic>,
+}
+
+/// What the policy looks at.
+pub(crate) struct Facts<'a> {
+    pub(crate) me: &'a NodeRef,
+    pub(crate) config: &'a ControlConfig,
+    pub(crate) sightings: &'a Sightings,
+    pub(crate) strategy: &'a dyn PlacementStrategy,
+}
+
+/// The first entry of a term: whatever founding or return it takes for the leader to be Active, then `TermStarted`, then
+/// every shard that nobody has.
+pub(crate) fn first_entry(
+    topology: &Topology,
+    facts: &Facts<'_>,
+    term: Term,
+    uid: impl FnOnce() -> aether_domain::ClusterUid,
+) -> Result<(Draft, String), String> {
+    let mut draft = Draft::new(topology);
+    let mut cause = format!("election of {}", facts.me.node);
+    if topology.cluster().uid().is_none() {
+        let created = ClusterCommand::CreateCluster { uid: uid(), settings: facts.config.settings };
+        draft.cluster(&created).map_err(|refusal| refusal.to_string())?;
+        cause = format!("creation by {}", facts.me.node);
+    }
+    if !draft.topology().cluster().is_active(facts.me) {
+        let join = ClusterCommand::JoinCluster { node: facts.me.clone(), weight: facts.config.weight };
+        draft.cluster(&join).map_err(|refusal| refusal.to_string())?;
+    }
+    let active = draft.topology().cluster().is_active(facts.me);
+    let elect = LeadershipCommand::ElectLeader { candidate: facts.me.clone(), term, active };
+    draft.leadership(&elect).map_err(|refusal| refusal.to_string())?;
+    assign_homeless(&mut draft, facts)?;
+    Ok((draft, cause))
+}
+
+/// Everything that is due now, as one entry; an empty draft if nothing is.
+pub(crate) fn next_entry(
+    topology: &Topology,
+    facts: &Facts<'_>,
+    memory: &mut Memory,
+    timers: &mut Timers,
+) -> Result<(Draft, String), String> {
+    let mut draft = Draft::new(topology);
+    let mut causes = Vec::new();
+    members(&mut draft, facts, timers, &mut causes)?;
+    cancel(&mut draft, memory, timers, &mut causes)?;
+    assign_homeless(&mut draft, facts)?;
+    complete(&mut draft, facts, &mut causes)?;
+    rebalance(&mut draft, facts, memory, timers, &mut causes)?;
+    begin_moves(&mut draft, &mut causes)?;
+    leave(&mut draft, facts, &mut causes)?;
+    if causes.is_empty() {
+        causes.push("repair".to_owned());
+    }
+    causes.truncate(8);
+    Ok((draft, causes.join(", ")))
+}
+
+/// The lives whose silence is over `suspect_after` and that are not fenced yet: to be fenced, each by compare-and-set on
+/// the record that was watched.
+pub(crate) fn suspects(topology: &Topology, facts: &Facts<'_>, timers: &mut Timers) -> Vec<NodeRef> {
+    let after = facts.config.profile.member().suspect_after();
+    let owners: Vec<_> = topology.cluster().members().filter(|member| member.status.owns()).collect();
+    owners
+        .into_iter()
+        .filter(|member| member.node != *facts.me && !facts.sightings.is_over(&member.node))
+        .filter(|member| facts.sightings.silent_at(&member.node, after).is_some_and(|at| timers.reached(at)))
+        .map(|member| member.node.clone())
+        .collect()
+}
+
+fn members(draft: &mut Draft, facts: &Facts<'_>, timers: &mut Timers, causes: &mut Vec<String>) -> Result<(), String> {
+    let safe = facts.config.profile.member().serve_lease_over();
+    for (_, seen) in facts.sightings.members() {
+        let (record, node) = (&seen.record, &seen.record.node);
+        let known = draft.topology().cluster().member(&node.node).cloned();
+        let surely_over = seen.over_since + safe;
+        let command = match (&known, record.state) {
+            // A fenced life that is still a member fails once it has surely stopped serving.
+            (Some(member), MemberState::Fenced) if member.status.owns() && member.node == *node => {
+                if !timers.reached(surely_over) {
+                    continue;
+                }
+                causes.push(format!("failure of {}", node.node));
+                ClusterCommand::MarkNodeFailed { node: node.clone(), reason: FailureReason::Silent }
+            }
+            // A new life over one that is still a member.
+            (Some(member), MemberState::Starting | MemberState::Alive | MemberState::Leaving)
+                if member.status.owns() && member.node != *node =>
+            {
+                if !timers.reached(surely_over) {
+                    continue;
+                }
+                causes.push(format!("restart of {}", node.node));
+                ClusterCommand::JoinCluster { node: node.clone(), weight: record.weight.max(1) }
+            }
+            (known, MemberState::Starting) if known.as_ref().is_none_or(|known| known.node != *node) => {
+                causes.push(format!("join of {}", node.node));
+                ClusterCommand::JoinCluster { node: node.clone(), weight: record.weight.max(1) }
+            }
+            (Some(member), MemberState::Leaving) if member.status == NodeStatus::Active && member.node == *node => {
+                causes.push(format!("drain of {}", node.node));
+                ClusterCommand::DrainNode { node: node.clone() }
+            }
+            _ => continue,
+        };
+        draft.cluster(&command).map_err(|refusal| refusal.to_string())?;
+    }
+    Ok(())
+}
+
+fn lives(draft: &Draft, fits: impl Fn(NodeStatus) -> bool) -> Vec<Incarnation> {
+    let members = draft.topology().cluster().members();
+    members.filter(|member| fits(member.status)).map(|member| member.node.incarnation).collect()
+}
+
+fn active(draft: &Draft) -> Vec<Incarnation> {
+    lives(draft, |status| status == NodeStatus::Active)
+}
+
+fn node_of(topology: &Topology, incarnation: Incarnation) -> Option<NodeRef> {
+    topology.cluster().owner(incarnation).map(|member| member.node.clone())
+}
+
+/// Gives up moves whose destination is gone or whose source has not released in time.
+fn cancel(draft: &mut Draft, memory: &mut Memory, timers: &mut Timers, causes: &mut Vec<String>) -> Result<(), String> {
+    let topology = draft.topology();
+    let mut cancelled: BTreeMap<(NodeRef, NodeRef, bool), Vec<ShardId>> = BTreeMap::new();
+    let mut still = BTreeMap::new();
+    for (shard, state) in topology.assignment().iter() {
+        let ShardState::Draining { from, to, drain_epoch, .. } = state else { continue };
+        let Some(source) = node_of(topology, from) else { continue };
+        let destination = topology.cluster().members().find(|member| member.node.incarnation == to);
+        let gone = destination.is_none_or(|member| member.status != NodeStatus::Active);
+        let since = match memory.draining_since.get(&shard) {
+            Some((epoch, since)) if *epoch == drain_epoch => *since,
+            _ => timers.now(),
+        };
+        still.insert(shard, (drain_epoch, since));
+        let late = timers.reached(since + DRAIN_WITHIN);
+        if gone || late {
+            // A life replaced by another is no longer on record; its name is not needed to give the move up.
+            let to =
+                destination.map_or_else(|| NodeRef { node: source.node.clone(), incarnation: to }, |m| m.node.clone());
+            cancelled.entry((source, to, gone)).or_default().push(shard);
+        }
+    }
+    memory.draining_since = still;
+    for ((from, to, gone), shards) in cancelled {
+        if !gone {
+            for shard in &shards {
+                memory.backed_off.insert(*shard, timers.now() + DRAIN_BACK_OFF);
+            }
+        }
+        causes.push(format!("{} moves to {} given up", shards.len(), to.node));
+        let reason = if gone { CancelReason::DestinationGone } else { CancelReason::Deadline };
+        let shards = shards.into_iter().collect();
+        let command = AssignmentCommand::CancelMigration { shards, from, to, reason };
+        draft.assignment(&command).map_err(|refusal| refusal.to_string())?;
+    }
+    Ok(())
+}
+
+/// Gives every shard without a living owner one, or says aloud that it has none.
+fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<(), String> {
+    let topology = draft.topology();
+    let living = lives(draft, NodeStatus::owns);
+    let homeless = |state: ShardState| state.owner().is_none_or(|owner| !living.contains(&owner));
+    if !topology.assignment().iter().any(|(_, state)| homeless(state)) {
+        return Ok(());
+    }
+    let active = active(draft);
+    if active.is_empty() {
+        let shards: ShardSet = topology
+            .assignment()
+            .iter()
+            .filter(|(_, state)| state.owner().is_some() && homeless(*state))
+            .map(|(shard, _)| shard)
+            .collect();
+        let command = AssignmentCommand::ReleaseShard { shards };
+        return draft.assignment(&command).map_err(|refusal| refusal.to_string());
+    }
+    let plan = Planning::of(topology);
+    let moves = plan.run(facts.strategy, true)?;
+    let mut grants: BTreeMap<NodeRef, Vec<ShardId>> = BTreeMap::new();
+    for (shard, _, to) in moves {
+        if homeless(topology.assignment().shard(shard)) {
+            grants.entry(to).or_default().push(shard);
+        }
+    }
+    let grants = grants.into_iter().map(|(to, shards)| Grant { shards: shards.into_iter().collect(), to }).collect();
+    let command = AssignmentCommand::AssignShards { grants, active, living };
+    draft.assignment(&command).map_err(|refusal| refusal.to_string())
+}
+
+/// Moves what its source reports as released.
+fn complete(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Vec<String>) -> Result<(), String> {
+    let topology = draft.topology();
+    let mut ready: BTreeMap<(NodeRef, NodeRef, Epoch), Vec<ShardId>> = BTreeMap::new();
+    for (shard, state) in topology.assignment().iter() {
+        let ShardState::Draining { from, to, drain_epoch, .. } = state else { continue };
+        let (Some(from), Some(to)) = (node_of(topology, from), node_of(topology, to)) else { continue };
+        let released = facts.sightings.release(&from.node).is_some_and(|(report, _)| {
+            report.node == from
+                && report.released.iter().any(|(shards, epoch)| *epoch == drain_epoch && shards.contains(shard))
+        });
+        if released && topology.cluster().is_active(&to) {
+            ready.entry((from, to, drain_epoch)).or_default().push(shard);
+        }
+    }
+    let active = active(draft);
+    for ((from, to, drain_epoch), shards) in ready {
+        causes.push(format!("{} shards from {} to {}", shards.len(), from.node, to.node));
+        let shards = shards.into_iter().collect();
+        let command = AssignmentCommand::CompleteMigration { shards, from, to, drain_epoch, active: active.clone() };
+        draft.assignment(&command).map_err(|refusal| refusal.to_string())?;
+    }
+    let topology = draft.topology();
+    if let Some(plan) = topology.cluster().plan() {
+        let open = topology.assignment().moving() + topology.assignment().pending().len();
+        if open == 0 {
+            let command = ClusterCommand::CompleteRebalance { plan: plan.id, open };
+            causes.push("rebalance done".to_owned());
+            draft.cluster(&command).map_err(|refusal| refusal.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Announces a plan if shards are out of balance, on a draining node, and nothing else is under way.
+fn rebalance(
+    draft: &mut Draft,
+    facts: &Facts<'_>,
+    memory: &mut Memory,
+    timers: &mut Timers,
+    causes: &mut Vec<String>,
+) -> Result<(), String> {
+    let topology = draft.topology();
+    let membership: Vec<_> = topology.cluster().members().map(|member| (member.node.clone(), member.status)).collect();
+    let quiet_since = match &memory.membership {
+        Some((before, since)) if *before == membership => *since,
+        _ => timers.now(),
+    };
+    let draining = membership.iter().any(|(_, status)| *status == NodeStatus::Draining);
+    let settled = memory.membership.is_some();
+    memory.membership = Some((membership, quiet_since));
+    if topology.cluster().plan().is_some() || active(draft).is_empty() {
+        return Ok(());
+    }
+    // A node that leaves is not kept waiting; a new leader waits until it has looked around.
+    if !(draining && settled) && !timers.reached(quiet_since + QUIET_BEFORE_PLAN) {
+        return Ok(());
+    }
+    memory.backed_off.retain(|_, until| !timers.reached(*until));
+    let mut moves: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
+    for (shard, from, to) in Planning::of(topology).run(facts.strategy, false)? {
+        if let Some(from) = from
+            && !memory.backed_off.contains_key(&shard)
+        {
+            moves.entry((from, to)).or_default().push(shard);
+        }
+    }
+    if moves.is_empty() {
+        return Ok(());
+    }
+    let cause = if draining { RebalanceCause::Drain } else { RebalanceCause::Join };
+    causes.push(format!("rebalance after {}", cause.name()));
+    let moves = moves
+        .into_iter()
+        .map(|((from, to), shards)| PlannedMove { shards: shards.into_iter().collect(), from, to })
+        .collect();
+    let plan = PlanId(draft.epoch().0);
+    draft.cluster(&ClusterCommand::RebalanceShards { plan, cause, moves }).map_err(|refusal| refusal.to_string())
+}
+
+/// Begins planned moves, as many as each source may drain at once.
+fn begin_moves(draft: &mut Draft, causes: &mut Vec<String>) -> Result<(), String> {
+    let topology = draft.topology();
+    if topology.assignment().pending().len() == 0 {
+        return Ok(());
+    }
+    let mut draining: BTreeMap<Incarnation, usize> = BTreeMap::new();
+    for (_, state) in topology.assignment().iter() {
+        if let ShardState::Draining { from, .. } = state {
+            *draining.entry(from).or_default() += 1;
+        }
+    }
+    let mut begun: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
+    for (shard, from, to) in topology.assignment().pending() {
+        let at_source = draining.entry(from.incarnation).or_default();
+        let state = topology.assignment().shard(shard);
+        let owned = matches!(state, ShardState::Owned { owner, .. } if owner == from.incarnation);
+        if owned && *at_source < DRAINING_PER_SOURCE_MAX && topology.cluster().is_active(to) {
+            *at_source += 1;
+            begun.entry((from.clone(), to.clone())).or_default().push(shard);
+        }
+    }
+    if begun.is_empty() {
+        return Ok(());
+    }
+    causes.push("moves begin".to_owned());
+    let active = active(draft);
+    let moves = begun
+        .into_iter()
+        .map(|((from, to), shards)| PlannedMove { shards: shards.into_iter().collect(), from, to })
+        .collect();
+    let command = AssignmentCommand::RebalanceFromTopology { moves, active };
+    draft.assignment(&command).map_err(|refusal| refusal.to_string())
+}
+
+/// Lets draining nodes go that own nothing any more; the last of all takes the lead and the shards with it.
+fn leave(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Vec<String>) -> Result<(), String> {
+    let leaving: Vec<_> = draft
+        .topology()
+        .cluster()
+        .members()
+        .filter(|member| member.status == NodeStatus::Draining)
+        .map(|member| member.node.clone())
+        .collect();
+    let nobody_stays = active(draft).is_empty();
+    for node in leaving {
+        let mine = node == *facts.me;
+        if mine && !nobody_stays {
+            continue;
+        }
+        if nobody_stays {
+            let shards = draft.topology().assignment();
+            let owned = |state: ShardState| state.owner() == Some(node.incarnation);
+            let shards: ShardSet = shards.iter().filter(|(_, state)| owned(*state)).map(|(shard, _)| shard).collect();
+            if !mine && !shards.is_empty() {
+                continue;
+            }
+            let command = AssignmentCommand::ReleaseShard { shards };
+            draft.assignment(&command).map_err(|refusal| refusal.to_string())?;
+        }
+        let moving_in = draft
+            .topology()
+            .assignment()
+            .iter()
+            .any(|(_, state)| matches!(state, ShardState::Draining { to, .. } if to == node.incarnation));
+        let shards_owned = draft.topology().assignment().owned_by(node.incarnation);
+        if shards_owned > 0 || moving_in {
+            continue;
+        }
+        if mine {
+            let term = draft.topology().leadership().term();
+            let resign = LeadershipCommand::ResignLeadership { leader: node.clone(), term };
+            draft.leadership(&resign).map_err(|refusal| refusal.to_string())?;
+        }
+        causes.push(format!("{} leaves", node.node));
+        let command = ClusterCommand::LeaveCluster { node, shards_owned };
+        draft.cluster(&command).map_err(|refusal| refusal.to_string())?;
+    }
+    Ok(())
+}
+
+/// The topology in the planner's words.
+struct Planning {
+    nodes: Vec<NodeView>,
+    refs: Vec<NodeRef>,
+    current: Vec<Option<NodeIdx>>,
+    in_flight: Vec<InFlight>,
+    seed: u64,
+}
+
+impl Planning {
+    fn of(topology: &Topology) -> Self {
+        let members: Vec<_> = topology.cluster().members().filter(|member| member.status.owns()).collect();
+        let refs: Vec<_> = members.iter().map(|member| member.node.clone()).collect();
+        let nodes = members
+            .iter()
+            .map(|member| NodeView {
+                id: member.node.node.clone(),
+                weight: NonZeroU32::new(member.weight).unwrap_or(NonZeroU32::MIN),
+                state: match member.status {
+                    NodeStatus::Active => NodeState::Receiving,
+                    _ => NodeState::Draining,
+                },
+            })
+            .collect();
+        let index: BTreeMap<_, _> =
+            refs.iter().enumerate().map(|(at, node)| (node.incarnation, NodeIdx(at as u16))).collect();
+        let state = topology.assignment().shards();
+        let current = state.iter().map(|state| state.owner().and_then(|owner| index.get(&owner).copied())).collect();
+        let in_flight = topology
+            .assignment()
+            .iter()
+            .filter_map(|(shard, state)| match state {
+                ShardState::Draining { from, to, .. } if index.contains_key(&from) => {
+                    index.get(&to).map(|to| InFlight { shard, to: *to })
+                }
+                _ => None,
+            })
+            .collect();
+        Self { nodes, refs, current, in_flight, seed: topology.cluster().settings().hash_seed }
+    }
+
+    /// The moves of a checked plan: shard, source if it has one, destination.
+    fn run(
+        &self,
+        strategy: &dyn PlacementStrategy,
+        forced_only: bool,
+    ) -> Result<Vec<(ShardId, Option<NodeRef>, NodeRef)>, String> {
+        let input =
+            PlacementInput { seed: self.seed, current: &self.current, nodes: &self.nodes, in_flight: &self.in_flight };
+        let plan = strategy.plan(&input).map_err(|refusal| refusal.to_string())?;
+        let checked = plan.check(&input).map_err(|fault| fault.to_string())?;
+        let node = |index: NodeIdx| self.refs[usize::from(index.0)].clone();
+        Ok(checked
+            .moves()
+            .iter()
+            .filter(|step| !forced_only || step.from.is_none())
+            .map(|step| (step.shard, step.from.map(node), node(step.to)))
+            .collect())
+    }
+}
