@@ -1,0 +1,24 @@
+//! The server as a pure, deterministic thing: no clock, no task, no thread, no dice of its own.
+//!
+//! [`Stores`] is what it holds. [`Op`] and [`Outcome`] are what may be asked of it, as plain values.
+
+mod frames;
+mod outcome;
+mod render;
+mod stores;
+
+pub use frames::MESSAGE_BYTES_MAX;
+pub(crate) use frames::message_bytes;
+pub use outcome::{AppendFailure, Cause, Op, Outcome, ReadFailure, SendFailure, WriteFailure};
+pub use stores::{ENTRY_BYTES_MAX, Stores};
+
+/// Which server is imitated: how it refuses and fails where one replica and three replicas differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// One replica: a conflict always names what it found, and there is no election.
+    #[default]
+    R1,
+    /// Three replicas: now and then a write is refused because another is in flight, naming nothing, and streams have
+    /// spells without a leader.
+    R3,
+}

@@ -1,0 +1,156 @@
+//! What the server holds: control records, the topology log and actor histories, under compare-and-set.
+//!
+//! This is the honest part: it never fails, delays or forgets. Faults are laid over it by whoever uses it
+//! ([`Fabric`](super::Fabric) in virtual time, [`MemoryHub`](crate::MemoryHub) in real time). What it keeps grows with
+//! what is written, as a history must.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use aether_domain::ids::{ActorAddress, Revision, Sequence};
+use aether_domain::ports::Expected;
+use aether_domain::records::{
+    CommitRecord, ControlKey, ControlRecord, Entry, Position, StoredCommit, StoredEntry, StoredRecord,
+};
+
+use super::outcome::{AppendFailure, Op, Outcome, WriteFailure};
+use super::render;
+
+/// The most bytes of a rendered topology entry.
+pub const ENTRY_BYTES_MAX: usize = 768 * 1024;
+
+/// How many earlier records of a key are kept, for stale reads.
+const EARLIER_RECORDS_MAX: usize = 8;
+
+/// The three stores of one server.
+#[derive(Clone, Debug, Default)]
+pub struct Stores {
+    /// Each key's records, oldest first, the present one last. Invariant: never empty once there.
+    records: BTreeMap<ControlKey, VecDeque<StoredRecord>>,
+    /// The key last written at each revision that is still a key's present one.
+    written: BTreeMap<Revision, ControlKey>,
+    /// The last revision given out.
+    revision: Revision,
+    /// Invariant: the entry at index `n` has sequence `n + 1`.
+    log: Vec<StoredEntry>,
+    histories: BTreeMap<ActorAddress, Vec<StoredCommit>>,
+    /// The last sequence given out to any history.
+    event_sequence: Sequence,
+}
+
+impl Stores {
+    /// The record under `key`, if it was ever written.
+    pub fn control(&self, key: &ControlKey) -> Option<&StoredRecord> {
+        self.records.get(key)?.back()
+    }
+
+    /// The record that was under `key` up to `back` writes ago: the oldest one kept if there were fewer.
+    pub fn control_earlier(&self, key: &ControlKey, back: usize) -> Option<&StoredRecord> {
+        let records = self.records.get(key)?;
+        records.get(records.len().saturating_sub(back + 1))
+    }
+
+    /// Every key's present record that was written behind `after`, in order of revision.
+    pub fn control_since(&self, after: Revision) -> impl Iterator<Item = &StoredRecord> {
+        self.written.range(after.next()..).filter_map(|(_, key)| self.control(key))
+    }
+
+    /// The revision of the last write in the store.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Writes `record` under its own key if the key is as `expected`.
+    ///
+    /// # Errors
+    /// [`WriteFailure::Conflict`] naming the present revision; nothing was written.
+    pub fn write(&mut self, record: &ControlRecord, expected: Expected) -> Result<Revision, WriteFailure> {
+        let key = record.key();
+        let present = self.control(&key).map_or(Revision::ZERO, |stored| stored.revision);
+        if present != expected.revision() {
+            return Err(WriteFailure::Conflict { actual: Some(present) });
+        }
+        self.revision = self.revision.next();
+        self.written.remove(&present);
+        self.written.insert(self.revision, key.clone());
+        let records = self.records.entry(key).or_default();
+        if records.len() > EARLIER_RECORDS_MAX {
+            records.pop_front();
+        }
+        records.push_back(StoredRecord { record: record.clone(), revision: self.revision });
+        Ok(self.revision)
+    }
+
+    /// The entries behind `after`, in order.
+    pub fn entries(&self, after: Sequence) -> &[StoredEntry] {
+        let from = usize::try_from(after.0).unwrap_or(usize::MAX).min(self.log.len());
+        &self.log[from..]
+    }
+
+    /// Appends `entry` if the log's last sequence is `after`.
+    ///
+    /// # Errors
+    /// [`AppendFailure::TooLarge`] or [`AppendFailure::Conflict`]; nothing was appended.
+    pub fn append_entry(&mut self, entry: &Entry, after: Sequence) -> Result<Position, AppendFailure> {
+        let rendered = render::entry(entry);
+        bounded(rendered.bytes, ENTRY_BYTES_MAX)?;
+        let tail = Sequence(self.log.len() as u64);
+        if tail != after {
+            return Err(AppendFailure::Conflict { expected: after, actual: Some(tail) });
+        }
+        let at = Position { sequence: tail.next(), hash: rendered.hash };
+        self.log.push(StoredEntry { entry: entry.clone(), at });
+        Ok(at)
+    }
+
+    /// The actor's commits behind `after`, in order.
+    pub fn commits(&self, actor: &ActorAddress, after: Sequence) -> &[StoredCommit] {
+        let history = self.histories.get(actor).map_or(&[][..], Vec::as_slice);
+        &history[history.partition_point(|stored| stored.at.sequence <= after)..]
+    }
+
+    /// Every actor that has a history, with it; in order of address.
+    pub fn histories(&self) -> impl Iterator<Item = (&ActorAddress, &[StoredCommit])> {
+        self.histories.iter().map(|(actor, history)| (actor, history.as_slice()))
+    }
+
+    /// Appends `record` if the actor's last commit is at `after`.
+    ///
+    /// # Errors
+    /// [`AppendFailure::TooLarge`] or [`AppendFailure::Conflict`]; nothing was appended.
+    pub fn append_commit(
+        &mut self,
+        actor: &ActorAddress,
+        record: &CommitRecord,
+        after: Sequence,
+    ) -> Result<Position, AppendFailure> {
+        let rendered = render::commit(record);
+        bounded(rendered.bytes, CommitRecord::BYTES_MAX)?;
+        let tail = self.commits(actor, Sequence::ZERO).last().map_or(Sequence::ZERO, |stored| stored.at.sequence);
+        if tail != after {
+            return Err(AppendFailure::Conflict { expected: after, actual: Some(tail) });
+        }
+        self.event_sequence = self.event_sequence.next();
+        let at = Position { sequence: self.event_sequence, hash: rendered.hash };
+        self.histories.entry(actor.clone()).or_default().push(StoredCommit { record: record.clone(), at });
+        Ok(at)
+    }
+
+    /// Runs an operation as the server would with nothing in the way; `None` for [`Op::Send`], which is not stored.
+    pub fn run(&mut self, op: &Op) -> Option<Outcome> {
+        Some(match op {
+            Op::ReadControl(key) => Outcome::Control(Ok(self.control(key).cloned())),
+            Op::WriteControl { record, expected } => Outcome::Written(self.write(record, *expected)),
+            Op::AppendEntry { entry, after } => Outcome::Appended(self.append_entry(entry, *after)),
+            Op::ReadLog { after, limit } => {
+                Outcome::Log(Ok(self.entries(*after).iter().take(*limit).cloned().collect()))
+            }
+            Op::AppendCommit { actor, record, after } => Outcome::Appended(self.append_commit(actor, record, *after)),
+            Op::ReadHistory { actor, after, .. } => Outcome::History(Ok(self.commits(actor, *after).to_vec())),
+            Op::Send { .. } => return None,
+        })
+    }
+}
+
+fn bounded(bytes: usize, bytes_max: usize) -> Result<(), AppendFailure> {
+    if bytes > bytes_max { Err(AppendFailure::TooLarge { bytes, bytes_max }) } else { Ok(()) }
+}

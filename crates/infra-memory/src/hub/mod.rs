@@ -1,0 +1,180 @@
+//! The server for async code: one value that every node of a process connects to.
+//!
+//! It is [`Stores`] behind one short lock, plus who listens, plus switches that cut, lose and kill. With no switch
+//! thrown it answers at once and never fails. Readers are fed by position from the stores and woken when something
+//! changes, so a slow one loses nothing and holds nothing up. No lock is held across an await.
+
+mod gateway;
+mod inbox;
+mod links;
+mod ports;
+mod switches;
+mod updates;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aether_domain::ids::{NodeId, NodeRef};
+use aether_domain::ports::{ControlStore, EventStore, Gateway, TopologyLog, Transport};
+use tokio::sync::watch;
+
+use crate::fabric::{Manner, Stores};
+pub use gateway::GatewayCall;
+use gateway::GatewayDesk;
+use links::Inboxes;
+use ports::Connection;
+use switches::Switches;
+pub use switches::{Loss, Target};
+
+/// "The server": cheap to clone, all clones are the same one. Its state ends with the last clone and connection.
+#[derive(Clone)]
+pub struct MemoryHub {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    server: Mutex<Server>,
+    /// Says that a control record was written or a switch was thrown.
+    control_changed: watch::Sender<()>,
+    /// Says that the log has grown or a switch was thrown.
+    log_changed: watch::Sender<()>,
+}
+
+/// What lies behind the lock.
+struct Server {
+    stores: Stores,
+    switches: Switches,
+    inboxes: Inboxes,
+    gateway: GatewayDesk,
+}
+
+/// One node's connection: every port, over the same hub. Cheap to clone.
+#[derive(Clone)]
+pub struct MemoryPorts {
+    /// Lease, members, releases.
+    pub control: Arc<dyn ControlStore>,
+    /// The topology log.
+    pub log: Arc<dyn TopologyLog>,
+    /// Actor histories.
+    pub events: Arc<dyn EventStore>,
+    /// Frames to other nodes.
+    pub transport: Arc<dyn Transport>,
+    /// Commands from clients.
+    pub gateway: Arc<dyn Gateway>,
+}
+
+impl MemoryHub {
+    /// An empty server that never fails by itself.
+    pub fn new() -> Self {
+        Self::imitating(Manner::R1, 0)
+    }
+
+    /// An empty server with that manner of refusing. What [`Manner::R3`] refuses now and then is drawn from `seed`.
+    pub fn imitating(manner: Manner, seed: u64) -> Self {
+        let server = Server {
+            stores: Stores::default(),
+            switches: Switches::new(manner, seed),
+            inboxes: Inboxes::default(),
+            gateway: GatewayDesk::default(),
+        };
+        let shared = Shared {
+            server: Mutex::new(server),
+            control_changed: watch::Sender::new(()),
+            log_changed: watch::Sender::new(()),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A connection for that node. Two connections of one node are cut and healed together.
+    pub fn ports(&self, node: &NodeId) -> MemoryPorts {
+        let connection = Arc::new(Connection::new(self.clone(), node.clone()));
+        MemoryPorts {
+            control: connection.clone(),
+            log: connection.clone(),
+            events: connection.clone(),
+            transport: connection.clone(),
+            gateway: connection,
+        }
+    }
+
+    /// Cuts a node off: its writes end in `Unknown` with nothing stored and its reads in `Unavailable`, its updates
+    /// wait, and frames to it are lost. Its sends are refused.
+    pub fn cut(&self, node: &NodeId) {
+        self.throw(|switches| switches.cut(node));
+    }
+
+    /// Undoes [`Self::cut`]: what the node missed in the stores is told it; lost frames stay lost.
+    pub fn heal(&self, node: &NodeId) {
+        self.throw(|switches| switches.heal(node));
+    }
+
+    /// Takes the whole server away for everybody, or brings it back with all it holds.
+    pub fn outage(&self, down: bool) {
+        self.throw(|switches| switches.outage(down));
+    }
+
+    /// Makes that node's next write to `target` end in `Unknown`. Several calls queue up.
+    pub fn lose_next_ack(&self, node: &NodeId, target: Target, loss: Loss) {
+        self.throw(|switches| switches.lose_next_ack(node, target, loss));
+    }
+
+    /// Loses the next message that node sends, without a word to anybody. Several calls add up.
+    pub fn lose_next_message(&self, node: &NodeId) {
+        self.throw(|switches| switches.lose_next_message(node));
+    }
+
+    /// Lets the writes that [`Loss::Late`] held back arrive now, in order, under their own expectations.
+    /// Answers how many of them were stored.
+    pub fn land_late_writes(&self) -> usize {
+        let mut server = self.lock();
+        let late = server.switches.take_late();
+        let stored = late.iter().filter(|op| server.stores.run(op).is_some_and(|outcome| outcome.is_ok())).count();
+        drop(server);
+        self.changed(Target::Control);
+        self.changed(Target::Log);
+        stored
+    }
+
+    /// Leaves the streams without a leader for the next `operations` reads and writes: each is `Unavailable`.
+    pub fn fail_over(&self, operations: u32) {
+        self.throw(|switches| switches.fail_over(operations));
+    }
+
+    /// Takes away the inbox of that life, as when its process dies: its stream ends, and senders learn that nobody is
+    /// there. What the life had written stays.
+    pub fn kill(&self, life: &NodeRef) {
+        let inbox = self.lock().inboxes.remove(life);
+        if let Some(inbox) = inbox {
+            inbox.close();
+        }
+    }
+
+    /// What the stores hold now: the truth, past every switch, for tests to compare with.
+    pub fn stores(&self) -> Stores {
+        self.lock().stores.clone()
+    }
+
+    fn throw(&self, change: impl FnOnce(&mut Switches)) {
+        change(&mut self.lock().switches);
+        self.changed(Target::Control);
+        self.changed(Target::Log);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Server> {
+        // Nothing that runs under the lock leaves the server half changed, so a poisoned lock is as good as any.
+        self.shared.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self, target: Target) {
+        match target {
+            Target::Control => self.shared.control_changed.send_replace(()),
+            Target::Log => self.shared.log_changed.send_replace(()),
+            Target::Events => {}
+        }
+    }
+}
+
+impl Default for MemoryHub {
+    fn default() -> Self {
+        Self::new()
+    }
+}
