@@ -1,0 +1,130 @@
+//! How asking an actor fails, told apart by what the caller may now assume.
+
+use std::time::Duration;
+
+use aether_domain::ports::Answer;
+
+use super::codec::{self, CodecError};
+use super::model::{Actor, Command};
+use crate::message::{Outcome, Payload};
+
+/// When a caller that met a shard between two owners should try again.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+/// Why an ask did not end in a reply.
+///
+/// [`Self::maybe_applied`] says of every case whether the command may be in the history all the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError<E> {
+    /// The actor said no, in its own words. Nothing was stored.
+    #[error("rejected")]
+    Rejected(#[source] E),
+    /// No answer in time.
+    #[error("no answer in time{}", maybe(*.maybe_applied))]
+    Timeout {
+        /// Whether the command may be in the history all the same; if so, ask with the same id or ask the history.
+        maybe_applied: bool,
+    },
+    /// Not now: the owner is paused, on its way elsewhere, or cannot reach the store.
+    #[error("unavailable, try again in {retry_after:?}{}", maybe(*.maybe_applied))]
+    Unavailable {
+        /// When to try again.
+        retry_after: Duration,
+        /// Whether the command may be in the history all the same.
+        maybe_applied: bool,
+    },
+    /// A queue on the way is full. Nothing was run; try again later, or ask for less.
+    #[error("busy: a queue is full")]
+    Busy,
+    /// The command makes the actor panic. Nothing was stored; the actor lives on.
+    #[error("the command makes the actor panic: {reason}")]
+    Poisoned {
+        /// The panic's message.
+        reason: String,
+    },
+    /// It cannot be run, and trying again will not help. Nothing was stored.
+    #[error("cannot be run: {reason}")]
+    Invalid {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The actor's history is not what it must be; it is set aside until a person looks.
+    #[error("the actor is set aside: {reason}")]
+    Quarantined {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The command could not be written, or its answer not be read.
+    #[error("command or answer not understood{}", maybe(*.maybe_applied))]
+    Codec {
+        /// What the codec says.
+        #[source]
+        cause: CodecError,
+        /// Whether the command may be in the history all the same: true once an answer has come.
+        maybe_applied: bool,
+    },
+}
+
+fn maybe(applied: bool) -> &'static str {
+    if applied { "; the command may have been applied" } else { "" }
+}
+
+impl<E> AskError<E> {
+    /// Whether the command may be in the history all the same.
+    pub fn maybe_applied(&self) -> bool {
+        match self {
+            Self::Timeout { maybe_applied }
+            | Self::Unavailable { maybe_applied, .. }
+            | Self::Codec { maybe_applied, .. } => *maybe_applied,
+            Self::Rejected(_)
+            | Self::Busy
+            | Self::Poisoned { .. }
+            | Self::Invalid { .. }
+            | Self::Quarantined { .. } => false,
+        }
+    }
+}
+
+/// What an outcome means to the typed caller that asked `C` of an `A`.
+///
+/// # Errors
+/// [`AskError`], for everything but a reply.
+pub fn read_outcome<A: Actor, C: Command>(outcome: Outcome) -> Result<C::Reply, AskError<A::Error>> {
+    let unread = |cause| AskError::Codec { cause, maybe_applied: true };
+    match outcome {
+        Outcome::Replied(reply) => take(reply).map_err(unread),
+        Outcome::Rejected(rejection) => {
+            let unread = |cause| AskError::Codec { cause, maybe_applied: false };
+            Err(take(rejection).map_or_else(unread, AskError::Rejected))
+        }
+        Outcome::Other(answer) => Err(failure(answer)),
+    }
+}
+
+fn take<T: serde::de::DeserializeOwned + 'static>(payload: Payload) -> Result<T, CodecError> {
+    match payload {
+        Payload::Encoded(codec, bytes) => codec::decode(codec, &bytes),
+        Payload::Typed(value) => match value.downcast() {
+            Ok(value) => Ok(*value),
+            Err(_) => Err(CodecError::Decode { reason: "the value is of another type".into() }),
+        },
+    }
+}
+
+fn failure<E>(answer: Answer) -> AskError<E> {
+    match answer {
+        Answer::NotOwner { .. } | Answer::Moving { .. } | Answer::Behind => {
+            AskError::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false }
+        }
+        Answer::Unavailable { retry_after, maybe_applied } => AskError::Unavailable { retry_after, maybe_applied },
+        Answer::Busy => AskError::Busy,
+        Answer::Expired { maybe_applied } => AskError::Timeout { maybe_applied },
+        Answer::Poisoned { reason } => AskError::Poisoned { reason },
+        Answer::Invalid { reason } => AskError::Invalid { reason },
+        Answer::Quarantined { reason } => AskError::Quarantined { reason },
+        Answer::Replied(_) | Answer::Rejected(_) => {
+            let reason = "the answer does not say how it is encoded".into();
+            AskError::Codec { cause: CodecError::Decode { reason }, maybe_applied: true }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! How commands, replies, rejections and events become bytes: JSON text, or the bincode 2 standard format.
+//!
+//! The only module that touches bincode. Both formats refuse trailing bytes and anything over a bound, so that bytes
+//! from outside cannot make this process allocate more than a small multiple of their own size.
+
+use aether_domain::records::PayloadCodec;
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The most bytes one encoded value may have: 1 MiB.
+pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Why a value did not become bytes, or bytes did not become a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The value cannot be written in that format, or is over the bound.
+    #[error("cannot be encoded: {reason}")]
+    Encode {
+        /// What the format says.
+        reason: String,
+    },
+    /// The bytes are not such a value, have others behind them, or are over the bound.
+    #[error("cannot be decoded: {reason}")]
+    Decode {
+        /// What the format says.
+        reason: String,
+    },
+}
+
+fn too_large(bytes: usize) -> String {
+    format!("{bytes} bytes exceed the bound of {VALUE_BYTES_MAX}")
+}
+
+/// The bytes of a value.
+///
+/// # Errors
+/// [`CodecError::Encode`] if the format cannot carry it or it exceeds [`VALUE_BYTES_MAX`].
+pub fn encode<T: Serialize>(codec: PayloadCodec, value: &T) -> Result<Bytes, CodecError> {
+    let encoded = match codec {
+        PayloadCodec::Json => serde_json::to_vec(value).map_err(|fault| fault.to_string()),
+        PayloadCodec::Binary => {
+            bincode::serde::encode_to_vec(value, bincode::config::standard()).map_err(|fault| fault.to_string())
+        }
+    };
+    match encoded {
+        Ok(bytes) if bytes.len() > VALUE_BYTES_MAX => Err(CodecError::Encode { reason: too_large(bytes.len()) }),
+        Ok(bytes) => Ok(bytes.into()),
+        Err(reason) => Err(CodecError::Encode { reason }),
+    }
+}
+
+/// The value of all these bytes.
+///
+/// # Errors
+/// [`CodecError::Decode`] if they are not exactly one such value, or exceed [`VALUE_BYTES_MAX`].
+pub fn decode<T: DeserializeOwned>(codec: PayloadCodec, bytes: &[u8]) -> Result<T, CodecError> {
+    let refuse = |reason| Err(CodecError::Decode { reason });
+    if bytes.len() > VALUE_BYTES_MAX {
+        return refuse(too_large(bytes.len()));
+    }
+    match codec {
+        PayloadCodec::Json => serde_json::from_slice(bytes).or_else(|fault| refuse(fault.to_string())),
+        PayloadCodec::Binary => {
+            let bounded = bincode::config::standard().with_limit::<VALUE_BYTES_MAX>();
+            match bincode::serde::decode_from_slice(bytes, bounded) {
+                Ok((value, read)) if read == bytes.len() => Ok(value),
+                Ok((_, read)) => refuse(format!("{} bytes behind the value", bytes.len() - read)),
+                Err(fault) => refuse(fault.to_string()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: [PayloadCodec; 2] = [PayloadCodec::Json, PayloadCodec::Binary];
+
+    #[test]
+    fn a_value_is_read_as_it_was_written() {
+        for codec in BOTH {
+            let value = (7u64, "ü".to_string(), vec![Some(-1i32), None]);
+            let bytes = encode(codec, &value).expect("it encodes");
+            assert_eq!(decode::<(u64, String, Vec<Option<i32>>)>(codec, &bytes), Ok(value));
+        }
+    }
+
+    #[test]
+    fn the_binary_format_is_frozen() {
+        let bytes = encode(PayloadCodec::Binary, &(300u64, "ab", Some(-1i8))).expect("it encodes");
+        assert_eq!(&bytes[..], [251, 44, 1, 2, b'a', b'b', 1, 255]);
+    }
+
+    #[test]
+    fn bytes_behind_the_value_are_refused() {
+        for codec in BOTH {
+            let mut bytes = encode(codec, &7u64).expect("it encodes").to_vec();
+            bytes.push(b',');
+            assert!(decode::<u64>(codec, &bytes).is_err(), "{codec:?} took {bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_lies_allocates_nothing() {
+        let claims = [253, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+        assert!(decode::<Vec<u64>>(PayloadCodec::Binary, &claims).is_err());
+        assert!(decode::<String>(PayloadCodec::Binary, &claims).is_err());
+    }
+
+    #[test]
+    fn what_exceeds_the_bound_is_refused_both_ways() {
+        let large = "x".repeat(VALUE_BYTES_MAX + 1);
+        for codec in BOTH {
+            assert!(matches!(encode(codec, &large), Err(CodecError::Encode { .. })));
+            assert!(matches!(decode::<String>(codec, large.as_bytes()), Err(CodecError::Decode { .. })));
+        }
+    }
+}
