@@ -1,6 +1,6 @@
 //! An input counted: who may receive and holds how much, which shards must move, which must not.
 //!
-//! Nodes are put in the order of their ids here, so that nothing behind this point can depend on the order of the input.
+//! Nodes are put in the order of their ids here, so that nothing behind this point can depend on the input's order.
 
 use aether_domain::{NodeId, ShardId};
 

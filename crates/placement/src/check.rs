@@ -9,9 +9,9 @@ use crate::strategy::{InputFault, Move, MoveClass, NodeIdx, NodeState, Placement
 
 /// Moves that may be executed against the input they were checked with.
 ///
-/// Invariant: made by [`PlacementPlan::check`] alone. Every target is receiving, no shard in flight is touched, each shard
-/// moves at most once and from its committed owner, the order is orphans, drains, balance, and if any node is receiving
-/// then every shard is owned or on its way once all are done.
+/// Invariant: made by [`PlacementPlan::check`] alone. Every target is receiving, no shard in flight is touched, each
+/// shard moves at most once and from its committed owner, the order is orphans, drains, balance, and if any node is
+/// receiving then every shard is owned or on its way once all are done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedPlan {
     moves: Vec<Move>,

@@ -9,9 +9,10 @@
 //! `key` is the actor's id. With a co-location key it is that key instead and the kind is empty (length 0), so that
 //! actors of different kinds can share a shard. No kind is empty, so the two families never meet.
 //!
-//! The top 16 bits are the slot; its own top bits are the shard. A cluster stores `{hash id, seed, shard count}` when it
-//! is created and a node refuses to serve under other values: comparing them is the caller's, as is choosing the seed.
-//! The seed decorrelates clusters. It is no secret and this hash no defence against ids ground to meet in one shard.
+//! The top 16 bits are the slot; its own top bits are the shard. A cluster stores `{hash id, seed, shard count}` when
+//! it is created and a node refuses to serve under other values: comparing them is the caller's, as is choosing the
+//! seed. The seed decorrelates clusters. It is no secret and this hash no defence against ids ground to meet in one
+//! shard.
 
 use aether_domain::{ActorAddress, ActorId, ActorKey, ActorKind, Namespace, Slot};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
@@ -20,10 +21,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 const NAME_BYTES_MAX: usize = 32;
 /// The bytes of a length in the frame.
 const LENGTH_BYTES: usize = 2;
-/// The most bytes in front of the kind's length.
-const HEAD_BYTES_MAX: usize = LENGTH_BYTES + NAME_BYTES_MAX;
 /// The most bytes the frame of an actor without a co-location key has.
-const FRAME_BYTES_MAX: usize = HEAD_BYTES_MAX + LENGTH_BYTES + NAME_BYTES_MAX + ActorId::BYTES_MAX;
+const FRAME_BYTES_MAX: usize = 2 * (LENGTH_BYTES + NAME_BYTES_MAX) + ActorId::BYTES_MAX;
 
 /// The shard hash of one cluster: version 1, a seed and a namespace.
 ///
@@ -44,8 +43,8 @@ const FRAME_BYTES_MAX: usize = HEAD_BYTES_MAX + LENGTH_BYTES + NAME_BYTES_MAX + 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardHash {
     seed: u64,
-    /// The frame's first part, the same for every actor. Invariant: `head_bytes` of it are in use.
-    head: [u8; HEAD_BYTES_MAX],
+    /// The frame of an actor so far as it is the same for every actor. Invariant: `head_bytes` of it, the rest is 0.
+    head: [u8; FRAME_BYTES_MAX],
     head_bytes: usize,
 }
 
@@ -55,7 +54,7 @@ impl ShardHash {
 
     /// Version 1 for the cluster that was created with `seed` and `namespace`.
     pub fn v1(seed: u64, namespace: &Namespace) -> Self {
-        let mut head = [0; HEAD_BYTES_MAX];
+        let mut head = [0; FRAME_BYTES_MAX];
         let head_bytes = append(&mut head, 0, namespace.as_str());
         Self { seed, head, head_bytes }
     }
@@ -92,8 +91,7 @@ impl ShardHash {
 
     #[inline]
     fn framed(&self, kind: &str, key: &str) -> u64 {
-        let mut frame = [0; FRAME_BYTES_MAX];
-        frame[..HEAD_BYTES_MAX].copy_from_slice(&self.head);
+        let mut frame = self.head;
         let at = append(&mut frame, self.head_bytes, kind);
         let end = at + key.len();
         let Some(room) = frame.get_mut(at..end) else { return self.long(&frame[..at], key) };

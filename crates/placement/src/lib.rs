@@ -1,4 +1,48 @@
 //! Which shard an actor is in, and which node a shard goes to.
+//!
+//! Two pure functions that meet in the number of shards and nowhere else:
+//! - [`ShardHash`] gives every actor one of 65,536 slots, frozen for ever; a shard is a run of slots.
+//! - a [`PlacementStrategy`], by default [`StickyBalanced`], is told who holds which shard and answers with the moves
+//!   that bring every node within one shard of its exact share. They are the fewest that can do so.
+//!
+//! A plan is only a proposal. [`PlacementPlan::check`] makes a [`CheckedPlan`] of it, which alone has moves to execute.
+//! This crate executes nothing, stores nothing, and does not know time, load, zones or the network. `docs/placement.md`
+//! says why the moves are the fewest.
+//!
+//! # A node joins
+//!
+//! ```
+//! use std::num::NonZeroU32;
+//! use aether_domain::NodeId;
+//! use aether_placement::{
+//!     NodeIdx, NodeState, NodeView, PlacementError, PlacementInput, PlacementStrategy, StickyBalanced, minimum_moves,
+//! };
+//!
+//! let node = |id: &str, state| NodeView { id: NodeId::new(id).expect("a name"), weight: NonZeroU32::MIN, state };
+//! let mut nodes = vec![node("n1", NodeState::Receiving), node("n2", NodeState::Receiving)];
+//! let mut owners: Vec<Option<NodeIdx>> = (0..12).map(|shard| Some(NodeIdx(shard % 2))).collect();
+//!
+//! // A third of the shards move to the newcomer, and none between the others.
+//! nodes.push(node("n3", NodeState::Receiving));
+//! let input = PlacementInput { seed: 1, current: &owners, nodes: &nodes, in_flight: &[] };
+//! let plan = StickyBalanced.plan(&input)?;
+//! assert_eq!(plan.moves.len(), 4);
+//! assert_eq!(minimum_moves(&input), Ok(4));
+//! for step in plan.check(&input)?.moves() {
+//!     assert_eq!(step.to, NodeIdx(2));
+//!     owners[step.shard.index()] = Some(step.to);
+//! }
+//!
+//! // Balanced is left alone.
+//! let input = PlacementInput { seed: 1, current: &owners, nodes: &nodes, in_flight: &[] };
+//! assert!(StickyBalanced.plan(&input)?.moves.is_empty());
+//!
+//! // With nobody to receive there is no plan, and the owners stay.
+//! let leaving: Vec<_> = nodes.iter().map(|node| NodeView { state: NodeState::Draining, ..node.clone() }).collect();
+//! let input = PlacementInput { nodes: &leaving, ..input };
+//! assert_eq!(StickyBalanced.plan(&input), Err(PlacementError::NoReceivers { nodes: 3 }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![warn(missing_docs)]
 
 mod census;

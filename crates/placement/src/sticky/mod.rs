@@ -1,7 +1,7 @@
 //! The sticky quota planner: every node within one shard of its exact share, by exactly the fewest moves.
 //!
-//! First [`quota`] decides how many shards each node is to hold, then this file which shards those are. It counts shards
-//! and knows nothing of their load. The reasons why it is minimal are in `docs/placement.md`.
+//! First `quota` decides how many shards each node is to hold, then this file which shards those are. It counts shards
+//! and knows nothing of their load. Why the moves are the fewest: `docs/placement.md`, section 3.
 
 mod quota;
 
@@ -37,8 +37,8 @@ impl PlacementStrategy for StickyBalanced {
     }
 }
 
-/// The fewest moves from the input's owners to any balanced map: the sum of the shards without a receiving owner, and of
-/// what each node holds beyond the target that is kindest to it. Moves in flight are not counted.
+/// The fewest moves from the input's owners to any balanced map: the sum of the shards without a receiving owner, and
+/// of what each node holds beyond the target that is kindest to it. Moves in flight are not counted.
 ///
 /// # Errors
 /// As [`StickyBalanced`] has them: no receiver, or an input that contradicts itself.
@@ -50,8 +50,8 @@ pub fn minimum_moves(input: &PlacementInput<'_>) -> Result<u32, PlacementError> 
 /// A shard that has to move: how near it is to a node with room, its number, and its place on the ring.
 type Mover = (u64, ShardId, u64);
 
-/// Chooses the shards that move and where they go, so that every receiver ends with its target. Of a node's shards those
-/// move that are nearest to a node with room; each goes to the next node clockwise that still has room.
+/// Chooses the shards that move and where they go, so that every receiver ends with its target. Of a node's shards
+/// those move that are nearest to a node with room; each goes to the next node clockwise that still has room.
 fn fill(census: &Census<'_>, targets: &[u32], seed: u64) -> Vec<Move> {
     let held = || census.receivers.iter().map(|node| node.held);
     let mut room: Vec<u32> = targets.iter().zip(held()).map(|(target, held)| target.saturating_sub(held)).collect();

@@ -3,7 +3,7 @@
 //! All in whole numbers. Which shards these are is not decided here.
 
 use crate::census::{Census, Receiver};
-use crate::ring::node_place;
+use crate::ring::node_seed;
 
 /// What one receiver is entitled to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,9 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    /// Divides all shards by weight. A node with more shards on their way to it than its share keeps those, and the others
-    /// divide what remains. Each round takes at least one such node out, so there are at most as many rounds as nodes.
+    /// Divides all shards by weight. A node with more shards on their way to it than its share keeps those, and the
+    /// others divide what remains. Each round takes at least one such node out, so there are at most as many rounds as
+    /// nodes.
     pub(crate) fn of(census: &Census<'_>) -> Self {
         let receivers = &census.receivers;
         let mut shares = vec![Share::Open { floor: 0, remainder: 0 }; receivers.len()];
@@ -55,7 +56,7 @@ impl Shares {
             .filter_map(|(rank, (share, node))| match *share {
                 Share::Open { floor, remainder } if remainder > 0 => {
                     let urgency = (node.fixed > floor, node.held > floor, remainder);
-                    Some((std::cmp::Reverse(urgency), node_place(seed, node.id, 0), rank))
+                    Some((std::cmp::Reverse(urgency), node_seed(seed, node.id), rank))
                 }
                 _ => None,
             })

@@ -60,7 +60,7 @@ fn moves_of_the_plan(world: &World) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(300))]
+    #![proptest_config(crate::cases(200))]
 
     #[test]
     fn no_map_within_the_quota_is_nearer(world in worlds(7, 4, Weights::Any, 0)) {

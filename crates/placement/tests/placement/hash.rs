@@ -112,7 +112,7 @@ fn realistic_ids_spread_over_the_shards() {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(512))]
+    #![proptest_config(crate::cases(256))]
 
     #[test]
     fn both_implementations_agree_on_every_frame(

@@ -1,6 +1,9 @@
 //! What the placement crate promises, checked from outside.
 
+mod check;
 mod exhaustive;
+mod extremes;
+mod golden;
 mod hash;
 mod properties;
 mod world;

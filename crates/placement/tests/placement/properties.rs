@@ -32,7 +32,7 @@ fn any_world() -> impl Strategy<Value = World> {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(400))]
+    #![proptest_config(crate::cases(250))]
 
     #[test]
     fn every_shard_ends_up_owned_by_a_receiving_node(world in any_world()) {
