@@ -6,4 +6,5 @@ pub mod control;
 mod coordinator;
 mod member;
 pub mod message;
+pub mod router;
 pub mod view;

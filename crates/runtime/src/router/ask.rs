@@ -1,0 +1,190 @@
+//! One ask under way: what is asked, where it is now, and what may have become of it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use aether_domain::ports::{AskFrame, ReadMode};
+use aether_domain::records::PayloadCodec;
+use aether_domain::{ActorAddress, CommandId, Epoch, MessageId, Monotonic, NodeRef, ShardId};
+use bytes::Bytes;
+
+use super::bounds::{BACK_OFF_MAX, BACK_OFF_MIN};
+use crate::message::{Payload, Work};
+use crate::view::{Route, View};
+
+/// A command in a form that can be sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Whom it is for.
+    pub actor: ActorAddress,
+    /// Its stable name.
+    pub command: Cow<'static, str>,
+    /// The command, in `codec`.
+    pub payload: Bytes,
+    /// How the payload is, and the reply must be, encoded.
+    pub codec: PayloadCodec,
+    /// The application's own name for it, if it gave one.
+    pub message: Option<MessageId>,
+    /// How fresh an answer that changes nothing must be.
+    pub mode: ReadMode,
+}
+
+impl Request {
+    /// What it counts for against bounds in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len() + self.command.len() + self.actor.key.id.as_str().len() + size_of::<Self>()
+    }
+}
+
+/// One sending of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// The command's identity, kept through every retry.
+    pub id: CommandId,
+    /// The lowest sequence the origin still has outstanding for the shard.
+    pub floor: u64,
+    /// What is asked.
+    pub request: Request,
+    /// When its caller stops waiting.
+    pub deadline: Monotonic,
+    /// 1, and one more for each earlier life that took it and ended without an answer. Refusals and repeats to the same
+    /// life do not count: they cannot have harmed anybody.
+    pub attempt: u8,
+    /// The topology epoch it is sent under.
+    pub view: Epoch,
+    /// Whether an answer is wanted.
+    pub wants_answer: bool,
+    /// Whether it has been sent before, to whomever.
+    pub again: bool,
+}
+
+impl Try {
+    /// As it travels to another node; `now` decides how much time is left.
+    pub(crate) fn into_frame(self, now: Monotonic) -> AskFrame {
+        let Request { actor, command, payload, codec, message, mode } = self.request;
+        AskFrame {
+            id: self.id,
+            floor: self.floor,
+            actor,
+            command: command.into_owned(),
+            payload,
+            codec,
+            message,
+            mode,
+            view: self.view,
+            budget: self.deadline.since(now),
+            attempt: self.attempt,
+            wants_answer: self.wants_answer,
+        }
+    }
+
+    /// As it enters a shard of this node.
+    pub(crate) fn into_work(self) -> Work {
+        let Request { actor, command, payload, codec, message, mode } = self.request;
+        Work {
+            id: self.id,
+            floor: self.floor,
+            actor,
+            command,
+            payload: Payload::Encoded(codec, payload),
+            message,
+            mode,
+            deadline: self.deadline,
+            attempt: self.attempt,
+        }
+    }
+}
+
+/// Where a shard's commands go, as far as a sender cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// This node.
+    Here,
+    /// Another life.
+    There(NodeRef),
+    /// Nobody for now: wait for another view.
+    Nowhere,
+}
+
+impl Target {
+    /// Where `view` sends the commands of `shard`. What this node is leaving waits for its next owner.
+    pub(crate) fn of(view: &View, shard: ShardId) -> Self {
+        match view.route(shard) {
+            Route::Mine { .. } => Self::Here,
+            Route::Remote { owner } => Self::There(owner.clone()),
+            Route::Nobody | Route::Leaving { .. } => Self::Nowhere,
+        }
+    }
+
+    /// Whether nobody will answer from there any more.
+    pub(crate) fn is_gone(&self, view: &View) -> bool {
+        matches!(self, Self::There(life) if !view.lives.contains(&life.incarnation))
+    }
+}
+
+/// Where an ask is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Held back, to be sent in order.
+    Waiting,
+    /// Refused by itself, to be sent again at its next wake.
+    BackOff,
+    /// Sent, no answer yet.
+    Out(Target),
+}
+
+/// One ask whose outcome is not known yet.
+#[derive(Debug)]
+pub(crate) struct Pending<T> {
+    /// Whom to tell; none for a `tell`.
+    pub(crate) token: Option<T>,
+    pub(crate) request: Request,
+    pub(crate) deadline: Monotonic,
+    pub(crate) place: Place,
+    /// When to look at it again.
+    pub(crate) wake: Monotonic,
+    /// Sendings nobody has accounted for.
+    pub(crate) unanswered: u32,
+    /// Somebody said that it may be applied.
+    pub(crate) perhaps: bool,
+    /// How often it was refused by itself.
+    pub(crate) round: u32,
+    pub(crate) attempt: u8,
+    /// Whether it has been sent at all.
+    pub(crate) sent: bool,
+    /// Where a sending was lost sight of, until it is sent elsewhere.
+    pub(crate) lost: Option<Target>,
+}
+
+impl<T> Pending<T> {
+    /// A new ask, not sent yet.
+    pub(crate) fn new(token: Option<T>, request: Request, deadline: Monotonic) -> Self {
+        let (place, lost) = (Place::Waiting, None);
+        Self {
+            token,
+            request,
+            deadline,
+            place,
+            wake: deadline,
+            unanswered: 0,
+            perhaps: false,
+            round: 0,
+            attempt: 1,
+            sent: false,
+            lost,
+        }
+    }
+
+    /// Whether the command may be in the history.
+    pub(crate) fn maybe_applied(&self) -> bool {
+        self.perhaps || self.unanswered > 0
+    }
+}
+
+/// The pause before the next try: doubling from [`BACK_OFF_MIN`] to [`BACK_OFF_MAX`], spread by up to a half with `salt`
+/// so that what was refused together does not return together.
+pub(crate) fn back_off(round: u32, salt: u64) -> Duration {
+    let pause = BACK_OFF_MIN.saturating_mul(1 << round.min(8)).min(BACK_OFF_MAX);
+    let spread = (salt.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u32;
+    pause + pause / 2 * spread / 256
+}

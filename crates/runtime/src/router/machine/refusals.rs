@@ -1,0 +1,157 @@
+//! What an answer means for an ask and for its shard, and what time does: holding, releasing, repeating, giving up.
+
+use std::time::Duration;
+
+use aether_domain::ports::Answer;
+use aether_domain::{Epoch, Monotonic};
+
+use super::super::ask::{Place, Target, back_off};
+use super::super::bounds::{BACK_OFF_MIN, RESEND_AFTER, RETRY_AFTER_MAX};
+use super::{Effect, Hold, ShardAsks};
+use crate::view::View;
+
+impl<T> ShardAsks<T> {
+    pub(super) fn answered(
+        &mut self,
+        now: Monotonic,
+        sequence: u64,
+        from: &Target,
+        known: Epoch,
+        answer: Answer,
+        effects: &mut Vec<Effect<T>>,
+    ) {
+        let Some(ask) = self.asks.get_mut(&sequence) else { return };
+        ask.unanswered = ask.unanswered.saturating_sub(1);
+        ask.lost.take_if(|_| ask.unanswered == 0);
+        let current = ask.place == Place::Out(from.clone());
+        match answer {
+            Answer::NotOwner { .. } | Answer::Moving { .. } | Answer::Behind if current => {
+                self.hold_back(sequence, effects);
+                self.refused_by(now, from.clone(), known);
+            }
+            Answer::Unavailable { retry_after, maybe_applied } => {
+                ask.perhaps |= maybe_applied;
+                if current {
+                    self.refused_alone(now, sequence, Some(retry_after));
+                }
+            }
+            Answer::Busy if current => self.refused_alone(now, sequence, None),
+            // A late refusal of an earlier sending: only its account is settled.
+            Answer::NotOwner { .. } | Answer::Moving { .. } | Answer::Behind | Answer::Busy => {}
+            Answer::Expired { maybe_applied } => {
+                let maybe_applied = maybe_applied || ask.maybe_applied();
+                self.complete(sequence, Answer::Expired { maybe_applied }, effects);
+            }
+            fate @ (Answer::Replied(_)
+            | Answer::Rejected(_)
+            | Answer::Poisoned { .. }
+            | Answer::Invalid { .. }
+            | Answer::Quarantined { .. }) => {
+                self.round = 0;
+                self.complete(sequence, fate, effects);
+            }
+        }
+    }
+
+    pub(super) fn refused_by(&mut self, now: Monotonic, who: Target, known: Epoch) {
+        match &mut self.hold {
+            Some(hold) => {
+                hold.reach = hold.reach.max(known);
+                hold.refused = Some(who);
+                let retry_at = now + back_off(self.round, u64::from(self.shard.0));
+                hold.retry_at.get_or_insert(retry_at);
+            }
+            None => {
+                let retry_at = now + back_off(self.round, u64::from(self.shard.0) ^ self.minted);
+                self.hold = Some(Hold { refused: Some(who), reach: known, retry_at: Some(retry_at) });
+                self.round = self.round.saturating_add(1);
+            }
+        }
+    }
+
+    /// It never left: as if its target had refused it.
+    pub(super) fn not_sent(&mut self, now: Monotonic, sequence: u64, effects: &mut Vec<Effect<T>>) {
+        let Some(ask) = self.asks.get_mut(&sequence) else { return };
+        let Place::Out(to @ Target::There(_)) = ask.place.clone() else { return };
+        ask.unanswered = ask.unanswered.saturating_sub(1);
+        self.hold_back(sequence, effects);
+        self.refused_by(now, to, Epoch::ZERO);
+    }
+
+    pub(super) fn refused_alone(&mut self, now: Monotonic, sequence: u64, after: Option<Duration>) {
+        let Some(ask) = self.asks.get_mut(&sequence) else { return };
+        let pause = match after {
+            Some(after) => after.clamp(BACK_OFF_MIN, RETRY_AFTER_MAX),
+            None => back_off(ask.round, sequence >> 16),
+        };
+        ask.round = ask.round.saturating_add(1);
+        ask.place = Place::BackOff;
+        let wake = ask.deadline.min(now + pause);
+        self.set_wake(sequence, wake);
+    }
+
+    pub(super) fn unreachable(&mut self, now: Monotonic, to: &Target, effects: &mut Vec<Effect<T>>) {
+        let out = self.sequences(|ask| matches!(&ask.place, Place::Out(place) if place == to));
+        if out.is_empty() {
+            return;
+        }
+        for sequence in out {
+            self.lose(sequence, effects);
+        }
+        self.refused_by(now, to.clone(), Epoch::ZERO);
+    }
+
+    pub(super) fn wake(&mut self, now: Monotonic, view: &View, effects: &mut Vec<Effect<T>>) {
+        while let Some((at, sequence)) = self.timers.first().copied()
+            && at <= now
+        {
+            let Some(ask) = self.asks.get(&sequence) else {
+                debug_assert!(false, "a timer belongs to an ask");
+                self.timers.remove(&(at, sequence));
+                continue;
+            };
+            if ask.deadline <= now {
+                let maybe_applied = ask.maybe_applied();
+                self.complete(sequence, Answer::Expired { maybe_applied }, effects);
+                continue;
+            }
+            let lost = match &ask.place {
+                Place::Out(to) => Some(to.clone()),
+                Place::BackOff | Place::Waiting => None,
+            };
+            if self.hold.is_some() || self.target == Target::Nowhere {
+                match lost {
+                    // Its shard is held: the release decides whether to send it again.
+                    Some(_) => self.set_wake(sequence, now + RESEND_AFTER),
+                    None => self.hold_back(sequence, effects),
+                }
+                if self.hold.is_none() {
+                    self.hold = Some(Hold { refused: None, reach: Epoch::ZERO, retry_at: None });
+                }
+                continue;
+            }
+            if let (Some(to), Some(ask)) = (lost, self.asks.get_mut(&sequence)) {
+                ask.lost = Some(to);
+            }
+            self.send(now, view, sequence, effects);
+        }
+    }
+
+    pub(super) fn release(&mut self, now: Monotonic, view: &View, effects: &mut Vec<Effect<T>>) {
+        let Some(hold) = &self.hold else { return };
+        let due = hold.retry_at.is_some_and(|at| at <= now);
+        let elsewhere = view.epoch >= hold.reach && hold.refused.as_ref().is_none_or(|who| *who != self.target);
+        if self.target == Target::Nowhere || !(due || (elsewhere && !self.stragglers())) {
+            return;
+        }
+        self.hold = None;
+        // Whoever was asked before and has not answered by now is taken to have lost it: the id makes a repeat harmless.
+        for sequence in self.sequences(|ask| matches!(&ask.place, Place::Out(to) if *to != self.target)) {
+            self.lose(sequence, effects);
+        }
+        for sequence in self.sequences(|ask| ask.place == Place::Waiting) {
+            self.take_from_hold(sequence);
+            self.send(now, view, sequence, effects);
+        }
+    }
+}
