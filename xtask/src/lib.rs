@@ -14,4 +14,6 @@ pub mod interrupt;
 pub mod nats;
 pub mod out;
 pub mod process;
+pub mod screen;
+pub mod steps;
 pub mod tidy;

@@ -1,3 +1,17 @@
-//! `cargo xtask`: the commands of the workspace.
+//! `cargo xtask`: the commands of the workspace. What they do is in the library; this reads the command line.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            xtask::out::note(format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -2,7 +2,12 @@
 //!
 //! A reader that has gone away is no reason to stop a cluster, so failures to write are ignored.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+static MUTED: AtomicBool = AtomicBool::new(false);
 
 /// A line of the result.
 pub fn line(text: impl AsRef<str>) {
@@ -11,5 +16,23 @@ pub fn line(text: impl AsRef<str>) {
 
 /// A line about what is going on.
 pub fn note(text: impl AsRef<str>) {
-    let _ = writeln!(io::stderr(), "{}", text.as_ref());
+    if !MUTED.load(Ordering::Relaxed) {
+        let _ = writeln!(io::stderr(), "{}", text.as_ref());
+    }
+}
+
+/// Says nothing about what is going on until the answer is dropped: a screen is shown instead.
+pub fn mute() -> Muted {
+    MUTED.store(true, Ordering::Relaxed);
+    Muted(())
+}
+
+/// While this lives, [`note`] is silent.
+#[derive(Debug)]
+pub struct Muted(());
+
+impl Drop for Muted {
+    fn drop(&mut self) {
+        MUTED.store(false, Ordering::Relaxed);
+    }
 }

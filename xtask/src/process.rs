@@ -10,7 +10,7 @@ use std::{
     os::unix::process::CommandExt,
     path::Path,
     process::{Command, ExitStatus, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -30,8 +30,9 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// Where a program path ends up in `/proc` once the file was replaced by a newer build.
 const DELETED: &str = " (deleted)";
 
-/// How the processes this command started have ended; those still running are absent.
-static ENDED: Mutex<BTreeMap<u32, ExitStatus>> = Mutex::new(BTreeMap::new());
+/// The processes this command started, by id, and how they have ended; `None` while they run. The id of one that runs
+/// cannot be given to anybody else, because only we can reap it.
+static STARTED: Mutex<BTreeMap<u32, Option<ExitStatus>>> = Mutex::new(BTreeMap::new());
 
 /// One life of one process on this machine, and no later one that got its number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,9 +52,17 @@ impl Identity {
         Some(Self { pid, exe, started })
     }
 
-    /// Whether this very process still exists, frozen or not.
+    /// Whether this very process still exists, frozen or not. One that we started ourselves may meanwhile run another
+    /// program, as scripts do that end in `exec`; of a stranger's child that cannot be told from a mistake.
     pub fn is_alive(&self) -> bool {
-        Self::of(self.pid).is_some_and(|now| now == *self)
+        let ours = || started().get(&self.pid).is_some_and(Option::is_none);
+        Self::of(self.pid).is_some_and(|now| now.started == self.started && (now.exe == self.exe || ours()))
+    }
+
+    /// The same process with the program it runs by now; unchanged if it is gone.
+    #[must_use]
+    pub fn refreshed(self) -> Self {
+        if self.is_alive() { Self::of(self.pid).unwrap_or(self) } else { self }
     }
 
     /// Sends a signal to this very process; answers whether it was still there to get it.
@@ -93,7 +102,7 @@ impl Identity {
 
     /// How it ended: `None` while it runs, and for ever if another command started it.
     pub fn exit_status(&self) -> Option<ExitStatus> {
-        ENDED.lock().unwrap_or_else(PoisonError::into_inner).get(&self.pid).copied()
+        started().get(&self.pid).copied().flatten()
     }
 }
 
@@ -135,14 +144,19 @@ pub fn spawn(mut command: Command, log: &Path) -> Result<Identity> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command.spawn().with_context(|| format!("starting {program}"))?;
     let pid = child.id();
+    started().insert(pid, None);
     let identity = Identity::of(pid);
     std::thread::spawn(move || {
         // Reaped here, so that an ended process does not look alive to anybody.
         if let Ok(status) = child.wait() {
-            ENDED.lock().unwrap_or_else(PoisonError::into_inner).insert(pid, status);
+            started().insert(pid, Some(status));
         }
     });
     identity.with_context(|| format!("{program} ended at once; its last words:\n{}", tail(log, 12)))
+}
+
+fn started() -> MutexGuard<'static, BTreeMap<u32, Option<ExitStatus>>> {
+    STARTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The last `lines` lines of a log, or nothing if there is none.
@@ -194,9 +208,11 @@ mod tests {
     fn a_process_is_ended_only_if_it_is_the_very_one() {
         let folder = tempfile::tempdir().expect("a folder");
         let process = sleeper(&folder.path().join("log"));
+        let parent = Identity::of(std::os::unix::process::parent_id()).expect("somebody started this test");
         for stranger in [
             Identity { started: "1".to_owned(), ..process.clone() },
-            Identity { exe: "/bin/other".to_owned(), ..process.clone() },
+            Identity { exe: "/bin/other".to_owned(), ..parent.clone() },
+            Identity { started: "1".to_owned(), ..parent },
         ] {
             assert!(!stranger.is_alive());
             assert!(!stranger.signal(Signal::SIGKILL).expect("nothing to refuse"));
@@ -204,6 +220,21 @@ mod tests {
         assert!(process.is_alive());
         process.kill().expect("it goes");
         assert!(!process.is_alive());
+    }
+
+    #[test]
+    fn a_script_that_becomes_another_program_is_still_the_one_that_was_started() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec sleep 600"]);
+        let script = spawn(command, &folder.path().join("log")).expect("it starts");
+        let sleeps = |exe: &str| exe.ends_with("sleep") || exe.ends_with("busybox") || exe.ends_with("coreutils");
+        let settled = wait_for("the other program", Deadline::after(Duration::from_secs(5)), || {
+            Ok(Some(script.clone().refreshed()).filter(|now| sleeps(&now.exe)))
+        });
+        assert!(script.is_alive());
+        assert_eq!(settled.expect("the other program").started, script.started);
+        script.kill().expect("it goes");
     }
 
     #[test]

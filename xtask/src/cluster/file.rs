@@ -83,6 +83,14 @@ pub struct LoadRecord {
     pub log: PathBuf,
 }
 
+impl NodeRecord {
+    /// Notes that the process has come so far as to answer at `url`.
+    pub(super) fn answers_at(&mut self, url: &str) {
+        url.clone_into(&mut self.admin_url);
+        self.process = self.process.clone().refreshed();
+    }
+}
+
 impl ClusterFile {
     /// Reads the file in `dir`; `None` if there is none.
     ///

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::file::ClusterFile;
 use crate::{
@@ -70,12 +70,26 @@ pub(super) fn launch(
 
 /// Waits until the process has written where it answers; every line is one URL.
 pub(super) fn announced(name: &str, process: &Identity, files: &Files, deadline: Deadline) -> Result<Vec<String>> {
-    wait_for(&format!("{name} to announce its admin URL"), deadline, || {
-        interrupt::check()?;
-        ensure_alive(name, process, &files.log)?;
+    wait_while_alive("to announce its admin URL", name, process, &files.log, deadline, || {
         Ok(read_announced(&files.announce))
     })
-    .with_context(|| last_words(name, &files.log))
+}
+
+/// Waits for something a process is to do; its end, or the deadline, is an error with its last words.
+pub(super) fn wait_while_alive<T>(
+    what: &str,
+    name: &str,
+    process: &Identity,
+    log: &Path,
+    deadline: Deadline,
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    wait_for(&format!("{name} {what}"), deadline, || {
+        interrupt::check()?;
+        ensure_alive(name, process)?;
+        look()
+    })
+    .map_err(|error| anyhow!("{error:#}; {}", last_words(name, log)))
 }
 
 /// The URLs announced so far.
@@ -86,13 +100,13 @@ fn read_announced(path: &Path) -> Option<Vec<String>> {
     (!urls.is_empty()).then_some(urls)
 }
 
-/// An error with the end of its log if the process is gone.
-pub(super) fn ensure_alive(name: &str, process: &Identity, log: &Path) -> Result<()> {
+/// An error if the process is gone.
+pub(super) fn ensure_alive(name: &str, process: &Identity) -> Result<()> {
     if process.is_alive() {
         return Ok(());
     }
     let how = process.exit_status().map_or_else(|| "it is gone".to_owned(), |status| status.to_string());
-    bail!("{name} ended ({how}); {}", last_words(name, log))
+    bail!("{name} ended ({how})")
 }
 
 /// The end of a log, introduced.

@@ -24,5 +24,5 @@ pub use node::{add, drain, kill, restart, resume, stop};
 pub use program::{build, workspace_root};
 pub use status::{LoadStatus, NodeStatus, Status, status};
 pub use up::{NatsChoice, UpOptions, up};
-pub use view::{ClusterView, NodeView, ShardsView};
+pub use view::{ClusterView, NodeView, ShardsView, owners};
 pub use watch::watch;

@@ -2,20 +2,16 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use nix::sys::signal::Signal;
 
 use super::{
     file::{ClusterFile, NodeRecord},
-    launch::{ANNOUNCE_LIMIT, Files, announced},
+    launch::{ANNOUNCE_LIMIT, Files, announced, wait_while_alive},
     up::start_node,
-    view::ClusterView,
+    view::{ClusterView, NodeView},
 };
-use crate::{
-    clock::{Deadline, wait_for},
-    interrupt,
-    process::end_all,
-};
+use crate::{clock::Deadline, process::end_all};
 
 /// How long a node may take to hand everything over and end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
@@ -112,16 +108,13 @@ fn settle(mut file: ClusterFile, dir: &Path, id: &str) -> Result<()> {
     let node = file.node(id)?.clone();
     let urls = announced(id, &node.process, &Files::of(dir, id), Deadline::after(ANNOUNCE_LIMIT))?;
     if let Some(place) = file.nodes.iter_mut().find(|node| node.id == id) {
-        place.admin_url.clone_from(&urls[0]);
+        place.answers_at(&urls[0]);
     }
     file.save(dir)?;
-    wait_for(&format!("{id} to be Active"), Deadline::after(ACTIVE_LIMIT), || {
-        interrupt::check()?;
-        super::launch::ensure_alive(id, &node.process, &node.log)?;
+    wait_while_alive("to be Active", id, &node.process, &node.log, Deadline::after(ACTIVE_LIMIT), || {
         let view = ClusterView::ask(&urls[0]).ok();
-        Ok(view.and_then(|view| view.node(id).is_some_and(super::view::NodeView::is_active).then_some(())))
+        Ok(view.and_then(|view| view.node(id).is_some_and(NodeView::is_active).then_some(())))
     })
-    .with_context(|| super::launch::last_words(id, &node.log))
 }
 
 fn running(dir: &Path, id: &str) -> Result<NodeRecord> {

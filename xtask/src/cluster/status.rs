@@ -24,7 +24,8 @@ pub struct Status {
     pub namespace: String,
     /// Whether every node that answers has folded the same log equally far; they may differ for a moment.
     pub agreement: bool,
-    /// Whether every recorded node runs, is Active and sees every shard owned.
+    /// Whether every node whose process exists answers, sees exactly these nodes Active and every shard owned. True
+    /// again once the others have taken over from a node that was killed or has left.
     pub whole: bool,
     /// The furthest epoch any node has folded.
     pub epoch: Option<u64>,
@@ -122,7 +123,9 @@ fn combine(file: &ClusterFile, views: &[Option<ClusterView>], alive: &dyn Fn(usi
         })
         .collect();
     let agreement = !answered.is_empty() && answered.iter().all(|view| view.agrees_with(answered[0]));
-    let whole = answered.len() == nodes.len() && answered.iter().all(|view| view.is_whole(nodes.len()));
+    let living = nodes.iter().filter(|node| node.alive).count();
+    let all_answer = living > 0 && nodes.iter().all(|node| node.alive == node.reachable);
+    let whole = all_answer && answered.iter().all(|view| view.is_whole(living));
     Status {
         namespace: file.namespace.clone(),
         agreement,
@@ -205,6 +208,18 @@ mod tests {
         let dead = &status.nodes[1];
         assert_eq!((dead.alive, dead.reachable, dead.shards, dead.epoch), (false, false, Some(512), None));
         assert!(status.to_string().contains("active (process ended)"), "{status}");
+    }
+
+    #[test]
+    fn a_cluster_is_whole_again_once_the_others_have_taken_over() {
+        let mut file = sample();
+        file.nodes.push(super::super::file::NodeRecord { id: "n2".to_owned(), ..file.nodes[0].clone() });
+        let mut after = whole();
+        assert!(!combine(&file, &[Some(after.clone()), None], &|index| index == 0).whole);
+        after.nodes[1].status = "failed".to_owned();
+        assert!(combine(&file, &[Some(after.clone()), None], &|index| index == 0).whole);
+        // A frozen process exists and does not answer.
+        assert!(!combine(&file, &[Some(after), None], &|_| true).whole);
     }
 
     #[test]

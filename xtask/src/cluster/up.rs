@@ -15,7 +15,7 @@ use super::{
     config::Profile,
     down,
     file::{ClusterFile, LoadRecord, NatsRecord, NodeRecord},
-    launch::{ANNOUNCE_LIMIT, Files, announced, ensure_alive, last_words, launch, node_config},
+    launch::{ANNOUNCE_LIMIT, Files, announced, ensure_alive, last_words, launch, node_config, wait_while_alive},
     view::ClusterView,
 };
 use crate::{
@@ -126,7 +126,7 @@ fn start_all(file: &mut ClusterFile, dir: &Path, options: &UpOptions) -> Result<
     for index in 0..file.nodes.len() {
         let node = &mut file.nodes[index];
         let urls = announced(&node.id, &node.process, &Files::of(dir, &node.id), deadline)?;
-        node.admin_url.clone_from(&urls[0]);
+        node.answers_at(&urls[0]);
     }
     file.save(dir)?;
     wait_whole(file, deadline)?;
@@ -208,7 +208,7 @@ fn start_load(file: &mut ClusterFile, dir: &Path, workers: usize) -> Result<()> 
     file.save(dir)?;
     let urls = announced("load", &process, &files, Deadline::after(ANNOUNCE_LIMIT))?;
     out::note(format!("the load started with {workers} workers (pid {})", process.pid));
-    file.load = Some(LoadRecord { process, admin_url: urls[0].clone(), log: files.log });
+    file.load = Some(LoadRecord { process: process.refreshed(), admin_url: urls[0].clone(), log: files.log });
     Ok(())
 }
 
@@ -229,29 +229,27 @@ fn start_in_memory(file: &mut ClusterFile, dir: &Path, options: &UpOptions, dead
     ];
     let process = launch(&file.program, &arguments, &environment, &files)?;
     out::note(format!("{} nodes started in one process (pid {})", options.nodes, process.pid));
-    let record = |id: String, admin_url: String| NodeRecord {
+    let record = |process: &Identity, id: String, admin_url: String| NodeRecord {
         id,
         process: process.clone(),
         admin_url,
         log: files.log.clone(),
         config: PathBuf::new(),
     };
-    file.nodes = vec![record("demo".to_owned(), String::new())];
+    file.nodes = vec![record(&process, "demo".to_owned(), String::new())];
     file.save(dir)?;
     let urls = announced("the demo", &process, &files, deadline)?;
-    let view = wait_for("all nodes in memory to be ready", deadline, || {
-        interrupt::check()?;
-        ensure_alive("the demo", &process, &files.log)?;
+    let process = process.refreshed();
+    let view = wait_while_alive("to be ready", "the demo", &process, &files.log, deadline, || {
         Ok(ClusterView::ask(&urls[0]).ok().filter(|view| view.is_whole(options.nodes)))
-    })
-    .with_context(|| last_words("the demo", &files.log))?;
+    })?;
     let active = view.nodes.into_iter().filter(super::view::NodeView::is_active);
     file.nodes = active
         .enumerate()
         .map(|(index, node)| {
             // One line for each node, or one for all of them.
             let announced = urls.get(index).unwrap_or(&urls[0]).clone();
-            record(node.id, node.admin_url.unwrap_or(announced))
+            record(&process, node.id, node.admin_url.unwrap_or(announced))
         })
         .collect();
     if options.load.is_some() {
@@ -268,7 +266,7 @@ fn wait_whole(file: &ClusterFile, deadline: Deadline) -> Result<()> {
         interrupt::check()?;
         let mut views = Vec::with_capacity(expected);
         for node in &file.nodes {
-            ensure_alive(&node.id, &node.process, &node.log)?;
+            ensure_alive(&node.id, &node.process)?;
             match ClusterView::ask(&node.admin_url) {
                 Ok(view) => views.push(view),
                 Err(error) => seen = format!("{}: {error:#}", node.id),

@@ -65,6 +65,22 @@ pub struct ShardsView {
     pub moving: u64,
 }
 
+/// Who owns each shard, in the order of their numbers; an empty name where nobody does.
+///
+/// # Errors
+/// The node does not answer within a second, or not what it should.
+pub fn owners(admin_url: &str) -> Result<Vec<String>> {
+    let answer: Value = http::get_json(&format!("{}/v1/shards", admin_url.trim_end_matches('/')), ASK_LIMIT)?;
+    Ok(read_owners(&answer))
+}
+
+/// Reads `{"shards": [{"owner": "n1"}, {"owner": null}]}`.
+fn read_owners(answer: &Value) -> Vec<String> {
+    let shards = answer.get("shards").unwrap_or(answer).as_array();
+    let owner = |shard: &Value| shard.get("owner").and_then(Value::as_str).unwrap_or_default().to_owned();
+    shards.into_iter().flatten().map(owner).collect()
+}
+
 impl ClusterView {
     /// Asks the node at `admin_url`.
     ///
@@ -151,6 +167,13 @@ pub(super) mod tests {
         let later = ClusterView { epoch: 10, ..whole() };
         let other = ClusterView { cluster_uid: "v".into(), ..whole() };
         assert!(!whole().agrees_with(&later) && !whole().agrees_with(&other));
+    }
+
+    #[test]
+    fn owners_are_read_in_the_order_of_shards_with_gaps_for_orphans() {
+        let answer = serde_json::json!({"shards": [{"shard": 0, "owner": "n1"}, {"shard": 1, "owner": null}]});
+        assert_eq!(read_owners(&answer), ["n1", ""]);
+        assert!(read_owners(&serde_json::json!({"error": "busy"})).is_empty());
     }
 
     #[test]

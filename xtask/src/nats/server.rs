@@ -197,6 +197,11 @@ impl NatsServer {
         self.process.as_ref().map(|p| p.child.id())
     }
 
+    /// Whether its process exists, frozen or not.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|running| matches!(running.child.try_wait(), Ok(None)))
+    }
+
     /// Its name within a cluster.
     pub fn name(&self) -> &str {
         &self.place.name

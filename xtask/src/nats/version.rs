@@ -55,7 +55,7 @@ pub(super) fn of_program(program: &Path) -> Result<Version> {
     let output = Command::new(program).arg("--version").output().context("it does not start")?;
     let said = String::from_utf8_lossy(&output.stdout);
     let Some(version) = said.trim().strip_prefix("nats-server:") else {
-        bail!("`--version` said `{}`, which no nats-server says", said.trim());
+        bail!("`--version` said `{}`, which no nats-server says", said.lines().next().unwrap_or_default().trim());
     };
     version.parse()
 }

@@ -1,0 +1,339 @@
+//! The command line of `cargo xtask`: what can be asked, and the way from there to the library.
+
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use xtask::{
+    cluster::{self, ClusterFile, NatsChoice, Profile, UpOptions},
+    interrupt,
+    nats::{self, NatsServer, ServerOptions, Sync},
+    out, steps, tidy,
+};
+
+/// How long a cluster may take until it is ready, counted from the end of the build.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// How many times a second a command that waits for an interrupt looks for one, as a pause.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The commands of the workspace. The two to know: `cargo xtask cluster-up` and `cargo xtask test`.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_version_flag = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start nats-server, nodes and a load on this machine.
+    ClusterUp(Box<ClusterUp>),
+    /// Ask every node and the load how they are.
+    ClusterStatus {
+        /// One JSON value instead of text.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// End exactly what cluster-up started.
+    ClusterDown {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Do something to one node.
+    Node {
+        /// What to do.
+        action: Action,
+        /// The node's id, for example n1.
+        id: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the path of a nats-server, fetching it if there is none.
+    Nats {
+        /// Start it in the foreground instead, until interrupted.
+        #[arg(long)]
+        run: bool,
+        /// This program instead of one found or fetched.
+        #[arg(long, value_name = "PATH")]
+        nats_server: Option<PathBuf>,
+    },
+    /// Run all tests, doc tests included.
+    Test,
+    /// Run everything a change must pass.
+    Ci {
+        /// Leave the tests to `cargo xtask test`.
+        #[arg(long)]
+        skip_tests: bool,
+    },
+    /// Check the rules of the house.
+    Tidy,
+    /// Format every source.
+    Fmt,
+    /// Run the benches; what follows is passed on to them.
+    Bench {
+        /// For the benches.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Action {
+    /// End it without warning (SIGKILL).
+    Kill,
+    /// Freeze it (SIGSTOP).
+    Stop,
+    /// Let it go on (SIGCONT).
+    Cont,
+    /// Let it hand over and leave (SIGTERM), and wait for that.
+    Drain,
+    /// Start it again with the same configuration.
+    Restart,
+    /// Start a new node of this id.
+    Add,
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// The folder of the cluster; target/aether of the workspace by default.
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+}
+
+impl Place {
+    fn dir(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(|| cluster::workspace_root().join("target").join("aether"))
+    }
+}
+
+#[derive(Debug, Args)]
+struct ClusterUp {
+    /// How many nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    nodes: u16,
+    /// How many nats-servers, which is also how many copies there are of everything: 1 or 3.
+    #[arg(long, default_value_t = 1, value_name = "1|3", value_parser = one_or_three)]
+    nats: usize,
+    /// Use running servers and start none; several are separated by commas.
+    #[arg(long, value_name = "URL", env = "AETHER_NATS_URL", value_delimiter = ',')]
+    nats_url: Vec<String>,
+    /// This nats-server instead of one found or fetched.
+    #[arg(long, value_name = "PATH", env = "AETHER_NATS_SERVER")]
+    nats_server: Option<PathBuf>,
+    /// All nodes in one process, without NATS.
+    #[arg(long, conflicts_with_all = ["nats_url", "nats_server"])]
+    in_memory: bool,
+    /// Which timings.
+    #[arg(long, value_enum, default_value = "default")]
+    profile: ProfileArg,
+    /// Keep the cluster busy with this many workers that check what they are answered.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    load: Option<u16>,
+    /// What the nodes run.
+    #[arg(long, value_enum, default_value = "bank")]
+    app: App,
+    /// When nats-server writes to disk: before it acknowledges, or every two minutes.
+    #[arg(long, value_enum, default_value = "always")]
+    sync: SyncArg,
+    /// The name under which everything is stored.
+    #[arg(long, default_value = "demo")]
+    namespace: String,
+    /// Return once the cluster is ready, and leave it running.
+    #[arg(long)]
+    detach: bool,
+    /// Go on from what an earlier cluster stored, and leave it for a later one.
+    #[arg(long)]
+    keep: bool,
+    /// Lines of text instead of a screen, on a terminal too.
+    #[arg(long)]
+    plain: bool,
+    /// Print cluster.json when ready.
+    #[arg(long)]
+    json: bool,
+    /// Build the nodes optimised.
+    #[arg(long)]
+    release: bool,
+    /// Use this aether program and build none.
+    #[arg(long, value_name = "PATH", conflicts_with = "release")]
+    program: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProfileArg {
+    Default,
+    Seed,
+    Fast,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SyncArg {
+    Always,
+    Interval,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum App {
+    /// Accounts with deposits, withdrawals and transfers.
+    Bank,
+}
+
+fn one_or_three(text: &str) -> Result<usize, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("1 or 3: streams have one copy or three".to_owned()),
+    }
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub(crate) fn run(self) -> Result<()> {
+        let root = cluster::workspace_root();
+        match self.command {
+            Command::ClusterUp(up) => cluster_up(&up),
+            Command::ClusterStatus { json, place } => cluster_status(&place, json),
+            Command::ClusterDown { place } => cluster_down(&place),
+            Command::Node { action, id, place } => node(action, &id, &place),
+            Command::Nats { run, nats_server } => run_nats(run, nats_server),
+            Command::Test => steps::test(&root),
+            Command::Ci { skip_tests } => steps::ci(&root, skip_tests),
+            Command::Tidy => tidy::tidy(&root),
+            Command::Fmt => steps::fmt(&root),
+            Command::Bench { arguments } => steps::bench(&root, &arguments),
+        }
+    }
+}
+
+fn cluster_up(asked: &ClusterUp) -> Result<()> {
+    let App::Bank = asked.app;
+    let program = asked.program.clone().map_or_else(|| cluster::build(asked.release), Ok)?;
+    interrupt::listen()?;
+    let options = UpOptions {
+        dir: asked.place.dir(),
+        program,
+        namespace: asked.namespace.clone(),
+        nodes: usize::from(asked.nodes),
+        nats: choice(asked),
+        profile: match asked.profile {
+            ProfileArg::Default => Profile::Default,
+            ProfileArg::Seed => Profile::Seed,
+            ProfileArg::Fast => Profile::Fast,
+        },
+        load: asked.load.map(usize::from),
+        keep: asked.keep,
+        ready_limit: READY_LIMIT,
+    };
+    let file = cluster::up(&options)?;
+    announce(&file, &options.dir, asked)?;
+    if asked.detach {
+        return Ok(());
+    }
+    let shown = if asked.plain || asked.json || !io::stdout().is_terminal() {
+        cluster::watch(&options.dir)
+    } else {
+        xtask::screen::run(&options.dir)
+    };
+    // Another command may have ended it already; then there is nothing left to end.
+    let ending = cluster::down(&options.dir)?;
+    out::note(format!("the cluster is down: {} processes ended", ending.ended));
+    shown
+}
+
+fn choice(asked: &ClusterUp) -> NatsChoice {
+    if asked.in_memory {
+        NatsChoice::InMemory
+    } else if asked.nats_url.is_empty() {
+        let sync = match asked.sync {
+            SyncArg::Always => Sync::Always,
+            SyncArg::Interval => Sync::ServerDefault,
+        };
+        NatsChoice::Start { servers: asked.nats, program: asked.nats_server.clone(), sync }
+    } else {
+        NatsChoice::Running { urls: asked.nats_url.clone(), replicas: asked.nats }
+    }
+}
+
+fn announce(file: &ClusterFile, dir: &std::path::Path, asked: &ClusterUp) -> Result<()> {
+    if asked.json {
+        out::line(serde_json::to_string(file)?);
+        return Ok(());
+    }
+    for node in &file.nodes {
+        out::line(format!(
+            "{} is Active: {} (pid {}, log {})",
+            node.id,
+            node.admin_url,
+            node.process.pid,
+            node.log.display()
+        ));
+    }
+    if let Some(load) = &file.load {
+        out::line(format!("load: {} (pid {}, log {})", load.admin_url, load.process.pid, load.log.display()));
+    }
+    out::line(format!("ready; {} describes it", dir.join("cluster.json").display()));
+    if asked.detach {
+        out::line("next: cargo xtask cluster-status, cargo xtask node kill n1, cargo xtask cluster-down");
+    }
+    Ok(())
+}
+
+fn cluster_status(place: &Place, json: bool) -> Result<()> {
+    let status = cluster::status(&place.dir(), true)?;
+    out::line(if json { serde_json::to_string(&status)? } else { status.to_string().trim_end().to_owned() });
+    Ok(())
+}
+
+fn cluster_down(place: &Place) -> Result<()> {
+    let ending = cluster::down(&place.dir())?;
+    out::line(match ending.ended {
+        0 => "nothing was running".to_owned(),
+        ended => format!("{ended} processes ended, {} of them had to be killed", ending.killed),
+    });
+    Ok(())
+}
+
+fn node(action: Action, id: &str, place: &Place) -> Result<()> {
+    let dir = place.dir();
+    let done = match action {
+        Action::Kill => cluster::kill(&dir, id).map(|()| "killed"),
+        Action::Stop => cluster::stop(&dir, id).map(|()| "frozen"),
+        Action::Cont => cluster::resume(&dir, id).map(|()| "running again"),
+        Action::Drain => cluster::drain(&dir, id).map(|()| "drained and ended"),
+        Action::Restart => cluster::restart(&dir, id).map(|()| "Active again"),
+        Action::Add => cluster::add(&dir, id).map(|()| "Active"),
+    }?;
+    out::line(format!("{id}: {done}"));
+    Ok(())
+}
+
+fn run_nats(run: bool, program: Option<PathBuf>) -> Result<()> {
+    let options = nats::Options::default();
+    let options = nats::Options { program: program.or(options.program.clone()), ..options };
+    let program = nats::locate(&options)?;
+    if !run {
+        out::line(program.display().to_string());
+        return Ok(());
+    }
+    interrupt::listen()?;
+    let mut server =
+        NatsServer::start(ServerOptions { program: Some(program), sync: Sync::Always, ..ServerOptions::default() })?;
+    out::line(format!("{} (log {}); interrupt to end it", server.url(), server.log_path().display()));
+    while !interrupt::requested() {
+        if !server.is_running() {
+            bail!(
+                "nats-server ended; its log is gone with its folder, start it with a program of your own to see more"
+            );
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! `test`, `ci`, `fmt`, `bench`: cargo's own commands in a fixed order, each under a header and with its time.
+//!
+//! `ci` never edits a file; `fmt` does. The first step that fails ends the run, because what follows usually fails for
+//! the same reason.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{
+    clock::{Deadline, Stopwatch},
+    out, tidy,
+};
+
+/// How long the check of advisories may take; it fetches a database.
+const DENY_LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// The steps of one command, and what each took.
+#[derive(Debug)]
+pub struct Steps<'a> {
+    root: &'a Path,
+    taken: Vec<(String, f64)>,
+    watch: Stopwatch,
+}
+
+impl<'a> Steps<'a> {
+    /// Steps that run in the workspace at `root`.
+    pub fn new(root: &'a Path) -> Self {
+        Self { root, taken: Vec::new(), watch: Stopwatch::start() }
+    }
+
+    /// Runs `work` as the step called `name`.
+    ///
+    /// # Errors
+    /// What `work` answers, with the step's name.
+    pub fn step(&mut self, name: &str, work: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        out::note(format!("== {name}"));
+        let watch = Stopwatch::start();
+        let outcome = work(self.root);
+        let seconds = watch.elapsed().as_secs_f64();
+        let word = if outcome.is_ok() { "done" } else { "FAILED" };
+        out::note(format!("== {name}: {word} in {seconds:.1} s\n"));
+        self.taken.push((name.to_owned(), seconds));
+        outcome.with_context(|| format!("step `{name}` failed"))
+    }
+
+    /// Runs cargo as the step called `name`.
+    ///
+    /// # Errors
+    /// Cargo does not start or fails; it has said why on the terminal.
+    pub fn cargo(&mut self, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+        self.step(name, |root| run_cargo(root, arguments, environment))
+    }
+
+    /// Says what each step took.
+    pub fn finish(self) {
+        for (name, seconds) in &self.taken {
+            out::note(format!("{seconds:>8.1} s  {name}"));
+        }
+        out::note(format!("{:>8.1} s  in all", self.watch.elapsed().as_secs_f64()));
+    }
+}
+
+/// `cargo xtask test`: every test of the workspace, doc tests included.
+///
+/// # Errors
+/// One fails.
+pub fn test(root: &Path) -> Result<()> {
+    let mut steps = Steps::new(root);
+    add_tests(&mut steps)?;
+    steps.finish();
+    Ok(())
+}
+
+fn add_tests(steps: &mut Steps<'_>) -> Result<()> {
+    // nextest runs each test in a process of its own and shows which one hangs; without it cargo's runner does.
+    if has_subcommand("nextest") {
+        steps.cargo("tests (nextest)", &["nextest", "run", "--workspace"], &[])?;
+    } else {
+        steps.cargo("tests", &["test", "--workspace", "--lib", "--bins", "--tests", "--examples"], &[])?;
+    }
+    steps.cargo("doc tests", &["test", "--workspace", "--doc"], &[])
+}
+
+/// `cargo xtask ci`: everything a change must pass. With `skip_tests` the tests are left to `cargo xtask test`.
+///
+/// # Errors
+/// A step fails.
+pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
+    let mut steps = Steps::new(root);
+    steps.cargo("format", &["fmt", "--all", "--check"], &[])?;
+    steps.step("rules of the house", tidy::tidy)?;
+    steps.cargo("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
+    // Without the feature the program must build, and async-nats must not be among what it is built from.
+    steps.cargo("without NATS", &["check", "--package", "aether", "--all-targets", "--no-default-features"], &[])?;
+    steps.step("without NATS: nothing of it is left", no_nats_client)?;
+    if !skip_tests {
+        add_tests(&mut steps)?;
+    }
+    steps.cargo(
+        "documentation",
+        &["doc", "--workspace", "--no-deps", "--locked"],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )?;
+    steps.step("licences, bans, sources", |root| deny(root, &["licenses", "bans", "sources"]))?;
+    steps.step("advisories", advisories)?;
+    steps.finish();
+    Ok(())
+}
+
+/// `cargo xtask fmt`: formats every source.
+///
+/// # Errors
+/// A source is not Rust.
+pub fn fmt(root: &Path) -> Result<()> {
+    run_cargo(root, &["fmt", "--all"], &[])
+}
+
+/// `cargo xtask bench`: every bench of the workspace, with `arguments` passed on to them.
+///
+/// # Errors
+/// A bench fails, or asserts a figure that was missed.
+pub fn bench(root: &Path, arguments: &[String]) -> Result<()> {
+    let mut all = vec!["bench", "--workspace", "--benches"];
+    if !arguments.is_empty() {
+        all.push("--");
+        all.extend(arguments.iter().map(String::as_str));
+    }
+    run_cargo(root, &all, &[])
+}
+
+/// The tree of the program without the feature must not hold the NATS client.
+fn no_nats_client(root: &Path) -> Result<()> {
+    let arguments = ["tree", "--package", "aether", "--no-default-features", "--edges", "normal", "--prefix", "none"];
+    let output = cargo(root).args(arguments).stderr(Stdio::inherit()).output().context("starting cargo")?;
+    ensure!(output.status.success(), "cargo tree ended with {}", output.status);
+    let tree = String::from_utf8_lossy(&output.stdout);
+    let found = tree.lines().find(|line| line.starts_with("async-nats "));
+    ensure!(found.is_none(), "the aether crate without its `nats` feature still builds {}", found.unwrap_or_default());
+    Ok(())
+}
+
+fn deny(root: &Path, checks: &[&str]) -> Result<()> {
+    ensure!(has_subcommand("deny"), "cargo-deny is missing; install it: cargo install cargo-deny --locked");
+    let mut arguments = vec!["deny", "--all-features", "--log-level", "error", "check"];
+    arguments.extend(checks);
+    run_cargo(root, &arguments, &[])
+}
+
+/// Known faults of what we build on. The database of advisories is fetched; where it cannot be had this says so, and
+/// the run goes on: no change of ours can be the reason.
+fn advisories(root: &Path) -> Result<()> {
+    ensure!(has_subcommand("deny"), "cargo-deny is missing; install it: cargo install cargo-deny --locked");
+    let fetched = cargo(root).args(["deny", "--all-features", "fetch", "db"]).stdin(Stdio::null()).spawn();
+    let mut fetching = fetched.context("starting cargo")?;
+    let ended =
+        crate::clock::wait_for("the database of advisories", Deadline::after(DENY_LIMIT), || Ok(fetching.try_wait()?));
+    if let Ok(status) = &ended
+        && status.success()
+    {
+        return run_cargo(
+            root,
+            &["deny", "--all-features", "--log-level", "error", "check", "--disable-fetch", "advisories"],
+            &[],
+        );
+    }
+    // Not reaped yet if it hangs.
+    let _ = fetching.kill();
+    let _ = fetching.wait();
+    out::note("advisories: NOT CHECKED, the database cannot be fetched from here; everything else was checked");
+    Ok(())
+}
+
+fn has_subcommand(name: &str) -> bool {
+    let mut command = Command::new(cargo_program());
+    command.args([name, "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn run_cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    let mut command = cargo(root);
+    command.args(arguments).envs(environment.iter().copied());
+    let status = command.status().context("starting cargo")?;
+    if !status.success() {
+        bail!("`cargo {}` ended with {status}", arguments.join(" "));
+    }
+    Ok(())
+}
+
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(cargo_program());
+    command.current_dir(root).stdin(Stdio::null());
+    command
+}
+
+fn cargo_program() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_is_named_and_the_work_done_before_it_is_timed() {
+        let mut steps = Steps::new(Path::new("."));
+        steps.step("first", |_| Ok(())).expect("it does nothing");
+        let failed = steps.step("second", |_| bail!("broken")).expect_err("it fails");
+        assert_eq!(format!("{failed:#}"), "step `second` failed: broken");
+        assert_eq!(steps.taken.len(), 2);
+    }
+
+    #[test]
+    fn a_cargo_command_that_fails_is_repeated_in_the_error() {
+        let failed = run_cargo(Path::new("."), &["no-such-command"], &[]).expect_err("cargo refuses");
+        assert!(failed.to_string().contains("cargo no-such-command"), "{failed}");
+    }
+}
