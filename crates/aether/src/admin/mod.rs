@@ -1,0 +1,16 @@
+//! A node's pages over HTTP: alive, ready, metrics, and the cluster as this node sees it. Read-only, on loopback unless
+//! configured otherwise.
+//!
+//! The pages decide nothing and ask no other node. `/livez` answers as long as the process does, NATS or not.
+
+mod pages;
+mod picture;
+mod server;
+mod views;
+
+pub use pages::{BODY_BYTES_MAX, PAGE_LIMIT, Refused, bounded, node_router};
+pub use picture::{Counters, Picture, Source};
+pub use server::{AdminRefused, Bound, CONNECTIONS_MAX, PATIENCE, announce};
+pub use views::{
+    ClusterView, MoveView, MovesView, NodeView, NodesView, PlanView, ReadyView, ShardCounts, ShardView, ShardsView,
+};

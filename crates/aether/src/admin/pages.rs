@@ -1,0 +1,184 @@
+//! The routes, and what every answer has in common: JSON, errors included, an ETag, a limit on time and size.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::header::{CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+
+use aether_domain::{NodeId, ShardId};
+
+use super::picture::{Picture, Source};
+use super::views::{ClusterView, MovesView, NodeView, NodesView, ReadyView, ShardView, ShardsView};
+use crate::metrics;
+
+/// How long a page may take.
+pub const PAGE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The most bytes a request's body may have; no page reads one.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// An answer that is not a page: what is wrong and what to do, as JSON.
+#[derive(Debug)]
+pub struct Refused(StatusCode, Problem);
+
+#[derive(Debug, Serialize)]
+struct Problem {
+    error: String,
+    cure: &'static str,
+}
+
+impl Refused {
+    /// What is wrong, and what to do.
+    pub fn new(status: StatusCode, error: impl Into<String>, cure: &'static str) -> Self {
+        Self(status, Problem { error: error.into(), cure })
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(self.1)).into_response()
+    }
+}
+
+type Shared = State<Arc<dyn Source>>;
+
+/// A node's pages.
+pub fn node_router(source: Arc<dyn Source>) -> Router {
+    let router = Router::new()
+        .route("/", get(dashboard))
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(scrape))
+        .route("/v1/cluster", get(cluster))
+        .route("/v1/nodes", get(nodes))
+        .route("/v1/nodes/{id}", get(node))
+        .route("/v1/shards", get(shards))
+        .route("/v1/shards/{n}", get(shard))
+        .route("/v1/moves", get(moves))
+        .with_state(source);
+    bounded(router, PAGE_LIMIT)
+}
+
+/// Gives every route of `router` the limits and the JSON errors all pages have.
+pub fn bounded(router: Router, limit: Duration) -> Router {
+    router
+        .method_not_allowed_fallback(async || {
+            Refused::new(StatusCode::METHOD_NOT_ALLOWED, "these pages are read-only", "use GET")
+        })
+        .fallback(async || {
+            let cure = "see the list of pages in docs/FORMATS.md";
+            Refused::new(StatusCode::NOT_FOUND, "there is no such page", cure)
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(move |request: Request, next: Next| within(limit, request, next)))
+}
+
+async fn within(limit: Duration, request: Request, next: Next) -> Response {
+    let declared = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+    if declared.is_some_and(|bytes: u64| bytes > BODY_BYTES_MAX as u64) {
+        let error = format!("a body of more than {BODY_BYTES_MAX} bytes");
+        return Refused::new(StatusCode::PAYLOAD_TOO_LARGE, error, "send none: no page reads one").into_response();
+    }
+    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
+        let error = format!("the page was not ready within {limit:?}");
+        Refused::new(StatusCode::GATEWAY_TIMEOUT, error, "try again, or look at the node's log").into_response()
+    })
+}
+
+fn picture(source: &Arc<dyn Source>) -> Result<Picture, Refused> {
+    source.picture().ok_or_else(|| {
+        Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the node is starting", "ask again in a moment, or see /readyz")
+    })
+}
+
+/// A page whose figures also change between epochs: the tag is weak and nothing is answered "not modified".
+fn page(epoch: u64, body: impl Serialize) -> Response {
+    ([(ETAG, format!("W/\"{epoch}\""))], Json(body)).into_response()
+}
+
+/// A page that the log alone decides: whoever has it at this epoch need not have it again.
+fn settled(epoch: u64, variant: &str, asked: &HeaderMap, body: impl Serialize) -> Response {
+    let tag = format!("\"{epoch}{variant}\"");
+    let known = asked.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
+    if known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag) {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response();
+    }
+    ([(ETAG, tag)], Json(body)).into_response()
+}
+
+async fn dashboard() -> Html<&'static str> {
+    Html(include_str!("dashboard.html"))
+}
+
+async fn ready(State(source): Shared, Query(asked): Query<Verbose>) -> Response {
+    let view = ReadyView::of(source.picture().as_ref());
+    let status = if view.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    match (asked.verbose.is_some(), view.ready) {
+        (true, _) => (status, Json(view)).into_response(),
+        (false, true) => "ok\n".into_response(),
+        (false, false) => {
+            Refused::new(status, format!("not ready: {}", view.phase), "see /readyz?verbose").into_response()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Verbose {
+    verbose: Option<String>,
+}
+
+async fn scrape(State(source): Shared) -> Result<Response, Refused> {
+    let text = metrics::encode(&picture(&source)?);
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE))], text).into_response())
+}
+
+async fn cluster(State(source): Shared) -> Result<Response, Refused> {
+    let picture = picture(&source)?;
+    Ok(page(picture.topology.epoch().0, ClusterView::of(&picture)))
+}
+
+async fn nodes(State(source): Shared) -> Result<Response, Refused> {
+    let picture = picture(&source)?;
+    Ok(page(picture.topology.epoch().0, NodesView::of(&picture)))
+}
+
+async fn node(State(source): Shared, Path(id): Path<String>) -> Result<Response, Refused> {
+    let picture = picture(&source)?;
+    let member = NodeId::new(&id).ok().and_then(|id| picture.topology.cluster().member(&id).cloned());
+    let none = || Refused::new(StatusCode::NOT_FOUND, "the log has not heard of that node", "see /v1/nodes");
+    Ok(page(picture.topology.epoch().0, NodeView::of(&picture, &member.ok_or_else(none)?)))
+}
+
+#[derive(Deserialize)]
+struct Full {
+    full: Option<String>,
+}
+
+async fn shards(State(source): Shared, Query(asked): Query<Full>, headers: HeaderMap) -> Result<Response, Refused> {
+    let picture = picture(&source)?;
+    let full = asked.full.is_some_and(|full| full != "0");
+    let view = ShardsView::of(&picture, full);
+    Ok(settled(view.epoch, if full { "-full" } else { "" }, &headers, view))
+}
+
+async fn shard(State(source): Shared, Path(n): Path<String>, headers: HeaderMap) -> Result<Response, Refused> {
+    let picture = picture(&source)?;
+    let assignment = picture.topology.assignment();
+    let shard = n.parse().ok().map(ShardId).filter(|shard| shard.index() < assignment.shards().len());
+    let none = || Refused::new(StatusCode::NOT_FOUND, "there is no shard of that number", "see total in /v1/shards");
+    let shard = shard.ok_or_else(none)?;
+    let view = ShardView::of(&picture, shard, assignment.shard(shard));
+    Ok(settled(picture.topology.epoch().0, &format!("-{shard}"), &headers, view))
+}
+
+async fn moves(State(source): Shared, headers: HeaderMap) -> Result<Response, Refused> {
+    let view = MovesView::of(&picture(&source)?);
+    Ok(settled(view.epoch, "", &headers, view))
+}

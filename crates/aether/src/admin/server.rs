@@ -1,0 +1,170 @@
+//! Listening, within bounds: so many connections, so much patience, and a file that says where.
+//!
+//! What is served is the router's business. There are no writes, so there is nothing to authenticate.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// The most connections at once; further ones wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 256;
+
+/// How long a connection may be silent towards its client before it is closed; above every page's own limit.
+pub const PATIENCE: Duration = Duration::from_secs(70);
+
+/// Why pages cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminRefused {
+    /// The address cannot be had.
+    #[error(
+        "the admin pages cannot listen on {listen}: {}; end whatever uses that port, or set admin.listen to another \
+         address (port 0 takes a free one)",
+        cause
+    )]
+    Listen {
+        /// The address asked for.
+        listen: SocketAddr,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// The announcement cannot be written.
+    #[error(
+        "the admin URL cannot be written to {}: {}; create the folder, make it writable, or set admin.announce to \
+         another file",
+        path.display(), cause
+    )]
+    Announce {
+        /// The file asked for.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// An address that is ours, with nothing served there yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// [`AdminRefused::Listen`] if it is taken or not this machine's.
+    pub async fn bind(listen: SocketAddr) -> Result<Self, AdminRefused> {
+        let refused = |cause| AdminRefused::Listen { listen, cause };
+        let listener = TcpListener::bind(listen).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "the admin pages can be read from other machines: they show topology, not payloads");
+        }
+        Ok(Self { listener, address })
+    }
+
+    /// Where the pages will be, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Serves until `stop`. Call it from a task of its own; a failing connection ends alone.
+    pub async fn serve(self, router: Router, stop: CancellationToken) {
+        let listener = Bounded { inner: self.listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the admin pages are served no more");
+        }
+    }
+}
+
+/// Writes one URL a line to `path`, whole or not at all.
+///
+/// # Errors
+/// [`AdminRefused::Announce`] if the folder is missing or cannot be written.
+pub fn announce(path: &Path, urls: &[String]) -> Result<(), AdminRefused> {
+    let refused = |cause| AdminRefused::Announce { path: path.to_path_buf(), cause };
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let beside = path.with_file_name(name);
+    std::fs::write(&beside, urls.join("\n") + "\n").map_err(refused)?;
+    std::fs::rename(&beside, path).map_err(|cause| {
+        // The rename's failure is what is reported; a leftover beside it is only untidy.
+        drop(std::fs::remove_file(&beside));
+        refused(cause)
+    })
+}
+
+struct Bounded {
+    inner: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+impl axum::serve::Listener for Bounded {
+    type Io = Patient;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Patient, SocketAddr) {
+        // The semaphore is never closed; without a permit we would only serve one connection more.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let (stream, address) = axum::serve::Listener::accept(&mut self.inner).await;
+        (Patient { stream, left: Box::pin(sleep(PATIENCE)), _place: place }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+}
+
+/// A connection that ends when nothing has been written to it for [`PATIENCE`], whatever trickles in.
+struct Patient {
+    stream: TcpStream,
+    left: Pin<Box<Sleep>>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Patient {
+    fn wrote(&mut self) {
+        self.left.set(sleep(PATIENCE));
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.left.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut this.stream).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        if written.is_ready() {
+            this.wrote();
+        }
+        written
+    }
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}

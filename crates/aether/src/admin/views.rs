@@ -1,0 +1,326 @@
+//! The pages' JSON, made from a [`Picture`]. Field names are for ever.
+//!
+//! Epochs, terms and counts are numbers; identities that need all their bits (incarnation, cluster) are hex text.
+
+use std::collections::BTreeMap;
+
+use aether_domain::assignment::ShardState;
+use aether_domain::cluster::Member;
+use aether_domain::{Incarnation, ShardId, ShardSet};
+use serde::{Deserialize, Serialize};
+
+use super::picture::Picture;
+
+/// `GET /v1/cluster`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// The cluster's name.
+    pub namespace: String,
+    /// The cluster's identity; empty before it exists.
+    pub cluster_uid: String,
+    /// The last entry of the topology log this node has applied.
+    pub epoch: u64,
+    /// The last term started.
+    pub term: u64,
+    /// The id of the node that leads, as the log says.
+    pub leader: Option<String>,
+    /// Every node the log has heard of, by id.
+    pub nodes: Vec<NodeView>,
+    /// Shards by state.
+    pub shards: ShardCounts,
+}
+
+/// One node: an entry of `GET /v1/nodes`, and `GET /v1/nodes/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Its id.
+    pub id: String,
+    /// Its last known life.
+    pub incarnation: String,
+    /// `active`, `draining`, `failed` or `left`.
+    pub status: String,
+    /// How many shards it owns.
+    pub shards: u64,
+    /// How many actors it holds, by its last heartbeat.
+    pub actors: u64,
+    /// Where its own pages are; nothing if it has none or is not heard of.
+    pub admin_url: Option<String>,
+    /// Commands a second, by its last heartbeat.
+    pub commands_per_second: u64,
+    /// Its relative capacity.
+    pub weight: u32,
+    /// The entry that gave it this status.
+    pub since_epoch: u64,
+    /// The last entry it had applied, by its last heartbeat.
+    pub view_epoch: Option<u64>,
+    /// What it runs, by its last heartbeat.
+    pub build: Option<String>,
+}
+
+/// How many shards are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardCounts {
+    /// All of them.
+    pub total: u64,
+    /// Those with an owner, moving ones included.
+    pub assigned: u64,
+    /// Those without.
+    pub orphaned: u64,
+    /// Those their owner has been asked to release.
+    pub moving: u64,
+}
+
+/// `GET /v1/nodes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodesView {
+    /// The last entry applied.
+    pub epoch: u64,
+    /// Every node the log has heard of, by id.
+    pub nodes: Vec<NodeView>,
+}
+
+/// `GET /v1/shards`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShardsView {
+    /// The last entry applied.
+    pub epoch: u64,
+    /// How many shards there are.
+    pub total: u64,
+    /// Each owner's shards, as runs like `0-340,512`.
+    pub owners: BTreeMap<String, String>,
+    /// Those without an owner, as runs.
+    pub orphaned: String,
+    /// Those on their way, as runs.
+    pub moving: String,
+    /// Each shard by itself, on `?full=1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shards: Option<Vec<ShardView>>,
+}
+
+/// One shard: an entry of `GET /v1/shards?full=1`, and `GET /v1/shards/{n}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShardView {
+    /// Its number.
+    pub shard: u16,
+    /// `owned`, `draining` or `orphaned`.
+    pub state: &'static str,
+    /// Who may serve it now.
+    pub owner: Option<String>,
+    /// Which life of that node.
+    pub incarnation: Option<String>,
+    /// The fencing token of its commits.
+    pub shard_epoch: Option<u64>,
+    /// Who gets it once it is released.
+    pub to: Option<String>,
+    /// The entry that asked for its release.
+    pub drain_epoch: Option<u64>,
+}
+
+/// `GET /v1/moves`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MovesView {
+    /// The last entry applied.
+    pub epoch: u64,
+    /// The plan under way.
+    pub plan: Option<PlanView>,
+    /// Moves whose source has been asked to release.
+    pub draining: Vec<MoveView>,
+    /// Moves of the plan that have not begun.
+    pub pending: Vec<MoveView>,
+}
+
+/// A plan under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlanView {
+    /// Its number.
+    pub id: u64,
+    /// What made it necessary.
+    pub cause: &'static str,
+    /// How many shards it set out to move.
+    pub planned: u32,
+    /// How many have moved.
+    pub moved: u32,
+}
+
+/// Shards with the same way to go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MoveView {
+    /// Which, as runs.
+    pub shards: String,
+    /// Whose they are.
+    pub from: String,
+    /// Whose they will be.
+    pub to: String,
+}
+
+/// `GET /readyz?verbose`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReadyView {
+    /// Whether this node takes commands.
+    pub ready: bool,
+    /// What it is doing.
+    pub phase: &'static str,
+    /// Each condition and whether it holds.
+    pub checks: BTreeMap<&'static str, bool>,
+    /// Why it stopped by itself, if it did.
+    pub fault: Option<String>,
+}
+
+impl ClusterView {
+    /// The whole cluster in one look.
+    pub fn of(picture: &Picture) -> Self {
+        let topology = &picture.topology;
+        Self {
+            namespace: picture.namespace.to_string(),
+            cluster_uid: topology.cluster().uid().map(|uid| uid.to_string()).unwrap_or_default(),
+            epoch: topology.epoch().0,
+            term: topology.leadership().term().0,
+            leader: topology.leadership().leader().map(|leader| leader.node.to_string()),
+            nodes: NodesView::of(picture).nodes,
+            shards: ShardCounts::of(picture),
+        }
+    }
+}
+
+impl ShardCounts {
+    /// Counts them.
+    pub fn of(picture: &Picture) -> Self {
+        let assignment = picture.topology.assignment();
+        let (total, orphaned) = (assignment.shards().len() as u64, assignment.orphaned() as u64);
+        Self { total, assigned: total - orphaned, orphaned, moving: assignment.moving() as u64 }
+    }
+}
+
+impl NodesView {
+    /// Every node the log has heard of.
+    pub fn of(picture: &Picture) -> Self {
+        let cluster = picture.topology.cluster();
+        Self {
+            epoch: picture.topology.epoch().0,
+            nodes: cluster.members().map(|member| NodeView::of(picture, member)).collect(),
+        }
+    }
+}
+
+impl NodeView {
+    /// One node.
+    pub fn of(picture: &Picture, member: &Member) -> Self {
+        let beat = picture.heartbeat(&member.node).filter(|_| member.status.owns());
+        let owned = picture.topology.assignment().owned_by(member.node.incarnation);
+        Self {
+            id: member.node.node.to_string(),
+            incarnation: member.node.incarnation.to_string(),
+            status: member.status.name().to_owned(),
+            shards: if member.status.owns() { owned as u64 } else { 0 },
+            actors: beat.map_or(0, |beat| beat.load.actors.into()),
+            admin_url: beat.map(|beat| beat.admin_url.clone()).filter(|url| !url.is_empty()),
+            commands_per_second: beat.map_or(0, |beat| beat.load.commands_per_second.into()),
+            weight: member.weight,
+            since_epoch: member.since.0,
+            view_epoch: beat.map(|beat| beat.view.0),
+            build: beat.map(|beat| beat.build.clone()),
+        }
+    }
+}
+
+fn name_of(picture: &Picture, life: Incarnation) -> Option<String> {
+    picture.topology.cluster().owner(life).map(|member| member.node.node.to_string())
+}
+
+impl ShardsView {
+    /// Who owns what; with `full`, shard by shard as well.
+    pub fn of(picture: &Picture, full: bool) -> Self {
+        let mut sets: BTreeMap<String, ShardSet> = BTreeMap::new();
+        let (mut orphaned, mut moving) = (ShardSet::default(), ShardSet::default());
+        let assignment = picture.topology.assignment();
+        for (shard, state) in assignment.iter() {
+            match state.owner().and_then(|owner| name_of(picture, owner)) {
+                Some(name) => sets.entry(name).or_default().insert(shard),
+                None => orphaned.insert(shard),
+            }
+            if matches!(state, ShardState::Draining { .. }) {
+                moving.insert(shard);
+            }
+        }
+        let shards =
+            full.then(|| assignment.iter().map(|(shard, state)| ShardView::of(picture, shard, state)).collect());
+        Self {
+            epoch: picture.topology.epoch().0,
+            total: assignment.shards().len() as u64,
+            owners: sets.into_iter().map(|(name, set)| (name, set.to_string())).collect(),
+            orphaned: orphaned.to_string(),
+            moving: moving.to_string(),
+            shards,
+        }
+    }
+}
+
+impl ShardView {
+    /// One shard.
+    pub fn of(picture: &Picture, shard: ShardId, state: ShardState) -> Self {
+        let (name, to, drain_epoch) = match state {
+            ShardState::Orphaned => ("orphaned", None, None),
+            ShardState::Owned { .. } => ("owned", None, None),
+            ShardState::Draining { to, drain_epoch, .. } => ("draining", Some(to), Some(drain_epoch.0)),
+        };
+        Self {
+            shard: shard.0,
+            state: name,
+            owner: state.owner().and_then(|owner| name_of(picture, owner)),
+            incarnation: state.owner().map(|owner| owner.to_string()),
+            shard_epoch: state.epoch().map(|epoch| epoch.0),
+            to: to.and_then(|to| name_of(picture, to)),
+            drain_epoch,
+        }
+    }
+}
+
+impl MovesView {
+    /// What is on its way.
+    pub fn of(picture: &Picture) -> Self {
+        let (cluster, assignment) = (picture.topology.cluster(), picture.topology.assignment());
+        let unknown = |life: Incarnation| name_of(picture, life).unwrap_or_else(|| life.to_string());
+        let draining = assignment.iter().filter_map(|(shard, state)| match state {
+            ShardState::Draining { from, to, .. } => Some((shard, unknown(from), unknown(to))),
+            _ => None,
+        });
+        let pending = assignment.pending().map(|(shard, from, to)| (shard, from.node.to_string(), to.node.to_string()));
+        Self {
+            epoch: picture.topology.epoch().0,
+            plan: cluster.plan().map(|plan| PlanView {
+                id: plan.id.0,
+                cause: plan.cause.name(),
+                planned: plan.planned,
+                moved: plan.moved,
+            }),
+            draining: grouped(draining),
+            pending: grouped(pending),
+        }
+    }
+}
+
+fn grouped(moves: impl Iterator<Item = (ShardId, String, String)>) -> Vec<MoveView> {
+    let mut ways: BTreeMap<(String, String), ShardSet> = BTreeMap::new();
+    for (shard, from, to) in moves {
+        ways.entry((from, to)).or_default().insert(shard);
+    }
+    ways.into_iter().map(|((from, to), shards)| MoveView { shards: shards.to_string(), from, to }).collect()
+}
+
+impl ReadyView {
+    /// Whether the node takes commands, and why not.
+    pub fn of(picture: Option<&Picture>) -> Self {
+        let active = picture.is_some_and(|picture| picture.phase == "active");
+        let fresh = picture.is_some_and(|picture| !picture.serve_left.is_zero());
+        let staying = picture.is_some_and(|picture| picture.phase != "draining");
+        let fault = picture.and_then(|picture| picture.fault.clone());
+        let checks = BTreeMap::from([
+            ("active", active),
+            ("heartbeat-fresh", fresh),
+            ("not-draining", staying),
+            ("no-fault", picture.is_some() && fault.is_none()),
+        ]);
+        let ready = checks.values().all(|holds| *holds);
+        Self { ready, phase: picture.map_or("starting", |picture| picture.phase), checks, fault }
+    }
+}

@@ -1,0 +1,178 @@
+//! Where settings come from, and which source wins: file, then environment, then flags.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use config::{Config, ConfigError, Environment, File, FileFormat, Value, ValueKind};
+
+use super::raw::{KEYS, Misfit, Raw};
+use super::{ConfigRefused, Settings};
+
+const ENVIRONMENT: &str = "environment variables";
+const FLAGS: &str = "command line";
+
+/// The sources of one process's settings, later ones winning.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    /// What the file is called in errors, and its text.
+    file: (String, String),
+    environment: Vec<(String, String)>,
+    flags: Vec<(&'static str, String)>,
+}
+
+impl Layers {
+    /// Nothing but defaults, for a process without a file.
+    pub fn none() -> Self {
+        Self::text("no file", "")
+    }
+
+    /// A file's text, called `name` in errors.
+    pub fn text(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { file: (name.into(), text.into()), environment: Vec::new(), flags: Vec::new() }
+    }
+
+    /// A file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn file(path: &Path) -> Result<Self, ConfigRefused> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigRefused {
+            reason: format!("the file cannot be read: {error}"),
+            place: name.clone(),
+            cure: "name a TOML file that exists and that this user may read".into(),
+        })?;
+        Ok(Self::text(name, text))
+    }
+
+    /// The variables of this process over the file.
+    #[must_use]
+    pub fn with_process_environment(self) -> Self {
+        let ours = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        self.with_environment(ours.map(|(name, value)| (name, value.to_string_lossy().into_owned())))
+    }
+
+    /// These variables over the file; those that do not name a setting are passed over.
+    #[must_use]
+    pub fn with_environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.environment.extend(variables.into_iter().filter(|(name, _)| {
+            let key = name.strip_prefix("AETHER_");
+            key.is_some_and(|key| key.contains("__") || key == "NAMESPACE" || key == "PROFILE")
+        }));
+        self
+    }
+
+    /// One setting over everything else, by its full key such as `node.id`.
+    #[must_use]
+    pub fn with_flag(mut self, key: &'static str, value: Option<impl ToString>) -> Self {
+        self.flags.extend(value.map(|value| (key, value.to_string())));
+        self
+    }
+
+    /// Reads, merges and checks everything.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place and its cure. Secrets are never part of it.
+    pub fn load(self) -> Result<Settings, ConfigRefused> {
+        let refuse = |error: ConfigError| self.refuse_source(error);
+        let file = File::from_str(&self.file.1, FileFormat::Toml);
+        let file = Config::builder().add_source(file).build().map_err(refuse)?;
+        let environment = Environment::with_prefix("AETHER").prefix_separator("_").separator("__");
+        let environment = environment.source(Some(self.environment.iter().cloned().collect()));
+        let environment = Config::builder().add_source(environment).build().map_err(refuse)?;
+        for (layer, place) in [(&file, self.file.0.as_str()), (&environment, ENVIRONMENT)] {
+            known(&layer.cache, place)?;
+        }
+        let mut merged = Config::builder().add_source(file).add_source(environment);
+        for (key, value) in &self.flags {
+            merged = merged.set_override(key, value.as_str()).map_err(refuse)?;
+        }
+        let merged = merged.build().map_err(refuse)?;
+        let raw: Raw = merged.try_deserialize().map_err(refuse)?;
+        raw.check().map_err(|misfit| self.refuse_value(misfit))
+    }
+
+    fn refuse_value(&self, Misfit { key, problem, cure }: Misfit) -> ConfigRefused {
+        ConfigRefused { reason: format!("{key}: {problem}"), place: self.place_of(key), cure }
+    }
+
+    fn refuse_source(&self, error: ConfigError) -> ConfigRefused {
+        let (reason, place, cure) = match error {
+            ConfigError::FileParse { cause, .. } => (
+                format!("this is not TOML: {}", one_line(&redacted(&cause.to_string()))),
+                self.file.0.clone(),
+                "correct the line it names".to_owned(),
+            ),
+            ConfigError::Type { expected, key, .. } => {
+                let key = key.unwrap_or_else(|| "a key".into());
+                (format!("{key} has the wrong type"), self.place_of(&key), format!("write {expected} there"))
+            }
+            ConfigError::At { key: Some(key), .. } => {
+                (format!("{key} has a value it cannot have"), self.place_of(&key), "see docs/FORMATS.md".to_owned())
+            }
+            _ => ("a value has the wrong type".to_owned(), self.file.0.clone(), "see docs/FORMATS.md".to_owned()),
+        };
+        ConfigRefused { reason, place, cure }
+    }
+
+    /// Which source the value of that key came from.
+    fn place_of(&self, key: &str) -> String {
+        let variable = format!("AETHER_{}", key.to_uppercase().replace('.', "__"));
+        if self.flags.iter().any(|(flag, _)| *flag == key) {
+            FLAGS.to_owned()
+        } else if self.environment.iter().any(|(name, _)| *name == variable) {
+            format!("environment variable {variable}")
+        } else {
+            self.file.0.clone()
+        }
+    }
+}
+
+/// Refuses keys nobody reads: a misspelt setting must not be a silent default.
+fn known(root: &Value, place: &str) -> Result<(), ConfigRefused> {
+    let ValueKind::Table(top) = &root.kind else { return Ok(()) };
+    let mut names = BTreeMap::new();
+    names.extend(top);
+    let refuse = |key: String, section: &str| {
+        let keys = KEYS.iter().find(|(name, _)| *name == section).map_or(&[][..], |(_, keys)| keys);
+        let mut cure = format!("the keys here are {}", keys.join(", "));
+        if section.is_empty() {
+            cure = format!("{cure}, and the sections node, nats, admin, load, log");
+        }
+        let reason = format!("there is no setting {key}");
+        Err(ConfigRefused { reason, place: place.to_owned(), cure })
+    };
+    for (name, value) in names {
+        let section = KEYS.iter().find(|(section, _)| !section.is_empty() && section == name);
+        match (&value.kind, section) {
+            (ValueKind::Table(entries), Some((section, keys))) => {
+                let mut found = BTreeMap::new();
+                found.extend(entries);
+                if let Some((key, _)) = found.iter().find(|(key, _)| !keys.contains(&key.as_str())) {
+                    return refuse(format!("{section}.{key}"), section);
+                }
+            }
+            (_, Some((section, _))) => {
+                let reason = format!("{section} is a section, not a value");
+                let cure = format!("write [{section}] and its keys below");
+                return Err(ConfigRefused { reason, place: place.to_owned(), cure });
+            }
+            (_, None) if KEYS[0].1.contains(&name.as_str()) => {}
+            (_, None) => return refuse(name.clone(), ""),
+        }
+    }
+    Ok(())
+}
+
+/// The parser's message without the line it quotes: that line may be a password.
+fn redacted(message: &str) -> String {
+    message
+        .lines()
+        .filter(|line| !line.contains(" | ") && !line.trim_end().ends_with('|'))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

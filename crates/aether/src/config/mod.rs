@@ -1,0 +1,128 @@
+//! What a process of the `aether` program is told: one TOML file, the environment over it, flags over both.
+//!
+//! A value that exists is valid: every id is checked, every number in its range. Nothing is connected or opened here.
+//! Environment variables are named `AETHER_SECTION__KEY` (two underscores), and `AETHER_NAMESPACE` and `AETHER_PROFILE`
+//! at the top.
+//!
+//! ```
+//! let text = r#"
+//!     namespace = "bank"
+//!     [node]
+//!     id = "n1"
+//!     [nats]
+//!     urls = ["nats://127.0.0.1:4222"]
+//! "#;
+//! let settings = aether::config::Layers::text("example.toml", text).load().expect("every key is known");
+//! assert_eq!(settings.node.id.as_str(), "n1");
+//! assert_eq!(settings.node.weight, 1);
+//!
+//! let refused = aether::config::Layers::text("example.toml", "[node]\nidd = 1").load().expect_err("no such key");
+//! assert!(refused.to_string().contains("node.idd"));
+//! ```
+
+mod layers;
+mod raw;
+mod secret;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use aether_domain::timing::Profile;
+use aether_domain::{Namespace, NodeId};
+
+pub use layers::Layers;
+pub use secret::Secret;
+
+/// Everything a process is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster it belongs to.
+    pub namespace: Namespace,
+    /// The cluster's timers.
+    pub profile: Profile,
+    /// Who it is.
+    pub node: NodeSettings,
+    /// How it reaches NATS.
+    pub nats: NatsSettings,
+    /// Where its admin pages are.
+    pub admin: AdminSettings,
+    /// How hard the load works; only the load reads it.
+    pub load: LoadSettings,
+    /// What it logs.
+    pub log: LogSettings,
+}
+
+/// Who a node is.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// Its id: one per machine, the same in every life of the process.
+    pub id: NodeId,
+    /// Its relative capacity, 1 to 1000: a node of weight 2 gets twice the shards of one of weight 1.
+    pub weight: u32,
+}
+
+/// How NATS is reached.
+#[derive(Clone, Debug)]
+pub struct NatsSettings {
+    /// Where its servers are; at least one.
+    pub urls: Vec<String>,
+    /// A user name, if the server asks for one.
+    pub user: Option<String>,
+    /// That user's password.
+    pub password: Option<Secret>,
+    /// A token, if the server asks for one.
+    pub token: Option<Secret>,
+    /// A credentials file, readable by its owner alone.
+    pub creds: Option<PathBuf>,
+    /// How many copies JetStream keeps of each stream: 1, 3 or 5.
+    pub replicas: usize,
+}
+
+/// Where the admin pages are.
+#[derive(Clone, Debug)]
+pub struct AdminSettings {
+    /// The address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// A file that is given the pages' URL once they are served.
+    pub announce: Option<PathBuf>,
+}
+
+/// How hard the self-checking load works.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadSettings {
+    /// How many commands are under way at once, 1 to 1024.
+    pub workers: usize,
+    /// How many accounts there are, 2 to 65,536; at least two a worker.
+    pub accounts: usize,
+}
+
+/// What is logged.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// Which lines: a level, or `target=level` pairs with commas between.
+    pub level: String,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why a configuration is refused: one paragraph that says where, what and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration is refused: {reason} ({place}); {cure}")]
+pub struct ConfigRefused {
+    /// What is wrong, with the key where one is to blame.
+    pub reason: String,
+    /// The file, or the environment.
+    pub place: String,
+    /// What to do.
+    pub cure: String,
+}

@@ -1,0 +1,232 @@
+//! The file's shape, and the checks that turn it into [`Settings`].
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use aether_domain::timing::Profile;
+use aether_domain::{Namespace, NodeId};
+use serde::{Deserialize, Deserializer};
+
+use super::{AdminSettings, LoadSettings, LogFormat, LogSettings, NatsSettings, NodeSettings, Secret, Settings};
+
+/// Every key there is, by section. The first entry of a pair is empty for keys at the top.
+pub(super) const KEYS: [(&str, &[&str]); 6] = [
+    ("", &["namespace", "profile"]),
+    ("node", &["id", "weight"]),
+    ("nats", &["urls", "user", "password", "token", "creds", "replicas"]),
+    ("admin", &["listen", "announce"]),
+    ("load", &["workers", "accounts"]),
+    ("log", &["format", "level"]),
+];
+
+/// One thing that does not fit: which key, what about it, what would do.
+#[derive(Debug)]
+pub(super) struct Misfit {
+    pub(super) key: &'static str,
+    pub(super) problem: String,
+    pub(super) cure: String,
+}
+
+fn misfit(key: &'static str, problem: impl ToString, cure: impl Into<String>) -> Misfit {
+    Misfit { key, problem: problem.to_string(), cure: cure.into() }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Raw {
+    namespace: Option<String>,
+    profile: Option<String>,
+    node: RawNode,
+    nats: RawNats,
+    admin: RawAdmin,
+    load: RawLoad,
+    log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawNode {
+    id: Option<String>,
+    weight: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawNats {
+    #[serde(deserialize_with = "list_or_commas")]
+    urls: Vec<String>,
+    user: Option<String>,
+    password: Option<String>,
+    token: Option<String>,
+    creds: Option<PathBuf>,
+    replicas: Option<usize>,
+}
+
+impl std::fmt::Debug for RawNats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawNats").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawAdmin {
+    listen: Option<String>,
+    announce: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawLoad {
+    workers: Option<usize>,
+    accounts: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawLog {
+    format: Option<String>,
+    level: Option<String>,
+}
+
+/// A list in the file, or one text with commas in the environment.
+fn list_or_commas<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(match Either::deserialize(from)? {
+        Either::List(list) => list,
+        Either::Text(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+    })
+}
+
+impl Raw {
+    pub(super) fn check(self) -> Result<Settings, Misfit> {
+        let namespace = self.namespace.unwrap_or_else(|| "aether".to_owned());
+        let namespace = Namespace::new(namespace).map_err(|error| {
+            misfit("namespace", error, "choose a name of 1 to 32 lower-case letters, digits, _ and -")
+        })?;
+        let profile = self.profile.as_deref().unwrap_or("default");
+        let profile = Profile::named(profile).ok_or_else(|| {
+            misfit("profile", format!("there is no profile {profile:?}"), "write `default`, `fast` or `seed`")
+        })?;
+        Ok(Settings {
+            namespace,
+            profile,
+            node: self.node.check()?,
+            nats: self.nats.check()?,
+            admin: self.admin.check()?,
+            load: self.load.check()?,
+            log: self.log.check()?,
+        })
+    }
+}
+
+impl RawNode {
+    fn check(self) -> Result<NodeSettings, Misfit> {
+        let cure = "give each node an id of its own, 1 to 32 lower-case letters, digits, _ and -";
+        let id = self.id.ok_or_else(|| misfit("node.id", "it is missing", cure))?;
+        let id = NodeId::new(id).map_err(|error| misfit("node.id", error, cure))?;
+        let weight = self.weight.unwrap_or(1);
+        if !(1..=1000).contains(&weight) {
+            return Err(misfit("node.weight", format!("{weight} is out of range"), "write a number from 1 to 1000"));
+        }
+        Ok(NodeSettings { id, weight })
+    }
+}
+
+impl RawNats {
+    fn check(self) -> Result<NatsSettings, Misfit> {
+        let urls = if self.urls.is_empty() { vec!["nats://127.0.0.1:4222".to_owned()] } else { self.urls };
+        for url in &urls {
+            let known = ["nats://", "tls://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
+            if !known || url.contains(char::is_whitespace) {
+                // The text itself may hold a password: it is not repeated.
+                let problem = "an entry is not a URL that begins with nats:// or tls://";
+                return Err(misfit("nats.urls", problem, "write for example [\"nats://127.0.0.1:4222\"]"));
+            }
+            if url.contains('@') {
+                let problem = "an entry carries credentials";
+                return Err(misfit("nats.urls", problem, "use nats.user and nats.password, nats.token or nats.creds"));
+            }
+        }
+        let replicas = self.replicas.unwrap_or(1);
+        if ![1, 3, 5].contains(&replicas) {
+            return Err(misfit("nats.replicas", format!("{replicas} is not possible"), "write 1, 3 or 5"));
+        }
+        if self.user.is_some() != self.password.is_some() {
+            let problem = "a user and a password go together";
+            return Err(misfit("nats.password", problem, "set both nats.user and nats.password, or neither"));
+        }
+        if let Some(creds) = &self.creds {
+            private(creds)?;
+        }
+        let (password, token) = (self.password.map(Secret::new), self.token.map(Secret::new));
+        Ok(NatsSettings { urls, user: self.user, password, token, creds: self.creds, replicas })
+    }
+}
+
+/// A credentials file must exist and be nobody else's to read.
+fn private(path: &Path) -> Result<(), Misfit> {
+    let shown = path.display();
+    let found = std::fs::metadata(path)
+        .map_err(|error| misfit("nats.creds", format!("{shown}: {error}"), "name a credentials file that exists"))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = found.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let problem = format!("{shown} may be read by others (mode {mode:03o})");
+            return Err(misfit("nats.creds", problem, format!("run: chmod 600 {shown}")));
+        }
+    }
+    #[cfg(not(unix))]
+    drop(found);
+    Ok(())
+}
+
+impl RawAdmin {
+    fn check(self) -> Result<AdminSettings, Misfit> {
+        let listen = self.listen.unwrap_or_else(|| "127.0.0.1:0".to_owned());
+        let listen: SocketAddr = listen.parse().map_err(|_| {
+            misfit("admin.listen", format!("{listen:?} is not an address and port"), "write for example 127.0.0.1:8080")
+        })?;
+        Ok(AdminSettings { listen, announce: self.announce })
+    }
+}
+
+impl RawLoad {
+    fn check(self) -> Result<LoadSettings, Misfit> {
+        let workers = self.workers.unwrap_or(8);
+        if !(1..=1024).contains(&workers) {
+            return Err(misfit("load.workers", format!("{workers} is out of range"), "write a number from 1 to 1024"));
+        }
+        let accounts = self.accounts.unwrap_or(workers * 8);
+        if accounts < workers * 2 || accounts > 65_536 {
+            let problem = format!("{accounts} accounts do not fit {workers} workers");
+            return Err(misfit("load.accounts", problem, "write at least two a worker and at most 65536"));
+        }
+        Ok(LoadSettings { workers, accounts })
+    }
+}
+
+impl RawLog {
+    fn check(self) -> Result<LogSettings, Misfit> {
+        let format = match self.format.as_deref() {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                return Err(misfit("log.format", format!("there is no format {other:?}"), "write `text` or `json`"));
+            }
+        };
+        let level = self.level.unwrap_or_else(|| "info".to_owned());
+        if tracing_subscriber::EnvFilter::try_new(&level).is_err() {
+            let cure = "write error, warn, info, debug or trace, or pairs like aether=debug";
+            return Err(misfit("log.level", format!("{level:?} is not a level"), cure));
+        }
+        Ok(LogSettings { format, level })
+    }
+}

@@ -1,0 +1,113 @@
+//! Every metric there is, with its unit and meaning. A name, once released, is never given another meaning.
+//!
+//! Labels come from closed sets (status, route, outcome, node ids of the cluster); never an actor's id.
+
+/// How a metric behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It goes up and down.
+    Gauge,
+    /// It only grows, from 0 at the start of the process. Scraped with `_total` behind its name.
+    Counter,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name, without `_total`.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// Its label, if it has one.
+    pub label: Option<&'static str>,
+    /// Its unit and meaning.
+    pub help: &'static str,
+}
+
+const fn gauge(name: &'static str, label: Option<&'static str>, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, label, help }
+}
+
+const fn counter(name: &'static str, label: Option<&'static str>, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Counter, label, help }
+}
+
+/// Nodes by status.
+pub const NODES: Metric =
+    gauge("aether_cluster_nodes", Some("status"), "Nodes the topology log has heard of, by status");
+/// Shards with an owner.
+pub const SHARDS_ASSIGNED: Metric = gauge("aether_cluster_shards_assigned", None, "Shards with an owner");
+/// Shards without one.
+pub const SHARDS_ORPHANED: Metric = gauge("aether_cluster_shards_orphaned", None, "Shards without an owner");
+/// Whether this node leads.
+pub const IS_LEADER: Metric =
+    gauge("aether_cluster_leader_is_leader", None, "1 if this node leads in the term beside it, else 0");
+/// The term.
+pub const LEADER_TERM: Metric = gauge("aether_cluster_leader_term", None, "The last term started");
+/// The rest of the lease.
+pub const LEASE_EXPIRES: Metric = gauge(
+    "aether_cluster_leader_lease_expires_in_seconds",
+    None,
+    "Seconds until this node stops leading unless it renews; 0 if it does not lead",
+);
+/// Whether a plan is under way.
+pub const REBALANCING_ACTIVE: Metric =
+    gauge("aether_cluster_rebalancing_active", None, "1 while a plan of moves is under way, else 0");
+/// A node's commands a second.
+pub const NODE_LOAD: Metric =
+    gauge("aether_cluster_node_load", Some("node"), "Commands a second, by the node's last heartbeat");
+/// A node's actors.
+pub const NODE_ACTORS: Metric =
+    gauge("aether_cluster_node_actors", Some("node"), "Actors in memory, by the node's last heartbeat");
+/// A node's shards.
+pub const NODE_SHARDS: Metric = gauge("aether_cluster_node_shards", Some("node"), "Shards the node owns");
+/// The epoch.
+pub const EPOCH: Metric = gauge("aether_topology_epoch", None, "The last entry of the topology log applied here");
+/// The build.
+pub const BUILD_INFO: Metric = gauge("aether_build_info", Some("version"), "Always 1; the label names the build");
+
+/// Commands by what became of them.
+pub const COMMANDS: Metric =
+    counter("aether_commands", Some("outcome"), "Commands this node's shards have answered, by outcome");
+/// Messages by the way they took.
+pub const MESSAGES_ROUTED: Metric =
+    counter("aether_messages_routed", Some("route"), "Asks that left callers on this node, by where they went");
+/// Appends somebody else won.
+pub const APPEND_CONFLICTS: Metric =
+    counter("aether_event_append_conflicts", None, "Commits refused because another write came first");
+/// Actors loaded.
+pub const ACTIVATIONS: Metric = counter("aether_actor_activations", None, "Actors loaded into memory");
+/// Actors put out of memory.
+pub const PASSIVATIONS: Metric = counter("aether_actor_passivations", None, "Actors put out of memory");
+/// Events read while loading.
+pub const REPLAYED_EVENTS: Metric =
+    counter("aether_actor_replayed_events", None, "Events folded while actors were loaded");
+/// Writes refused because this node's right to them is over.
+pub const FENCING_REJECTIONS: Metric = counter(
+    "aether_fencing_rejections",
+    Some("kind"),
+    "Writes of this node refused because a newer owner, leader or life came first",
+);
+
+/// Every metric, in the order of a scrape.
+pub const ALL: &[Metric] = &[
+    NODES,
+    SHARDS_ASSIGNED,
+    SHARDS_ORPHANED,
+    IS_LEADER,
+    LEADER_TERM,
+    LEASE_EXPIRES,
+    REBALANCING_ACTIVE,
+    NODE_LOAD,
+    NODE_ACTORS,
+    NODE_SHARDS,
+    EPOCH,
+    BUILD_INFO,
+    COMMANDS,
+    MESSAGES_ROUTED,
+    APPEND_CONFLICTS,
+    ACTIVATIONS,
+    PASSIVATIONS,
+    REPLAYED_EVENTS,
+    FENCING_REJECTIONS,
+];

@@ -1,0 +1,201 @@
+//! The pages over real HTTP.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aether::admin::{self, Bound};
+use aether_domain::assignment::{AssignmentCommand, PlannedMove};
+use aether_domain::topology::Draft;
+use aether_domain::{ShardId, ShardSet};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::sample::{Still, append, node, picture};
+
+/// Serves these pages until dropped.
+struct Served {
+    url: String,
+    stop: CancellationToken,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn serve(source: Still) -> Served {
+    let bound = Bound::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
+    let (url, stop) = (bound.url(), CancellationToken::new());
+    tokio::spawn(bound.serve(admin::node_router(Arc::new(source)), stop.clone()));
+    Served { url, stop }
+}
+
+struct Reply {
+    status: u16,
+    tag: String,
+    body: String,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|fault| panic!("{fault}: {}", self.body))
+    }
+}
+
+/// One request with plain text in and out, so that the test sees what is on the wire.
+async fn ask(served: &Served, method: &str, path: &str, headers: &str) -> Reply {
+    let address = served.url.trim_start_matches("http://").to_owned();
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}\r\n");
+    let text = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        text
+    })
+    .await
+    .expect("asked");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap_or_default().to_owned();
+    Reply { status, tag, body: body.to_owned() }
+}
+
+async fn get(served: &Served, path: &str) -> Reply {
+    ask(served, "GET", path, "").await
+}
+
+#[tokio::test]
+async fn the_cluster_page_names_every_promised_field() {
+    let served = serve(Still(Some(picture()))).await;
+    let reply = get(&served, "/v1/cluster").await;
+    let life = |name: &str| node(name).incarnation.to_string();
+    let entry = |name: &str, shards: u64| {
+        json!({"id": name, "incarnation": life(name), "status": "active", "shards": shards, "actors": 12,
+            "admin_url": format!("http://127.0.0.1:1/{name}"), "commands_per_second": 34, "weight": 1,
+            "since_epoch": 1, "view_epoch": 1, "build": "0.1.0"})
+    };
+    let mut silent = entry("n3", 2);
+    for (key, value) in [("actors", json!(0)), ("commands_per_second", json!(0))] {
+        silent[key] = value;
+    }
+    for key in ["admin_url", "view_epoch", "build"] {
+        silent[key] = Value::Null;
+    }
+    assert_eq!(
+        reply.json(),
+        json!({"namespace": "bank", "cluster_uid": "00000000000000000000000000000007", "epoch": 1, "term": 1,
+            "leader": "n1", "nodes": [entry("n1", 3), entry("n2", 3), silent],
+            "shards": {"total": 8, "assigned": 8, "orphaned": 0, "moving": 0}})
+    );
+    assert_eq!((reply.status, reply.tag.as_str()), (200, "W/\"1\""));
+}
+
+#[tokio::test]
+async fn shards_are_shown_as_runs_and_one_by_one() {
+    let mut shown = picture();
+    let mut topology = (*shown.topology).clone();
+    let mut draft = Draft::new(&topology);
+    let moves = vec![PlannedMove { shards: ShardSet::from(ShardId(3)), from: node("n1"), to: node("n2") }];
+    let start = AssignmentCommand::RebalanceFromTopology { moves, active: vec![node("n2").incarnation] };
+    draft.assignment(&start).expect("n1 has it");
+    append(&mut topology, draft);
+    shown.topology = Arc::new(topology);
+    let served = serve(Still(Some(shown))).await;
+
+    let runs = get(&served, "/v1/shards").await.json();
+    assert_eq!(runs["owners"], json!({"n1": "0,3,6", "n2": "1,4,7", "n3": "2,5"}));
+    assert_eq!((&runs["moving"], &runs["orphaned"], &runs["epoch"]), (&json!("3"), &json!(""), &json!(2)));
+    assert!(runs.get("shards").is_none());
+    let full = get(&served, "/v1/shards?full=1").await.json();
+    assert_eq!(full["shards"].as_array().map(Vec::len), Some(8));
+    let one = get(&served, "/v1/shards/3").await.json();
+    assert_eq!((&one["state"], &one["owner"], &one["to"]), (&json!("draining"), &json!("n1"), &json!("n2")));
+    assert_eq!((&one["shard_epoch"], &one["drain_epoch"]), (&json!(1), &json!(2)));
+    let moves = get(&served, "/v1/moves").await.json();
+    assert_eq!(moves["draining"], json!([{"shards": "3", "from": "n1", "to": "n2"}]));
+}
+
+#[tokio::test]
+async fn a_page_the_log_decides_is_not_sent_twice() {
+    let served = serve(Still(Some(picture()))).await;
+    let first = get(&served, "/v1/shards").await;
+    assert_eq!((first.status, first.tag.as_str()), (200, "\"1\""));
+    let again = ask(&served, "GET", "/v1/shards", "if-none-match: \"1\"\r\n").await;
+    assert_eq!((again.status, again.body.as_str()), (304, ""));
+    let older = ask(&served, "GET", "/v1/shards", "if-none-match: \"0\"\r\n").await;
+    assert_eq!(older.status, 200);
+}
+
+#[tokio::test]
+async fn a_node_that_has_not_begun_is_alive_but_not_ready() {
+    let served = serve(Still(None)).await;
+    assert_eq!(get(&served, "/livez").await.status, 200);
+    assert_eq!(get(&served, "/readyz").await.status, 503);
+    let page = get(&served, "/v1/cluster").await;
+    assert_eq!((page.status, page.json()["error"].as_str()), (503, Some("the node is starting")));
+}
+
+#[tokio::test]
+async fn readiness_says_which_condition_does_not_hold() {
+    for (spoil, check) in [
+        ((|picture| picture.phase = "joining") as fn(&mut admin::Picture), "active"),
+        (|picture| picture.serve_left = Duration::ZERO, "heartbeat-fresh"),
+        (|picture| picture.phase = "draining", "not-draining"),
+        (|picture| picture.fault = Some("the log went back".into()), "no-fault"),
+    ] {
+        let mut shown = picture();
+        spoil(&mut shown);
+        let served = serve(Still(Some(shown))).await;
+        let reply = get(&served, "/readyz?verbose").await;
+        assert_eq!((reply.status, &reply.json()["checks"][check]), (503, &json!(false)), "{}", reply.body);
+        assert_eq!(get(&served, "/livez").await.status, 200);
+    }
+    let served = serve(Still(Some(picture()))).await;
+    assert_eq!(get(&served, "/readyz").await.status, 200);
+    assert_eq!(get(&served, "/readyz?verbose").await.json()["ready"], json!(true));
+}
+
+#[tokio::test]
+async fn what_is_not_a_page_is_refused_in_json() {
+    let served = serve(Still(Some(picture()))).await;
+    for (method, path, headers, status) in [
+        ("GET", "/v1/nothing", "", 404),
+        ("GET", "/v1/nodes/n9", "", 404),
+        ("GET", "/v1/nodes/N%209", "", 404),
+        ("GET", "/v1/shards/8", "", 404),
+        ("GET", "/v1/shards/x", "", 404),
+        ("POST", "/v1/cluster", "content-length: 0\r\n", 405),
+        ("DELETE", "/v1/nodes/n1", "", 405),
+        ("POST", "/v1/cluster", "content-length: 70000\r\n", 413),
+    ] {
+        let reply = ask(&served, method, path, headers).await;
+        assert_eq!(reply.status, status, "{method} {path}: {}", reply.body);
+        let said = reply.json();
+        assert!(said["error"].is_string() && said["cure"].is_string(), "{method} {path}: {}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let first = Bound::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
+    let taken: SocketAddr = first.url().trim_start_matches("http://").parse().expect("an address");
+    let refusal = Bound::bind(taken).await.expect_err("it is taken").to_string();
+    assert!(refusal.contains(&taken.to_string()) && refusal.contains("admin.listen"), "{refusal}");
+}
+
+#[test]
+fn an_announcement_is_whole_and_a_folder_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("n1.url");
+    admin::announce(&file, &["http://a".into(), "http://b".into()]).expect("written");
+    assert_eq!(std::fs::read_to_string(&file).expect("there"), "http://a\nhttp://b\n");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing else is left");
+    let nowhere = folder.path().join("missing").join("n1.url");
+    let refusal = admin::announce(&nowhere, &["http://a".into()]).expect_err("no folder").to_string();
+    assert!(refusal.contains("missing") && refusal.contains("admin.announce"), "{refusal}");
+}

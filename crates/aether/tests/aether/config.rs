@@ -1,0 +1,133 @@
+//! Settings: what is taken, what is refused, and what a refusal says.
+
+use aether::config::{Layers, LogFormat};
+use aether_domain::timing::Profile;
+
+const WHOLE: &str = r#"
+namespace = "bank"
+profile = "fast"
+[node]
+id = "n1"
+weight = 2
+[nats]
+urls = ["nats://127.0.0.1:4222", "tls://nats.example:4222"]
+user = "app"
+password = "do-not-print-me"
+replicas = 3
+[admin]
+listen = "127.0.0.1:8080"
+announce = "/run/aether/n1.url"
+[load]
+workers = 4
+accounts = 64
+[log]
+format = "json"
+level = "aether=debug,info"
+"#;
+
+#[test]
+fn every_key_reaches_its_setting() {
+    let settings = Layers::text("node.toml", WHOLE).load().expect("all of it is known");
+    assert_eq!((settings.namespace.as_str(), settings.profile), ("bank", Profile::Fast));
+    assert_eq!((settings.node.id.as_str(), settings.node.weight), ("n1", 2));
+    assert_eq!((settings.nats.urls.len(), settings.nats.replicas), (2, 3));
+    assert_eq!(settings.nats.password.as_ref().map(aether::config::Secret::reveal), Some("do-not-print-me"));
+    assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!((settings.load.workers, settings.load.accounts), (4, 64));
+    assert_eq!((settings.log.format, settings.log.level.as_str()), (LogFormat::Json, "aether=debug,info"));
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_a_flag_over_both() {
+    let layers = Layers::text("node.toml", WHOLE).with_environment(
+        [
+            ("AETHER_NAMESPACE", "other"),
+            ("AETHER_NODE__ID", "n2"),
+            ("AETHER_NODE__WEIGHT", "3"),
+            ("AETHER_NATS__URLS", "nats://a:1, nats://b:2"),
+            ("AETHER_NATS_URL", "not a setting: one underscore"),
+            ("AETHER_CACHE_DIR", "not a setting either"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    let settings = layers.with_flag("node.id", Some("n3")).load().expect("all known");
+    assert_eq!((settings.namespace.as_str(), settings.node.id.as_str(), settings.node.weight), ("other", "n3", 3));
+    assert_eq!(settings.nats.urls, ["nats://a:1", "nats://b:2"]);
+}
+
+#[test]
+fn a_refusal_names_the_place_the_key_and_what_to_do() {
+    for (text, expected) in [
+        ("[node]\nidd = \"n1\"", &["no setting node.idd", "node.toml", "id, weight"][..]),
+        ("nodes = 3", &["no setting nodes", "node.toml", "namespace, profile"]),
+        ("node = 3", &["node is a section", "write [node]"]),
+        ("", &["node.id", "missing", "node.toml", "give each node an id"]),
+        ("[node]\nid = \"N 1\"", &["node.id", "N 1", "lower-case"]),
+        ("[node]\nid = \"n1\"\nweight = 0", &["node.weight", "0 is out of range", "1 to 1000"]),
+        ("[node]\nid = \"n1\"\nweight = \"two\"", &["node.weight", "wrong type", "node.toml"]),
+        ("[node]\nid = [1]", &["node.id", "wrong type"]),
+        ("profile = \"slow\"\n[node]\nid = \"n1\"", &["profile", "slow", "fast"]),
+        ("namespace = \"\"\n[node]\nid = \"n1\"", &["namespace", "choose a name"]),
+        ("[node]\nid = \"n1\"\n[nats]\nurls = [\"http://x\"]", &["nats.urls", "nats://"]),
+        ("[node]\nid = \"n1\"\n[nats]\nurls = [\"nats://me:pw@x\"]", &["nats.urls", "credentials", "nats.user"]),
+        ("[node]\nid = \"n1\"\n[nats]\nreplicas = 2", &["nats.replicas", "1, 3 or 5"]),
+        ("[node]\nid = \"n1\"\n[nats]\nuser = \"me\"", &["nats.password", "both"]),
+        ("[node]\nid = \"n1\"\n[nats]\ncreds = \"/no/such/file\"", &["nats.creds", "/no/such/file"]),
+        ("[node]\nid = \"n1\"\n[admin]\nlisten = \"8080\"", &["admin.listen", "127.0.0.1:8080"]),
+        ("[node]\nid = \"n1\"\n[load]\nworkers = 0", &["load.workers", "1 to 1024"]),
+        ("[node]\nid = \"n1\"\n[load]\nworkers = 8\naccounts = 3", &["load.accounts", "two a worker"]),
+        ("[node]\nid = \"n1\"\n[log]\nformat = \"xml\"", &["log.format", "json"]),
+        ("[node]\nid = \"n1\"\n[log]\nlevel = \"=\"", &["log.level"]),
+        ("[node\nid", &["not TOML", "node.toml", "line"]),
+    ] {
+        let refusal = Layers::text("node.toml", text).load().expect_err(text).to_string();
+        for part in expected {
+            assert!(refusal.contains(part), "{text:?} was refused without {part:?}: {refusal}");
+        }
+        assert!(!refusal.contains('\n'), "more than a paragraph: {refusal}");
+    }
+}
+
+#[test]
+fn a_bad_variable_is_named_instead_of_the_file() {
+    let variables = [("AETHER_NODE__WEIGHT".to_owned(), "many".to_owned())];
+    let refusal = Layers::text("node.toml", WHOLE).with_environment(variables).load().expect_err("not a number");
+    assert!(refusal.to_string().contains("AETHER_NODE__WEIGHT"), "{refusal}");
+    let variables = [("AETHER_NODE__WAIT".to_owned(), "1".to_owned())];
+    let refusal = Layers::text("node.toml", WHOLE).with_environment(variables).load().expect_err("no such key");
+    assert!(refusal.to_string().contains("environment"), "{refusal}");
+}
+
+#[test]
+fn a_secret_is_never_printed() {
+    let settings = Layers::text("node.toml", WHOLE).load().expect("known");
+    assert!(!format!("{settings:?}").contains("do-not-print-me"));
+    for spoiled in
+        ["password = [\"do-not-print-me\"]", "password = \"do-not-print-me", "token = {a = \"do-not-print-me\"}"]
+    {
+        let text = WHOLE.replace("password = \"do-not-print-me\"", spoiled);
+        let refusal = Layers::text("node.toml", text).load().expect_err(spoiled);
+        assert!(!format!("{refusal} {refusal:?}").contains("do-not-print-me"), "{refusal}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_credentials_file_others_may_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let creds = folder.path().join("app.creds");
+    std::fs::write(&creds, "secret").expect("written");
+    let text = format!("[node]\nid = \"n1\"\n[nats]\ncreds = {creds:?}");
+    for (mode, taken) in [(0o644, false), (0o640, false), (0o600, true), (0o400, true)] {
+        std::fs::set_permissions(&creds, std::fs::Permissions::from_mode(mode)).expect("ours");
+        let loaded = Layers::text("node.toml", text.as_str()).load();
+        assert_eq!(loaded.is_ok(), taken, "mode {mode:o}: {loaded:?}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let refusal = Layers::file("/no/such/node.toml".as_ref()).expect_err("it is not there");
+    assert!(refusal.to_string().contains("/no/such/node.toml"), "{refusal}");
+}

@@ -1,0 +1,7 @@
+//! What users see of Aether: settings, pages, metrics, the demo and the program. One binary for the whole crate.
+
+mod admin;
+mod bank;
+mod config;
+mod metrics;
+mod sample;

@@ -1,0 +1,49 @@
+//! Metric names are for ever: a change of this list is a change for every user's alerts.
+
+use aether::metrics::{encode, names};
+
+use crate::sample::picture;
+
+#[test]
+fn names_are_as_released() {
+    let names: Vec<_> = names::ALL
+        .iter()
+        .map(|metric| format!("{} {:?} {}", metric.name, metric.kind, metric.label.unwrap_or("-")))
+        .collect();
+    let released = include_str!("metrics.golden").lines().collect::<Vec<_>>();
+    assert_eq!(names, released, "a metric's name, kind or label is not as released");
+}
+
+#[test]
+fn every_metric_has_a_meaning_and_obeys_the_rules_of_names() {
+    for metric in names::ALL {
+        assert!(metric.name.starts_with("aether_") && !metric.name.ends_with("_total"), "{}", metric.name);
+        assert!(!metric.help.is_empty(), "{}", metric.name);
+    }
+}
+
+#[test]
+fn a_scrape_shows_the_cluster_as_this_node_sees_it() {
+    let mut picture = picture();
+    let conflicts = (names::APPEND_CONFLICTS.name, None);
+    let remote = (names::MESSAGES_ROUTED.name, Some("remote".to_owned()));
+    picture.counters.counted.extend([(conflicts, 4), (remote, 9)]);
+    let text = encode(&picture);
+    for line in [
+        "aether_cluster_nodes{status=\"active\"} 3.0",
+        "aether_cluster_nodes{status=\"failed\"} 0.0",
+        "aether_cluster_shards_assigned 8.0",
+        "aether_cluster_shards_orphaned 0.0",
+        "aether_cluster_leader_is_leader 1.0",
+        "aether_cluster_leader_term 1.0",
+        "aether_cluster_leader_lease_expires_in_seconds 9.0",
+        "aether_cluster_node_shards{node=\"n3\"} 2.0",
+        "aether_cluster_node_actors{node=\"n1\"} 12.0",
+        "aether_topology_epoch 1.0",
+        "aether_event_append_conflicts_total 4.0",
+        "aether_messages_routed_total{route=\"remote\"} 9.0",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is missing from\n{text}");
+    }
+}
