@@ -1,0 +1,208 @@
+//! Control records in JSON: lease, member record, release report.
+
+use std::time::Duration;
+
+use aether_domain::records::{
+    ControlKey, ControlRecord, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, ReleaseReport,
+};
+use aether_domain::{Epoch, Incarnation, NodeId, NodeRef, Nonce, Term};
+use serde::{Deserialize, Serialize};
+
+use super::json::{self, Counter, JsonRecord, Mark, ShardBudget, Text, Word, millis};
+use super::{CONTROL_BYTES_MAX, Encoded, FORMAT, WireFault};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LeaseV1 {
+    format: u8,
+    kind: String,
+    term: Counter,
+    node: Text<NodeId>,
+    inc: Mark,
+    ttl_ms: u64,
+    nonce: Mark,
+    state: Word<LeaseState>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberV1 {
+    format: u8,
+    kind: String,
+    node: Text<NodeId>,
+    inc: Mark,
+    state: Word<MemberState>,
+    heartbeat: Counter,
+    nonce: Mark,
+    heartbeat_every_ms: u64,
+    view: Counter,
+    load: LoadV1,
+    weight: u32,
+    admin_url: String,
+    build: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoadV1 {
+    actors: u32,
+    commands_per_second: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReleaseV1 {
+    format: u8,
+    kind: String,
+    node: Text<NodeId>,
+    inc: Mark,
+    nonce: Mark,
+    released: Vec<ReleasedV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReleasedV1 {
+    shards: String,
+    epoch: Counter,
+}
+
+macro_rules! kinds {
+    ($($record:ty => $kind:literal),+) => {
+        $(impl JsonRecord for $record {
+            const KIND: &'static str = $kind;
+            fn head(&self) -> (u8, &str) {
+                (self.format, &self.kind)
+            }
+        })+
+    };
+}
+
+kinds!(LeaseV1 => "lease", MemberV1 => "member", ReleaseV1 => "release");
+
+impl From<&LeaseRecord> for LeaseV1 {
+    fn from(record: &LeaseRecord) -> Self {
+        Self {
+            format: FORMAT,
+            kind: Self::KIND.to_owned(),
+            term: Counter(record.term.0),
+            node: Text(record.holder.node.clone()),
+            inc: Mark(record.holder.incarnation.0),
+            ttl_ms: millis(record.ttl),
+            nonce: Mark(record.nonce.0),
+            state: Word(record.state),
+        }
+    }
+}
+
+impl From<LeaseV1> for LeaseRecord {
+    fn from(dto: LeaseV1) -> Self {
+        Self {
+            term: Term(dto.term.0),
+            holder: life(dto.node, dto.inc),
+            ttl: Duration::from_millis(dto.ttl_ms),
+            nonce: Nonce(dto.nonce.0),
+            state: dto.state.0,
+        }
+    }
+}
+
+impl From<&MemberRecord> for MemberV1 {
+    fn from(record: &MemberRecord) -> Self {
+        let Load { actors, commands_per_second } = record.load;
+        Self {
+            format: FORMAT,
+            kind: Self::KIND.to_owned(),
+            node: Text(record.node.node.clone()),
+            inc: Mark(record.node.incarnation.0),
+            state: Word(record.state),
+            heartbeat: Counter(record.heartbeat),
+            nonce: Mark(record.nonce.0),
+            heartbeat_every_ms: millis(record.heartbeat_every),
+            view: Counter(record.view.0),
+            load: LoadV1 { actors, commands_per_second },
+            weight: record.weight,
+            admin_url: record.admin_url.clone(),
+            build: record.build.clone(),
+        }
+    }
+}
+
+impl From<MemberV1> for MemberRecord {
+    fn from(dto: MemberV1) -> Self {
+        let LoadV1 { actors, commands_per_second } = dto.load;
+        Self {
+            node: life(dto.node, dto.inc),
+            state: dto.state.0,
+            heartbeat: dto.heartbeat.0,
+            nonce: Nonce(dto.nonce.0),
+            heartbeat_every: Duration::from_millis(dto.heartbeat_every_ms),
+            view: Epoch(dto.view.0),
+            load: Load { actors, commands_per_second },
+            weight: dto.weight,
+            admin_url: dto.admin_url,
+            build: dto.build,
+        }
+    }
+}
+
+impl From<&ReleaseReport> for ReleaseV1 {
+    fn from(report: &ReleaseReport) -> Self {
+        let released = report.released.iter();
+        Self {
+            format: FORMAT,
+            kind: Self::KIND.to_owned(),
+            node: Text(report.node.node.clone()),
+            inc: Mark(report.node.incarnation.0),
+            nonce: Mark(report.nonce.0),
+            released: released
+                .map(|(shards, epoch)| ReleasedV1 { shards: shards.to_string(), epoch: Counter(epoch.0) })
+                .collect(),
+        }
+    }
+}
+
+impl TryFrom<ReleaseV1> for ReleaseReport {
+    type Error = WireFault;
+    fn try_from(dto: ReleaseV1) -> Result<Self, WireFault> {
+        let mut budget = ShardBudget::default();
+        let released = dto.released.into_iter().map(|one| Ok((budget.read(&one.shards)?, Epoch(one.epoch.0))));
+        let released = released.collect::<Result<_, WireFault>>()?;
+        Ok(Self { node: life(dto.node, dto.inc), nonce: Nonce(dto.nonce.0), released })
+    }
+}
+
+fn life(Text(node): Text<NodeId>, Mark(incarnation): Mark) -> NodeRef {
+    NodeRef { node, incarnation: Incarnation(incarnation) }
+}
+
+/// The record as it is stored.
+pub(crate) fn encode_control(record: &ControlRecord) -> Result<Encoded, WireFault> {
+    match record {
+        ControlRecord::Lease(record) => json::encode(&LeaseV1::from(record), CONTROL_BYTES_MAX),
+        ControlRecord::Member(record) => json::encode(&MemberV1::from(record), CONTROL_BYTES_MAX),
+        ControlRecord::Release(report) => json::encode(&ReleaseV1::from(report), CONTROL_BYTES_MAX),
+    }
+}
+
+/// The record stored under `key`: it must be of the key's kind and speak of the key's node.
+pub(crate) fn decode_control(
+    key: &ControlKey,
+    payload: &[u8],
+    header: Option<&str>,
+) -> Result<ControlRecord, WireFault> {
+    let record = match key {
+        ControlKey::Lease => ControlRecord::Lease(json::decode::<LeaseV1>(payload, header, CONTROL_BYTES_MAX)?.into()),
+        ControlKey::Member(_) => {
+            ControlRecord::Member(json::decode::<MemberV1>(payload, header, CONTROL_BYTES_MAX)?.into())
+        }
+        ControlKey::Release(_) => {
+            ControlRecord::Release(json::decode::<ReleaseV1>(payload, header, CONTROL_BYTES_MAX)?.try_into()?)
+        }
+    };
+    if record.key() == *key {
+        Ok(record)
+    } else {
+        Err(WireFault::Kind { expected: "a record of its key's node", found: crate::names::control_key(&record.key()) })
+    }
+}

@@ -1,0 +1,86 @@
+//! The binary envelope: `AE`, format u8, kind u8, flags u8, body_len u32, crc32c u32 (little endian), then the body.
+//!
+//! The checksum covers everything but itself, so a flipped kind or length is seen too. The body is the bincode 2
+//! `standard()` format, written and read by wincode: this is the only file that knows either.
+
+use bytes::{BufMut, BytesMut};
+use wincode::config::Configuration;
+use wincode::int_encoding::{LittleEndian, VarInt};
+use wincode::len::BincodeLen;
+use wincode::{SchemaRead, SchemaWrite};
+
+use super::{Encoded, FORMAT, WireFault, bounded};
+
+const MAGIC: [u8; 2] = *b"AE";
+const CRC_AT: usize = 9;
+const HEAD_BYTES: usize = 13;
+
+/// The most bytes an envelope may have: the largest message NATS takes by default.
+pub(super) const ENVELOPE_BYTES_MAX: usize = 1024 * 1024;
+
+/// The most memory one length prefix may reserve. Every sequence that fits into an envelope needs less.
+const PREALLOCATION_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What an envelope holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Frames from one node to another.
+    Frames = 1,
+    /// One commit of one actor.
+    Commit = 2,
+}
+
+/// The bincode 2 `standard()` format: little endian, variable-length integers, bounded.
+type Wire = Configuration<true, PREALLOCATION_BYTES_MAX, BincodeLen, LittleEndian, VarInt, u32, ENVELOPE_BYTES_MAX>;
+
+const WIRE: Wire = Configuration::default()
+    .with_varint_encoding()
+    .with_preallocation_size_limit::<PREALLOCATION_BYTES_MAX>()
+    .with_deserialization_size_limit::<ENVELOPE_BYTES_MAX>();
+
+/// What can be an envelope's body.
+pub(super) trait Body:
+    Sized + SchemaWrite<Wire, Src = Self> + for<'de> SchemaRead<'de, Wire, Dst = Self>
+{
+    /// The kind that says so.
+    const KIND: Kind;
+}
+
+/// The envelope around `body`.
+pub(super) fn encode<T: Body>(body: &T, bytes_max: usize) -> Result<Encoded, WireFault> {
+    let body = wincode::config::serialize(body, WIRE).map_err(|error| WireFault::Body(error.to_string()))?;
+    bounded(HEAD_BYTES + body.len(), bytes_max.min(ENVELOPE_BYTES_MAX))?;
+    let mut bytes = BytesMut::with_capacity(HEAD_BYTES + body.len());
+    bytes.put_slice(&MAGIC);
+    bytes.put_slice(&[FORMAT, T::KIND as u8, 0]);
+    bytes.put_u32_le(body.len() as u32);
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&bytes), &body);
+    bytes.put_u32_le(checksum);
+    bytes.put_slice(&body);
+    Ok(Encoded { payload: bytes.freeze(), checksum: None })
+}
+
+/// The body that `bytes` envelop.
+pub(super) fn decode<T: Body>(bytes: &[u8]) -> Result<T, WireFault> {
+    bounded(bytes.len(), ENVELOPE_BYTES_MAX)?;
+    let Some((head, body)) = bytes.split_at_checked(HEAD_BYTES).filter(|(head, _)| head.starts_with(&MAGIC)) else {
+        return Err(WireFault::UnknownEncoding);
+    };
+    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    if head[2] != FORMAT {
+        return Err(WireFault::UnknownFormat(head[2].into()));
+    }
+    if usize::try_from(word(5)) != Ok(body.len()) {
+        return Err(WireFault::Envelope("its length is not what it says"));
+    }
+    if word(CRC_AT) != crc32c::crc32c_append(crc32c::crc32c(&head[..CRC_AT]), body) {
+        return Err(WireFault::Checksum);
+    }
+    if head[3] != T::KIND as u8 {
+        return Err(WireFault::Envelope("it holds another kind"));
+    }
+    if head[4] != 0 {
+        return Err(WireFault::Envelope("it has flags that are not known here"));
+    }
+    wincode::config::deserialize_exact(body, WIRE).map_err(|error| WireFault::Body(error.to_string()))
+}

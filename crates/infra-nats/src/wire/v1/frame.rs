@@ -1,0 +1,244 @@
+//! Frames between nodes, in the binary envelope: who sends, then its frames in order.
+
+use std::time::Duration;
+
+use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
+use aether_domain::records::PayloadCodec;
+use aether_domain::{
+    ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Incarnation, InvalidId, MessageId, NodeId, NodeRef,
+    Slot,
+};
+use bytes::Bytes;
+use wincode::{SchemaRead, SchemaWrite};
+
+use super::envelope::{self, Body, ENVELOPE_BYTES_MAX, Kind};
+use super::{WireFault, bounded};
+
+#[derive(SchemaWrite, SchemaRead)]
+struct FramesB1 {
+    node: String,
+    incarnation: u64,
+    frames: Vec<FrameB1>,
+}
+
+impl Body for FramesB1 {
+    const KIND: Kind = Kind::Frames;
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+enum FrameB1 {
+    Ask(AskB1),
+    Answer(AnswerFrameB1),
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+struct AskB1 {
+    origin: u64,
+    sequence: u64,
+    floor: u64,
+    kind: String,
+    id: String,
+    slot: u16,
+    command: String,
+    payload: Bytes,
+    codec: CodecB1,
+    message: Option<u128>,
+    mode: ModeB1,
+    view: u64,
+    budget_micros: u64,
+    attempt: u8,
+    wants_answer: bool,
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+enum CodecB1 {
+    Json,
+    Binary,
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+enum ModeB1 {
+    Strict,
+    Leased,
+    Log,
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+struct AnswerFrameB1 {
+    origin: u64,
+    sequence: u64,
+    view: u64,
+    answer: AnswerB1,
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+enum AnswerB1 {
+    Replied { reply: Bytes },
+    Rejected { refusal: Bytes },
+    NotOwner { owner: Option<String> },
+    Moving { to: Option<String> },
+    Behind,
+    Unavailable { retry_after_micros: u64, maybe_applied: bool },
+    Busy,
+    Expired { maybe_applied: bool },
+    Poisoned { reason: String },
+    Invalid { reason: String },
+    Quarantined { reason: String },
+}
+
+fn micros(of: Duration) -> u64 {
+    u64::try_from(of.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl From<Frame> for FrameB1 {
+    fn from(frame: Frame) -> Self {
+        match frame {
+            Frame::Ask(ask) => Self::Ask(ask.into()),
+            Frame::Answer(answer) => Self::Answer(answer.into()),
+        }
+    }
+}
+
+impl From<AskFrame> for AskB1 {
+    fn from(ask: AskFrame) -> Self {
+        let ActorAddress { key: ActorKey { kind, id }, slot: Slot(slot) } = ask.actor;
+        Self {
+            origin: ask.id.origin.0,
+            sequence: ask.id.sequence,
+            floor: ask.floor,
+            kind: kind.as_str().to_owned(),
+            id: id.as_str().to_owned(),
+            slot,
+            command: ask.command,
+            payload: ask.payload,
+            codec: match ask.codec {
+                PayloadCodec::Json => CodecB1::Json,
+                PayloadCodec::Binary => CodecB1::Binary,
+            },
+            message: ask.message.map(|MessageId(id)| id),
+            mode: match ask.mode {
+                ReadMode::Strict => ModeB1::Strict,
+                ReadMode::Leased => ModeB1::Leased,
+                ReadMode::Log => ModeB1::Log,
+            },
+            view: ask.view.0,
+            budget_micros: micros(ask.budget),
+            attempt: ask.attempt,
+            wants_answer: ask.wants_answer,
+        }
+    }
+}
+
+impl From<AnswerFrame> for AnswerFrameB1 {
+    fn from(frame: AnswerFrame) -> Self {
+        let name = |node: NodeId| node.as_str().to_owned();
+        Self {
+            origin: frame.id.origin.0,
+            sequence: frame.id.sequence,
+            view: frame.view.0,
+            answer: match frame.answer {
+                Answer::Replied(reply) => AnswerB1::Replied { reply },
+                Answer::Rejected(refusal) => AnswerB1::Rejected { refusal },
+                Answer::NotOwner { owner } => AnswerB1::NotOwner { owner: owner.map(name) },
+                Answer::Moving { to } => AnswerB1::Moving { to: to.map(name) },
+                Answer::Behind => AnswerB1::Behind,
+                Answer::Unavailable { retry_after, maybe_applied } => {
+                    AnswerB1::Unavailable { retry_after_micros: micros(retry_after), maybe_applied }
+                }
+                Answer::Busy => AnswerB1::Busy,
+                Answer::Expired { maybe_applied } => AnswerB1::Expired { maybe_applied },
+                Answer::Poisoned { reason } => AnswerB1::Poisoned { reason },
+                Answer::Invalid { reason } => AnswerB1::Invalid { reason },
+                Answer::Quarantined { reason } => AnswerB1::Quarantined { reason },
+            },
+        }
+    }
+}
+
+impl TryFrom<FrameB1> for Frame {
+    type Error = InvalidId;
+    fn try_from(frame: FrameB1) -> Result<Self, InvalidId> {
+        match frame {
+            FrameB1::Ask(ask) => ask.try_into().map(Self::Ask),
+            FrameB1::Answer(answer) => answer.try_into().map(Self::Answer),
+        }
+    }
+}
+
+impl TryFrom<AskB1> for AskFrame {
+    type Error = InvalidId;
+    fn try_from(ask: AskB1) -> Result<Self, InvalidId> {
+        let key = ActorKey { kind: ActorKind::new(ask.kind)?, id: ActorId::new(ask.id)? };
+        Ok(Self {
+            id: CommandId { origin: Incarnation(ask.origin), sequence: ask.sequence },
+            floor: ask.floor,
+            actor: ActorAddress { key, slot: Slot(ask.slot) },
+            command: ask.command,
+            payload: ask.payload,
+            codec: match ask.codec {
+                CodecB1::Json => PayloadCodec::Json,
+                CodecB1::Binary => PayloadCodec::Binary,
+            },
+            message: ask.message.map(MessageId),
+            mode: match ask.mode {
+                ModeB1::Strict => ReadMode::Strict,
+                ModeB1::Leased => ReadMode::Leased,
+                ModeB1::Log => ReadMode::Log,
+            },
+            view: Epoch(ask.view),
+            budget: Duration::from_micros(ask.budget_micros),
+            attempt: ask.attempt,
+            wants_answer: ask.wants_answer,
+        })
+    }
+}
+
+impl TryFrom<AnswerFrameB1> for AnswerFrame {
+    type Error = InvalidId;
+    fn try_from(frame: AnswerFrameB1) -> Result<Self, InvalidId> {
+        let node = |name: Option<String>| name.map(NodeId::new).transpose();
+        Ok(Self {
+            id: CommandId { origin: Incarnation(frame.origin), sequence: frame.sequence },
+            view: Epoch(frame.view),
+            answer: match frame.answer {
+                AnswerB1::Replied { reply } => Answer::Replied(reply),
+                AnswerB1::Rejected { refusal } => Answer::Rejected(refusal),
+                AnswerB1::NotOwner { owner } => Answer::NotOwner { owner: node(owner)? },
+                AnswerB1::Moving { to } => Answer::Moving { to: node(to)? },
+                AnswerB1::Behind => Answer::Behind,
+                AnswerB1::Unavailable { retry_after_micros, maybe_applied } => {
+                    Answer::Unavailable { retry_after: Duration::from_micros(retry_after_micros), maybe_applied }
+                }
+                AnswerB1::Busy => Answer::Busy,
+                AnswerB1::Expired { maybe_applied } => Answer::Expired { maybe_applied },
+                AnswerB1::Poisoned { reason } => Answer::Poisoned { reason },
+                AnswerB1::Invalid { reason } => Answer::Invalid { reason },
+                AnswerB1::Quarantined { reason } => Answer::Quarantined { reason },
+            },
+        })
+    }
+}
+
+/// One message of frames from `from`, at most `bytes_max` long.
+pub(crate) fn encode_frames(from: &NodeRef, frames: Vec<Frame>, bytes_max: usize) -> Result<Bytes, WireFault> {
+    let body = FramesB1 {
+        node: from.node.as_str().to_owned(),
+        incarnation: from.incarnation.0,
+        frames: frames.into_iter().map(FrameB1::from).collect(),
+    };
+    envelope::encode(&body, bytes_max).map(|encoded| encoded.payload)
+}
+
+/// Who sent a message, and its frames. A command above its own bound makes the whole message invalid.
+pub(crate) fn decode_frames(payload: &[u8]) -> Result<(NodeRef, Vec<Frame>), WireFault> {
+    bounded(payload.len(), ENVELOPE_BYTES_MAX)?;
+    let body: FramesB1 = envelope::decode(payload)?;
+    let from = NodeRef { node: NodeId::new(body.node)?, incarnation: Incarnation(body.incarnation) };
+    let frames = body.frames.into_iter().map(Frame::try_from).collect::<Result<Vec<_>, _>>()?;
+    for frame in &frames {
+        if let Frame::Ask(ask) = frame {
+            bounded(ask.payload.len(), AskFrame::PAYLOAD_BYTES_MAX)?;
+        }
+    }
+    Ok((from, frames))
+}

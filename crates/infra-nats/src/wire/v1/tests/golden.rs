@@ -1,0 +1,82 @@
+//! Bytes that were once released. A test that fails here means that stored histories could no longer be read, or that
+//! an older node could not be talked to: make a new format instead of changing the expectation.
+
+use aether_domain::records::{ControlKey, PayloadCodec};
+use bytes::Bytes;
+
+use super::samples;
+use crate::wire::v1::{
+    Encoded, decode_commit, decode_control, decode_entry, decode_frames, encode_commit, encode_control, encode_entry,
+    encode_frames,
+};
+
+/// The file, and what the writer makes today.
+fn json(golden: &str, encoded: &Encoded) {
+    let mut lines = golden.lines();
+    let (checksum, payload) = (lines.next().expect("the checksum"), lines.next().expect("the payload"));
+    assert_eq!(std::str::from_utf8(&encoded.payload).expect("JSON is text"), payload);
+    assert_eq!(encoded.checksum.as_deref(), Some(checksum));
+}
+
+fn hex(golden: &str) -> Bytes {
+    let digits: String = golden.split_whitespace().collect();
+    let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex");
+    (0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>().into()
+}
+
+fn as_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.chunks(32).fold(String::new(), |mut text, line| {
+        for byte in line {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text + "\n"
+    })
+}
+
+#[test]
+fn control_records_are_these_texts_for_ever() {
+    let n1 = samples::node("n1", 0).node;
+    for (record, key, golden) in [
+        (samples::lease(), ControlKey::Lease, include_str!("../golden/lease.json.txt")),
+        (samples::member(), ControlKey::Member(n1.clone()), include_str!("../golden/member.json.txt")),
+        (samples::release(), ControlKey::Release(n1), include_str!("../golden/release.json.txt")),
+    ] {
+        let encoded = encode_control(&record).expect("it fits");
+        json(golden, &encoded);
+        let read = decode_control(&key, &encoded.payload, encoded.checksum.as_deref());
+        assert_eq!(read.expect("own bytes"), record);
+    }
+}
+
+#[test]
+fn a_topology_entry_with_every_event_is_this_text_for_ever() {
+    let encoded = encode_entry(&samples::entry()).expect("it fits");
+    json(include_str!("../golden/entry.json.txt"), &encoded);
+    let read = decode_entry(&encoded.payload, encoded.checksum.as_deref());
+    assert_eq!(read.expect("own bytes"), samples::entry());
+}
+
+#[test]
+fn a_json_commit_is_this_text_for_ever() {
+    let record = samples::commit(PayloadCodec::Json);
+    let encoded = encode_commit(&record).expect("it fits");
+    json(include_str!("../golden/commit.json.txt"), &encoded);
+    assert_eq!(decode_commit(&encoded.payload, encoded.checksum.as_deref()).expect("own bytes"), record);
+}
+
+#[test]
+fn a_binary_commit_is_these_bytes_for_ever() {
+    let record = samples::commit(PayloadCodec::Binary);
+    let golden = include_str!("../golden/commit.hex.txt");
+    assert_eq!(as_hex(&encode_commit(&record).expect("it fits").payload), golden);
+    assert_eq!(decode_commit(&hex(golden), None).expect("released bytes"), record);
+}
+
+#[test]
+fn frames_of_every_kind_are_these_bytes_for_ever() {
+    let from = samples::node("n1", 0x4d2);
+    let golden = include_str!("../golden/frames.hex.txt");
+    assert_eq!(as_hex(&encode_frames(&from, samples::frames(), 1 << 20).expect("it fits")), golden);
+    assert_eq!(decode_frames(&hex(golden)).expect("released bytes"), (from, samples::frames()));
+}

@@ -1,0 +1,137 @@
+//! Bytes that nobody of ours wrote: never a panic, never belief, never more memory than they pay for.
+
+use aether_domain::records::{ControlKey, PayloadCodec};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::samples;
+use crate::wire::v1::{
+    Encoded, WireFault, checksum, decode_commit, decode_control, decode_entry, decode_frames, encode_commit,
+    encode_control, encode_entry, encode_frames,
+};
+
+/// Every decoder, with a checksum that is right so that it has to look further.
+fn decode_everything(bytes: &[u8]) -> usize {
+    let right = checksum(bytes);
+    let node = samples::node("n1", 0).node;
+    let keys = [ControlKey::Lease, ControlKey::Member(node.clone()), ControlKey::Release(node)];
+    let control = keys.iter().filter(|key| decode_control(key, bytes, Some(&right)).is_ok()).count();
+    control
+        + usize::from(decode_entry(bytes, Some(&right)).is_ok())
+        + usize::from(decode_commit(bytes, Some(&right)).is_ok())
+        + usize::from(decode_frames(bytes).is_ok())
+}
+
+fn everything() -> Vec<Encoded> {
+    let commit = |codec| encode_commit(&samples::commit(codec)).expect("it fits");
+    let frames = encode_frames(&samples::node("n1", 1), samples::frames(), 1 << 20).expect("it fits");
+    let control = [samples::lease(), samples::member(), samples::release()];
+    let mut all: Vec<_> = control.iter().map(|record| encode_control(record).expect("it fits")).collect();
+    all.push(encode_entry(&samples::entry()).expect("it fits"));
+    all.extend([commit(PayloadCodec::Json), commit(PayloadCodec::Binary)]);
+    all.push(Encoded { payload: frames, checksum: None });
+    all
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_are_refused(bytes in vec(any::<u8>(), 0..300)) {
+        prop_assert_eq!(decode_everything(&bytes), 0);
+    }
+
+    #[test]
+    fn a_random_body_in_a_right_envelope_is_no_panic(kind in 1u8..3, body in vec(any::<u8>(), 0..200)) {
+        let mut bytes = vec![b'A', b'E', 1, kind, 0];
+        bytes.extend((body.len() as u32).to_le_bytes());
+        bytes.extend(crc32c::crc32c_append(crc32c::crc32c(&bytes), &body).to_le_bytes());
+        bytes.extend(body);
+        decode_everything(&bytes);
+    }
+
+    #[test]
+    fn a_record_that_was_changed_is_refused_or_at_least_no_panic(
+        which in 0usize..7, at: prop::sample::Index, flip in 1u8..=255, cut in any::<bool>(),
+    ) {
+        let Encoded { payload, checksum } = everything().swap_remove(which);
+        let mut bytes = payload.to_vec();
+        let at = at.index(bytes.len());
+        if cut { bytes.truncate(at) } else { bytes[at] ^= flip }
+        decode_everything(&bytes);
+        let node = samples::node("n1", 0).node;
+        let header = checksum.as_deref();
+        for key in [ControlKey::Lease, ControlKey::Member(node.clone()), ControlKey::Release(node)] {
+            prop_assert!(decode_control(&key, &bytes, header).is_err());
+        }
+        prop_assert!(decode_entry(&bytes, header).is_err());
+        prop_assert!(decode_commit(&bytes, header).is_err());
+        prop_assert!(decode_frames(&bytes).is_err());
+    }
+
+    #[test]
+    fn changed_json_with_a_right_checksum_is_no_panic(which in 0usize..5, at: prop::sample::Index, to in "[ -~]") {
+        let mut bytes = everything().swap_remove(which).payload.to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = to.as_bytes()[0];
+        decode_everything(&bytes);
+    }
+}
+
+#[test]
+fn a_record_is_refused_for_the_reason_that_helps() {
+    let lease = encode_control(&samples::lease()).expect("it fits");
+    let text = std::str::from_utf8(&lease.payload).expect("JSON is text");
+    let changed = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from} is not in {text}");
+        let changed = text.replacen(from, to, 1);
+        decode_control(&ControlKey::Lease, changed.as_bytes(), Some(&checksum(changed.as_bytes())))
+            .expect_err("refused")
+            .to_string()
+    };
+    assert_eq!(changed("\"format\":1", "\"format\":2,\"new\":3"), "format 2 is not known here");
+    assert_eq!(changed("\"kind\":\"lease\"", "\"kind\":\"member\""), "kind \"member\" where \"lease\" belongs");
+    assert!(changed("\"term\":\"1a\"", "\"term\":26").contains("invalid type"));
+    assert!(changed("\"term\":\"1a\"", "\"term\":\"01a\"").contains("not a counter"));
+    assert!(changed("\"term\":\"1a\"", "\"term\":\"1A\"").contains("not a counter"));
+    assert!(changed("\"node\":\"n1\"", "\"node\":\"N1\"").contains("node id"));
+    assert!(changed("\"state\":\"held\"", "\"state\":\"helt\"").contains("not one of the names"));
+    assert!(changed("\"state\":\"held\"", "\"state\":\"held\",\"extra\":1").contains("unknown field"));
+    let key = ControlKey::Lease;
+    assert!(matches!(decode_control(&key, &lease.payload, None), Err(WireFault::NoChecksum)));
+    assert!(matches!(decode_control(&key, &lease.payload, Some("00000000")), Err(WireFault::Checksum)));
+    assert!(matches!(decode_control(&key, b"", Some("00000000")), Err(WireFault::UnknownEncoding)));
+}
+
+#[test]
+fn a_small_text_cannot_name_more_shards_than_any_cluster_has() {
+    let release = encode_control(&samples::release()).expect("it fits");
+    let text = std::str::from_utf8(&release.payload).expect("JSON is text");
+    let one = "{\"shards\":\"0-65535\",\"epoch\":\"1\"},";
+    let many = text.replacen("\"released\":[", &format!("\"released\":[{}", one.repeat(17)), 1);
+    let key = ControlKey::Release(samples::node("n1", 0).node);
+    let read = decode_control(&key, many.as_bytes(), Some(&checksum(many.as_bytes())));
+    assert!(matches!(read, Err(WireFault::TooManyShards(_))));
+}
+
+#[test]
+fn a_length_prefix_that_lies_reserves_no_memory() {
+    // A frame message whose list of frames claims 2^62 entries, and one whose node name does.
+    for body in [&[2, b'n', b'1', 1, 253, 0, 0, 0, 0, 0, 0, 0, 64][..], &[253, 0, 0, 0, 0, 0, 0, 0, 64, b'n'][..]] {
+        let mut bytes = vec![b'A', b'E', 1, 1, 0];
+        bytes.extend((body.len() as u32).to_le_bytes());
+        bytes.extend(crc32c::crc32c_append(crc32c::crc32c(&bytes), body).to_le_bytes());
+        bytes.extend(body);
+        assert!(matches!(decode_frames(&bytes), Err(WireFault::Body(_))));
+    }
+}
+
+#[test]
+fn bytes_behind_the_end_of_a_body_are_refused() {
+    let frames = encode_frames(&samples::node("n1", 1), Vec::new(), 1 << 20).expect("it fits");
+    let mut body = frames[13..].to_vec();
+    body.push(0);
+    let mut bytes = vec![b'A', b'E', 1, 1, 0];
+    bytes.extend((body.len() as u32).to_le_bytes());
+    bytes.extend(crc32c::crc32c_append(crc32c::crc32c(&bytes), &body).to_le_bytes());
+    bytes.extend(body);
+    assert!(matches!(decode_frames(&bytes), Err(WireFault::Body(_))));
+}

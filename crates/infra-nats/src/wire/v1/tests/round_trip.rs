@@ -1,0 +1,198 @@
+//! Whatever the domain can say is read back as it was said.
+
+use std::time::Duration;
+
+use aether_domain::assignment::{AssignmentEvent, CancelReason};
+use aether_domain::cluster::{ClusterEvent, FailureReason, RebalanceCause};
+use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame};
+use aether_domain::records::{
+    CommandMark, CommitRecord, ControlKey, ControlRecord, EventRecord, LeaseRecord, LeaseState, Load, MemberRecord,
+    MemberState, PayloadCodec, ReleaseReport,
+};
+use aether_domain::{
+    ActorId, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef, Nonce, PlanId, Sequence, ShardId, ShardSet,
+    Term, Version, WallTime,
+};
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::samples;
+use crate::wire::v1::{
+    WireFault, decode_commit, decode_control, decode_entry, decode_frames, encode_commit, encode_control, encode_entry,
+    encode_frames,
+};
+
+fn nodes() -> impl Strategy<Value = NodeRef> {
+    ("[a-z0-9_-]{1,32}", any::<u64>()).prop_map(|(name, incarnation)| NodeRef {
+        node: NodeId::new(name).expect("a node id"),
+        incarnation: Incarnation(incarnation),
+    })
+}
+
+fn shard_sets() -> impl Strategy<Value = ShardSet> {
+    vec(any::<u16>(), 0..40).prop_map(|shards| shards.into_iter().map(ShardId).collect())
+}
+
+fn payloads() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        vec(any::<u8>(), 0..60).prop_map(Bytes::from),
+        "\\PC{0,20}".prop_map(|text| Bytes::from(serde_json::to_vec(&text).expect("a text is JSON"))),
+        select(vec!["null", "1.0", " 1", "1\n", "{\"a\" : [1e400]}", "\"\\u0000\"", "{}{}", ""])
+            .prop_map(|text| Bytes::from_static(text.as_bytes())),
+    ]
+}
+
+fn commits() -> impl Strategy<Value = CommitRecord> {
+    let marks = (any::<[u64; 3]>(), option::of(any::<u128>()), payloads()).prop_map(|(numbers, message, reply)| {
+        let [origin, sequence, floor] = numbers;
+        let id = CommandId { origin: Incarnation(origin), sequence };
+        CommandMark { id, floor, message: message.map(MessageId), reply }
+    });
+    let events = (any::<u32>(), payloads()).prop_map(|(schema, payload)| EventRecord { schema, payload });
+    (any::<[u64; 7]>(), any::<bool>(), vec(marks, 0..6), vec(events, 0..6)).prop_map(
+        |(numbers, binary, commands, events)| {
+            let [shard_epoch, owner, nonce, base, prev_sequence, prev_hash, unix_millis] = numbers;
+            CommitRecord {
+                shard_epoch: Epoch(shard_epoch),
+                owner: Incarnation(owner),
+                nonce: Nonce(nonce),
+                base: Version(base),
+                prev_sequence: Sequence(prev_sequence),
+                prev_hash,
+                at: WallTime { unix_millis },
+                codec: if binary { PayloadCodec::Binary } else { PayloadCodec::Json },
+                commands,
+                events,
+            }
+        },
+    )
+}
+
+fn control_records() -> impl Strategy<Value = ControlRecord> {
+    let leases = (nodes(), any::<[u64; 2]>(), any::<u32>(), any::<bool>()).prop_map(|(holder, numbers, ttl, held)| {
+        ControlRecord::Lease(LeaseRecord {
+            term: Term(numbers[0]),
+            holder,
+            ttl: Duration::from_millis(ttl.into()),
+            nonce: Nonce(numbers[1]),
+            state: if held { LeaseState::Held } else { LeaseState::Resigned },
+        })
+    });
+    let states = select(vec![MemberState::Starting, MemberState::Alive, MemberState::Leaving, MemberState::Fenced]);
+    let members = (nodes(), states, any::<[u64; 3]>(), any::<[u32; 4]>(), "\\PC{0,30}").prop_map(
+        |(node, state, wide, narrow, text)| {
+            ControlRecord::Member(MemberRecord {
+                node,
+                state,
+                heartbeat: wide[0],
+                nonce: Nonce(wide[1]),
+                heartbeat_every: Duration::from_millis(narrow[0].into()),
+                view: Epoch(wide[2]),
+                load: Load { actors: narrow[1], commands_per_second: narrow[2] },
+                weight: narrow[3],
+                admin_url: text.clone(),
+                build: text,
+            })
+        },
+    );
+    let released = vec((shard_sets(), any::<u64>().prop_map(Epoch)), 0..5);
+    let reports = (nodes(), any::<u64>(), released).prop_map(|(node, nonce, released)| {
+        ControlRecord::Release(ReleaseReport { node, nonce: Nonce(nonce), released })
+    });
+    prop_oneof![leases, members, reports]
+}
+
+proptest! {
+    #[test]
+    fn commits_come_back_byte_for_byte(record in commits()) {
+        let encoded = encode_commit(&record).expect("it fits");
+        prop_assert_eq!(encoded.checksum.is_none(), record.codec == PayloadCodec::Binary);
+        let read = decode_commit(&encoded.payload, encoded.checksum.as_deref());
+        prop_assert_eq!(read.expect("own bytes"), record);
+    }
+
+    #[test]
+    fn control_records_come_back_under_their_own_key_only(record in control_records(), other in nodes()) {
+        let encoded = encode_control(&record).expect("it fits");
+        let read = |key: &ControlKey| decode_control(key, &encoded.payload, encoded.checksum.as_deref());
+        prop_assert_eq!(read(&record.key()).expect("own bytes"), record.clone());
+        for key in [ControlKey::Lease, ControlKey::Member(other.node)] {
+            prop_assert_eq!(read(&key).is_ok(), key == record.key());
+        }
+    }
+
+    #[test]
+    fn entries_come_back(numbers: [u64; 5], uid: u128, leader in nodes(), shards in shard_sets(), cause in "\\PC{0,40}") {
+        let mut entry = samples::entry();
+        entry.cluster.0 = uid;
+        (entry.epoch, entry.term, entry.nonce) = (Epoch(numbers[0]), Term(numbers[1]), Nonce(numbers[2]));
+        (entry.prev_hash, entry.at) = (numbers[3], WallTime { unix_millis: numbers[4] });
+        entry.events.push(AssignmentEvent::ShardAssigned { shards, to: leader.clone() }.into());
+        (entry.leader, entry.cause) = (leader, cause);
+        let encoded = encode_entry(&entry).expect("it fits");
+        prop_assert_eq!(decode_entry(&encoded.payload, encoded.checksum.as_deref()).expect("own bytes"), entry);
+    }
+
+    #[test]
+    fn frames_come_back(from in nodes(), id in "\\PC{1,32}", payload in payloads(), numbers: [u64; 3], text in "\\PC{0,40}") {
+        let mut ask = samples::ask();
+        ask.actor.key.id = ActorId::new(id).expect("an id");
+        (ask.payload, ask.command, ask.floor) = (payload.clone(), text.clone(), numbers[0]);
+        ask.budget = Duration::from_micros(numbers[1]);
+        let id = CommandId { origin: Incarnation(numbers[2]), sequence: numbers[0] };
+        let answers = [Answer::Replied(payload), Answer::Invalid { reason: text }];
+        let mut frames = vec![Frame::Ask(ask)];
+        frames.extend(answers.map(|answer| Frame::Answer(AnswerFrame { id, view: Epoch(numbers[1]), answer })));
+        let bytes = encode_frames(&from, frames.clone(), 1 << 20).expect("it fits");
+        prop_assert_eq!(decode_frames(&bytes).expect("own bytes"), (from, frames));
+    }
+}
+
+#[test]
+fn every_name_of_a_closed_set_is_read_back() {
+    let mut entry = samples::entry();
+    let (a, b) = (samples::node("a", 1), samples::node("b", 2));
+    for (reason, _) in FailureReason::NAMES {
+        entry.events.push(ClusterEvent::NodeFailed { node: a.clone(), reason }.into());
+    }
+    for (cause, _) in RebalanceCause::NAMES {
+        entry.events.push(ClusterEvent::RebalancingTriggered { plan: PlanId(1), cause, moves: Vec::new() }.into());
+    }
+    for (reason, _) in CancelReason::NAMES {
+        let (shards, from, to) = (ShardSet::default(), a.clone(), b.clone());
+        entry.events.push(AssignmentEvent::ShardMigrationFailed { shards, from, to, reason }.into());
+    }
+    let encoded = encode_entry(&entry).expect("it fits");
+    assert_eq!(decode_entry(&encoded.payload, encoded.checksum.as_deref()).expect("own bytes"), entry);
+}
+
+#[test]
+fn a_record_above_its_bound_is_not_written() {
+    for codec in [PayloadCodec::Json, PayloadCodec::Binary] {
+        let mut record = samples::commit(codec);
+        let filling = |bytes: usize| Bytes::from(format!("\"{}\"", "x".repeat(bytes)));
+        record.events[0].payload = filling(CommitRecord::BYTES_MAX - 2_000);
+        let fits = encode_commit(&record).expect("it fits");
+        assert!(fits.payload.len() <= CommitRecord::BYTES_MAX);
+        assert_eq!(decode_commit(&fits.payload, fits.checksum.as_deref()).expect("own bytes"), record);
+        record.events[0].payload = filling(CommitRecord::BYTES_MAX);
+        assert!(matches!(encode_commit(&record), Err(WireFault::TooLarge { .. })));
+    }
+}
+
+#[test]
+fn the_largest_command_fits_into_a_message() {
+    let mut ask = samples::ask();
+    ask.payload = vec![7; AskFrame::PAYLOAD_BYTES_MAX].into();
+    let from = samples::node("n1", 1);
+    let bytes = encode_frames(&from, vec![Frame::Ask(ask.clone())], 1 << 20).expect("it fits");
+    assert_eq!(decode_frames(&bytes).expect("own bytes"), (from.clone(), vec![Frame::Ask(ask.clone())]));
+    ask.payload = vec![7; AskFrame::PAYLOAD_BYTES_MAX + 1].into();
+    let bytes = encode_frames(&from, vec![Frame::Ask(ask.clone())], 1 << 20).expect("the sender has its own check");
+    assert!(matches!(decode_frames(&bytes), Err(WireFault::TooLarge { .. })));
+    let two = vec![Frame::Ask(ask.clone()), Frame::Ask(ask)];
+    assert!(matches!(encode_frames(&from, two, 1 << 20), Err(WireFault::TooLarge { .. })));
+}

@@ -1,0 +1,179 @@
+//! One of everything that is stored or sent.
+
+use std::time::Duration;
+
+use aether_domain::assignment::{AssignmentEvent, CancelReason, PlannedMove};
+use aether_domain::cluster::{ClusterEvent, ClusterSettings, FailureReason, RebalanceCause};
+use aether_domain::lease::{LeadershipEvent, LossReason};
+use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
+use aether_domain::records::{
+    CommandMark, CommitRecord, ControlRecord, Entry, EventRecord, LeaseRecord, LeaseState, Load, MemberRecord,
+    MemberState, PayloadCodec, ReleaseReport,
+};
+use aether_domain::topology::TopologyEvent;
+use aether_domain::{
+    ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef,
+    Nonce, PlanId, Sequence, ShardSet, Slot, Term, Version, WallTime,
+};
+use bytes::Bytes;
+
+pub(super) fn node(name: &str, incarnation: u64) -> NodeRef {
+    NodeRef { node: NodeId::new(name).expect("a node id"), incarnation: Incarnation(incarnation) }
+}
+
+fn shards(runs: &str) -> ShardSet {
+    runs.parse().expect("runs of shards")
+}
+
+pub(super) fn lease() -> ControlRecord {
+    ControlRecord::Lease(LeaseRecord {
+        term: Term(26),
+        holder: node("n1", 0x4d2),
+        ttl: Duration::from_secs(10),
+        nonce: Nonce(0xfeed),
+        state: LeaseState::Held,
+    })
+}
+
+pub(super) fn member() -> ControlRecord {
+    ControlRecord::Member(MemberRecord {
+        node: node("n1", 0x4d2),
+        state: MemberState::Alive,
+        heartbeat: 17,
+        nonce: Nonce(u64::MAX),
+        heartbeat_every: Duration::from_secs(1),
+        view: Epoch(31),
+        load: Load { actors: 1000, commands_per_second: 250 },
+        weight: 1,
+        admin_url: "http://127.0.0.1:7070".to_owned(),
+        build: "0.1.0".to_owned(),
+    })
+}
+
+pub(super) fn release() -> ControlRecord {
+    ControlRecord::Release(ReleaseReport {
+        node: node("n1", 0x4d2),
+        nonce: Nonce(3),
+        released: vec![(shards("0-3,7"), Epoch(31)), (shards("1023"), Epoch(32))],
+    })
+}
+
+pub(super) fn entry() -> Entry {
+    let (a, b) = (node("n1", 1), node("n2", 2));
+    let events: Vec<TopologyEvent> = vec![
+        ClusterEvent::ClusterCreated { uid: ClusterUid(7), settings: ClusterSettings::default() }.into(),
+        ClusterEvent::NodeJoined { node: a.clone(), weight: 1 }.into(),
+        ClusterEvent::NodeRestarted { node: b.clone(), previous: Incarnation(9), weight: 2 }.into(),
+        ClusterEvent::NodeDraining { node: a.clone() }.into(),
+        ClusterEvent::NodeFailed { node: b.clone(), reason: FailureReason::Silent }.into(),
+        ClusterEvent::NodeLeft { node: a.clone() }.into(),
+        ClusterEvent::RebalancingTriggered {
+            plan: PlanId(31),
+            cause: RebalanceCause::Join,
+            moves: vec![PlannedMove { shards: shards("0-340,512"), from: a.clone(), to: b.clone() }],
+        }
+        .into(),
+        ClusterEvent::RebalancingCompleted { plan: PlanId(31), moved: 342 }.into(),
+        LeadershipEvent::TermStarted { term: Term(26), leader: a.clone() }.into(),
+        LeadershipEvent::LeadershipRenewed { term: Term(26), leader: a.clone() }.into(),
+        LeadershipEvent::LeadershipLost { term: Term(26), leader: a.clone(), reason: LossReason::Resigned }.into(),
+        AssignmentEvent::ShardAssigned { shards: shards("0-1023"), to: a.clone() }.into(),
+        AssignmentEvent::ShardMigrationStarted { shards: shards("5"), from: a.clone(), to: b.clone() }.into(),
+        AssignmentEvent::ShardMigrated { shards: shards("5"), from: a.clone(), to: b.clone() }.into(),
+        AssignmentEvent::ShardMigrationFailed {
+            shards: shards("6"),
+            from: a.clone(),
+            to: b,
+            reason: CancelReason::DestinationGone,
+        }
+        .into(),
+        AssignmentEvent::ShardsOrphaned { shards: shards("7-8") }.into(),
+    ];
+    Entry {
+        cluster: ClusterUid(7),
+        epoch: Epoch(31),
+        term: Term(26),
+        leader: a,
+        nonce: Nonce(0xfeed),
+        prev_hash: 0x0123_4567_89ab_cdef,
+        cause: "join n2".to_owned(),
+        at: WallTime { unix_millis: 1_767_225_600_000 },
+        events,
+    }
+}
+
+pub(super) fn commit(codec: PayloadCodec) -> CommitRecord {
+    let (reply, event): (&[u8], &[u8]) = match codec {
+        PayloadCodec::Json => (br#"{"balance":90}"#, br#"{"Withdrawn": {"amount": 10}}"#),
+        PayloadCodec::Binary => (&[90], &[1, 10]),
+    };
+    CommitRecord {
+        shard_epoch: Epoch(31),
+        owner: Incarnation(0x4d2),
+        nonce: Nonce(0xfeed),
+        base: Version(4),
+        prev_sequence: Sequence(250),
+        prev_hash: 0x0123_4567_89ab_cdef,
+        at: WallTime { unix_millis: 1_767_225_600_000 },
+        codec,
+        commands: vec![
+            CommandMark {
+                id: CommandId { origin: Incarnation(0x4d2), sequence: 300 },
+                floor: 299,
+                message: Some(MessageId(0xabc)),
+                reply: Bytes::copy_from_slice(reply),
+            },
+            CommandMark {
+                id: CommandId { origin: Incarnation(0x4d2), sequence: 301 },
+                floor: 299,
+                message: None,
+                reply: Bytes::new(),
+            },
+        ],
+        events: vec![EventRecord { schema: 1, payload: Bytes::copy_from_slice(event) }],
+    }
+}
+
+pub(super) fn ask() -> AskFrame {
+    let key = ActorKey { kind: ActorKind::new("account").expect("a kind"), id: ActorId::new("alice").expect("an id") };
+    AskFrame {
+        id: CommandId { origin: Incarnation(0x4d2), sequence: 300 },
+        floor: 299,
+        actor: ActorAddress { key, slot: Slot(0xa5b) },
+        command: "Withdraw".to_owned(),
+        payload: Bytes::from_static(br#"{"amount":10}"#),
+        codec: PayloadCodec::Json,
+        message: Some(MessageId(0xabc)),
+        mode: ReadMode::Leased,
+        view: Epoch(31),
+        budget: Duration::from_millis(1500),
+        attempt: 1,
+        wants_answer: true,
+    }
+}
+
+pub(super) fn answers() -> Vec<Answer> {
+    let owner = Some(node("n2", 2).node);
+    vec![
+        Answer::Replied(Bytes::from_static(b"90")),
+        Answer::Rejected(Bytes::from_static(b"\"no funds\"")),
+        Answer::NotOwner { owner: owner.clone() },
+        Answer::NotOwner { owner: None },
+        Answer::Moving { to: owner },
+        Answer::Behind,
+        Answer::Unavailable { retry_after: Duration::from_millis(200), maybe_applied: true },
+        Answer::Busy,
+        Answer::Expired { maybe_applied: false },
+        Answer::Poisoned { reason: "overflow".to_owned() },
+        Answer::Invalid { reason: "no such command".to_owned() },
+        Answer::Quarantined { reason: "prev_hash differs".to_owned() },
+    ]
+}
+
+pub(super) fn frames() -> Vec<Frame> {
+    let answer = |(nth, answer)| {
+        let id = CommandId { origin: Incarnation(0x4d2), sequence: 300 + nth as u64 };
+        Frame::Answer(AnswerFrame { id, view: Epoch(31), answer })
+    };
+    std::iter::once(Frame::Ask(ask())).chain(answers().into_iter().enumerate().map(answer)).collect()
+}
