@@ -1,1 +1,18 @@
-//! Aether.
+//! What the ports promise, as cases that every adapter must pass.
+//!
+//! A [`World`] is one backend; a [`Place`] is one empty namespace in it. The cases of [`cases::all`] know nothing else,
+//! so the same table runs over memory and over a real nats-server. [`run`] runs them all and names backend and case
+//! of every failure. A case that needs what only some backends can do says so ([`Need`]).
+//!
+//! Not here: what only real processes can show (kills, elections, restarts), which is `tests/cluster`.
+
+pub mod cases;
+pub mod memory;
+mod runner;
+mod samples;
+mod settle;
+mod wait;
+mod world;
+
+pub use runner::{Case, Need, run};
+pub use world::{Faults, Place, Ports, World};

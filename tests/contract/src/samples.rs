@@ -1,0 +1,306 @@
+//! Records for cases to write: plain ones to race with, and odd ones to read back.
+
+use std::time::Duration;
+
+use aether_domain::assignment::{AssignmentEvent, CancelReason, PlannedMove};
+use aether_domain::cluster::{ClusterEvent, ClusterSettings, FailureReason, RebalanceCause};
+use aether_domain::ids::{
+    ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeRef, Nonce,
+    PlanId, Sequence, ShardId, ShardSet, Slot, Term, Version,
+};
+use aether_domain::lease::{LeadershipEvent, LossReason};
+use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
+use aether_domain::records::{
+    CommandMark, CommitRecord, ControlRecord, Entry, EventRecord, LeaseRecord, LeaseState, Load, MemberRecord,
+    MemberState, PayloadCodec, Position, ReleaseReport,
+};
+use aether_domain::testing::life;
+use aether_domain::time::WallTime;
+use aether_domain::topology::TopologyEvent;
+use bytes::Bytes;
+
+/// A lease of `holder`, told apart by its nonce.
+pub(crate) fn lease(holder: &NodeRef, nonce: u64) -> ControlRecord {
+    ControlRecord::Lease(LeaseRecord {
+        term: Term(1),
+        holder: holder.clone(),
+        ttl: Duration::from_secs(10),
+        nonce: Nonce(nonce),
+        state: LeaseState::Held,
+    })
+}
+
+/// A heartbeat of `node`.
+pub(crate) fn member(node: &NodeRef, heartbeat: u64) -> ControlRecord {
+    ControlRecord::Member(MemberRecord {
+        node: node.clone(),
+        state: MemberState::Alive,
+        heartbeat,
+        nonce: Nonce(heartbeat),
+        heartbeat_every: Duration::from_secs(1),
+        view: Epoch(3),
+        load: Load { actors: 5, commands_per_second: 7 },
+        weight: 1,
+        admin_url: "http://127.0.0.1:8080".to_owned(),
+        build: "0.1.0".to_owned(),
+    })
+}
+
+/// A release report of `node`.
+pub(crate) fn release(node: &NodeRef, nonce: u64, released: Vec<(ShardSet, Epoch)>) -> ControlRecord {
+    ControlRecord::Release(ReleaseReport { node: node.clone(), nonce: Nonce(nonce), released })
+}
+
+/// One control record of every shape, each under a key of its own or later in this order.
+pub(crate) fn odd_control_records() -> Vec<ControlRecord> {
+    let longest = life(&"n".repeat(32), 9);
+    let odd = NodeRef { node: life("a-_9", 1).node, incarnation: Incarnation(u64::MAX) };
+    let mut records = vec![
+        lease(&odd, u64::MAX),
+        ControlRecord::Lease(LeaseRecord {
+            term: Term(u64::MAX),
+            holder: longest.clone(),
+            ttl: Duration::from_millis(2),
+            nonce: Nonce(1 << 63),
+            state: LeaseState::Resigned,
+        }),
+        release(&longest, 1, vec![]),
+        release(&odd, u64::MAX - 1, odd_releases()),
+    ];
+    for (nth, state) in
+        [MemberState::Starting, MemberState::Alive, MemberState::Leaving, MemberState::Fenced].into_iter().enumerate()
+    {
+        records.push(ControlRecord::Member(MemberRecord {
+            node: odd.clone(),
+            state,
+            heartbeat: u64::MAX - nth as u64,
+            nonce: Nonce(u64::MAX / 3 + nth as u64),
+            heartbeat_every: Duration::from_millis(250),
+            view: Epoch(u64::MAX),
+            load: Load { actors: u32::MAX, commands_per_second: u32::MAX },
+            weight: u32::MAX,
+            admin_url: "http://[::1]:8080/\u{e9}\"\\".to_owned(),
+            build: "\u{0}\n\u{1f980}".to_owned(),
+        }));
+    }
+    let empty = MemberRecord {
+        node: longest,
+        state: MemberState::Starting,
+        heartbeat: 0,
+        nonce: Nonce(0),
+        heartbeat_every: Duration::from_secs(30),
+        view: Epoch::ZERO,
+        load: Load::default(),
+        weight: 1,
+        admin_url: String::new(),
+        build: String::new(),
+    };
+    records.push(ControlRecord::Member(empty));
+    records
+}
+
+fn odd_releases() -> Vec<(ShardSet, Epoch)> {
+    let every_other: ShardSet = (0..1024).step_by(2).map(ShardId).collect();
+    let ends = [ShardId(0), ShardId(u16::MAX)].into_iter().collect();
+    vec![(every_other, Epoch(u64::MAX)), (ends, Epoch(1)), (ShardSet::default(), Epoch::ZERO)]
+}
+
+/// A small entry behind `before`, told apart by its nonce. Its events need make no sense: a store does not judge them.
+pub(crate) fn entry(nonce: u64, before: Position) -> Entry {
+    let leader = life("a", 1);
+    Entry {
+        cluster: ClusterUid(1),
+        epoch: Epoch(before.sequence.0 + 1),
+        term: Term(1),
+        leader: leader.clone(),
+        nonce: Nonce(nonce),
+        prev_hash: before.hash,
+        cause: format!("entry {nonce}"),
+        at: WallTime { unix_millis: 1_700_000_000_000 },
+        events: vec![LeadershipEvent::TermStarted { term: Term(nonce), leader }.into()],
+    }
+}
+
+/// One entry with every kind of event and the extremes of every number.
+pub(crate) fn odd_entry(before: Position) -> Entry {
+    let (a, b) = (life("a", 1), NodeRef { node: life(&"z".repeat(32), 1).node, incarnation: Incarnation(u64::MAX) });
+    let shards: ShardSet = [0, 1, 2, 512, 1023, u16::MAX].into_iter().map(ShardId).collect();
+    let mut events: Vec<TopologyEvent> = vec![
+        ClusterEvent::ClusterCreated { uid: ClusterUid(u128::MAX), settings: ClusterSettings::default() }.into(),
+        ClusterEvent::NodeJoined { node: a.clone(), weight: u32::MAX }.into(),
+        ClusterEvent::NodeRestarted { node: b.clone(), previous: Incarnation(1), weight: 1 }.into(),
+        ClusterEvent::NodeDraining { node: a.clone() }.into(),
+        ClusterEvent::NodeLeft { node: a.clone() }.into(),
+        ClusterEvent::RebalancingCompleted { plan: PlanId(u64::MAX), moved: u32::MAX }.into(),
+        LeadershipEvent::TermStarted { term: Term(u64::MAX), leader: b.clone() }.into(),
+        AssignmentEvent::ShardAssigned { shards: shards.clone(), to: a.clone() }.into(),
+        AssignmentEvent::ShardMigrationStarted { shards: shards.clone(), from: a.clone(), to: b.clone() }.into(),
+        AssignmentEvent::ShardMigrated { shards: shards.clone(), from: a.clone(), to: b.clone() }.into(),
+        AssignmentEvent::ShardsOrphaned { shards: shards.clone() }.into(),
+    ];
+    for (reason, _) in FailureReason::NAMES {
+        events.push(ClusterEvent::NodeFailed { node: b.clone(), reason }.into());
+    }
+    for (cause, _) in RebalanceCause::NAMES {
+        let moves = vec![PlannedMove { shards: shards.clone(), from: a.clone(), to: b.clone() }];
+        events.push(ClusterEvent::RebalancingTriggered { plan: PlanId(7), cause, moves }.into());
+    }
+    for (reason, _) in LossReason::NAMES {
+        events.push(LeadershipEvent::LeadershipLost { term: Term(2), leader: a.clone(), reason }.into());
+    }
+    for (reason, _) in CancelReason::NAMES {
+        let (shards, from, to) = (shards.clone(), a.clone(), b.clone());
+        events.push(AssignmentEvent::ShardMigrationFailed { shards, from, to, reason }.into());
+    }
+    Entry {
+        cluster: ClusterUid(u128::MAX - 1),
+        epoch: Epoch(u64::MAX),
+        term: Term(u64::MAX),
+        leader: b,
+        nonce: Nonce(u64::MAX),
+        prev_hash: before.hash,
+        cause: "\u{fc}ber \"all\" \\ \u{1f980}\n".to_owned(),
+        at: WallTime { unix_millis: 1 << 52 },
+        events,
+    }
+}
+
+/// The actor of that kind and id; its slot is a plain function of them.
+pub(crate) fn actor(kind: &str, id: &str) -> ActorAddress {
+    let key = ActorKey {
+        kind: ActorKind::new(kind).expect("the case names a valid kind"),
+        id: ActorId::new(id).expect("the case names a valid id"),
+    };
+    let sum = id.bytes().fold(0u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    ActorAddress { key, slot: Slot(sum) }
+}
+
+/// A commit of one small event behind `before`, told apart by its nonce.
+pub(crate) fn commit(nonce: u64, base: Version, before: Position) -> CommitRecord {
+    CommitRecord {
+        shard_epoch: Epoch(1),
+        owner: Incarnation(7),
+        nonce: Nonce(nonce),
+        base,
+        prev_sequence: before.sequence,
+        prev_hash: before.hash,
+        at: WallTime { unix_millis: 1_700_000_000_000 },
+        codec: PayloadCodec::Json,
+        commands: vec![],
+        events: vec![EventRecord { schema: 1, payload: Bytes::from(format!("{{\"deposited\":{nonce}}}")) }],
+    }
+}
+
+/// The first commit of a history.
+pub(crate) fn first_commit(nonce: u64) -> CommitRecord {
+    commit(nonce, Version::ZERO, Position::default())
+}
+
+/// Commits of every shape, to be appended one behind the other: positions are filled in by whoever appends.
+pub(crate) fn odd_commits() -> Vec<CommitRecord> {
+    let mark = |sequence, message, reply: Bytes| CommandMark {
+        id: CommandId { origin: Incarnation(u64::MAX), sequence },
+        floor: sequence / 2,
+        message,
+        reply,
+    };
+    let binary: Bytes = (0..=u8::MAX).collect::<Vec<_>>().into();
+    let confirm = CommitRecord { events: vec![], ..first_commit(1) };
+    let empty_payload = CommitRecord {
+        codec: PayloadCodec::Binary,
+        commands: vec![mark(1, None, Bytes::new())],
+        events: vec![EventRecord { schema: u32::MAX, payload: Bytes::new() }],
+        ..first_commit(2)
+    };
+    let json = CommitRecord {
+        commands: vec![
+            mark(u64::MAX, Some(MessageId(u128::MAX)), Bytes::from_static(b"{\"ok\":\"\xc3\xbc \\\" \"}")),
+            mark(3, Some(MessageId(0)), Bytes::from_static(b"null")),
+        ],
+        events: vec![
+            EventRecord { schema: 1, payload: Bytes::from_static(b"{ \"spaced\" : [ 1, 2.50, -0 ] }") },
+            EventRecord { schema: 2, payload: Bytes::from_static(b"18446744073709551615") },
+        ],
+        ..first_commit(u64::MAX)
+    };
+    let full = CommitRecord {
+        shard_epoch: Epoch(u64::MAX),
+        owner: Incarnation(u64::MAX),
+        codec: PayloadCodec::Binary,
+        commands: (0..CommitRecord::COMMANDS_MAX as u64)
+            .map(|nth| mark(nth + 1, None, vec![0xff; CommitRecord::REPLY_BYTES_MAX].into()))
+            .collect(),
+        events: (0..200).map(|_| EventRecord { schema: 1, payload: binary.clone() }).collect(),
+        ..first_commit(4)
+    };
+    vec![confirm, empty_payload, json, full]
+}
+
+/// A frame told apart by its number.
+pub(crate) fn ask(sequence: u64) -> Frame {
+    Frame::Ask(ask_of(sequence, Bytes::from(format!("{{\"amount\":{sequence}}}"))))
+}
+
+/// A command with that payload.
+pub(crate) fn ask_of(sequence: u64, payload: Bytes) -> AskFrame {
+    AskFrame {
+        id: CommandId { origin: Incarnation(3), sequence },
+        floor: 1,
+        actor: actor("account", "anna"),
+        command: "deposit".to_owned(),
+        payload,
+        codec: PayloadCodec::Json,
+        message: None,
+        mode: ReadMode::Strict,
+        view: Epoch(9),
+        budget: Duration::from_secs(5),
+        attempt: 1,
+        wants_answer: true,
+    }
+}
+
+/// A frame of every shape.
+pub(crate) fn odd_frames() -> Vec<Frame> {
+    let odd_id = CommandId { origin: Incarnation(u64::MAX), sequence: u64::MAX };
+    let mut frames = vec![Frame::Ask(AskFrame {
+        id: odd_id,
+        floor: u64::MAX,
+        actor: actor("k-_9", "\u{fc}ber/ .>*\u{1f980}"),
+        command: String::new(),
+        payload: Bytes::new(),
+        codec: PayloadCodec::Binary,
+        message: Some(MessageId(u128::MAX)),
+        mode: ReadMode::Log,
+        view: Epoch(u64::MAX),
+        budget: Duration::from_millis(1),
+        attempt: u8::MAX,
+        wants_answer: false,
+    })];
+    frames.push(Frame::Ask(AskFrame { mode: ReadMode::Leased, ..ask_of(1, (0..=u8::MAX).collect::<Vec<_>>().into()) }));
+    let (some, none) = (Some(life("b", 1).node), None);
+    let retry_after = Duration::from_millis(250);
+    let answers = [
+        Answer::Replied(Bytes::new()),
+        Answer::Replied((0..=u8::MAX).collect::<Vec<_>>().into()),
+        Answer::Rejected(Bytes::from_static(b"{\"no\":\"money\"}")),
+        Answer::NotOwner { owner: some.clone() },
+        Answer::NotOwner { owner: none.clone() },
+        Answer::Moving { to: some },
+        Answer::Moving { to: none },
+        Answer::Behind,
+        Answer::Unavailable { retry_after, maybe_applied: true },
+        Answer::Unavailable { retry_after: Duration::ZERO, maybe_applied: false },
+        Answer::Busy,
+        Answer::Expired { maybe_applied: true },
+        Answer::Expired { maybe_applied: false },
+        Answer::Poisoned { reason: "\u{1f980} \"quoted\"".to_owned() },
+        Answer::Invalid { reason: String::new() },
+        Answer::Quarantined { reason: "prev_hash of 12".to_owned() },
+    ];
+    let answered = |answer| Frame::Answer(AnswerFrame { id: odd_id, view: Epoch(u64::MAX), answer });
+    frames.extend(answers.into_iter().map(answered));
+    frames
+}
+
+/// Behind nothing.
+pub(crate) const NOTHING: Sequence = Sequence::ZERO;
