@@ -3,6 +3,8 @@
 //! These are the forms that hold *always*: of every prefix of the log. What can only hold eventually (all shards owned
 //! by nodes that are really alive) is bounded in time by the machines, not checked here.
 
+use std::collections::BTreeMap;
+
 use crate::assignment::{AssignmentEvent, ShardState};
 use crate::cluster::NodeStatus;
 use crate::ids::{ClusterUid, Epoch, NodeRef, ShardId, Term};
@@ -180,9 +182,16 @@ fn hands(before: &Topology, entry: &Entry, found: &mut Vec<Violation>) {
 
 fn ownership(before: &Topology, after: &Topology, found: &mut Vec<Violation>) {
     let somebody_active = after.cluster().active().next().is_some();
+    let same_members = before.cluster().members().eq(after.cluster().members());
+    let owners: BTreeMap<_, _> = after
+        .cluster()
+        .members()
+        .filter(|member| member.status.owns())
+        .map(|member| (member.node.incarnation, member))
+        .collect();
     for (shard, state) in after.assignment().iter() {
         let was = before.assignment().shard(shard);
-        if was == state && before.cluster().members().eq(after.cluster().members()) {
+        if was == state && same_members {
             continue;
         }
         match state {
@@ -191,15 +200,15 @@ fn ownership(before: &Topology, after: &Topology, found: &mut Vec<Violation>) {
                     found.push(Violation::Unowned { shard });
                 }
             }
-            ShardState::Owned { owner, .. } => match after.cluster().owner(owner) {
+            ShardState::Owned { owner, .. } => match owners.get(&owner) {
                 None => found.push(Violation::NotAMember { shard }),
-                Some(member) if was.owner() != Some(owner) && !after.cluster().is_active(&member.node) => {
+                Some(member) if was.owner() != Some(owner) && member.status != NodeStatus::Active => {
                     found.push(Violation::GivenToInactive { shard, node: member.node.clone() });
                 }
                 Some(_) => {}
             },
             ShardState::Draining { from, to, .. } => {
-                if after.cluster().owner(from).is_none() || after.cluster().owner(to).is_none() {
+                if !owners.contains_key(&from) || !owners.contains_key(&to) {
                     found.push(Violation::NotAMember { shard });
                 }
             }
