@@ -4,3 +4,4 @@
 //! It is an example with a purpose: `aether node` runs it, and every test with real processes trusts its sums.
 
 pub mod bank;
+pub mod load;

@@ -3,5 +3,6 @@
 mod admin;
 mod bank;
 mod config;
+mod load;
 mod metrics;
 mod sample;
