@@ -1,0 +1,42 @@
+//! The named bounds of a shard: every queue, retry and wait.
+
+use std::time::Duration;
+
+/// The most actors of one shard that may be loading or committing at once; one more is answered `Busy`.
+pub(super) const BUSY_ACTORS_MAX: usize = 4096;
+/// The most bytes of events and replies of one record that answers more than one command. A single command may fill a
+/// record up to its own bound.
+pub(super) const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// How often a command that panics is tried again, each time on a fresh instance, before it is poisoned.
+pub(super) const PANIC_RETRIES_MAX: u8 = 2;
+/// This many panics of one actor within [`PANIC_WINDOW`] set it aside.
+pub(super) const PANICS_MAX: usize = 5;
+/// See [`PANICS_MAX`].
+pub(super) const PANIC_WINDOW: Duration = Duration::from_secs(60);
+/// How often a load is tried before its commands are answered (store out of reach) or the actor is set aside (its
+/// history makes it panic).
+pub(super) const LOAD_TRIES_MAX: u32 = 3;
+/// After this many tries of one append without a clear answer, new commands of the actor are refused for the time being.
+pub(super) const REFUSE_AFTER_TRIES: u32 = 3;
+/// The application's message ids one actor remembers.
+pub(super) const MESSAGES_MAX: usize = 1024;
+/// The sequences of one origin one actor remembers: what an origin may have outstanding.
+pub(super) const OUTSTANDING_MAX: usize = 1024;
+/// How often time passes for a shard: expired commands are answered this late at most.
+pub(super) const TICK_EVERY: Duration = Duration::from_millis(100);
+/// The most inputs one turn takes from a shard's inbox before somebody else goes on.
+pub(super) const TURN_MAX: usize = 64;
+/// The most commands that may wait for a shard that is at work; one more is answered `Busy`.
+pub(super) const INBOX_MAX: usize = 8192;
+/// The most actors dropped from memory in one tick.
+pub(super) const PASSIVATIONS_MAX: usize = 1024;
+/// When the asker of a refused command should try again.
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+const BACK_OFF_MIN: Duration = Duration::from_millis(20);
+const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+
+/// How long to wait before try `tries + 1`: 20 ms, doubling, at most 1 s.
+pub(super) fn back_off(tries: u32) -> Duration {
+    (BACK_OFF_MIN * (1 << tries.saturating_sub(1).min(10))).min(BACK_OFF_MAX)
+}

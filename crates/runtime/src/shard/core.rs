@@ -1,0 +1,364 @@
+//! One actor's way from a command to a stored record: run, gather, seal, answer.
+//!
+//! A record under way does not stop the actor: further commands run on the speculative state and gather for the next
+//! record. What they lead to is answered only when everything they saw is stored. What became of a record is the trade
+//! of `resolve.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aether_domain::ports::{Answer, ReadMode};
+use aether_domain::records::{CommandMark, CommitRecord, Position};
+use aether_domain::{Epoch, Incarnation, NodeId, Nonce, Version};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use super::bounds::{
+    BATCH_BYTES_MAX, PANIC_RETRIES_MAX, PANIC_WINDOW, PANICS_MAX, REFUSE_AFTER_TRIES, RETRY_AFTER, back_off,
+};
+use super::input::{Counts, Effect, Fact, Now};
+use super::remembered::{Known, StoredReply};
+use super::slot::{Asked, Busy, Decided, Flight, Live, Slot, What};
+use crate::actor::{Kind, Ran, Wanted};
+use crate::message::{Outcome, Work};
+
+/// What all actors of a shard share.
+pub(super) struct Core<T> {
+    /// Who writes the records.
+    pub(super) me: Incarnation,
+    /// What they are fenced with.
+    pub(super) epoch: Epoch,
+    rng: ChaCha8Rng,
+    pub(super) out: Vec<Effect<T>>,
+    pub(super) counts: Counts,
+    tickets: u64,
+    /// Set when a record shows that the shard is somebody else's, under that epoch.
+    pub(super) stale: Option<Epoch>,
+    /// Set while the shard is released: what has not been sealed is not run any more.
+    pub(super) leaving: Option<NodeId>,
+}
+
+impl<T> Core<T> {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            me: Incarnation(0),
+            epoch: Epoch::ZERO,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            out: Vec::new(),
+            counts: Counts::default(),
+            tickets: 0,
+            stale: None,
+            leaving: None,
+        }
+    }
+
+    pub(super) fn answer(&mut self, to: T, answer: Answer) {
+        self.out.push(Effect::Respond { to, outcome: Outcome::Other(answer), lease: false });
+    }
+
+    pub(super) fn fact(&mut self, fact: Fact) {
+        self.out.push(Effect::Fact(fact));
+    }
+
+    /// Answers everybody who waits for `asked`.
+    pub(super) fn give_up(&mut self, asked: Asked<T>, answer: &Answer) {
+        if let Some(to) = asked.to {
+            self.answer(to, answer.clone());
+        }
+        for echo in asked.echoes {
+            self.give_up(echo, answer);
+        }
+    }
+
+    /// Answers a command that is in the history.
+    pub(super) fn repeat(&mut self, kind: &dyn Kind, work: &Work, command: u8, to: T, stored: &StoredReply) {
+        let wanted = Wanted::like(&work.payload);
+        let outcome = match kind.stored_reply(command, stored.codec, &stored.bytes, wanted) {
+            Ok(reply) => Outcome::Replied(reply),
+            Err(reason) => {
+                let reason = format!("it is in the history, but its reply is not one of {:?}: {reason}", work.command);
+                Outcome::Other(Answer::Invalid { reason })
+            }
+        };
+        self.out.push(Effect::Respond { to, outcome, lease: false });
+    }
+
+    /// Takes a command that cannot be answered in place: runs it, or lets it wait. Answers `Busy` beyond the bounds.
+    pub(super) fn admit(&mut self, slot: &mut Slot<T>, now: Now, asked: Asked<T>) {
+        let actor = &asked.work.actor;
+        let busy = slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor.clone())));
+        let (held, settings) = (busy.held(), slot.kind.settings());
+        if held.commands >= settings.mailbox || held.bytes >= settings.mailbox_bytes {
+            return self.give_up(asked, &Answer::Busy);
+        }
+        let Err(asked) = busy.echo(asked) else { return };
+        if let Live::Quarantined(reason) = &slot.live {
+            let reason = reason.to_string();
+            return self.give_up(asked, &Answer::Quarantined { reason });
+        }
+        if busy.flight.as_ref().is_some_and(|flight| flight.tries >= REFUSE_AFTER_TRIES) {
+            return self.give_up(asked, &Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false });
+        }
+        busy.push_waiting(asked);
+        match slot.live {
+            Live::Present(_) => self.run_waiting(slot, now),
+            _ if busy.load.is_none() && busy.flight.is_none() => self.load(slot, false, Duration::ZERO),
+            _ => {}
+        }
+    }
+
+    /// Asks for the history.
+    pub(super) fn load(&mut self, slot: &mut Slot<T>, fresh: bool, wait: Duration) {
+        let Some(busy) = &mut slot.busy else { return };
+        self.tickets += 1;
+        busy.load = Some(self.tickets);
+        self.out.push(Effect::Load { actor: busy.actor.clone(), ticket: self.tickets, fresh, wait });
+    }
+
+    /// Runs what waits, in order, while there is an instance to run it; then seals what came of it.
+    pub(super) fn run_waiting(&mut self, slot: &mut Slot<T>, now: Now) {
+        loop {
+            while matches!(slot.live, Live::Present(_)) {
+                let Some(asked) = slot.busy.as_mut().and_then(|busy| busy.pop_waiting()) else { break };
+                self.run(slot, now, asked);
+            }
+            self.seal(slot, now);
+            // What could be answered at the seal may have had repeats, which are asked again.
+            let more = slot.busy.as_ref().is_some_and(|busy| !busy.waiting.is_empty());
+            if !more || !matches!(slot.live, Live::Present(_)) {
+                return;
+            }
+        }
+    }
+
+    fn run(&mut self, slot: &mut Slot<T>, now: Now, mut asked: Asked<T>) {
+        if asked.to.is_none() {
+            // Its own asker has gone; a repeat of it may still wait, in its place.
+            if asked.echoes.is_empty() {
+                return;
+            }
+            let mut next = asked.echoes.remove(0);
+            next.echoes.append(&mut asked.echoes);
+            asked = next;
+        }
+        if asked.work.deadline <= now.at {
+            let maybe_applied = asked.work.attempt > 1;
+            return self.give_up(asked, &Answer::Expired { maybe_applied });
+        }
+        match slot.remembered.find(&asked.work) {
+            Known::New => {}
+            Known::Forgotten => return self.give_up(asked, &Answer::Expired { maybe_applied: true }),
+            Known::Applied(stored) => {
+                let kind = &*slot.kind;
+                if let Some(to) = asked.to {
+                    self.repeat(kind, &asked.work, asked.command, to, stored);
+                }
+                for echo in asked.echoes {
+                    if let Some(to) = echo.to {
+                        self.repeat(kind, &echo.work, echo.command, to, stored);
+                    }
+                }
+                return;
+            }
+        }
+        let Live::Present(instance) = &mut slot.live else { return };
+        let ran = instance.run(asked.command, &asked.work.payload, slot.kind.settings().codec, now.wall);
+        self.take(slot, now, asked, ran);
+    }
+
+    /// Takes over what running a command came to.
+    pub(super) fn take(&mut self, slot: &mut Slot<T>, now: Now, asked: Asked<T>, ran: Ran) {
+        let (what, event_bytes) = match ran {
+            Ran::Looked(reply) => (What::Look(Outcome::Replied(reply)), 0),
+            Ran::Rejected(rejection) => (What::Look(Outcome::Rejected(rejection)), 0),
+            Ran::Changed { events, stored, reply } => {
+                let bytes = stored.len() + events.iter().map(|event| event.payload.len()).sum::<usize>();
+                (What::Change { events, stored, reply }, bytes)
+            }
+            Ran::Invalid(reason) => return self.give_up(asked, &Answer::Invalid { reason }),
+            Ran::Spoiled(reason) => {
+                self.spoil(slot, Duration::ZERO);
+                return self.give_up(asked, &Answer::Invalid { reason });
+            }
+            Ran::Panicked(reason) => return self.panicked(slot, now, asked, reason),
+        };
+        let actor = &asked.work.actor;
+        let busy = slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor.clone())));
+        busy.push_decided(Decided { asked, what, event_bytes });
+    }
+
+    /// Discards an instance that cannot be trusted. What is sealed stays; what is not waits to be run again.
+    fn spoil(&mut self, slot: &mut Slot<T>, wait: Duration) {
+        slot.live = Live::Absent;
+        let Some(busy) = &mut slot.busy else { return };
+        busy.undecide(busy.flight.as_ref().map_or(0, |flight| flight.covers));
+        if busy.flight.is_none() && busy.load.is_none() && !busy.waiting.is_empty() {
+            self.load(slot, false, wait);
+        }
+    }
+
+    fn panicked(&mut self, slot: &mut Slot<T>, now: Now, mut asked: Asked<T>, reason: String) {
+        let (actor, command) = (asked.work.actor.clone(), asked.work.id);
+        self.fact(Fact::Panicked { actor: actor.clone(), reason: reason.clone() });
+        asked.panics += 1;
+        slot.panics.retain(|panic| now.at.since(*panic) < PANIC_WINDOW);
+        slot.panics.push(now.at);
+        let again = back_off(asked.panics.into());
+        let busy = slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor.clone())));
+        if asked.panics > PANIC_RETRIES_MAX {
+            self.counts.poisoned += 1;
+            self.fact(Fact::Poisoned { actor, command });
+            self.give_up(asked, &Answer::Poisoned { reason });
+        } else {
+            // Before what came later; what was decided earlier is put before it.
+            busy.push_waiting_first(asked);
+        }
+        self.spoil(slot, again);
+        if slot.panics.len() >= PANICS_MAX {
+            self.quarantine(slot, format!("it panicked {PANICS_MAX} times within {PANIC_WINDOW:?}"));
+        }
+    }
+
+    /// Answers what may be answered, and sends the next record if there is something to store or to confirm.
+    pub(super) fn seal(&mut self, slot: &mut Slot<T>, now: Now) {
+        loop {
+            let first = match &slot.busy {
+                Some(busy) if busy.flight.is_none() => busy.decided.front(),
+                _ => return,
+            };
+            match first {
+                None => return,
+                Some(Decided { asked, what: What::Look(_), .. }) if !slot.must_confirm(asked.work.mode, self.epoch) => {
+                }
+                Some(_) => break,
+            }
+            let Some(decided) = slot.busy.as_mut().and_then(|busy| busy.pop_decided()) else { return };
+            self.deliver(slot, decided);
+        }
+        let (Some(busy), Live::Present(instance)) = (&mut slot.busy, &slot.live) else { return };
+        let unstored = busy.decided.iter().map(Decided::events).sum::<u64>();
+        let mut record = CommitRecord {
+            shard_epoch: self.epoch,
+            owner: self.me,
+            nonce: Nonce(self.rng.next_u64()),
+            base: Version(instance.version().0 - unstored),
+            prev_sequence: slot.tail.sequence,
+            prev_hash: slot.tail.hash,
+            at: now.wall,
+            codec: slot.kind.settings().codec,
+            commands: Vec::new(),
+            events: Vec::new(),
+        };
+        let (mut covers, mut bytes) = (0, 0);
+        for Decided { asked, what, event_bytes } in &mut busy.decided {
+            if let What::Change { events, stored, .. } = what {
+                let full =
+                    record.commands.len() == CommitRecord::COMMANDS_MAX || bytes + *event_bytes > BATCH_BYTES_MAX;
+                if full && !record.commands.is_empty() {
+                    break;
+                }
+                bytes += *event_bytes;
+                let (id, floor, message) = (asked.work.id, asked.work.floor, asked.work.message);
+                record.commands.push(CommandMark { id, floor, message, reply: stored.clone() });
+                record.events.append(events);
+            }
+            covers += 1;
+        }
+        let (record, after) = (Arc::new(record), slot.tail.sequence);
+        self.append(busy, record.clone(), Duration::ZERO);
+        busy.flight = Some(Flight { record, after, covers, tries: 0 });
+    }
+
+    pub(super) fn append(&mut self, busy: &Busy<T>, record: Arc<CommitRecord>, wait: Duration) {
+        let after = record.prev_sequence;
+        self.out.push(Effect::Append { actor: busy.actor.clone(), record, after, wait });
+    }
+
+    /// The record under way is stored: answers what it covers, and goes on.
+    pub(super) fn stored(&mut self, slot: &mut Slot<T>, at: Position) {
+        let Some(flight) = slot.busy.as_mut().and_then(|busy| busy.flight.take()) else { return };
+        self.counts.commits += 1;
+        slot.tail = at;
+        (slot.confirmed, slot.under) = (true, flight.record.shard_epoch);
+        for mark in &flight.record.commands {
+            slot.remembered.note(mark, flight.record.codec);
+        }
+        if let Some(busy) = &mut slot.busy {
+            busy.conflicts = 0;
+        }
+        for _ in 0..flight.covers {
+            let Some(decided) = slot.busy.as_mut().and_then(|busy| busy.pop_decided()) else { break };
+            self.deliver(slot, decided);
+        }
+    }
+
+    /// Answers a command whose effects, and all it saw, are stored.
+    fn deliver(&mut self, slot: &mut Slot<T>, Decided { asked, what, .. }: Decided<T>) {
+        match what {
+            What::Change { stored, reply, .. } => {
+                if let Some(to) = asked.to {
+                    self.out.push(Effect::Respond { to, outcome: Outcome::Replied(reply), lease: false });
+                }
+                let stored = StoredReply { codec: slot.kind.settings().codec, bytes: stored };
+                for echo in asked.echoes {
+                    if let Some(to) = echo.to {
+                        self.repeat(&*slot.kind, &echo.work, echo.command, to, &stored);
+                    }
+                }
+            }
+            What::Look(outcome) => {
+                if let Some(to) = asked.to {
+                    let lease = asked.work.mode != ReadMode::Log;
+                    self.out.push(Effect::Respond { to, outcome, lease });
+                }
+                // It changed nothing, so a repeat of it is simply asked again.
+                if let Some(busy) = &mut slot.busy {
+                    for echo in asked.echoes {
+                        busy.push_waiting(echo);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sets the actor aside until a person looks. A record under way keeps those who wait for it.
+    pub(super) fn quarantine(&mut self, slot: &mut Slot<T>, reason: String) {
+        self.counts.quarantined += 1;
+        slot.live = Live::Quarantined(reason.as_str().into());
+        let Some(busy) = &mut slot.busy else { return };
+        self.out.push(Effect::Fact(Fact::Quarantined { actor: busy.actor.clone(), reason: reason.clone() }));
+        self.abandon_unsealed(busy, &Answer::Quarantined { reason });
+    }
+
+    /// Answers everything that is under way: what is sealed may yet be stored, the rest is not run.
+    pub(super) fn abandon(&mut self, busy: &mut Busy<T>, answer: &Answer) {
+        let sealed = busy.flight.take().map_or(0, |flight| flight.covers);
+        for _ in 0..sealed {
+            let Some(Decided { asked, what, .. }) = busy.pop_decided() else { break };
+            let maybe = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: true };
+            self.give_up(asked, if matches!(what, What::Change { .. }) { &maybe } else { answer });
+        }
+        self.abandon_unsealed(busy, answer);
+    }
+
+    /// Answers everything that is in no record.
+    pub(super) fn abandon_unsealed(&mut self, busy: &mut Busy<T>, answer: &Answer) {
+        busy.undecide(busy.flight.as_ref().map_or(0, |flight| flight.covers));
+        busy.load = None;
+        while let Some(asked) = busy.pop_waiting() {
+            self.give_up(asked, answer);
+        }
+    }
+}
+
+/// The reply of a command that changed nothing, if it may be given at once.
+pub(super) fn in_place<T>(slot: &Slot<T>, mode: ReadMode, epoch: Epoch, ran: Ran) -> Result<Outcome, Ran> {
+    if slot.must_confirm(mode, epoch) {
+        return Err(ran);
+    }
+    match ran {
+        Ran::Looked(reply) => Ok(Outcome::Replied(reply)),
+        Ran::Rejected(rejection) => Ok(Outcome::Rejected(rejection)),
+        other => Err(other),
+    }
+}

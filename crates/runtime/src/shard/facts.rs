@@ -1,0 +1,27 @@
+//! A shard's facts as log lines: fields, never payloads or state.
+
+use aether_domain::ShardId;
+use tracing::{error, info, warn};
+
+use super::input::Fact;
+
+pub(super) fn log(shard: ShardId, fact: &Fact) {
+    let shard = shard.0;
+    match fact {
+        Fact::Stale { actor, epoch } => {
+            warn!(shard, actor = %actor.key, topology = epoch.0, "a stored record shows a later owner: shard dropped");
+        }
+        Fact::Conflict { actor } => info!(shard, actor = %actor.key, "somebody else appended first: actor reloaded"),
+        Fact::Unresolved { actor, tries } => {
+            warn!(shard, actor = %actor.key, tries, "append has no clear outcome yet: actor waits");
+        }
+        Fact::NotLoaded { actor, reason } => warn!(shard, actor = %actor.key, reason, "actor not loaded"),
+        Fact::Panicked { actor, reason } => {
+            warn!(shard, actor = %actor.key, reason, "actor panicked: instance dropped")
+        }
+        Fact::Poisoned { actor, command } => {
+            error!(shard, actor = %actor.key, %command, "command makes its actor panic: given up");
+        }
+        Fact::Quarantined { actor, reason } => error!(shard, actor = %actor.key, reason, "actor set aside"),
+    }
+}

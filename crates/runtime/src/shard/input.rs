@@ -1,0 +1,103 @@
+//! What a shard's machine is told and what it asks for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aether_domain::ports::{AppendError, ReadError};
+use aether_domain::records::{CommitRecord, Position, StoredCommit};
+use aether_domain::{ActorAddress, CommandId, Epoch, Incarnation, Monotonic, NodeId, Nonce, Sequence, WallTime};
+
+use crate::message::{Outcome, Work};
+
+/// The two clocks, read once a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    /// What is decided with.
+    pub(crate) at: Monotonic,
+    /// What people read.
+    pub(crate) wall: WallTime,
+    /// Whether the serve lease holds: without it the shard is paused, and keeps what it has.
+    pub(crate) serving: bool,
+}
+
+/// What happens to a shard. `T` is whatever the shell answers a command with.
+#[derive(Debug)]
+pub(crate) enum Input<T> {
+    /// An entry gives the shard to the life `me` of this node, under that epoch.
+    Activate { me: Incarnation, epoch: Epoch },
+    /// An entry asks this life to release the shard.
+    Drain { drain_epoch: Epoch, to: NodeId },
+    /// The shard is not this life's, or no longer.
+    Deactivate { owner: Option<NodeId> },
+    /// A command.
+    Command(Work, T),
+    /// What [`Effect::Load`] found.
+    Loaded { actor: ActorAddress, ticket: u64, found: Result<Vec<StoredCommit>, ReadError> },
+    /// What became of [`Effect::Append`].
+    Appended { actor: ActorAddress, nonce: Nonce, outcome: Result<Position, AppendError> },
+    /// What [`Effect::Look`] found.
+    Looked { actor: ActorAddress, nonce: Nonce, found: Result<Vec<StoredCommit>, ReadError> },
+    /// Time has passed.
+    Tick,
+}
+
+/// What a shard wants done. Whatever answers comes back as an [`Input`].
+#[derive(Debug)]
+pub(crate) enum Effect<T> {
+    /// Read the actor's whole history.
+    Load {
+        actor: ActorAddress,
+        /// To be named in the answer.
+        ticket: u64,
+        /// Whether as fresh as the store can.
+        fresh: bool,
+        /// To be waited before.
+        wait: Duration,
+    },
+    /// Append the record behind `after`. Asked again with the same record until the outcome is known.
+    Append { actor: ActorAddress, record: Arc<CommitRecord>, after: Sequence, wait: Duration },
+    /// Read freshly what lies behind `after`, to find the record with that nonce.
+    Look { actor: ActorAddress, nonce: Nonce, after: Sequence, wait: Duration },
+    /// Answer a command.
+    Respond {
+        to: T,
+        outcome: Outcome,
+        /// Whether the answer counts only if the serve lease holds now, after the state was read.
+        lease: bool,
+    },
+    /// Nothing of the shard is served any more, nor ever will be under that epoch.
+    Released { drain_epoch: Epoch },
+    /// For the log.
+    Fact(Fact),
+}
+
+/// What people should be able to read in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fact {
+    /// A stored record shows that the shard has been given to somebody else.
+    Stale { actor: ActorAddress, epoch: Epoch },
+    /// Somebody else appended to the actor's history.
+    Conflict { actor: ActorAddress },
+    /// An append has no clear outcome yet.
+    Unresolved { actor: ActorAddress, tries: u32 },
+    /// The actor could not be loaded; its commands were answered so.
+    NotLoaded { actor: ActorAddress, reason: String },
+    /// A handler or `apply` panicked.
+    Panicked { actor: ActorAddress, reason: String },
+    /// A command was given up.
+    Poisoned { actor: ActorAddress, command: CommandId },
+    /// The actor is set aside.
+    Quarantined { actor: ActorAddress, reason: String },
+}
+
+/// What has been done since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) commands: u64,
+    pub(crate) commits: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) activations: u64,
+    pub(crate) passivations: u64,
+    pub(crate) poisoned: u64,
+    pub(crate) quarantined: u64,
+}

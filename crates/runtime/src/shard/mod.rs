@@ -1,0 +1,20 @@
+//! Shards: where actors live, one compare-and-set record at a time.
+//!
+//! [`ShardHost`] is a node's shards. Behind it each shard is a pure machine that is told what happens and answers what it
+//! wants done; the host does it. Which node a command belongs to is the router's trade; a shard only says no to what is
+//! not its own.
+
+mod bounds;
+mod core;
+mod facts;
+mod history;
+mod host;
+mod input;
+mod machine;
+mod remembered;
+mod resolve;
+mod slot;
+mod stats;
+
+pub use host::{HostConfig, Release, ShardHost};
+pub use stats::HostStats;

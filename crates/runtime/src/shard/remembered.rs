@@ -1,0 +1,110 @@
+//! What an actor's history says about the commands in it, so that a repeat is answered and not run.
+//!
+//! Built from commit records only. What is not stored yet is looked up in the actor's queue.
+
+use std::collections::VecDeque;
+
+use aether_domain::records::{CommandMark, PayloadCodec};
+use aether_domain::{CommandId, Incarnation, MessageId};
+use bytes::Bytes;
+
+use super::bounds::{MESSAGES_MAX, OUTSTANDING_MAX};
+use crate::message::Work;
+
+/// A reply as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StoredReply {
+    pub(super) codec: PayloadCodec,
+    pub(super) bytes: Bytes,
+}
+
+/// What is known of a command that has just come in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known<'a> {
+    /// Nothing: it is not in the history.
+    New,
+    /// It is in the history; this was its reply.
+    Applied(&'a StoredReply),
+    /// Its origin has said that nobody waits for it any more: it may be in the history.
+    Forgotten,
+}
+
+/// The commands of one history.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    origins: Vec<Origin>,
+    /// At most [`MESSAGES_MAX`], oldest first.
+    messages: VecDeque<(MessageId, StoredReply)>,
+}
+
+#[derive(Debug)]
+struct Origin {
+    origin: Incarnation,
+    /// Below it nothing is remembered.
+    floor: u64,
+    /// Ascending, at most [`OUTSTANDING_MAX`], none below the floor.
+    applied: VecDeque<(u64, StoredReply)>,
+}
+
+impl Remembered {
+    /// Takes over what a stored record says of one command.
+    pub(super) fn note(&mut self, mark: &CommandMark, codec: PayloadCodec) {
+        // A copy, because the reply may be a slice of a large message that would be kept alive whole.
+        let reply = StoredReply { codec, bytes: Bytes::copy_from_slice(&mark.reply) };
+        if let Some(message) = mark.message {
+            if self.messages.len() == MESSAGES_MAX {
+                self.messages.pop_front();
+            }
+            self.messages.push_back((message, reply.clone()));
+        }
+        let CommandId { origin, sequence } = mark.id;
+        let place = self.origins.iter().position(|known| known.origin == origin).unwrap_or_else(|| {
+            self.origins.push(Origin { origin, floor: 0, applied: VecDeque::new() });
+            self.origins.len() - 1
+        });
+        self.origins[place].note(sequence, mark.floor, reply);
+    }
+
+    /// What is known of `work`.
+    pub(super) fn find(&self, work: &Work) -> Known<'_> {
+        if let Some(origin) = self.origins.iter().find(|known| known.origin == work.id.origin) {
+            if work.id.sequence < origin.floor {
+                return Known::Forgotten;
+            }
+            if let Ok(place) = origin.place(work.id.sequence) {
+                return Known::Applied(&origin.applied[place].1);
+            }
+        }
+        let same = work.message.and_then(|message| self.messages.iter().rev().find(|known| known.0 == message));
+        same.map_or(Known::New, |(_, reply)| Known::Applied(reply))
+    }
+}
+
+impl Origin {
+    fn place(&self, sequence: u64) -> Result<usize, usize> {
+        match self.applied.back() {
+            Some((last, _)) if *last >= sequence => {
+                self.applied.binary_search_by_key(&sequence, |(applied, _)| *applied)
+            }
+            _ => Err(self.applied.len()),
+        }
+    }
+
+    fn note(&mut self, sequence: u64, floor: u64, reply: StoredReply) {
+        if sequence >= self.floor
+            && let Err(place) = self.place(sequence)
+        {
+            self.applied.insert(place, (sequence, reply));
+        }
+        self.floor = self.floor.max(floor);
+        while self.applied.front().is_some_and(|(lowest, _)| *lowest < self.floor) {
+            self.applied.pop_front();
+        }
+        // An origin that keeps more outstanding than it may loses the oldest: refused rather than run twice.
+        while self.applied.len() > OUTSTANDING_MAX {
+            if let Some((lowest, _)) = self.applied.pop_front() {
+                self.floor = lowest + 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What became of a record or a load, and what follows.
+//!
+//! A record's outcome is known in two cases only: the store says it is there, or another record stands where it would
+//! have to be. Until then the same record is sent again with the same expectation, and its actor waits.
+
+use std::time::Duration;
+
+use aether_domain::ports::{Answer, AppendError, ReadError};
+use aether_domain::records::{Position, StoredCommit};
+use aether_domain::{Epoch, Nonce};
+
+use super::bounds::{LOAD_TRIES_MAX, RETRY_AFTER, back_off};
+use super::core::Core;
+use super::history::{Refused, Replayed, replay};
+use super::input::{Effect, Fact, Now};
+use super::slot::{Decided, Flight, Live, Slot, What};
+
+impl<T> Core<T> {
+    /// The store has answered an append.
+    pub(super) fn appended(
+        &mut self,
+        slot: &mut Slot<T>,
+        now: Now,
+        nonce: Nonce,
+        outcome: Result<Position, AppendError>,
+    ) {
+        let Some(after) = in_flight(slot, nonce).map(|flight| flight.after) else { return };
+        match outcome {
+            Ok(at) => {
+                self.stored(slot, at);
+                self.go_on(slot, now);
+            }
+            // The only evidence that convicts: a compare-and-set that contradicts an acknowledgement.
+            Err(AppendError::Conflict { actual: Some(actual), .. }) if actual < after => {
+                self.condemn(slot, format!("history regressed: it ends at {actual}, {after} was acknowledged"));
+            }
+            Err(AppendError::Conflict { .. }) => self.look(slot, Duration::ZERO),
+            Err(AppendError::Unknown { .. }) => {
+                let tries = self.tried(slot);
+                self.look(slot, back_off(tries));
+            }
+            Err(AppendError::Unavailable { .. }) => self.send_again(slot),
+            Err(AppendError::TooLarge { bytes, bytes_max }) => {
+                self.refused(slot, &format!("its record has {bytes} bytes, the bound is {bytes_max}"));
+            }
+        }
+    }
+
+    /// What lies behind the expectation of the record under way.
+    pub(super) fn looked(
+        &mut self,
+        slot: &mut Slot<T>,
+        now: Now,
+        nonce: Nonce,
+        found: Result<Vec<StoredCommit>, ReadError>,
+    ) {
+        let Some(owner) = in_flight(slot, nonce).map(|flight| flight.record.owner) else { return };
+        let commits = match found {
+            Ok(commits) => commits,
+            Err(ReadError::Unavailable { .. }) => return self.send_again(slot),
+            Err(ReadError::Corrupt { sequence, reason }) => {
+                return self.condemn(slot, format!("corrupt history at {sequence}: {reason}"));
+            }
+        };
+        if commits.is_empty() {
+            // It may still come: only another record in its place rules that out.
+            return self.send_again(slot);
+        }
+        let later = commits.iter().map(|commit| commit.record.shard_epoch).find(|epoch| *epoch > self.epoch);
+        let own = commits.iter().find(|commit| commit.record.nonce == nonce && commit.record.owner == owner);
+        let outdated = own.is_none() || commits.len() > 1;
+        if let Some(own) = own {
+            self.stored(slot, own.at);
+        }
+        if outdated {
+            self.outdated(slot);
+        }
+        if let Some(epoch) = later {
+            self.found_later(slot, epoch);
+        } else {
+            self.go_on(slot, now);
+        }
+    }
+
+    /// The history has been read.
+    pub(super) fn loaded(
+        &mut self,
+        slot: &mut Slot<T>,
+        now: Now,
+        ticket: u64,
+        found: Result<Vec<StoredCommit>, ReadError>,
+    ) {
+        let Some(busy) = slot.busy.as_mut().filter(|busy| busy.load == Some(ticket)) else { return };
+        busy.load = None;
+        let commits = match found {
+            Ok(commits) => commits,
+            Err(ReadError::Unavailable { cause }) => return self.not_loaded(slot, &cause.to_string()),
+            Err(ReadError::Corrupt { sequence, reason }) => {
+                return self.quarantine(slot, format!("corrupt history at {sequence}: {reason}"));
+            }
+        };
+        match replay(&*slot.kind, &busy.actor.key.id, self.epoch, slot.tail, &commits) {
+            Ok(Replayed { instance, tail, remembered }) => {
+                self.counts.activations += 1;
+                busy.load_tries = 0;
+                (slot.live, slot.tail, slot.remembered) = (Live::Present(instance), tail, remembered);
+                (slot.confirmed, slot.under) = (false, self.epoch);
+                self.run_waiting(slot, now);
+            }
+            Err(Refused::Stale(epoch)) => self.found_later(slot, epoch),
+            Err(Refused::Short) => self.not_loaded(slot, "the store answered an older history than it acknowledged"),
+            Err(Refused::Quarantine(reason)) => self.quarantine(slot, reason),
+            Err(Refused::Panicked(reason)) => {
+                busy.load_tries += 1;
+                let (actor, tries) = (busy.actor.clone(), busy.load_tries);
+                self.fact(Fact::Panicked { actor, reason: reason.clone() });
+                if tries < LOAD_TRIES_MAX {
+                    self.load(slot, false, back_off(tries));
+                } else {
+                    self.quarantine(slot, format!("its history makes it panic: {reason}"));
+                }
+            }
+        }
+    }
+
+    /// After a record's end: on with what waits, unless the actor is not to be run any more.
+    fn go_on(&mut self, slot: &mut Slot<T>, now: Now) {
+        let Some(busy) = &mut slot.busy else { return };
+        if let Some(to) = &self.leaving {
+            let to = Some(to.clone());
+            return self.abandon_unsealed(busy, &Answer::Moving { to });
+        }
+        match &slot.live {
+            Live::Present(_) => self.run_waiting(slot, now),
+            Live::Quarantined(reason) => {
+                let reason = reason.to_string();
+                self.abandon_unsealed(busy, &Answer::Quarantined { reason });
+            }
+            Live::Absent if busy.waiting.is_empty() || busy.load.is_some() => {}
+            Live::Absent => {
+                // One conflict is a race; a second in a row is somebody who goes on writing.
+                let wait = if busy.conflicts > 1 { back_off(busy.conflicts - 1) } else { Duration::ZERO };
+                let fresh = busy.conflicts > 0;
+                self.load(slot, fresh, wait);
+            }
+        }
+    }
+
+    /// Somebody else has written: nothing this instance has decided since the last stored record holds.
+    fn outdated(&mut self, slot: &mut Slot<T>) {
+        if matches!(slot.live, Live::Present(_)) {
+            slot.live = Live::Absent;
+        }
+        self.counts.conflicts += 1;
+        let Some(busy) = &mut slot.busy else { return };
+        busy.flight = None;
+        busy.conflicts += 1;
+        busy.undecide(0);
+        self.out.push(Effect::Fact(Fact::Conflict { actor: busy.actor.clone() }));
+    }
+
+    fn found_later(&mut self, slot: &Slot<T>, epoch: Epoch) {
+        self.stale = Some(epoch);
+        if let Some(busy) = &slot.busy {
+            self.fact(Fact::Stale { actor: busy.actor.clone(), epoch });
+        }
+    }
+
+    /// The store refuses the record for good.
+    fn refused(&mut self, slot: &mut Slot<T>, reason: &str) {
+        let Some(busy) = &mut slot.busy else { return };
+        let covers = busy.flight.take().map_or(0, |flight| flight.covers);
+        for _ in 0..covers {
+            let Some(Decided { asked, what, .. }) = busy.pop_decided() else { break };
+            let answer = match what {
+                What::Change { .. } => Answer::Invalid { reason: reason.to_string() },
+                What::Look(_) => Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false },
+            };
+            self.give_up(asked, &answer);
+        }
+        busy.undecide(0);
+        if matches!(slot.live, Live::Present(_)) {
+            slot.live = Live::Absent;
+        }
+        if !busy.waiting.is_empty() {
+            self.load(slot, false, Duration::ZERO);
+        }
+    }
+
+    fn not_loaded(&mut self, slot: &mut Slot<T>, reason: &str) {
+        let Some(busy) = &mut slot.busy else { return };
+        busy.load_tries += 1;
+        if busy.load_tries < LOAD_TRIES_MAX {
+            let wait = back_off(busy.load_tries);
+            return self.load(slot, true, wait);
+        }
+        let unavailable = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
+        self.out.push(Effect::Fact(Fact::NotLoaded { actor: busy.actor.clone(), reason: reason.to_string() }));
+        self.abandon_unsealed(busy, &unavailable);
+    }
+
+    /// Sets an actor aside whose record under way cannot be resolved.
+    fn condemn(&mut self, slot: &mut Slot<T>, reason: String) {
+        if let Some(busy) = &mut slot.busy {
+            self.abandon(busy, &Answer::Quarantined { reason: reason.clone() });
+        }
+        self.quarantine(slot, reason);
+    }
+
+    fn tried(&mut self, slot: &mut Slot<T>) -> u32 {
+        let Some((busy, flight)) = slot.busy.as_mut().and_then(|busy| Some((&busy.actor, busy.flight.as_mut()?)))
+        else {
+            return 0;
+        };
+        flight.tries += 1;
+        self.out.push(Effect::Fact(Fact::Unresolved { actor: busy.clone(), tries: flight.tries }));
+        flight.tries
+    }
+
+    fn send_again(&mut self, slot: &mut Slot<T>) {
+        let tries = self.tried(slot);
+        let Some(busy) = &slot.busy else { return };
+        if let Some(flight) = &busy.flight {
+            self.append(busy, flight.record.clone(), back_off(tries));
+        }
+    }
+
+    fn look(&mut self, slot: &Slot<T>, wait: Duration) {
+        let Some(busy) = &slot.busy else { return };
+        if let Some(flight) = &busy.flight {
+            let (actor, nonce, after) = (busy.actor.clone(), flight.record.nonce, flight.after);
+            self.out.push(Effect::Look { actor, nonce, after, wait });
+        }
+    }
+}
+
+/// The record with that nonce, if it is under way.
+fn in_flight<T>(slot: &Slot<T>, nonce: Nonce) -> Option<&Flight> {
+    slot.busy.as_ref()?.flight.as_ref().filter(|flight| flight.record.nonce == nonce)
+}

@@ -1,0 +1,299 @@
+//! What a shard holds of one actor.
+//!
+//! A slot is in one of five states, told by its parts:
+//!
+//! | state | `live` | `busy` |
+//! |---|---|---|
+//! | Ready | present | none |
+//! | Loading | absent | a load under way, commands waiting |
+//! | Committing | present, or absent if spoiled meanwhile | a flight |
+//! | Unknown | as Committing | a flight in doubt |
+//! | Quarantined | set aside | none |
+//!
+//! Absent without `busy` is an actor that failed to load; the next command tries again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use aether_domain::ports::ReadMode;
+use aether_domain::records::{CommitRecord, EventRecord, Position};
+use aether_domain::{ActorAddress, Epoch, Monotonic, Sequence};
+use bytes::Bytes;
+
+use super::remembered::Remembered;
+use crate::actor::{Instance, Kind};
+use crate::message::{Outcome, Payload, Work};
+
+/// What a shard holds of one actor.
+pub(super) struct Slot<T> {
+    pub(super) kind: Arc<dyn Kind>,
+    pub(super) live: Live,
+    /// The last record known from an acknowledgement or a load.
+    pub(super) tail: Position,
+    /// The epoch the instance was loaded or last confirmed under.
+    pub(super) under: Epoch,
+    /// Whether a compare-and-set of this very instance has succeeded under `under`.
+    pub(super) confirmed: bool,
+    pub(super) touched: Monotonic,
+    pub(super) remembered: Remembered,
+    pub(super) busy: Option<Box<Busy<T>>>,
+    /// When it panicked lately; at most [`super::bounds::PANICS_MAX`].
+    pub(super) panics: Vec<Monotonic>,
+}
+
+/// The actor itself.
+pub(super) enum Live {
+    Absent,
+    Present(Box<dyn Instance>),
+    Quarantined(Box<str>),
+}
+
+/// What is under way for one actor.
+pub(super) struct Busy<T> {
+    pub(super) actor: ActorAddress,
+    /// The ticket of the load under way.
+    pub(super) load: Option<u64>,
+    /// The record under way.
+    pub(super) flight: Option<Flight>,
+    /// What has been run on the speculative state, in order. The first [`Flight::covers`] end with the flight.
+    pub(super) decided: VecDeque<Decided<T>>,
+    /// What has not been run. Empty while there is an instance.
+    pub(super) waiting: VecDeque<Asked<T>>,
+    /// Both queues, repeats included.
+    held: Held,
+    /// Conflicts since the last success.
+    pub(super) conflicts: u32,
+    /// Failed loads since the last success.
+    pub(super) load_tries: u32,
+}
+
+/// A record under way.
+pub(super) struct Flight {
+    pub(super) record: Arc<CommitRecord>,
+    pub(super) after: Sequence,
+    /// How many of the decided end with it.
+    pub(super) covers: usize,
+    /// How often its outcome was not clear.
+    pub(super) tries: u32,
+}
+
+/// A command that somebody waits for.
+pub(super) struct Asked<T> {
+    pub(super) work: Work,
+    /// Its place in the kind's list.
+    pub(super) command: u8,
+    /// Who waits; nobody once it has expired.
+    pub(super) to: Option<T>,
+    /// How often it has panicked.
+    pub(super) panics: u8,
+    /// The same command again, from other attempts.
+    pub(super) echoes: Vec<Asked<T>>,
+}
+
+/// A command that has been run.
+pub(super) struct Decided<T> {
+    pub(super) asked: Asked<T>,
+    pub(super) what: What,
+    /// The bytes of its events and stored reply, wherever they are now.
+    pub(super) event_bytes: usize,
+}
+
+/// What running it came to.
+pub(super) enum What {
+    /// Events. They move into the record when it is sealed.
+    Change { events: Vec<EventRecord>, stored: Bytes, reply: Payload },
+    /// A reply or rejection that changes nothing.
+    Look(Outcome),
+}
+
+impl<T> Slot<T> {
+    pub(super) fn new(kind: Arc<dyn Kind>, touched: Monotonic) -> Self {
+        Self {
+            kind,
+            live: Live::Absent,
+            tail: Position::default(),
+            under: Epoch::ZERO,
+            confirmed: false,
+            touched,
+            remembered: Remembered::default(),
+            busy: None,
+            panics: Vec::new(),
+        }
+    }
+
+    /// Whether an answer that changes nothing needs a compare-and-set first.
+    pub(super) fn must_confirm(&self, mode: ReadMode, epoch: Epoch) -> bool {
+        match mode {
+            ReadMode::Strict => !self.confirmed || self.under != epoch,
+            ReadMode::Leased => self.under != epoch,
+            ReadMode::Log => true,
+        }
+    }
+}
+
+impl<T> Busy<T> {
+    pub(super) fn new(actor: ActorAddress) -> Self {
+        Self {
+            actor,
+            load: None,
+            flight: None,
+            decided: VecDeque::new(),
+            waiting: VecDeque::new(),
+            held: Held::default(),
+            conflicts: 0,
+            load_tries: 0,
+        }
+    }
+
+    /// Whether nothing is under way any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.load.is_none() && self.flight.is_none() && self.decided.is_empty() && self.waiting.is_empty()
+    }
+
+    pub(super) fn held(&self) -> Held {
+        self.held
+    }
+
+    pub(super) fn push_decided(&mut self, decided: Decided<T>) {
+        self.held += decided.held();
+        self.decided.push_back(decided);
+    }
+    pub(super) fn pop_decided(&mut self) -> Option<Decided<T>> {
+        let decided = self.decided.pop_front()?;
+        self.held -= decided.held();
+        Some(decided)
+    }
+    pub(super) fn push_waiting(&mut self, asked: Asked<T>) {
+        self.held += asked.held();
+        self.waiting.push_back(asked);
+    }
+    pub(super) fn push_waiting_first(&mut self, asked: Asked<T>) {
+        self.held += asked.held();
+        self.waiting.push_front(asked);
+    }
+    pub(super) fn pop_waiting(&mut self) -> Option<Asked<T>> {
+        let asked = self.waiting.pop_front()?;
+        self.held -= asked.held();
+        Some(asked)
+    }
+
+    /// Lets everything decided behind the first `keep` wait to be run again, before what waits already.
+    pub(super) fn undecide(&mut self, keep: usize) {
+        while self.decided.len() > keep {
+            if let Some(decided) = self.decided.pop_back() {
+                self.held -= decided.held();
+                self.held += decided.asked.held();
+                self.waiting.push_front(decided.asked);
+            }
+        }
+    }
+
+    /// The same command, if it is here already.
+    pub(super) fn find(&mut self, work: &Work) -> Option<&mut Asked<T>> {
+        let decided = self.decided.iter_mut().map(|decided| &mut decided.asked);
+        decided
+            .chain(&mut self.waiting)
+            .find(|asked| asked.work.id == work.id || (work.message.is_some() && asked.work.message == work.message))
+    }
+
+    /// Lets a repeat wait for the command found by [`Self::find`].
+    pub(super) fn echo(&mut self, echo: Asked<T>) -> Result<(), Asked<T>> {
+        let held = echo.held();
+        let Some(same) = self.find(&echo.work) else { return Err(echo) };
+        same.echoes.push(echo);
+        self.held += held;
+        Ok(())
+    }
+
+    /// Takes out everybody whose time is up, each with whether the command may yet be stored.
+    pub(super) fn expire(&mut self, now: Monotonic) -> Vec<(T, bool)> {
+        let mut expired = Vec::new();
+        for decided in &mut self.decided {
+            let changes = matches!(decided.what, What::Change { .. });
+            decided.asked.expire(now, changes, &mut self.held, &mut expired);
+        }
+        for asked in &mut self.waiting {
+            asked.expire(now, false, &mut self.held, &mut expired);
+        }
+        while self.waiting.front().is_some_and(Asked::is_forsaken) {
+            self.pop_waiting();
+        }
+        expired
+    }
+}
+
+impl<T> Asked<T> {
+    pub(super) fn new(work: Work, command: u8, to: T) -> Self {
+        Self { work, command, to: Some(to), panics: 0, echoes: Vec::new() }
+    }
+
+    /// Whether nobody waits for it.
+    pub(super) fn is_forsaken(&self) -> bool {
+        self.to.is_none() && self.echoes.is_empty()
+    }
+
+    fn held(&self) -> Held {
+        let bytes = match &self.work.payload {
+            Payload::Typed(_) => 0,
+            Payload::Encoded(_, bytes) => bytes.len(),
+        };
+        self.echoes.iter().fold(Held { commands: 1, bytes }, |sum, echo| sum + echo.held())
+    }
+
+    fn expire(&mut self, now: Monotonic, changes: bool, held: &mut Held, expired: &mut Vec<(T, bool)>) {
+        if self.work.deadline <= now
+            && let Some(to) = self.to.take()
+        {
+            expired.push((to, changes || self.work.attempt > 1));
+        }
+        if self.echoes.iter().any(|echo| echo.work.deadline <= now) {
+            for mut echo in std::mem::take(&mut self.echoes) {
+                if echo.work.deadline <= now {
+                    *held -= echo.held();
+                    expired.extend(echo.to.take().map(|to| (to, true)));
+                } else {
+                    self.echoes.push(echo);
+                }
+            }
+        }
+    }
+}
+
+impl<T> Decided<T> {
+    /// How many events of it are in no record yet.
+    pub(super) fn events(&self) -> u64 {
+        match &self.what {
+            What::Change { events, .. } => events.len() as u64,
+            What::Look(_) => 0,
+        }
+    }
+
+    fn held(&self) -> Held {
+        let bytes = self.event_bytes;
+        self.asked.held() + Held { commands: 0, bytes }
+    }
+}
+
+/// How much waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) commands: usize,
+    pub(super) bytes: usize,
+}
+
+impl std::ops::Add for Held {
+    type Output = Self;
+    fn add(self, more: Self) -> Self {
+        Self { commands: self.commands + more.commands, bytes: self.bytes + more.bytes }
+    }
+}
+impl std::ops::AddAssign for Held {
+    fn add_assign(&mut self, more: Self) {
+        *self = *self + more;
+    }
+}
+impl std::ops::SubAssign for Held {
+    fn sub_assign(&mut self, less: Self) {
+        *self = Self { commands: self.commands - less.commands, bytes: self.bytes - less.bytes };
+    }
+}

@@ -1,0 +1,5 @@
+//! A node's shards over the in-memory store, as a caller sees them.
+
+mod bank;
+mod desk;
+mod host;
