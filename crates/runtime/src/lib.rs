@@ -7,4 +7,5 @@ mod coordinator;
 mod member;
 pub mod message;
 pub mod router;
+pub mod shard;
 pub mod view;
