@@ -1,14 +1,22 @@
 //! The server as a pure, deterministic thing: no clock, no task, no thread, no dice of its own.
 //!
-//! [`Stores`] is what it holds. [`Op`] and [`Outcome`] are what may be asked of it, as plain values.
+//! [`Stores`] is what it holds. [`Op`] and [`Outcome`] are what may be asked of it, as plain values. [`Fabric`] is the
+//! server in virtual time, with [`Faults`] on every way to it: what the seeded simulator runs nodes over.
 
+mod event;
+mod faults;
 mod frames;
+mod link;
+mod machine;
 mod outcome;
 mod render;
 mod stores;
 
+pub use event::{FabricEvent, OpId};
+pub use faults::{Faults, PerMille, Span};
 pub use frames::MESSAGE_BYTES_MAX;
 pub(crate) use frames::message_bytes;
+pub use machine::Fabric;
 pub use outcome::{AppendFailure, Cause, Op, Outcome, ReadFailure, SendFailure, WriteFailure};
 pub use stores::{ENTRY_BYTES_MAX, Stores};
 
