@@ -1,1 +1,373 @@
 //! The loop that runs the control plane's machine over the ports.
+//!
+//! One task owns the machine. I/O runs beside it and its answers come back as inputs, so a slow append never delays a
+//! heartbeat. It decides nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aether_domain::ports::{
+    Answer, AnswerFrame, AppendError, ControlStore, ControlUpdate, Frame, LogUpdate, ReadError, TopologyLog, Transport,
+    Updates, WriteError,
+};
+use aether_domain::records::{Load, MemberRecord};
+use aether_domain::topology::Topology;
+use aether_domain::{CommandId, Epoch, Monotonic, NodeId, NodeRef, Sequence, ShardId, Term};
+use futures_util::StreamExt as _;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::machine::{Effect, IDLE_MAX, Input, Machine, Note, Phase, StopReason, WriteOutcome};
+use crate::clock::Clock;
+use crate::coordinator::machine::AppendResult;
+use crate::view::{ServeLease, View};
+
+/// Answers and notices waiting for the loop. Each operation under way holds at most one, and there are few of those; the
+/// rest are releases, of which the host has at most one a shard.
+pub const INBOX_MAX: usize = 4_096;
+/// Entries read from the log at once while catching up.
+const READ_BATCH: usize = 256;
+/// How long to wait before a watch or a follower that could not begin, or ended, is begun again.
+const REOPEN_AFTER: Duration = Duration::from_millis(200);
+
+/// What everybody may know of this node's control plane.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// This life.
+    pub me: NodeRef,
+    /// What it is doing.
+    pub phase: Phase,
+    /// Its fold of the log.
+    pub topology: Arc<Topology>,
+    /// The term it leads in and until when by its own clock, if it leads.
+    pub leading: Option<(Term, Monotonic)>,
+    /// Until when it may answer from memory, by its own clock.
+    pub serve_until: Monotonic,
+    /// When its lease was last renewed, by its own clock, if it leads.
+    pub renewed: Option<Monotonic>,
+    /// The last record seen of each node, with when it was first seen.
+    pub members: Arc<BTreeMap<NodeId, (MemberRecord, Monotonic)>>,
+    /// What is wrong, if anything is: a person should look.
+    pub fault: Option<String>,
+    /// Entries refused by this node's own rules, records that could not be understood, lives of its own that ended.
+    pub counts: Counts,
+}
+
+/// What happened to this control plane, counted since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Entries this node as leader composed and its own rules refused.
+    pub refused_entries: u64,
+    /// Control records that could not be understood.
+    pub corrupt_records: u64,
+    /// Lives of this node that others ended.
+    pub lives_lost: u64,
+    /// Terms this node started.
+    pub terms_led: u64,
+    /// Lives this node fenced.
+    pub fences: u64,
+}
+
+/// What the loop works with.
+pub(crate) struct Wiring {
+    pub(crate) control: Arc<dyn ControlStore>,
+    pub(crate) log: Arc<dyn TopologyLog>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) lease: Arc<ServeLease>,
+    pub(crate) view: watch::Sender<Arc<View>>,
+    pub(crate) status: watch::Sender<Arc<Status>>,
+    pub(crate) load: Box<dyn Fn() -> Load + Send + Sync>,
+}
+
+impl Status {
+    pub(crate) fn of(machine: &Machine, now: Monotonic) -> Self {
+        Self {
+            me: machine.me().clone(),
+            phase: machine.phase(now),
+            topology: Arc::new(machine.topology().clone()),
+            leading: machine.leads(),
+            serve_until: machine.serve_until(),
+            renewed: None,
+            members: Arc::default(),
+            fault: None,
+            counts: Counts::default(),
+        }
+    }
+}
+
+/// Runs `machine` until it stops itself or `shutdown` ends it; says why it stopped, if it did.
+pub(crate) async fn run(
+    machine: Machine,
+    wiring: Wiring,
+    (notify, inbox): (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    releases: mpsc::Receiver<(ShardId, Epoch)>,
+    shutdown: CancellationToken,
+) -> Option<StopReason> {
+    let io = TaskTracker::new();
+    let status = Status::clone(&wiring.status.borrow());
+    let control_loop = Loop { machine, wiring, notify, io: io.clone(), status, stopped: None };
+    let stopped = control_loop.run(inbox, releases, shutdown).await;
+    io.close();
+    // What is still under way is bounded by the adapters' own time-outs; its answers interest nobody any more.
+    stopped
+}
+
+struct Loop {
+    machine: Machine,
+    wiring: Wiring,
+    notify: mpsc::Sender<Input>,
+    io: TaskTracker,
+    status: Status,
+    stopped: Option<StopReason>,
+}
+
+impl Loop {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Input>,
+        mut releases: mpsc::Receiver<(ShardId, Epoch)>,
+        shutdown: CancellationToken,
+    ) -> Option<StopReason> {
+        let mut watch = self.open_watch().await;
+        let mut follow = match self.catch_up(&shutdown).await {
+            Some(follow) => follow,
+            None => return None,
+        };
+        let mut beat = Monotonic::ZERO;
+        loop {
+            let now = self.wiring.clock.now();
+            if now >= beat {
+                beat = now + IDLE_MAX;
+                let load = (self.wiring.load)();
+                self.step(Input::Carries(load));
+            }
+            let wakes_in = self.machine.wakes_at().map_or(IDLE_MAX, |at| at.since(now)).min(IDLE_MAX);
+            let input = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return self.stopped,
+                // Timers first: whatever comes in is judged by a machine that knows how late it is.
+                () = tokio::time::sleep(wakes_in) => Input::Tick,
+                Some(input) = inbox.recv() => input,
+                Some((shard, drain_epoch)) = releases.recv() => Input::Released(shard, drain_epoch),
+                update = follow.next() => match update {
+                    Some(update) => Input::Log(update),
+                    None => {
+                        follow = self.open_follow(&shutdown).await?;
+                        Input::Tick
+                    }
+                },
+                update = watch.next() => match update {
+                    Some(update) => Input::Control(update),
+                    None => {
+                        watch = self.open_watch().await;
+                        Input::Control(ControlUpdate::Interrupted)
+                    }
+                },
+            };
+            self.step(input);
+            if self.stopped.is_some() {
+                return self.stopped;
+            }
+        }
+    }
+
+    async fn open_watch(&self) -> Updates<ControlUpdate> {
+        loop {
+            match self.wiring.control.watch().await {
+                Ok(watch) => return watch,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the control watch cannot begin")
+                }
+            }
+            tokio::time::sleep(REOPEN_AFTER).await;
+        }
+    }
+
+    /// Reads the log to its present end, then follows it.
+    async fn catch_up(&mut self, shutdown: &CancellationToken) -> Option<Updates<LogUpdate>> {
+        loop {
+            let after = self.machine.topology().at().sequence;
+            let read = tokio::select! {
+                () = shutdown.cancelled() => return None,
+                read = self.wiring.log.read(after, READ_BATCH) => read,
+            };
+            match read {
+                Ok(entries) if entries.is_empty() => break,
+                Ok(entries) => {
+                    for stored in entries {
+                        self.step(Input::Log(LogUpdate::Entry(stored)));
+                    }
+                }
+                Err(ReadError::Corrupt { sequence, reason }) => {
+                    self.step(Input::Log(LogUpdate::Corrupt { sequence: Sequence(sequence), reason }));
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the topology log cannot be read yet");
+                    tokio::time::sleep(REOPEN_AFTER).await;
+                }
+            }
+            if self.stopped.is_some() || self.machine.fault().is_some() {
+                break;
+            }
+        }
+        self.step(Input::LogCaughtUp);
+        self.open_follow(shutdown).await
+    }
+
+    async fn open_follow(&self, shutdown: &CancellationToken) -> Option<Updates<LogUpdate>> {
+        loop {
+            let after = self.machine.topology().at().sequence;
+            match self.wiring.log.follow(after).await {
+                Ok(follow) => return Some(follow),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the topology log cannot be followed yet");
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return None,
+                () = tokio::time::sleep(REOPEN_AFTER) => {}
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let (now, wall) = (self.wiring.clock.now(), self.wiring.clock.wall());
+        let effects = self.machine.step(now, wall, input);
+        let topology_changed = effects.iter().any(|effect| matches!(effect, Effect::Publish));
+        if topology_changed {
+            self.status.topology = Arc::new(self.machine.topology().clone());
+            self.wiring.view.send_replace(Arc::new(View::of(self.machine.topology(), self.machine.me())));
+        }
+        for effect in effects {
+            self.perform(effect);
+        }
+        self.publish(now);
+    }
+
+    fn publish(&mut self, now: Monotonic) {
+        let sightings = self.machine.sightings().members();
+        let members = sightings.map(|(node, seen)| (node.clone(), (seen.record.clone(), seen.first_seen))).collect();
+        let next = Status {
+            me: self.machine.me().clone(),
+            phase: self.machine.phase(now),
+            topology: Arc::clone(&self.status.topology),
+            leading: self.machine.leads(),
+            serve_until: self.machine.serve_until(),
+            renewed: self.status.renewed.filter(|_| self.machine.leads().is_some()),
+            members: Arc::new(members),
+            fault: self.machine.fault().map(str::to_owned),
+            counts: self.status.counts,
+        };
+        self.status = next;
+        self.wiring.status.send_replace(Arc::new(self.status.clone()));
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Write { token, record, expected } => {
+                let control = Arc::clone(&self.wiring.control);
+                self.beside(async move {
+                    let outcome = match control.write(&record, expected).await {
+                        Ok(revision) => WriteOutcome::Ok(revision),
+                        Err(WriteError::Conflict { .. }) => WriteOutcome::Conflict,
+                        Err(WriteError::Unknown { .. }) => WriteOutcome::Unknown,
+                        Err(WriteError::Unavailable { .. }) => WriteOutcome::Unavailable,
+                    };
+                    Input::Written { token, outcome }
+                });
+            }
+            Effect::ReadBack { token, key } => {
+                let control = Arc::clone(&self.wiring.control);
+                self.beside(async move { Input::ReadBack { token, found: control.read(&key).await.ok() } });
+            }
+            Effect::Append { token, entry, after } => {
+                let log = Arc::clone(&self.wiring.log);
+                self.beside(async move {
+                    let outcome = match log.append(&entry, after).await {
+                        Ok(position) => AppendResult::Ok(position),
+                        Err(AppendError::Conflict { .. }) => AppendResult::Conflict,
+                        Err(AppendError::Unknown { .. }) => AppendResult::Unknown,
+                        Err(AppendError::Unavailable { .. }) => AppendResult::Unavailable,
+                        Err(AppendError::TooLarge { .. }) => AppendResult::TooLarge,
+                    };
+                    Input::Appended { token, outcome }
+                });
+            }
+            Effect::ReadLog { token, after } => {
+                let log = Arc::clone(&self.wiring.log);
+                self.beside(async move {
+                    match log.read(after, READ_BATCH).await {
+                        Ok(entries) => Input::LogRead { token, entries: Some(entries) },
+                        Err(ReadError::Corrupt { sequence, reason }) => {
+                            Input::Log(LogUpdate::Corrupt { sequence: Sequence(sequence), reason })
+                        }
+                        Err(ReadError::Unavailable { .. }) => Input::LogRead { token, entries: None },
+                    }
+                });
+            }
+            Effect::Probe { node } => {
+                let (transport, me) = (Arc::clone(&self.wiring.transport), self.machine.me().clone());
+                self.io.spawn(async move {
+                    // An answer to nothing: whoever is there ignores it.
+                    let id = CommandId { origin: me.incarnation, sequence: 0 };
+                    let probe = Frame::Answer(AnswerFrame { id, view: Epoch::ZERO, answer: Answer::Behind });
+                    if let Err(error) = transport.send(&me, &node, vec![probe]).await {
+                        tracing::debug!(error = &error as &dyn std::error::Error, %node, "the probe was not sent");
+                    }
+                });
+            }
+            Effect::Publish => {}
+            Effect::ServeUntil(until) => self.wiring.lease.extend(until),
+            Effect::EndServing => self.wiring.lease.end(),
+            Effect::NewLife { me } => tracing::info!(node = %me, "a new life begins"),
+            Effect::Stop(reason) => self.stopped = Some(reason),
+            Effect::Note(note) => self.note(note),
+        }
+    }
+
+    fn beside(&self, io: impl Future<Output = Input> + Send + 'static) {
+        let notify = self.notify.clone();
+        self.io.spawn(async move {
+            // Nobody listens once the loop has ended.
+            let _ = notify.send(io.await).await;
+        });
+    }
+
+    fn note(&mut self, note: Note) {
+        let me = self.machine.me();
+        match note {
+            Note::Applied { epoch, cause, events } => {
+                tracing::info!(node = %me.node, %epoch, cause, events = %events.join(","), "topology");
+            }
+            Note::Member { me, epoch } => tracing::info!(node = %me, %epoch, "this node is a member"),
+            Note::Elected { term } => {
+                self.status.counts.terms_led += 1;
+                tracing::info!(node = %me.node, %term, "this node leads");
+            }
+            Note::Renewed { sent } => self.status.renewed = Some(sent),
+            Note::SteppedDown { term, why } => tracing::warn!(node = %me.node, %term, why, "this node leads no more"),
+            Note::Suspected { node } => tracing::warn!(node = %me.node, suspect = %node, "a node is silent"),
+            Note::Fenced { node } => {
+                self.status.counts.fences += 1;
+                tracing::warn!(node = %me.node, fenced = %node, "a silent node was fenced");
+            }
+            Note::LifeOver { node } => {
+                self.status.counts.lives_lost += 1;
+                tracing::warn!(%node, "this node was fenced by others: everything it held is dropped");
+            }
+            Note::Refused { reason } => {
+                self.status.counts.refused_entries += 1;
+                tracing::error!(node = %me.node, reason, "an entry of this leader was refused by its own rules");
+            }
+            Note::CorruptRecord { key, reason } => {
+                self.status.counts.corrupt_records += 1;
+                tracing::error!(node = %me.node, key, reason, "a control record cannot be understood");
+            }
+            Note::Fault { reason } => tracing::error!(node = %me.node, reason, "this node serves nothing any more"),
+        }
+    }
+}

@@ -22,6 +22,8 @@ use crate::control::{ControlConfig, Effect, Note, PendingWrite, Progress, Sighti
 const JITTER_MAX_MILLIS: u64 = 300;
 /// A leader whose append has no known outcome for this long gives the lead back.
 const APPEND_UNKNOWN_MAX: Duration = Duration::from_secs(10);
+/// Entries are at least this far apart, so that what happens together is one entry.
+const ENTRY_GAP: Duration = Duration::from_millis(5);
 /// How long to wait before reading or appending again after a failure.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -175,6 +177,7 @@ impl Coordinator {
         match outcome {
             AppendResult::Ok(position) => {
                 let landed = (pending.entry.clone(), *position);
+                self.retry_at = pending.first_sent + ENTRY_GAP;
                 self.appending = None;
                 return Some(landed);
             }
@@ -218,6 +221,7 @@ impl Coordinator {
     pub(crate) fn applied(&mut self, entry: &Entry, at: Position, s: &mut Surroundings<'_>) {
         if let Some(pending) = &self.appending {
             if pending.entry.nonce == entry.nonce {
+                self.retry_at = pending.first_sent + ENTRY_GAP;
                 self.appending = None;
             } else if at.sequence > pending.after {
                 // Somebody else's entry stands where ours was to be: ours can never be stored now.
@@ -486,9 +490,10 @@ impl Coordinator {
                 if s.topology.leadership().term() >= term {
                     return self.step_down("another leader's term is in the log", s);
                 }
-                let uid = ClusterUid(u128::from((s.fresh)()) << 64 | u128::from((s.fresh)()));
+                let drawn = ClusterUid(u128::from((s.fresh)()) << 64 | u128::from((s.fresh)()));
+                let uid = s.topology.cluster().uid().unwrap_or(drawn);
                 let facts = self.facts(s);
-                match policy::first_entry(s.topology, &facts, term, || uid) {
+                match policy::first_entry(s.topology, &facts, term, uid) {
                     Ok((draft, cause)) => self.append(draft, cause, term, uid, s),
                     Err(reason) => self.refused(reason, s),
                 }

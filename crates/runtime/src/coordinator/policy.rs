@@ -21,13 +21,15 @@ use aether_domain::cluster::{ClusterCommand, FailureReason, NodeStatus, Rebalanc
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::records::MemberState;
 use aether_domain::topology::{Draft, Topology};
-use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, PlanId, ShardId, ShardSet, Term};
+use aether_domain::{ClusterUid, Epoch, Incarnation, Monotonic, NodeRef, PlanId, ShardId, ShardSet, Term};
 use aether_placement::{InFlight, NodeIdx, NodeState, NodeView, PlacementInput, PlacementStrategy};
 
 use crate::control::{ControlConfig, Sightings, Timers};
 
 /// How many shards one source drains at once.
 pub(crate) const DRAINING_PER_SOURCE_MAX: usize = 32;
+/// A source is given more to drain once it has no more than this left: moves go in waves, not one by one.
+const DRAINING_PER_SOURCE_LOW: usize = DRAINING_PER_SOURCE_MAX / 2;
 /// How long membership must be quiet before a plan for balance is made: ten joins make one plan.
 const QUIET_BEFORE_PLAN: Duration = Duration::from_millis(300);
 /// How long a source has to release before its move is given up.
@@ -57,12 +59,12 @@ pub(crate) fn first_entry(
     topology: &Topology,
     facts: &Facts<'_>,
     term: Term,
-    uid: impl FnOnce() -> aether_domain::ClusterUid,
+    uid: ClusterUid,
 ) -> Result<(Draft, String), String> {
     let mut draft = Draft::new(topology);
     let mut cause = format!("election of {}", facts.me.node);
     if topology.cluster().uid().is_none() {
-        let created = ClusterCommand::CreateCluster { uid: uid(), settings: facts.config.settings };
+        let created = ClusterCommand::CreateCluster { uid, settings: facts.config.settings };
         draft.cluster(&created).map_err(|refusal| refusal.to_string())?;
         cause = format!("creation by {}", facts.me.node);
     }
@@ -329,8 +331,13 @@ fn begin_moves(draft: &mut Draft, causes: &mut Vec<String>) -> Result<(), String
             *draining.entry(from).or_default() += 1;
         }
     }
+    draining.retain(|_, shards| *shards > DRAINING_PER_SOURCE_LOW);
+    let busy: Vec<_> = draining.keys().copied().collect();
     let mut begun: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
     for (shard, from, to) in topology.assignment().pending() {
+        if busy.contains(&from.incarnation) {
+            continue;
+        }
         let at_source = draining.entry(from.incarnation).or_default();
         let state = topology.assignment().shard(shard);
         let owned = matches!(state, ShardState::Owned { owner, .. } if owner == from.incarnation);

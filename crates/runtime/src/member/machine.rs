@@ -18,6 +18,8 @@ use crate::control::{
 const STILLNESS_MIN: Duration = Duration::from_millis(1_500);
 /// A node that asked to leave ends after this long even if nobody has let it go.
 const LEAVE_WITHIN: Duration = Duration::from_secs(20);
+/// Releases are gathered for this long, so that what is released together is one report.
+const RELEASE_GATHER: Duration = Duration::from_millis(3);
 /// Own heartbeats answered within this are "in good time": silence of others is only judged then.
 const WELL_WITHIN: Duration = Duration::from_secs(1);
 
@@ -47,6 +49,7 @@ pub(crate) struct Member {
     serve_until: Monotonic,
     leaving_since: Option<Monotonic>,
     released: BTreeMap<ShardId, Epoch>,
+    released_since: Option<Monotonic>,
     reported: BTreeMap<ShardId, Epoch>,
     report_revision: Option<Revision>,
     reporting: Option<PendingWrite>,
@@ -75,6 +78,7 @@ impl Member {
             serve_until: Monotonic::ZERO,
             leaving_since,
             released: BTreeMap::new(),
+            released_since: None,
             reported: BTreeMap::new(),
             report_revision: None,
             reporting: None,
@@ -240,13 +244,11 @@ impl Member {
                     }
                 }
             }
-            None => *still_since = Some((revision, s.timers.now())),
-        }
-        if let Some((_, since)) = *still_since
-            && s.timers.now() == since
-        {
-            s.timers.reached(since + STILLNESS_MIN);
-            s.effects.push(Effect::Probe { node: record.node });
+            None => {
+                *still_since = Some((revision, s.timers.now()));
+                s.timers.reached(s.timers.now() + STILLNESS_MIN);
+                s.effects.push(Effect::Probe { node: record.node });
+            }
         }
     }
 
@@ -385,6 +387,11 @@ impl Member {
         if self.reporting.is_some() || !news {
             return;
         }
+        let since = *self.released_since.get_or_insert(s.timers.now());
+        if !s.timers.reached(since + RELEASE_GATHER) {
+            return;
+        }
+        self.released_since = None;
         let mut by_epoch: BTreeMap<Epoch, Vec<ShardId>> = BTreeMap::new();
         for (shard, drain_epoch) in &self.released {
             by_epoch.entry(*drain_epoch).or_default().push(*shard);

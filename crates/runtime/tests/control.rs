@@ -1,0 +1,423 @@
+//! The control plane's machines over a perfect store: elections, joins, failures, drains, and what they cost.
+//!
+//! Faults of the store itself are the simulator's business (`tests/sim`); here everything is answered at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aether_domain::assignment::ShardState;
+use aether_domain::cluster::{ClusterSettings, NodeStatus};
+use aether_domain::ports::{ControlUpdate, LogUpdate};
+use aether_domain::records::{ControlKey, MemberState, Position, StoredEntry, StoredRecord};
+use aether_domain::timing::Profile;
+use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Revision, Sequence, ShardId, WallTime};
+use aether_runtime::control::AppendResult;
+use aether_runtime::control::{ControlConfig, Effect, Input, Machine, Note, Phase, StopReason, WriteOutcome};
+
+struct Node {
+    machine: Machine,
+    wakes_at: Monotonic,
+    alive: bool,
+    frozen: bool,
+    owned: BTreeMap<ShardId, (Epoch, Option<Epoch>)>,
+    stopped: Option<StopReason>,
+    lives: Vec<NodeRef>,
+}
+
+/// Nodes on one perfect store, and one clock that only this test turns.
+struct World {
+    now: Monotonic,
+    nodes: Vec<Node>,
+    control: BTreeMap<ControlKey, StoredRecord>,
+    revision: u64,
+    log: Vec<StoredEntry>,
+    queue: std::collections::VecDeque<(usize, Input)>,
+    profile: Profile,
+    refusals: Vec<String>,
+}
+
+impl World {
+    fn new(profile: Profile) -> Self {
+        let now = Monotonic::from_start(Duration::from_secs(1_000));
+        Self {
+            now,
+            nodes: Vec::new(),
+            control: BTreeMap::new(),
+            revision: 0,
+            log: Vec::new(),
+            queue: std::collections::VecDeque::new(),
+            profile,
+            refusals: Vec::new(),
+        }
+    }
+
+    fn start(&mut self, name: &str) -> usize {
+        let config = ControlConfig {
+            profile: self.profile,
+            settings: ClusterSettings::default(),
+            weight: 1,
+            admin_url: String::new(),
+            build: "test".into(),
+        };
+        let seed = self.nodes.len() as u64 + 1;
+        let node = NodeId::new(name).expect("a valid name");
+        let machine = Machine::new(node, config, seed);
+        let lives = vec![machine.me().clone()];
+        let at = self.nodes.len();
+        self.nodes.push(Node {
+            machine,
+            wakes_at: self.now,
+            alive: true,
+            frozen: false,
+            owned: BTreeMap::new(),
+            stopped: None,
+            lives,
+        });
+        for stored in self.control.values() {
+            self.queue.push_back((at, Input::Control(ControlUpdate::Record(stored.clone()))));
+        }
+        for stored in &self.log {
+            self.queue.push_back((at, Input::Log(LogUpdate::Entry(stored.clone()))));
+        }
+        self.queue.push_back((at, Input::Control(ControlUpdate::CaughtUp)));
+        self.queue.push_back((at, Input::LogCaughtUp));
+        self.drain_queue();
+        at
+    }
+
+    fn drain_queue(&mut self) {
+        while let Some((at, input)) = self.queue.pop_front() {
+            if self.nodes[at].frozen || !self.nodes[at].alive {
+                if self.nodes[at].frozen {
+                    self.queue.push_back((at, input));
+                    if self.queue.iter().all(|(at, _)| self.nodes[*at].frozen) {
+                        return;
+                    }
+                }
+                continue;
+            }
+            let effects = self.nodes[at].machine.step(self.now, WallTime::default(), input);
+            let wakes = self.nodes[at].machine.wakes_at().unwrap_or(self.now + Duration::from_secs(1));
+            self.nodes[at].wakes_at = wakes;
+            for effect in effects {
+                self.perform(at, effect);
+            }
+        }
+    }
+
+    fn perform(&mut self, at: usize, effect: Effect) {
+        match effect {
+            Effect::Write { token, record, expected } => {
+                let key = record.key();
+                let present = self.control.get(&key).map_or(Revision::ZERO, |stored| stored.revision);
+                let outcome = if present == expected.revision() {
+                    self.revision += 1;
+                    let stored = StoredRecord { record, revision: Revision(self.revision) };
+                    self.control.insert(key, stored.clone());
+                    for to in 0..self.nodes.len() {
+                        self.queue.push_back((to, Input::Control(ControlUpdate::Record(stored.clone()))));
+                    }
+                    WriteOutcome::Ok(Revision(self.revision))
+                } else {
+                    WriteOutcome::Conflict
+                };
+                self.queue.push_front((at, Input::Written { token, outcome }));
+            }
+            Effect::ReadBack { token, key } => {
+                let found = Some(self.control.get(&key).cloned());
+                self.queue.push_back((at, Input::ReadBack { token, found }));
+            }
+            Effect::Append { token, entry, after } => {
+                let tail = self.log.last().map_or(Sequence::ZERO, |stored| stored.at.sequence);
+                let outcome = if tail == after {
+                    let position = Position { sequence: tail.next(), hash: tail.0 + 77 };
+                    let stored = StoredEntry { entry, at: position };
+                    self.log.push(stored.clone());
+                    for to in 0..self.nodes.len() {
+                        self.queue.push_back((to, Input::Log(LogUpdate::Entry(stored.clone()))));
+                    }
+                    AppendResult::Ok(position)
+                } else {
+                    AppendResult::Conflict
+                };
+                self.queue.push_front((at, Input::Appended { token, outcome }));
+            }
+            Effect::ReadLog { token, after } => {
+                let entries = self.log.iter().filter(|stored| stored.at.sequence > after).cloned().collect();
+                self.queue.push_back((at, Input::LogRead { token, entries: Some(entries) }));
+            }
+            Effect::Probe { node } => {
+                let listens = self.nodes.iter().any(|other| other.alive && *other.machine.me() == node);
+                if !listens {
+                    self.queue.push_back((at, Input::Unreachable(node)));
+                }
+            }
+            Effect::Publish => self.release(at),
+            Effect::NewLife { me } => self.nodes[at].lives.push(me),
+            Effect::Stop(reason) => {
+                self.nodes[at].stopped = Some(reason);
+                self.nodes[at].alive = false;
+            }
+            Effect::Note(Note::Refused { reason } | Note::Fault { reason }) => self.refusals.push(reason),
+            Effect::ServeUntil(_) | Effect::EndServing | Effect::Note(_) => {}
+        }
+    }
+
+    /// The shards' host: releases at once whatever is asked of it.
+    fn release(&mut self, at: usize) {
+        let me = self.nodes[at].machine.me().incarnation;
+        let asked: Vec<_> = self.nodes[at]
+            .machine
+            .topology()
+            .assignment()
+            .iter()
+            .filter_map(|(shard, state)| match state {
+                ShardState::Draining { from, drain_epoch, .. } if from == me => Some((shard, drain_epoch)),
+                _ => None,
+            })
+            .collect();
+        for (shard, drain_epoch) in asked {
+            let done = self.nodes[at].owned.entry(shard).or_default();
+            if done.1 != Some(drain_epoch) {
+                done.1 = Some(drain_epoch);
+                self.queue.push_back((at, Input::Released(shard, drain_epoch)));
+            }
+        }
+    }
+
+    /// Turns the clock until `done` or `within` has passed; the time it took.
+    fn until(&mut self, within: Duration, what: &str, done: impl Fn(&Self) -> bool) -> Duration {
+        let began = self.now;
+        while !done(self) {
+            assert!(self.now.since(began) < within, "{what} did not happen within {within:?}: {}", self.describe());
+            let next = self
+                .nodes
+                .iter()
+                .filter(|node| node.alive && !node.frozen)
+                .map(|node| node.wakes_at)
+                .min()
+                .unwrap_or(self.now + Duration::from_millis(100));
+            self.now = next.max(self.now + Duration::from_micros(100));
+            for at in 0..self.nodes.len() {
+                if self.nodes[at].alive && !self.nodes[at].frozen && self.nodes[at].wakes_at <= self.now {
+                    self.queue.push_back((at, Input::Tick));
+                }
+            }
+            self.drain_queue();
+        }
+        self.now.since(began)
+    }
+
+    fn describe(&self) -> String {
+        let causes: Vec<_> =
+            self.log.iter().map(|stored| format!("{}: {}", stored.entry.epoch, stored.entry.cause)).collect();
+        let phases: Vec<_> = self.nodes.iter().map(|node| (node.machine.me(), node.machine.phase(self.now))).collect();
+        let tail = causes.len().saturating_sub(12);
+        format!("{:#?} {phases:?} refused: {:?}", &causes[tail..], self.refusals.last())
+    }
+
+    fn shards_of(&self, viewer: usize) -> BTreeMap<String, usize> {
+        let topology = self.nodes[viewer].machine.topology();
+        let mut counts = BTreeMap::new();
+        for (shard, _) in topology.assignment().iter() {
+            let owner = topology.owner(shard).map_or("nobody".to_owned(), |(node, _)| node.node.to_string());
+            *counts.entry(owner).or_default() += 1;
+        }
+        counts
+    }
+
+    fn settled(&self, active: usize) -> bool {
+        let living: Vec<_> = self.nodes.iter().filter(|node| node.alive && !node.frozen).collect();
+        living.iter().all(|node| {
+            let topology = node.machine.topology();
+            let counts: Vec<_> = topology
+                .cluster()
+                .active()
+                .map(|member| topology.assignment().owned_by(member.node.incarnation))
+                .collect();
+            counts.len() == active
+                && topology.assignment().orphaned() == 0
+                && topology.assignment().moving() == 0
+                && topology.cluster().plan().is_none()
+                && counts.iter().max().expect("active") - counts.iter().min().expect("active") <= 1
+        })
+    }
+
+    fn leader(&self) -> Option<usize> {
+        self.nodes.iter().position(|node| node.alive && node.machine.leads().is_some())
+    }
+}
+
+const SOON: Duration = Duration::from_secs(15);
+
+fn three(profile: Profile) -> World {
+    let mut world = World::new(profile);
+    for name in ["n1", "n2", "n3"] {
+        world.start(name);
+    }
+    world.until(SOON, "three balanced nodes", |world| world.settled(3));
+    world
+}
+
+#[test]
+fn three_nodes_elect_one_leader_and_share_every_shard() {
+    let world = three(Profile::Default);
+    let leaders: Vec<_> = world.nodes.iter().filter_map(|node| node.machine.leads()).collect();
+    assert_eq!(leaders.len(), 1);
+    let shares: Vec<_> = world.shards_of(0).into_values().collect();
+    assert_eq!(shares.iter().sum::<usize>(), 1024);
+    assert!(shares.iter().all(|share| (341..=342).contains(share)), "{shares:?}");
+}
+
+#[test]
+fn a_dead_node_is_replaced_in_one_entry_within_its_bound() {
+    let mut world = three(Profile::Default);
+    let victim = (world.leader().expect("a leader") + 1) % 3;
+    world.nodes[victim].alive = false;
+    let before = world.log.len();
+    let took = world.until(SOON, "the dead node's shards elsewhere", |world| world.settled(2));
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    let failed: Vec<_> = world.log[before..].iter().filter(|stored| stored.entry.cause.contains("failure")).collect();
+    assert_eq!(failed.len(), 1, "one entry fails it and assigns its shards: {}", world.describe());
+}
+
+#[test]
+fn a_dead_leader_is_succeeded_and_its_shards_are_served_elsewhere() {
+    for profile in [Profile::Default, Profile::Fast] {
+        let mut world = three(profile);
+        let victim = world.leader().expect("a leader");
+        let term = world.nodes[victim].machine.topology().leadership().term();
+        world.nodes[victim].alive = false;
+        let took = world.until(SOON, "a new leader and every shard", |world| world.settled(2));
+        let bound = profile.member().suspect_after() + Duration::from_secs(2);
+        assert!(took < bound, "{took:?} for {profile:?}");
+        let leader = world.leader().expect("a leader");
+        assert!(world.nodes[leader].machine.topology().leadership().term() > term);
+    }
+}
+
+#[test]
+fn a_frozen_leader_wakes_up_fenced_and_rejoins_under_a_new_life() {
+    let mut world = three(Profile::Default);
+    let victim = world.leader().expect("a leader");
+    let old = world.nodes[victim].machine.me().clone();
+    world.nodes[victim].frozen = true;
+    world.until(SOON, "its shards elsewhere", |world| world.settled(2));
+    let entries = world.log.len();
+    world.nodes[victim].frozen = false;
+    world.drain_queue();
+    world.until(SOON, "all three again", |world| world.settled(3));
+    assert_ne!(*world.nodes[victim].machine.me(), old);
+    assert!(
+        world.log[entries..].iter().all(|stored| stored.entry.leader != old),
+        "the woken leader wrote: {}",
+        world.describe()
+    );
+}
+
+#[test]
+fn a_join_moves_exactly_the_fewest_shards() {
+    let mut world = three(Profile::Default);
+    let before = world.log.len();
+    world.start("n4");
+    world.until(SOON, "four balanced nodes", |world| world.settled(4));
+    let moved: usize = world.log[before..]
+        .iter()
+        .flat_map(|stored| &stored.entry.events)
+        .map(|event| match event {
+            aether_domain::topology::TopologyEvent::Assignment(
+                aether_domain::assignment::AssignmentEvent::ShardMigrated { shards, .. },
+            ) => shards.len(),
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(moved, 256);
+}
+
+#[test]
+fn a_leaving_node_hands_over_everything_and_is_let_go() {
+    let mut world = three(Profile::Default);
+    for leaver in [(world.leader().expect("a leader") + 1) % 3, world.leader().expect("a leader")] {
+        world.queue.push_back((leaver, Input::Leave));
+        world.drain_queue();
+        world.until(SOON, "the leaver is let go", |world| world.nodes[leaver].stopped.is_some());
+        assert_eq!(world.nodes[leaver].stopped, Some(StopReason::Left), "{}", world.describe());
+        let staying = world.nodes.iter().filter(|node| node.alive).count();
+        world.until(SOON, "the others have everything", |world| world.settled(staying));
+        let failures = world.log.iter().filter(|stored| stored.entry.cause.contains("failure")).count();
+        assert_eq!(failures, 0, "a graceful stop made a false failure");
+    }
+}
+
+#[test]
+fn the_last_node_leaves_saying_aloud_that_nobody_has_the_shards() {
+    let mut world = World::new(Profile::Fast);
+    world.start("n1");
+    world.until(SOON, "one node with everything", |world| world.settled(1));
+    world.queue.push_back((0, Input::Leave));
+    world.drain_queue();
+    world.until(SOON, "it has left", |world| world.nodes[0].stopped.is_some());
+    assert_eq!(world.nodes[0].stopped, Some(StopReason::Left), "{}", world.describe());
+    world.start("n2");
+    world.until(SOON, "the next one takes over the empty house", |world| world.settled(1));
+}
+
+#[test]
+fn a_second_process_with_the_same_id_is_refused_and_the_first_never_notices() {
+    let mut world = three(Profile::Default);
+    let (first, lives) = (world.nodes[1].machine.me().clone(), world.nodes[1].lives.len());
+    let second = world.start("n2");
+    let took = world.until(SOON, "the second is refused", |world| world.nodes[second].stopped.is_some());
+    assert!(took < Duration::from_millis(2_500), "{took:?}");
+    assert_eq!(world.nodes[second].stopped, Some(StopReason::NodeIdInUse { by: first.clone() }));
+    assert_eq!((world.nodes[1].machine.me(), world.nodes[1].lives.len()), (&first, lives));
+    assert_eq!(world.nodes[1].machine.phase(world.now), Phase::Active);
+}
+
+#[test]
+fn a_killed_process_comes_back_under_the_same_id_and_a_new_life() {
+    let mut world = three(Profile::Default);
+    let victim = (world.leader().expect("a leader") + 1) % 3;
+    let name = world.nodes[victim].machine.me().node.to_string();
+    world.nodes[victim].alive = false;
+    world.start(&name);
+    world.until(SOON, "three again", |world| world.settled(3));
+}
+
+#[test]
+fn a_whole_dead_cluster_starts_again_without_anybody_from_before() {
+    let mut world = three(Profile::Fast);
+    for node in &mut world.nodes {
+        node.alive = false;
+    }
+    world.start("n2");
+    world.start("n4");
+    world.until(Duration::from_secs(30), "the two own everything", |world| world.settled(2));
+    let status = |name: &str| {
+        let topology = world.nodes[4].machine.topology();
+        topology.cluster().member(&NodeId::new(name).expect("valid")).map(|member| member.status)
+    };
+    assert_eq!(status("n1"), Some(NodeStatus::Failed));
+    assert_eq!(status("n2"), Some(NodeStatus::Active));
+    assert!(world.control.values().any(|stored| matches!(
+        &stored.record,
+        aether_domain::records::ControlRecord::Member(record) if record.state == MemberState::Fenced
+    )));
+}
+
+#[test]
+fn half_of_six_nodes_die_at_once_and_one_entry_replaces_them() {
+    let mut world = World::new(Profile::Default);
+    for nth in 1..=6 {
+        world.start(&format!("n{nth}"));
+    }
+    world.until(SOON, "six balanced nodes", |world| world.settled(6));
+    let before = world.log.len();
+    for victim in [0, 2, 4] {
+        world.nodes[victim].alive = false;
+    }
+    let took = world.until(SOON, "three have everything", |world| world.settled(3));
+    assert!(took < Duration::from_secs(9), "{took:?}");
+    let failures: Vec<_> = world.log[before..].iter().filter(|stored| stored.entry.cause.contains("failure")).collect();
+    assert!(failures.len() <= 2, "{}", world.describe());
+}
