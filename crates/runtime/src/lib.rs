@@ -1,9 +1,12 @@
 //! The application: leadership, membership, moves, routing and actors, over the domain's ports.
 
 pub mod actor;
+pub mod actor_ref;
 pub mod clock;
 pub mod control;
 mod coordinator;
+pub mod gateway;
+pub mod link;
 mod member;
 pub mod message;
 pub mod router;

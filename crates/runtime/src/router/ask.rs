@@ -14,19 +14,19 @@ use crate::view::{Route, View};
 
 /// A command in a form that can be sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub(crate) struct Request {
     /// Whom it is for.
-    pub actor: ActorAddress,
+    pub(crate) actor: ActorAddress,
     /// Its stable name.
-    pub command: Cow<'static, str>,
+    pub(crate) command: Cow<'static, str>,
     /// The command, in `codec`.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
     /// How the payload is, and the reply must be, encoded.
-    pub codec: PayloadCodec,
+    pub(crate) codec: PayloadCodec,
     /// The application's own name for it, if it gave one.
-    pub message: Option<MessageId>,
+    pub(crate) message: Option<MessageId>,
     /// How fresh an answer that changes nothing must be.
-    pub mode: ReadMode,
+    pub(crate) mode: ReadMode,
 }
 
 impl Request {
@@ -38,24 +38,24 @@ impl Request {
 
 /// One sending of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Try {
+pub(crate) struct Try {
     /// The command's identity, kept through every retry.
-    pub id: CommandId,
+    pub(crate) id: CommandId,
     /// The lowest sequence the origin still has outstanding for the shard.
-    pub floor: u64,
+    pub(crate) floor: u64,
     /// What is asked.
-    pub request: Request,
+    pub(crate) request: Request,
     /// When its caller stops waiting.
-    pub deadline: Monotonic,
+    pub(crate) deadline: Monotonic,
     /// 1, and one more for each earlier life that took it and ended without an answer. Refusals and repeats to the same
     /// life do not count: they cannot have harmed anybody.
-    pub attempt: u8,
+    pub(crate) attempt: u8,
     /// The topology epoch it is sent under.
-    pub view: Epoch,
+    pub(crate) view: Epoch,
     /// Whether an answer is wanted.
-    pub wants_answer: bool,
+    pub(crate) wants_answer: bool,
     /// Whether it has been sent before, to whomever.
-    pub again: bool,
+    pub(crate) again: bool,
 }
 
 impl Try {
@@ -97,7 +97,7 @@ impl Try {
 
 /// Where a shard's commands go, as far as a sender cares.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// This node.
     Here,
     /// Another life.

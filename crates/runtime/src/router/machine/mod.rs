@@ -32,8 +32,6 @@ pub(crate) enum Input<T> {
     Ask { token: Option<T>, request: Request, deadline: Monotonic },
     /// A command that was begun in place was refused: from now on it is looked after here.
     RefusedHere { sequence: u64, token: T, request: Request, deadline: Monotonic, answer: Answer },
-    /// A command that was begun in place has its outcome, or lost its caller.
-    SettledHere { sequence: u64 },
     /// What `from` says became of a command, on the topology epoch `view`.
     Answered { sequence: u64, from: Target, view: Epoch, answer: Answer },
     /// A sending did not leave this node.
@@ -57,6 +55,8 @@ pub(crate) enum Effect<T> {
     Deliver { attempt: Try },
     /// Tell the caller. Never [`Answer::NotOwner`], [`Answer::Moving`] or [`Answer::Behind`].
     Complete { token: T, answer: Answer },
+    /// A `tell` was not sent and never will be.
+    Untold { answer: Answer },
 }
 
 /// What becomes of a command that would run in place.
@@ -68,6 +68,8 @@ pub(crate) enum Begin {
     Busy,
     /// Not here, or not now: let it go through [`ShardAsks::step`].
     Elsewhere,
+    /// Step with [`Input::Look`] first: this view has not been looked at.
+    NewView,
 }
 
 /// Why a shard's commands wait.
@@ -121,9 +123,12 @@ impl<T> ShardAsks<T> {
     }
 
     /// Whether a command may run in place, and under which id. The caller reports back with
-    /// [`Input::SettledHere`] or [`Input::RefusedHere`], exactly once.
+    /// [`Self::settle`] or [`Input::RefusedHere`], exactly once.
     pub(crate) fn begin(&mut self, view: &View) -> Begin {
-        if self.target != Target::Here || self.hold.is_some() || !self.has_seen(view) {
+        if !self.has_seen(view) {
+            return Begin::NewView;
+        }
+        if self.target != Target::Here || self.hold.is_some() {
             return Begin::Elsewhere;
         }
         if !self.window.has_room() {
@@ -169,7 +174,6 @@ impl<T> ShardAsks<T> {
                     self.answered(now, sequence, &Target::Here, view.epoch, answer, effects);
                 }
             }
-            Input::SettledHere { sequence } => self.window.close(sequence),
             Input::Answered { sequence, from, view, answer } => {
                 self.answered(now, sequence, &from, view, answer, effects);
             }
@@ -251,12 +255,11 @@ impl<T> ShardAsks<T> {
         effects: &mut Vec<Effect<T>>,
     ) {
         if deadline <= now {
-            let answer = Answer::Expired { maybe_applied: false };
-            effects.extend(token.map(|token| Effect::Complete { token, answer }));
+            effects.push(ended(token, Answer::Expired { maybe_applied: false }));
             return;
         }
         if !self.window.has_room() || !self.budget.take(request.bytes()) {
-            effects.extend(token.map(|token| Effect::Complete { token, answer: Answer::Busy }));
+            effects.push(ended(token, Answer::Busy));
             return;
         }
         let sequence = self.mint();
@@ -307,5 +310,13 @@ impl<T> ShardAsks<T> {
     fn insert(&mut self, sequence: u64, ask: Pending<T>) {
         self.timers.insert((ask.wake, sequence));
         self.asks.insert(sequence, ask);
+    }
+}
+
+/// Tells whoever asked that it is over.
+fn ended<T>(token: Option<T>, answer: Answer) -> Effect<T> {
+    match token {
+        Some(token) => Effect::Complete { token, answer },
+        None => Effect::Untold { answer },
     }
 }

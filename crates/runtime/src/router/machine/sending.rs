@@ -5,7 +5,7 @@ use aether_domain::{CommandId, Monotonic};
 
 use super::super::ask::{Pending, Place, Target, Try};
 use super::super::bounds::{HELD_BYTES_PER_SHARD_MAX, HELD_PER_SHARD_MAX, RESEND_AFTER, RESEND_LEFT_MIN};
-use super::{Effect, ShardAsks};
+use super::{Effect, ShardAsks, ended};
 use crate::view::View;
 
 impl<T> ShardAsks<T> {
@@ -99,12 +99,12 @@ impl<T> ShardAsks<T> {
     }
 
     pub(super) fn complete(&mut self, sequence: u64, answer: Answer, effects: &mut Vec<Effect<T>>) {
-        if let Some(token) = self.forget(sequence) {
-            effects.push(Effect::Complete { token, answer });
+        if let Some(ask) = self.forget(sequence) {
+            effects.push(ended(ask.token, answer));
         }
     }
 
-    pub(super) fn forget(&mut self, sequence: u64) -> Option<T> {
+    pub(super) fn forget(&mut self, sequence: u64) -> Option<Pending<T>> {
         if self.asks.get(&sequence)?.place == Place::Waiting {
             self.take_from_hold(sequence);
         }
@@ -112,6 +112,6 @@ impl<T> ShardAsks<T> {
         self.timers.remove(&(ask.wake, sequence));
         self.window.close(sequence);
         self.budget.give_back(ask.request.bytes());
-        ask.token
+        Some(ask)
     }
 }

@@ -38,6 +38,8 @@ struct Desk {
     /// Every sending and delivery: where to, which sequence (the `nth`), and the whole try.
     sent: Vec<(Target, u64, Try)>,
     done: BTreeMap<u32, Vec<Answer>>,
+    /// What became of the tells that were not sent.
+    untold: Vec<Answer>,
 }
 
 impl Desk {
@@ -46,7 +48,7 @@ impl Desk {
         let budget = Arc::<NodeBudget>::default();
         let asks = ShardAsks::new(SHARD, me.incarnation, budget.clone());
         let (view, now) = (View::empty(me), Monotonic::from_start(ms(1_000_000)));
-        let mut desk = Self { asks, budget, view, now, sent: Vec::new(), done: BTreeMap::new() };
+        let mut desk = Self { asks, budget, view, now, sent: Vec::new(), done: BTreeMap::new(), untold: Vec::new() };
         desk.see(5, at);
         desk
     }
@@ -61,6 +63,7 @@ impl Desk {
                 }
                 Effect::Deliver { attempt } => self.sent.push((Target::Here, attempt.id.sequence >> 16, attempt)),
                 Effect::Complete { token, answer } => self.done.entry(token).or_default().push(answer),
+                Effect::Untold { answer } => self.untold.push(answer),
             }
         }
     }
@@ -446,7 +449,7 @@ fn commands_that_run_in_place_are_waited_for_when_their_shard_leaves() {
 fn only_the_owner_of_a_quiet_shard_runs_commands_in_place() {
     let mut desk = Desk::new("me");
     desk.view.epoch = Epoch(6);
-    assert_eq!(desk.asks.begin(&desk.view), Begin::Elsewhere, "a view it has not looked at");
+    assert_eq!(desk.asks.begin(&desk.view), Begin::NewView, "a view it has not looked at");
     desk.step(Input::Look);
     assert!(matches!(desk.asks.begin(&desk.view), Begin::Here { .. }));
     assert!(!desk.asks.settle(sequence(1, SHARD)));
@@ -481,6 +484,19 @@ fn a_tell_is_sent_once_and_forgotten() {
     desk.step(Input::Unreachable { to: life("a", 1) });
     desk.pass(LONG);
     assert_eq!(desk.sends(), "a1");
+}
+
+#[test]
+fn a_tell_that_cannot_be_sent_says_so() {
+    let mut desk = Desk::new("-");
+    for _ in 0..=HELD_PER_SHARD_MAX {
+        desk.tell();
+    }
+    assert_eq!(desk.untold, [Answer::Busy]);
+    desk.pass(LONG);
+    assert_eq!(desk.untold.len(), HELD_PER_SHARD_MAX + 1);
+    assert_eq!(desk.untold.last(), Some(&Answer::Expired { maybe_applied: false }));
+    assert!(desk.is_idle());
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! Commands from clients that are no node: JSON in, JSON out, and stable words for whatever else happens.
+//!
+//! Any node may be given any request; it routes it like one of its own, so a client needs to know nobody. What a client
+//! may ask is a matter of the actors' commands and of the transport's permissions, not of this module.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aether_domain::ports::{Answer, Gateway, GatewayAnswer, GatewayRequest};
+use aether_domain::records::PayloadCodec;
+use aether_domain::{ActorId, ActorKey, ActorKind, InvalidId};
+use aether_placement::ShardHash;
+use futures_util::StreamExt;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::message::{Outcome, Payload};
+use crate::router::{Outgoing, Router, Written};
+
+/// Requests of clients that one node works on at once; one more is answered `busy`.
+pub const GATEWAY_REQUESTS_MAX: usize = 1024;
+/// The longest a client's time-out is believed.
+pub const GATEWAY_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// How long after failing to listen it is tried again.
+const LISTEN_AGAIN: Duration = Duration::from_millis(500);
+
+/// Serves clients until `shutdown`; requests under way are answered first, as their own time-outs allow.
+pub async fn serve(gateway: Arc<dyn Gateway>, router: Router, hash: ShardHash, shutdown: CancellationToken) {
+    let (tasks, places) = (TaskTracker::new(), Arc::new(Semaphore::new(GATEWAY_REQUESTS_MAX)));
+    let listen = async {
+        loop {
+            let Err(fault) = take_requests(&*gateway, &router, &hash, &tasks, &places).await else { return };
+            tracing::warn!(%fault, "the gateway cannot listen yet");
+            sleep(LISTEN_AGAIN).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => {}
+        () = listen => shutdown.cancelled().await,
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn take_requests(
+    gateway: &dyn Gateway,
+    router: &Router,
+    hash: &ShardHash,
+    tasks: &TaskTracker,
+    places: &Arc<Semaphore>,
+) -> Result<(), aether_domain::ports::SendError> {
+    let mut requests = gateway.listen().await?;
+    while let Some(request) = requests.next().await {
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            (request.respond)(failed("busy", "this node serves as many clients as it may: try again", false));
+            continue;
+        };
+        let (router, hash) = (router.clone(), *hash);
+        tasks.spawn(async move {
+            serve_one(&router, &hash, request).await;
+            drop(place);
+        });
+    }
+    Ok(())
+}
+
+async fn serve_one(router: &Router, hash: &ShardHash, request: GatewayRequest) {
+    let GatewayRequest { kind, id, command, payload, message, mode, timeout, respond } = request;
+    let answer = match key(&kind, &id) {
+        Ok(key) => {
+            let outgoing = Outgoing {
+                actor: hash.address(key),
+                command: command.into(),
+                parcel: Written { codec: PayloadCodec::Json, bytes: payload },
+                message,
+                mode,
+                timeout: timeout.min(GATEWAY_TIMEOUT_MAX),
+            };
+            worded(router.ask(outgoing).await)
+        }
+        Err(fault) => failed("invalid", fault.to_string(), false),
+    };
+    respond(answer);
+}
+
+fn key(kind: &str, id: &str) -> Result<ActorKey, InvalidId> {
+    Ok(ActorKey { kind: ActorKind::new(kind)?, id: ActorId::new(id)? })
+}
+
+fn failed(code: &'static str, reason: impl Into<String>, maybe_applied: bool) -> GatewayAnswer {
+    GatewayAnswer::Failed { code, reason: reason.into(), maybe_applied }
+}
+
+/// An outcome as a client is told it.
+fn worded(outcome: Outcome) -> GatewayAnswer {
+    let doubt = |maybe_applied| match maybe_applied {
+        true => "; the command may have been applied: ask again under the same message id, or look",
+        false => "; nothing was run: ask again",
+    };
+    let unwritten = || failed("invalid", "the answer was not written as JSON", true);
+    match outcome {
+        Outcome::Replied(Payload::Encoded(PayloadCodec::Json, bytes)) => GatewayAnswer::Replied(bytes),
+        Outcome::Rejected(Payload::Encoded(PayloadCodec::Json, bytes)) => GatewayAnswer::Rejected(bytes),
+        Outcome::Replied(_) | Outcome::Rejected(_) => unwritten(),
+        Outcome::Other(answer) => match answer {
+            Answer::Expired { maybe_applied } => {
+                failed("timeout", format!("no answer in time{}", doubt(maybe_applied)), maybe_applied)
+            }
+            Answer::Unavailable { retry_after, maybe_applied } => {
+                let reason = format!("not now, try again in {retry_after:?}{}", doubt(maybe_applied));
+                failed("unavailable", reason, maybe_applied)
+            }
+            Answer::NotOwner { .. } | Answer::Moving { .. } | Answer::Behind => {
+                failed("unavailable", format!("the actor is on its way{}", doubt(false)), false)
+            }
+            Answer::Busy => failed("busy", format!("a queue on the way is full{}", doubt(false)), false),
+            Answer::Poisoned { reason } => {
+                failed("poisoned", format!("the command makes the actor panic: {reason}"), false)
+            }
+            Answer::Invalid { reason } => failed("invalid", reason, false),
+            Answer::Quarantined { reason } => {
+                failed("quarantined", format!("the actor is set aside until a person looks: {reason}"), false)
+            }
+            Answer::Replied(_) | Answer::Rejected(_) => unwritten(),
+        },
+    }
+}

@@ -1,0 +1,89 @@
+//! The links of one node, by the life at their other end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+
+use aether_domain::ports::{SendError, Transport};
+use aether_domain::{Incarnation, NodeRef};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Link;
+
+/// Links of one node: far more than a cluster has nodes, so only strangers that keep coming meet it.
+pub const LINKS_MAX: usize = 1024;
+
+/// Hears of frames that did not leave this node. It is told of asks only: whoever waits for an answer asks again.
+pub(crate) trait Undelivered: Send + Sync {
+    /// None of the asks with these sequences has left, for that reason.
+    fn undelivered(&self, sequences: &[u64], fault: &SendError);
+}
+
+/// What all links of a node share.
+pub(crate) struct Wiring {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) undelivered: Weak<dyn Undelivered>,
+    /// Where sends that have to wait go on.
+    pub(crate) runtime: Handle,
+    /// The sends under way; closed and awaited when routing ends.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when routing ends.
+    pub(crate) over: CancellationToken,
+}
+
+/// The links of one node, made when they are first needed and closed when their other end is no member any more.
+pub(crate) struct Links {
+    wiring: Arc<Wiring>,
+    table: RwLock<Table>,
+}
+
+struct Table {
+    me: NodeRef,
+    by_life: BTreeMap<Incarnation, Arc<Link>>,
+}
+
+impl Links {
+    /// No links yet, of that life.
+    pub(crate) fn new(me: NodeRef, wiring: Wiring) -> Self {
+        Self { wiring: Arc::new(wiring), table: RwLock::new(Table { me, by_life: BTreeMap::new() }) }
+    }
+
+    /// The link to that life; none if there are too many.
+    pub(crate) fn to(&self, to: &NodeRef) -> Option<Arc<Link>> {
+        if let Some(link) = self.known(to) {
+            return Some(link);
+        }
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if table.by_life.len() >= LINKS_MAX && !table.by_life.contains_key(&to.incarnation) {
+            return None;
+        }
+        let me = table.me.clone();
+        let new = || Arc::new(Link::new(me, to.clone(), self.wiring.clone()));
+        Some(table.by_life.entry(to.incarnation).or_insert_with(new).clone())
+    }
+
+    /// The link to that life, if there is one.
+    pub(crate) fn known(&self, to: &NodeRef) -> Option<Arc<Link>> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).by_life.get(&to.incarnation).cloned()
+    }
+
+    /// Closes the links to all others; what waits for them is dropped. A new life of this node starts without links.
+    pub(crate) fn keep(&self, me: &NodeRef, lives: &BTreeSet<Incarnation>) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let same = table.me == *me;
+        table.me = me.clone();
+        table.by_life.retain(|life, link| {
+            let stays = same && lives.contains(life);
+            if !stays {
+                link.close();
+            }
+            stays
+        });
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).by_life.len()
+    }
+}

@@ -1,0 +1,133 @@
+//! What waits for one link: bounded, in order, and taken out in messages.
+
+use std::collections::VecDeque;
+
+use aether_domain::ports::{Answer, Frame};
+
+/// Frames that may wait for one link: eight full rounds of a shard's outstanding asks.
+pub const LINK_FRAMES_MAX: usize = 8 * 1024;
+/// Bytes of the frames that wait for one link.
+pub const LINK_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Frames in one message.
+pub const MESSAGE_FRAMES_MAX: usize = 256;
+/// Bytes of the frames in one message, unless a single one is larger.
+pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+/// What a frame costs besides its texts and payload: an upper estimate of its fixed fields on the wire.
+const FRAME_BYTES: usize = 96;
+
+/// Frames on their way to one life, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+}
+
+impl Queue {
+    /// Adds a frame; gives it back if there is no room.
+    pub(crate) fn push(&mut self, frame: Frame) -> Result<(), Frame> {
+        let bytes = frame_bytes(&frame);
+        if self.frames.len() >= LINK_FRAMES_MAX || self.bytes + bytes > LINK_BYTES_MAX {
+            return Err(frame);
+        }
+        self.bytes += bytes;
+        self.frames.push_back(frame);
+        Ok(())
+    }
+
+    /// The frames of the next message; empty if nothing waits.
+    pub(crate) fn next_message(&mut self) -> Vec<Frame> {
+        let (mut count, mut bytes) = (0, 0);
+        for frame in self.frames.iter().take(MESSAGE_FRAMES_MAX) {
+            let more = frame_bytes(frame);
+            if count > 0 && bytes + more > MESSAGE_BYTES_MAX {
+                break;
+            }
+            (count, bytes) = (count + 1, bytes + more);
+        }
+        self.bytes -= bytes;
+        self.frames.drain(..count).collect()
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Drops whatever waits.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn frame_bytes(frame: &Frame) -> usize {
+    FRAME_BYTES
+        + match frame {
+            Frame::Ask(ask) => ask.payload.len() + ask.command.len() + ask.actor.key.id.as_str().len(),
+            Frame::Answer(answer) => match &answer.answer {
+                Answer::Replied(bytes) | Answer::Rejected(bytes) => bytes.len(),
+                Answer::Poisoned { reason } | Answer::Invalid { reason } | Answer::Quarantined { reason } => {
+                    reason.len()
+                }
+                Answer::NotOwner { .. }
+                | Answer::Moving { .. }
+                | Answer::Behind
+                | Answer::Unavailable { .. }
+                | Answer::Busy
+                | Answer::Expired { .. } => 0,
+            },
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use aether_domain::ports::AnswerFrame;
+    use aether_domain::{CommandId, Epoch, Incarnation};
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn frame(nth: u64, bytes: usize) -> Frame {
+        let id = CommandId { origin: Incarnation(1), sequence: nth };
+        Frame::Answer(AnswerFrame { id, view: Epoch(1), answer: Answer::Replied(Bytes::from(vec![0; bytes])) })
+    }
+
+    #[test]
+    fn a_message_gathers_what_waits_up_to_its_bounds() {
+        for (frames, bytes, messages) in [
+            (0, 0, vec![]),
+            (1, 10, vec![1]),
+            (300, 10, vec![256, 44]),
+            (5, 200 * 1024, vec![2, 2, 1]),
+            (2, 600 * 1024, vec![1, 1]),
+        ] {
+            let mut queue = Queue::default();
+            for nth in 0..frames {
+                queue.push(frame(nth, bytes)).expect("there is room");
+            }
+            let mut taken = Vec::new();
+            let mut next = 0;
+            while !queue.is_empty() {
+                let message = queue.next_message();
+                for taken in &message {
+                    assert_eq!(taken, &frame(next, bytes), "in order");
+                    next += 1;
+                }
+                taken.push(message.len());
+            }
+            assert_eq!(taken, messages, "{frames} frames of {bytes} bytes");
+            assert_eq!(queue.bytes, 0);
+        }
+    }
+
+    #[test]
+    fn a_full_queue_gives_the_frame_back() {
+        let mut queue = Queue::default();
+        for nth in 0..LINK_FRAMES_MAX as u64 {
+            queue.push(frame(nth, 0)).expect("there is room");
+        }
+        assert_eq!(queue.push(frame(9, 0)), Err(frame(9, 0)));
+        let mut queue = Queue::default();
+        queue.push(frame(1, LINK_BYTES_MAX - 1000)).expect("there is room");
+        assert!(queue.push(frame(2, 1000)).is_err());
+    }
+}

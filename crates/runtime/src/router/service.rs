@@ -1,0 +1,234 @@
+//! The router: takes commands from this node's callers and brings back what became of them.
+//!
+//! A command for a shard that this node owns runs on the caller's own task: two short locks, no task switch if it is
+//! answered on the spot, and no codec. Everything else goes through the shard's machine ([`super::machine`]) in bytes.
+//! No lock is held across an await, none of the node's shards is entered under one, and there is no global one.
+
+use std::sync::Arc;
+
+use aether_domain::ports::{Answer, AskFrame, Transport};
+use aether_domain::{CommandId, Monotonic, ShardId};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::ask::Request;
+use super::bounds::{RETRY_NEXT_LIFE, TIMEOUT_MAX};
+use super::core::{Begun, Core};
+use super::machine::Input;
+use super::outgoing::{Local, Outgoing, Parcel};
+use super::stats::RouterStats;
+use crate::clock::Clock;
+use crate::message::{Outcome, Payload, Responder, Work};
+use crate::view::View;
+
+/// What a router works with.
+pub struct RouterConfig {
+    /// The clock that deadlines are read on.
+    pub clock: Arc<dyn Clock>,
+    /// The way to other nodes.
+    pub transport: Arc<dyn Transport>,
+    /// This node's own shards.
+    pub local: Arc<dyn Local>,
+    /// Where commands go. When [`View::me`] changes, this node has begun a new life: every ask of the old one ends.
+    pub view: watch::Receiver<Arc<View>>,
+}
+
+/// Brings commands to the actors they are for, wherever these are. Cheap to clone; all clones are the same router.
+///
+/// [`Self::run`] must be running for anything but commands to shards of this node, and for deadlines.
+#[derive(Clone)]
+pub struct Router {
+    core: Arc<Core>,
+}
+
+impl Router {
+    /// A router that does not listen yet. Call it within a tokio runtime.
+    pub fn new(config: RouterConfig) -> Self {
+        Self { core: Core::new(config) }
+    }
+
+    /// Listens, keeps time and follows the view until `shutdown`; then ends every ask and waits for its own tasks.
+    /// To be run exactly once.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        super::inbox::run(&self.core, shutdown).await;
+    }
+
+    /// What routing has done so far.
+    pub fn stats(&self) -> RouterStats {
+        self.core.stats()
+    }
+
+    /// The view that commands are routed by now.
+    pub fn view(&self) -> Arc<View> {
+        self.core.view.load_full()
+    }
+
+    /// Asks, and waits for the outcome at most as long as [`Outgoing::timeout`] says.
+    ///
+    /// A refusal is tried again until then, a lost message too, all under one id: the command counts once. The outcome
+    /// is never [`Answer::NotOwner`], [`Answer::Moving`] or [`Answer::Behind`]. Dropping the future gives up the answer,
+    /// not the command.
+    pub async fn ask<P: Parcel>(&self, outgoing: Outgoing<P>) -> Outcome {
+        let core = &*self.core;
+        let deadline = core.clock.now() + outgoing.timeout.min(TIMEOUT_MAX);
+        if !core.knows_cluster()
+            && let Err(answer) = core.wait_for_cluster(deadline).await
+        {
+            return core.tell_caller(answer);
+        }
+        let shard = core.shard_of(&outgoing.actor);
+        match core.begin(shard) {
+            Begun::Here { id, floor } => self.ask_here(shard, id, floor, deadline, outgoing).await,
+            Begun::Busy => core.tell_caller(Answer::Busy),
+            Begun::Elsewhere => match written(outgoing) {
+                Ok(request) => self.through_machine(shard, request, deadline, None).await,
+                Err(answer) => core.tell_caller(answer),
+            },
+        }
+    }
+
+    /// Sends once and waits for nothing: it arrives at most once, and nobody learns what became of it.
+    ///
+    /// # Errors
+    /// Why it certainly is not sent: `Busy`, `Invalid`, `Expired` or `Unavailable`.
+    pub fn tell<P: Parcel>(&self, outgoing: Outgoing<P>) -> Result<(), Answer> {
+        let core = &*self.core;
+        if !core.knows_cluster() {
+            return Err(Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: false });
+        }
+        let deadline = core.clock.now() + outgoing.timeout.min(TIMEOUT_MAX);
+        let shard = core.shard_of(&outgoing.actor);
+        if let Begun::Here { id, floor } = core.begin(shard) {
+            // It will not be sent again, so its origin need not remember it.
+            core.settle(shard, id.sequence);
+            core.local.deliver(work(id, floor, deadline, &outgoing), Responder::Call(Box::new(drop)));
+            return Ok(());
+        }
+        let request = written(outgoing)?;
+        core.step(shard, Input::Ask { token: None, request, deadline }).map_or(Ok(()), Err)
+    }
+
+    /// Runs a command on the spot, or hands it to the machine if its shard refuses it.
+    async fn ask_here<P: Parcel>(
+        &self,
+        shard: ShardId,
+        id: CommandId,
+        floor: u64,
+        deadline: Monotonic,
+        outgoing: Outgoing<P>,
+    ) -> Outcome {
+        let core = &*self.core;
+        let begun = BegunHere { core, shard, sequence: id.sequence };
+        let (respond, mut told) = oneshot::channel();
+        core.local.deliver(work(id, floor, deadline, &outgoing), Responder::Waiting(respond));
+        let answered = match told.try_recv() {
+            Ok(outcome) => Some(outcome),
+            // Dropped unanswered is seen again below, and no ready future arms a timer for nothing.
+            Err(_) => match timeout(deadline.since(core.clock.now()), told).await {
+                Ok(told) => told.ok(),
+                Err(_) => Some(Outcome::Other(Answer::Expired { maybe_applied: true })),
+            },
+        };
+        // A shard that goes away with a command in it owes an answer: it may have been the last thing it stored.
+        let lost = Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: true };
+        let refusal = match answered.unwrap_or(Outcome::Other(lost)) {
+            Outcome::Other(answer) if is_refusal(&answer) => answer,
+            Outcome::Other(answer) => return core.tell_caller(answer),
+            outcome => return outcome,
+        };
+        core.counters.note_refusal(&refusal);
+        match written(outgoing) {
+            Ok(request) => {
+                begun.hand_over();
+                self.through_machine(shard, request, deadline, Some((id.sequence, refusal))).await
+            }
+            // It can run only in this process, and was refused here.
+            Err(answer) => core.tell_caller(answer),
+        }
+    }
+
+    /// Lets the shard's machine look after a command; `refused` if it was begun in place under that sequence.
+    async fn through_machine(
+        &self,
+        shard: ShardId,
+        request: Request,
+        deadline: Monotonic,
+        refused: Option<(u64, Answer)>,
+    ) -> Outcome {
+        let codec = request.codec;
+        let (token, told) = oneshot::channel();
+        let input = match refused {
+            Some((sequence, answer)) => Input::RefusedHere { sequence, token, request, deadline, answer },
+            None => Input::Ask { token: Some(token), request, deadline },
+        };
+        self.core.step(shard, input);
+        match told.await {
+            Ok(Answer::Replied(bytes)) => Outcome::Replied(Payload::Encoded(codec, bytes)),
+            Ok(Answer::Rejected(bytes)) => Outcome::Rejected(Payload::Encoded(codec, bytes)),
+            Ok(answer) => self.core.tell_caller(answer),
+            Err(_) => Outcome::Other(Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: true }),
+        }
+    }
+}
+
+/// A command that runs in place. Dropped, it is taken off the books: its outcome is known or nobody waits for it.
+struct BegunHere<'a> {
+    core: &'a Core,
+    shard: ShardId,
+    sequence: u64,
+}
+
+impl BegunHere<'_> {
+    /// From now on the machine looks after it.
+    fn hand_over(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for BegunHere<'_> {
+    fn drop(&mut self) {
+        self.core.settle(self.shard, self.sequence);
+    }
+}
+
+fn work<P: Parcel>(id: CommandId, floor: u64, deadline: Monotonic, outgoing: &Outgoing<P>) -> Work {
+    Work {
+        id,
+        floor,
+        actor: outgoing.actor.clone(),
+        command: outgoing.command.clone(),
+        payload: outgoing.parcel.here(),
+        message: outgoing.message,
+        mode: outgoing.mode,
+        deadline,
+        attempt: 1,
+    }
+}
+
+/// The command in bytes, if it can be written and is not too large to be sent.
+fn written<P: Parcel>(outgoing: Outgoing<P>) -> Result<Request, Answer> {
+    let request = outgoing.into_request().map_err(|fault| Answer::Invalid { reason: fault.to_string() })?;
+    let (bytes, bytes_max) = (request.payload.len(), AskFrame::PAYLOAD_BYTES_MAX);
+    if bytes > bytes_max {
+        return Err(Answer::Invalid { reason: format!("a command of {bytes} bytes exceeds {bytes_max}: send less") });
+    }
+    Ok(request)
+}
+
+/// Whether trying again may help.
+fn is_refusal(answer: &Answer) -> bool {
+    match answer {
+        Answer::NotOwner { .. }
+        | Answer::Moving { .. }
+        | Answer::Behind
+        | Answer::Unavailable { .. }
+        | Answer::Busy => true,
+        Answer::Replied(_)
+        | Answer::Rejected(_)
+        | Answer::Expired { .. }
+        | Answer::Poisoned { .. }
+        | Answer::Invalid { .. }
+        | Answer::Quarantined { .. } => false,
+    }
+}
