@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use aether_domain::ports::{Answer, ReadMode};
+use aether_domain::ports::ReadMode;
 use aether_domain::records::PayloadCodec;
 use aether_domain::{ActorAddress, ActorId, ActorKey, ActorKind, InvalidId, MessageId};
 use aether_placement::ShardHash;

@@ -7,7 +7,7 @@ use aether_domain::ports::Answer;
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// The numbers of one node's router since it began; a few show the present moment and say so.
-        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct RouterStats {
             /// Commands that were run in place on this node, refused ones included.
             pub asks_local: u64,
