@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod link;
 mod member;
 pub mod message;
+pub mod node;
 pub mod router;
 pub mod shard;
 pub mod view;

@@ -77,7 +77,8 @@ pub(crate) struct Wiring {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lease: Arc<ServeLease>,
-    pub(crate) view: watch::Sender<Arc<View>>,
+    /// Takes each new view, in order: the shards first, then whoever routes to them.
+    pub(crate) publish: Box<dyn Fn(Arc<View>) + Send + Sync>,
     pub(crate) status: watch::Sender<Arc<Status>>,
     pub(crate) load: Box<dyn Fn() -> Load + Send + Sync>,
 }
@@ -240,7 +241,7 @@ impl Loop {
         let topology_changed = effects.iter().any(|effect| matches!(effect, Effect::Publish));
         if topology_changed {
             self.status.topology = Arc::new(self.machine.topology().clone());
-            self.wiring.view.send_replace(Arc::new(View::of(self.machine.topology(), self.machine.me())));
+            (self.wiring.publish)(Arc::new(View::of(self.machine.topology(), self.machine.me())));
         }
         for effect in effects {
             self.perform(effect);

@@ -1,0 +1,288 @@
+//! One running node: the control plane, the shards, the router and the gateway, wired over the ports.
+//!
+//! It wires and starts; every decision is in a machine. What users see of it is the `aether` crate's `Node`.
+
+use std::sync::Arc;
+
+use aether_domain::cluster::ClusterSettings;
+use aether_domain::ports::{
+    ControlStore, Delivery, EventStore, Frame, Gateway, SendError, TopologyLog, Transport, Updates,
+};
+use aether_domain::records::Load;
+use aether_domain::timing::Profile;
+use aether_domain::{ActorId, ActorKey, InvalidId, Namespace, NodeId, NodeRef};
+use aether_placement::ShardHash;
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::actor::{Actor, KindRegistry};
+use crate::actor_ref::ActorRef;
+use crate::clock::Clock;
+use crate::control::service::{self, INBOX_MAX, Status, Wiring};
+use crate::control::{ControlConfig, Input, Machine, StopReason};
+use crate::gateway;
+use crate::message::{Responder, Work};
+use crate::router::{Local, Router, RouterConfig, RouterStats};
+use crate::shard::{HostConfig, HostStats, ShardHost};
+use crate::view::{ServeLease, View};
+
+/// Everything a node needs of the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// The lease, heartbeats and releases.
+    pub control: Arc<dyn ControlStore>,
+    /// The topology log.
+    pub log: Arc<dyn TopologyLog>,
+    /// Actor histories.
+    pub events: Arc<dyn EventStore>,
+    /// The way to other nodes.
+    pub transport: Arc<dyn Transport>,
+    /// The way in for clients that are no node, if there is one.
+    pub gateway: Option<Arc<dyn Gateway>>,
+    /// This machine's clocks.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What a node is told once.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The cluster's namespace: part of every actor's hash.
+    pub namespace: Namespace,
+    /// This node's id.
+    pub node: NodeId,
+    /// The cluster's timers.
+    pub profile: Profile,
+    /// What a cluster founded by this node is founded with, and what an existing one must have.
+    pub settings: ClusterSettings,
+    /// This node's relative capacity, at least 1.
+    pub weight: u32,
+    /// Where its admin pages are; empty if nowhere.
+    pub admin_url: String,
+    /// All this process's randomness comes from it: 64 bits of entropy, never used twice.
+    pub seed: u64,
+    /// The build, for people.
+    pub build: String,
+}
+
+/// Why a node did not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The settings name a hash that this build does not have.
+    #[error("this build has no shard hash number {hash}; it has {}", ShardHash::ID)]
+    UnknownHash {
+        /// The number asked for.
+        hash: u8,
+    },
+    /// A node without weight would be given nothing.
+    #[error("the node's weight is 0; it must be at least 1")]
+    Weightless,
+}
+
+/// Numbers of this node since its process started.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// Of its shards.
+    pub host: HostStats,
+    /// Of its router.
+    pub router: RouterStats,
+}
+
+impl Local for ShardHost {
+    fn deliver(&self, work: Work, respond: Responder) {
+        Self::deliver(self, work, respond);
+    }
+}
+
+/// A running node. Cheap to clone; all clones are the same node.
+#[derive(Clone)]
+pub struct Runtime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    hash: ShardHash,
+    router: Router,
+    host: ShardHost,
+    status: watch::Receiver<Arc<Status>>,
+    stopped: watch::Receiver<Option<StopReason>>,
+    control: mpsc::Sender<Input>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Runtime {
+    /// Starts a node within the present tokio runtime. It then joins by itself: see [`Self::status`].
+    ///
+    /// # Errors
+    /// [`StartError`], before anything was written anywhere.
+    pub fn start(ports: Ports, config: NodeConfig, kinds: KindRegistry) -> Result<Self, StartError> {
+        if config.settings.hash != ShardHash::ID {
+            return Err(StartError::UnknownHash { hash: config.settings.hash });
+        }
+        if config.weight == 0 {
+            return Err(StartError::Weightless);
+        }
+        let hash = ShardHash::v1(config.settings.hash_seed, &config.namespace);
+        let control_config = ControlConfig {
+            profile: config.profile,
+            settings: config.settings,
+            weight: config.weight,
+            admin_url: config.admin_url.clone(),
+            build: config.build.clone(),
+        };
+        let machine = Machine::new(config.node.clone(), control_config, config.seed);
+        let me = machine.me().clone();
+        let (view, views) = watch::channel(Arc::new(View::empty(me)));
+        let (status, statuses) = watch::channel(Arc::new(Status::of(&machine, ports.clock.now())));
+        let (notify, inbox) = mpsc::channel(INBOX_MAX);
+        let lease = Arc::new(ServeLease::default());
+        let (host, releases) = ShardHost::new(HostConfig::new(
+            Arc::clone(&ports.clock),
+            Arc::clone(&ports.events),
+            kinds,
+            // A stream of randomness apart from the control plane's.
+            config.seed.rotate_left(32) ^ 0x5348_4152_4453,
+            Arc::clone(&lease),
+            config.settings.shards,
+        ));
+        let transport: Arc<dyn Transport> =
+            Arc::new(Tapped { inner: Arc::clone(&ports.transport), unreachable: notify.clone() });
+        let router = Router::new(RouterConfig {
+            clock: Arc::clone(&ports.clock),
+            transport: Arc::clone(&transport),
+            local: Arc::new(host.clone()),
+            view: views,
+        });
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (loaded, shards) = (host.clone(), host.clone());
+        let wiring = Wiring {
+            control: ports.control,
+            log: ports.log,
+            transport,
+            clock: Arc::clone(&ports.clock),
+            lease,
+            publish: Box::new(move |next| {
+                shards.view_changed(&next);
+                view.send_replace(next);
+            }),
+            status,
+            load: Box::new(carried(loaded, Arc::clone(&ports.clock))),
+        };
+        let (stop, stopped) = watch::channel(None);
+        let (control_notify, control_shutdown) = (notify.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            let reason =
+                service::run(machine, wiring, (control_notify, inbox), releases, control_shutdown.clone()).await;
+            stop.send_replace(reason);
+            control_shutdown.cancel();
+        });
+        let (running, router_shutdown) = (router.clone(), shutdown.clone());
+        tasks.spawn(async move { running.run(router_shutdown).await });
+        if let Some(port) = ports.gateway {
+            tasks.spawn(gateway::serve(port, router.clone(), hash, shutdown.clone()));
+        }
+        let inner = Inner { hash, router, host, status: statuses, stopped, control: notify, shutdown, tasks };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What this node is doing, as it changes.
+    pub fn status(&self) -> watch::Receiver<Arc<Status>> {
+        self.inner.status.clone()
+    }
+
+    /// Numbers since the process started.
+    pub fn stats(&self) -> Stats {
+        Stats { host: self.inner.host.stats(), router: self.inner.router.stats() }
+    }
+
+    /// The router: what [`ActorRef`]s and the gateway go through.
+    pub fn router(&self) -> &Router {
+        &self.inner.router
+    }
+
+    /// A reference to one actor; it need not exist yet.
+    ///
+    /// # Errors
+    /// [`InvalidId`] if the id's text is empty or longer than [`ActorId::BYTES_MAX`] bytes.
+    pub fn actor<A: Actor>(&self, id: &A::Id) -> Result<ActorRef<A>, InvalidId> {
+        ActorRef::new(self.inner.router.clone(), &self.inner.hash, id)
+    }
+
+    /// Where an actor is kept: its kind and id with their slot.
+    ///
+    /// # Errors
+    /// [`InvalidId`] if either name is not valid.
+    pub fn address(&self, kind: &str, id: &str) -> Result<aether_domain::ActorAddress, InvalidId> {
+        let key = ActorKey { kind: aether_domain::ActorKind::new(kind)?, id: ActorId::new(id)? };
+        Ok(self.inner.hash.address(key))
+    }
+
+    /// Leaves the cluster in good order: hands every shard over, is let go, and ends. Answers once it has ended, at the
+    /// latest after 20 s.
+    pub async fn drain(&self) -> Option<StopReason> {
+        // A node that has ended already has nothing to be told.
+        let _ = self.inner.control.send(Input::Leave).await;
+        let reason = self.stopped().await;
+        self.stop().await;
+        reason
+    }
+
+    /// Waits until the node ends by itself; `None` if it was stopped by [`Self::stop`].
+    pub async fn stopped(&self) -> Option<StopReason> {
+        let mut stopped = self.inner.stopped.clone();
+        let ended = stopped.wait_for(Option::is_some);
+        tokio::select! {
+            reason = ended => reason.ok().and_then(|reason| reason.clone()),
+            () = self.inner.shutdown.cancelled() => self.inner.stopped.borrow().clone(),
+        }
+    }
+
+    /// Ends at once, without a word to anybody: to the others it looks like a crash.
+    pub async fn stop(&self) {
+        self.inner.shutdown.cancel();
+        self.inner.host.close().await;
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+}
+
+/// What the node carries, measured each time it is asked.
+fn carried(host: ShardHost, clock: Arc<dyn Clock>) -> impl Fn() -> Load + Send + Sync {
+    let last = std::sync::Mutex::new((clock.now(), 0_u64));
+    move || {
+        let (stats, now) = (host.stats(), clock.now());
+        let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (since, before) = std::mem::replace(&mut *last, (now, stats.commands));
+        let millis = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX).max(1);
+        let rate = (stats.commands - before).saturating_mul(1000) / millis;
+        let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        Load { actors: small(stats.resident_actors as u64), commands_per_second: small(rate) }
+    }
+}
+
+/// The transport, telling the control plane of everybody who cannot be reached.
+struct Tapped {
+    inner: Arc<dyn Transport>,
+    unreachable: mpsc::Sender<Input>,
+}
+
+#[async_trait]
+impl Transport for Tapped {
+    async fn listen(&self, me: &NodeRef) -> Result<Updates<Delivery>, SendError> {
+        let tell = self.unreachable.clone();
+        let deliveries = self.inner.listen(me).await?;
+        Ok(Box::pin(deliveries.inspect(move |delivery| {
+            if let Delivery::Unreachable { to } = delivery {
+                // A hint that is missed comes again; the loop must not be kept waiting for it.
+                let _ = tell.try_send(Input::Unreachable(to.clone()));
+            }
+        })))
+    }
+
+    async fn send(&self, from: &NodeRef, to: &NodeRef, frames: Vec<Frame>) -> Result<(), SendError> {
+        self.inner.send(from, to, frames).await
+    }
+}

@@ -1,0 +1,149 @@
+//! Whole nodes over the in-memory ports: they found a cluster, serve actors from anywhere, and survive each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aether_domain::cluster::ClusterSettings;
+use aether_domain::timing::Profile;
+use aether_domain::{Namespace, NodeId, ShardCount};
+use aether_infra_memory::MemoryHub;
+use aether_placement::ShardHash;
+use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle, KindRegistry};
+use aether_runtime::clock::BootClock;
+use aether_runtime::control::{Phase, StopReason};
+use aether_runtime::node::{NodeConfig, Ports, Runtime};
+use serde::{Deserialize, Serialize};
+
+#[derive(Default, Serialize, Deserialize)]
+struct Counter {
+    count: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Counted {
+    Up,
+}
+
+impl Event for Counted {}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("never")]
+struct Never;
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Up;
+#[derive(Clone, Serialize, Deserialize)]
+struct Read;
+
+impl Command for Up {
+    const NAME: &'static str = "up";
+    type Reply = u64;
+}
+impl Command for Read {
+    const NAME: &'static str = "read";
+    type Reply = u64;
+}
+
+impl Actor for Counter {
+    const KIND: &'static str = "counter";
+    type Id = u64;
+    type Event = Counted;
+    type Error = Never;
+    type Commands = (Up, Read);
+    fn apply(&mut self, _: &Counted) {
+        self.count += 1;
+    }
+}
+impl Handle<Up> for Counter {
+    fn handle(&self, _: Up, _: &Ctx<Self>) -> Decision<Self, Up> {
+        Ok(Self::emit(Counted::Up).reply(|state| state.count))
+    }
+}
+impl Handle<Read> for Counter {
+    fn handle(&self, _: Read, _: &Ctx<Self>) -> Decision<Self, Read> {
+        Ok(Self::answer(self.count))
+    }
+}
+
+fn start(hub: &MemoryHub, name: &str, seed: u64) -> Runtime {
+    let node = NodeId::new(name).expect("a valid name");
+    let ports = hub.ports(&node);
+    let ports = Ports {
+        control: ports.control,
+        log: ports.log,
+        events: ports.events,
+        transport: ports.transport,
+        gateway: Some(ports.gateway),
+        clock: Arc::new(BootClock),
+    };
+    let config = NodeConfig {
+        namespace: Namespace::new("test").expect("a valid name"),
+        node,
+        profile: Profile::Fast,
+        settings: ClusterSettings { shards: ShardCount::DEFAULT, hash: ShardHash::ID, hash_seed: 7 },
+        weight: 1,
+        admin_url: String::new(),
+        seed,
+        build: "test".into(),
+    };
+    let mut kinds = KindRegistry::new();
+    kinds.register::<Counter>().expect("a good definition");
+    Runtime::start(ports, config, kinds).expect("a good configuration")
+}
+
+async fn balanced(node: &Runtime, nodes: usize) {
+    let mut status = node.status();
+    let wait = status.wait_for(|status| {
+        let topology = &status.topology;
+        status.phase == Phase::Active
+            && topology.cluster().active().count() == nodes
+            && topology.assignment().orphaned() == 0
+            && topology.assignment().moving() == 0
+            && topology.cluster().plan().is_none()
+            && topology
+                .cluster()
+                .active()
+                .all(|member| topology.assignment().owned_by(member.node.incarnation).abs_diff(1024 / nodes) <= 1)
+    });
+    let waited = tokio::time::timeout(Duration::from_secs(20), wait).await.map(|found| found.is_ok());
+    assert_eq!(waited, Ok(true), "not balanced over {nodes}: {:?}", node.status().borrow());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_acknowledged_command_is_there_whichever_node_is_asked_and_whoever_dies() {
+    let hub = MemoryHub::new();
+    let nodes: Vec<_> = (1..=3).map(|nth| start(&hub, &format!("n{nth}"), nth)).collect();
+    for node in &nodes {
+        balanced(node, 3).await;
+    }
+    let mut expected = vec![0_u64; 60];
+    for round in 0..3 {
+        for (id, expected) in expected.iter_mut().enumerate() {
+            let node = &nodes[(id + round) % 3];
+            let counter = node.actor::<Counter>(&(id as u64)).expect("a valid id");
+            *expected += 1;
+            assert_eq!(counter.ask(Up).await.expect("an answer"), *expected, "actor {id} in round {round}");
+        }
+    }
+    let dead = nodes[0].status().borrow().me.clone();
+    nodes[0].stop().await;
+    hub.kill(&dead);
+    for (id, expected) in expected.iter_mut().enumerate() {
+        let counter = nodes[1 + id % 2].actor::<Counter>(&(id as u64)).expect("a valid id");
+        *expected += 1;
+        let answer = counter.timeout(Duration::from_secs(15)).ask(Up).await;
+        assert_eq!(answer.expect("an answer in spite of the death"), *expected, "actor {id}");
+    }
+    balanced(&nodes[1], 2).await;
+    for (id, expected) in expected.iter().enumerate() {
+        let counter = nodes[2 - id % 2].actor::<Counter>(&(id as u64)).expect("a valid id");
+        assert_eq!(counter.ask(Read).await.expect("an answer"), *expected);
+    }
+    assert_eq!(nodes[1].drain().await, Some(StopReason::Left));
+    balanced(&nodes[2], 1).await;
+    for (id, expected) in expected.iter().enumerate() {
+        let counter = nodes[2].actor::<Counter>(&(id as u64)).expect("a valid id");
+        assert_eq!(counter.ask(Read).await.expect("an answer"), *expected);
+    }
+    assert_eq!(nodes[2].drain().await, Some(StopReason::Left));
+}
