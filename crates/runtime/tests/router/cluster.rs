@@ -27,7 +27,7 @@ pub(crate) struct PausedClock(Instant);
 
 impl PausedClock {
     #[expect(clippy::disallowed_methods, reason = "a clock of the tests: tokio's time is paused")]
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Instant::now())
     }
 }

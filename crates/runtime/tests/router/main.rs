@@ -4,3 +4,4 @@ mod across;
 mod cluster;
 mod faults;
 mod here;
+mod typed;

@@ -1,0 +1,248 @@
+//! The typed reference and the gateway, over real shards of two nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aether_domain::ports::{GatewayAnswer, ReadMode};
+use aether_domain::testing::life;
+use aether_domain::{Epoch, MessageId, Monotonic, Namespace, ShardCount};
+use aether_infra_memory::{GatewayCall, MemoryHub};
+use aether_placement::ShardHash;
+use aether_runtime::actor::{Actor, AskError, Command, Ctx, Decision, Event, Handle, KindRegistry};
+use aether_runtime::actor_ref::ActorRef;
+use aether_runtime::gateway;
+use aether_runtime::router::{Router, RouterConfig};
+use aether_runtime::shard::{HostConfig, ShardHost};
+use aether_runtime::view::{Route, ServeLease, View};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::cluster::PausedClock;
+
+#[derive(Default, Serialize, Deserialize)]
+struct Tank {
+    litres: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+enum TankEvent {
+    Filled { litres: u64 },
+}
+impl Event for TankEvent {}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("only {free} litres fit")]
+struct Overflows {
+    free: u64,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Fill {
+    litres: u64,
+}
+impl Command for Fill {
+    const NAME: &'static str = "fill";
+    type Reply = u64;
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Level;
+impl Command for Level {
+    const NAME: &'static str = "level";
+    type Reply = u64;
+}
+
+impl Actor for Tank {
+    const KIND: &'static str = "tank";
+    type Id = u32;
+    type Event = TankEvent;
+    type Error = Overflows;
+    type Commands = (Fill, Level);
+    fn apply(&mut self, event: &TankEvent) {
+        let TankEvent::Filled { litres } = event;
+        self.litres += litres;
+    }
+}
+impl Handle<Fill> for Tank {
+    fn handle(&self, fill: Fill, _: &Ctx<Self>) -> Decision<Self, Fill> {
+        assert!(fill.litres != 13, "nobody fills 13 litres");
+        let free = 100 - self.litres;
+        if fill.litres > free {
+            return Err(Overflows { free });
+        }
+        Ok(Self::emit(TankEvent::Filled { litres: fill.litres }).reply(|tank| tank.litres))
+    }
+}
+impl Handle<Level> for Tank {
+    fn handle(&self, _: Level, _: &Ctx<Self>) -> Decision<Self, Level> {
+        Ok(Self::answer(self.litres))
+    }
+}
+
+/// One node with real shards.
+struct Node {
+    router: Router,
+    host: ShardHost,
+    views: watch::Sender<Arc<View>>,
+}
+
+struct Pair {
+    hub: MemoryHub,
+    hash: ShardHash,
+    nodes: [Node; 2],
+    epoch: u64,
+}
+
+const NAMES: [&str; 2] = ["a", "b"];
+
+impl Pair {
+    /// Two nodes that listen and serve clients; the first owns everything.
+    async fn new() -> Self {
+        let hub = MemoryHub::new();
+        let hash = ShardHash::v1(7, &Namespace::new("tanks").expect("a namespace"));
+        let nodes = NAMES.map(|name| {
+            let (me, clock) = (life(name, 1), Arc::new(PausedClock::new()));
+            let ports = hub.ports(&me.node);
+            let mut kinds = KindRegistry::new();
+            kinds.register::<Tank>().expect("a kind");
+            let lease = Arc::new(ServeLease::default());
+            lease.extend(Monotonic::from_start(Duration::from_secs(1_000_000)));
+            let config = HostConfig::new(clock.clone(), ports.events, kinds, 7, lease, ShardCount::DEFAULT);
+            let (host, mut released) = ShardHost::new(config);
+            tokio::spawn(async move { while released.recv().await.is_some() {} });
+            let (views, view) = watch::channel(Arc::new(View::empty(me)));
+            let local = Arc::new(host.clone());
+            let router = Router::new(RouterConfig { clock, transport: ports.transport, local, view });
+            let running = router.clone();
+            tokio::spawn(async move { running.run(CancellationToken::new()).await });
+            tokio::spawn(gateway::serve(ports.gateway, router.clone(), hash, CancellationToken::new()));
+            Node { router, host, views }
+        });
+        let mut pair = Self { hub, hash, nodes, epoch: 0 };
+        pair.give_all("a");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        pair
+    }
+
+    fn give_all(&mut self, owner: &str) {
+        self.epoch += 1;
+        for (name, node) in NAMES.iter().zip(&self.nodes) {
+            let mut view = View::empty(life(name, 1));
+            view.epoch = Epoch(self.epoch);
+            let route = match *name == owner {
+                true => Route::Mine { epoch: Epoch(self.epoch) },
+                false => Route::Remote { owner: life(owner, 1) },
+            };
+            view.routes = vec![route; 1024];
+            view.lives.extend(NAMES.map(|name| life(name, 1).incarnation));
+            let view = Arc::new(view);
+            node.host.view_changed(&view);
+            node.views.send_replace(view);
+        }
+    }
+
+    /// A tank, seen from one of the nodes.
+    fn tank(&self, from: usize, id: u32) -> ActorRef<Tank> {
+        ActorRef::new(self.nodes[from].router.clone(), &self.hash, &id).expect("an id")
+    }
+
+    async fn client(&self, id: &str, command: &str, payload: &'static str) -> GatewayAnswer {
+        let call = GatewayCall {
+            kind: "tank".into(),
+            id: id.into(),
+            command: command.into(),
+            payload: payload.as_bytes().into(),
+            message: None,
+            mode: ReadMode::Strict,
+            timeout: Duration::from_secs(3),
+        };
+        self.hub.gateway_ask(call).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reference_is_typed_both_ways_wherever_its_actor_is() {
+    let mut pair = Pair::new().await;
+    for (id, owner, from) in [(1, "a", 0), (2, "a", 1), (3, "b", 0), (4, "b", 1)] {
+        pair.give_all(owner);
+        let tank = pair.tank(from, id);
+        assert_eq!(tank.ask(Fill { litres: 60 }).await, Ok(60), "owner {owner}, asked from {from}");
+        assert_eq!(tank.ask(Fill { litres: 50 }).await, Err(AskError::Rejected(Overflows { free: 40 })));
+        assert_eq!(tank.ask(Level).await, Ok(60));
+        let poisoned = tank.ask(Fill { litres: 13 }).await.expect_err("the handler panics");
+        assert!(matches!(&poisoned, AskError::Poisoned { .. }) && !poisoned.maybe_applied(), "{poisoned:?}");
+        for mode in [ReadMode::Leased, ReadMode::Log] {
+            assert_eq!(tank.clone().mode(mode).ask(Level).await, Ok(60));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_is_the_same_after_a_move_and_a_message_id_counts_once() {
+    let mut pair = Pair::new().await;
+    let tank = pair.tank(0, 42);
+    assert_eq!(tank.ask_with_id(MessageId(7), Fill { litres: 10 }).await, Ok(10));
+    pair.give_all("b");
+    assert_eq!(tank.ask(Fill { litres: 5 }).await, Ok(15));
+    assert_eq!(tank.ask_with_id(MessageId(7), Fill { litres: 10 }).await, Ok(10), "its first reply");
+    assert_eq!(pair.tank(1, 42).ask(Level).await, Ok(15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_told_command_is_run_and_a_deadline_is_kept() {
+    let pair = Pair::new().await;
+    for from in [0, 1] {
+        pair.tank(from, 42).tell(Fill { litres: 10 }).expect("it is sent");
+    }
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(pair.tank(1, 42).ask(Level).await, Ok(20));
+    pair.hub.kill(&life("a", 1));
+    let asked = pair.tank(1, 42).timeout(Duration::from_millis(500)).ask(Level).await;
+    assert_eq!(asked, Err(AskError::Timeout { maybe_applied: true }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_served_by_any_node_in_json() {
+    let mut pair = Pair::new().await;
+    for (round, owner) in ["a", "b"].into_iter().enumerate() {
+        if round > 0 {
+            pair.give_all(owner);
+        }
+        let id = format!("{round}");
+        // Requests go to the nodes in turn, so each is met by the owner once and by the other once.
+        for litres in ["30", "60"] {
+            assert_eq!(pair.client(&id, "fill", r#"{"litres":30}"#).await, GatewayAnswer::Replied(litres.into()));
+        }
+        let rejected = GatewayAnswer::Rejected(r#"{"free":40}"#.into());
+        assert_eq!(pair.client(&id, "fill", r#"{"litres":50}"#).await, rejected);
+        assert_eq!(pair.client(&id, "level", "null").await, GatewayAnswer::Replied("60".into()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_gets_wrong_is_said_in_stable_words() {
+    let mut pair = Pair::new().await;
+    for (id, command, payload, expected) in [
+        ("7", "empty", "null", "invalid"),
+        ("7", "fill", "{", "invalid"),
+        ("seven", "level", "null", "invalid"),
+        ("", "level", "null", "invalid"),
+        ("7", "fill", r#"{"litres":13}"#, "poisoned"),
+    ] {
+        match pair.client(id, command, payload).await {
+            GatewayAnswer::Failed { code, maybe_applied, .. } => {
+                assert_eq!((code, maybe_applied), (expected, false), "{id} {command} {payload}");
+            }
+            other => panic!("{id} {command} {payload}: {other:?}"),
+        }
+    }
+    for node in &mut pair.nodes {
+        let mut view = (**node.views.borrow()).clone();
+        view.epoch = Epoch(9);
+        view.routes.fill(Route::Nobody);
+        node.views.send_replace(Arc::new(view));
+    }
+    let answer = pair.client("7", "level", "null").await;
+    assert!(matches!(answer, GatewayAnswer::Failed { code: "timeout", .. }), "{answer:?}");
+}
