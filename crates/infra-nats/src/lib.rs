@@ -1,5 +1,47 @@
 //! The ports of `aether-domain` on NATS JetStream.
+//!
+//! An adapter translates, repeats only what is known to be safe, and decides nothing. [`connect()`] gives working ports
+//! or a [`StartError`] that says what to do; [`names`] lists every subject, stream and key. The bytes (`wire`) are frozen
+//! once released. Reads may be stale: only a compare-and-set decides, and `outcome` is the one place that says what
+//! became of one.
+//!
+//! ```no_run
+//! # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
+//! use aether_domain::Namespace;
+//! use aether_infra_nats::{NatsConfig, connect};
+//!
+//! let config = NatsConfig::new(["nats://127.0.0.1:4222"]);
+//! let ports = connect(&config, &Namespace::new("bank")?).await?;
+//! println!("connected to nats-server {}", ports.session.server_version());
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod names;
+
+mod config;
+mod connect;
+mod connection;
+mod provision;
+mod start_error;
+
+mod control;
+mod event_store;
+mod gateway;
+mod gateway_client;
+mod topology_log;
+mod transport;
 
 mod base64url;
-pub mod names;
+mod feed;
+mod outcome;
+mod read;
 mod wire;
+
+pub use config::{Credentials, NatsConfig, Tls};
+pub use connect::{NatsPorts, NatsSession, connect};
+pub use connection::ConnectionCounters;
+pub use gateway::{GATEWAY_TIMEOUT, GATEWAY_TIMEOUT_MAX};
+pub use gateway_client::{GatewayClient, GatewayError};
+pub use provision::Promise;
+pub use start_error::{Difference, StartError};

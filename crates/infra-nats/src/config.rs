@@ -1,0 +1,117 @@
+//! What a connection to NATS needs to be told. Reading it from files and the environment is the caller's work.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to reach NATS and how much to ask of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsConfig {
+    /// Where the servers are: `nats://host:4222` or `tls://…`. All of one NATS cluster.
+    pub urls: Vec<String>,
+    /// Who we are.
+    pub credentials: Credentials,
+    /// How TLS is done, beyond what `tls://` asks for.
+    pub tls: Tls,
+    /// How the connection is named in the server's monitoring.
+    pub name: String,
+    /// How many servers keep each stream: 1 or 3. Every node of a cluster says the same.
+    pub replicas: usize,
+    /// How long to look for a server that answers before giving up.
+    pub connect_within: Duration,
+    /// How long creating and checking the streams may take. Servers that have just started elect leaders first.
+    pub provision_within: Duration,
+    /// How long one request or publish may take before its outcome counts as unknown.
+    pub request_timeout: Duration,
+}
+
+impl NatsConfig {
+    /// How long one request or publish may take by default.
+    pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+    /// One replica, no credentials, default patience: for the given servers.
+    pub fn new(urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            urls: urls.into_iter().map(Into::into).collect(),
+            credentials: Credentials::None,
+            tls: Tls::default(),
+            name: "aether".to_owned(),
+            replicas: 1,
+            connect_within: Duration::from_secs(5),
+            provision_within: Duration::from_secs(20),
+            request_timeout: Self::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// The servers for an error text, without what may be secret in a URL.
+    pub(crate) fn servers(&self) -> String {
+        let without_login = |url: &String| match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+            (None, Some((_, host))) => host.to_owned(),
+            (_, None) => url.clone(),
+        };
+        self.urls.iter().map(without_login).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Who we are to NATS. What is secret is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nobody, or whoever the URL says.
+    None,
+    /// A user with a password.
+    Password {
+        /// The user.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// A token.
+    Token(String),
+    /// A `.creds` file: a JWT and its key.
+    File(PathBuf),
+    /// The seed of an nkey, `SU…`.
+    NkeySeed(String),
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Password { user, .. } => write!(f, "Password {{ user: {user:?}, .. }}"),
+            Self::Token(_) => f.write_str("Token(..)"),
+            Self::File(path) => write!(f, "File({})", path.display()),
+            Self::NkeySeed(_) => f.write_str("NkeySeed(..)"),
+        }
+    }
+}
+
+/// How TLS is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Refuse a connection without TLS.
+    pub required: bool,
+    /// Certificates of authorities to trust beside the platform's, as a PEM file.
+    pub authorities: Option<PathBuf>,
+    /// Our own certificate and its key, as PEM files.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let mut config = NatsConfig::new(["nats://me:secret@host:4222", "host2:4222", "secret@host3"]);
+        assert_eq!(config.servers(), "nats://host:4222, host2:4222, host3");
+        for credentials in [
+            Credentials::Password { user: "me".to_owned(), password: "secret".to_owned() },
+            Credentials::Token("secret".to_owned()),
+            Credentials::NkeySeed("secret".to_owned()),
+        ] {
+            config.credentials = credentials;
+            assert!(!format!("{:?}", config.credentials).contains("secret"));
+        }
+    }
+}

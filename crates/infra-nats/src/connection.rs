@@ -1,0 +1,157 @@
+//! One connection to NATS and what all adapters on it share: JetStream with short time-outs, news of losses, counters.
+//!
+//! It decides nothing and retries nothing. Publishing while disconnected would be queued and sent later, so everybody
+//! asks [`Connection::check`] first.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aether_domain::ports::BoxError;
+use async_nats::jetstream::{self, context::ContextBuilder};
+use async_nats::{Client, Event, ServerError};
+use futures_util::StreamExt;
+use tokio::sync::watch;
+
+use crate::names::Names;
+
+/// What happened on a connection so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionCounters {
+    /// Times it was established, the first included.
+    pub connects: u64,
+    /// Times it was lost.
+    pub disconnects: u64,
+    /// Messages that were dropped because a subscription did not keep up.
+    pub slow_consumers: u64,
+    /// Complaints of the server, permission violations among them.
+    pub server_errors: u64,
+}
+
+/// Where a connection's events go: made before the connection, because its first event comes while connecting.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    connects: AtomicU64,
+    losses: watch::Sender<u64>,
+    overruns: watch::Sender<u64>,
+    server_errors: AtomicU64,
+    last_server_error: Mutex<Option<String>>,
+}
+
+impl Observer {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            connects: AtomicU64::new(0),
+            losses: watch::Sender::new(0),
+            overruns: watch::Sender::new(0),
+            server_errors: AtomicU64::new(0),
+            last_server_error: Mutex::new(None),
+        })
+    }
+
+    /// Takes one event of the client. Never waits.
+    pub(crate) fn on(&self, event: &Event) {
+        match event {
+            Event::Connected => {
+                self.connects.fetch_add(1, Ordering::Relaxed);
+                tracing::info!("connected to NATS");
+            }
+            Event::Disconnected => {
+                self.losses.send_modify(|count| *count += 1);
+                tracing::warn!("connection to NATS lost; reconnecting");
+            }
+            Event::SlowConsumer(subscription) => {
+                self.overruns.send_modify(|count| *count += 1);
+                tracing::warn!(subscription, "a subscription did not keep up and lost a message");
+            }
+            Event::ServerError(error) => {
+                self.server_errors.fetch_add(1, Ordering::Relaxed);
+                if let ServerError::Other(text) = error {
+                    *self.last_server_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                        Some(text.clone());
+                }
+                tracing::warn!(%error, "NATS complains");
+            }
+            Event::LameDuckMode => tracing::info!("NATS server is about to stop; the client will move"),
+            Event::ClientError(error) => tracing::debug!(%error, "NATS client"),
+            Event::Draining | Event::Closed => tracing::debug!(%event, "NATS client"),
+        }
+    }
+
+    pub(crate) fn last_server_error(&self) -> Option<String> {
+        self.last_server_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// Why something was not even tried.
+#[derive(Debug, thiserror::Error)]
+#[error("not connected to NATS")]
+pub(crate) struct NotConnected;
+
+/// Why a step was given up.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer from NATS within {0:?}")]
+pub(crate) struct NoAnswer(pub(crate) Duration);
+
+/// What the adapters of one connection share.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) js: jetstream::Context,
+    pub(crate) names: Names,
+    pub(crate) request_timeout: Duration,
+    pub(crate) observer: Arc<Observer>,
+}
+
+impl Connection {
+    pub(crate) fn new(client: Client, names: Names, request_timeout: Duration, observer: Arc<Observer>) -> Self {
+        let js = ContextBuilder::new().timeout(request_timeout).ack_timeout(request_timeout).build(client.clone());
+        Self { client, js, names, request_timeout, observer }
+    }
+
+    /// Whether something sent now would go out now.
+    pub(crate) fn check(&self) -> Result<(), NotConnected> {
+        if self.is_connected() { Ok(()) } else { Err(NotConnected) }
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// Changes with every loss of the connection from now on.
+    pub(crate) fn losses(&self) -> watch::Receiver<u64> {
+        self.observer.losses.subscribe()
+    }
+
+    /// Changes with every message that was dropped from now on.
+    pub(crate) fn overruns(&self) -> watch::Receiver<u64> {
+        self.observer.overruns.subscribe()
+    }
+
+    pub(crate) fn counters(&self) -> ConnectionCounters {
+        ConnectionCounters {
+            connects: self.observer.connects.load(Ordering::Relaxed),
+            disconnects: *self.observer.losses.borrow(),
+            slow_consumers: *self.observer.overruns.borrow(),
+            server_errors: self.observer.server_errors.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Runs a step that only a lost connection can delay, for as long as a request may take.
+    pub(crate) async fn bounded<T>(&self, step: impl Future<Output = T>) -> Result<T, NoAnswer> {
+        tokio::time::timeout(self.request_timeout, step).await.map_err(|_| NoAnswer(self.request_timeout))
+    }
+
+    /// Waits until the server has worked off everything sent on this connection so far, subscriptions included.
+    pub(crate) async fn round_trip(&self) -> Result<(), BoxError> {
+        self.check()?;
+        self.bounded(async {
+            let inbox = self.client.new_inbox();
+            let mut echo = self.client.subscribe(inbox.clone()).await?;
+            self.client.publish(inbox, bytes::Bytes::new()).await?;
+            echo.next().await.map(drop).ok_or_else(|| BoxError::from(NotConnected))
+        })
+        .await?
+    }
+}

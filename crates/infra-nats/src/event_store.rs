@@ -1,0 +1,157 @@
+//! Actor histories: one subject an actor in a stream they share.
+//!
+//! Loading reads in batches from any replica, which is several times faster than anything else for a short history; a
+//! stale answer is harmless, because the next append compares-and-sets. `read_fresh` asks the leader, message by message.
+
+use aether_domain::ports::{AppendError, BoxError, EventStore, ReadError};
+use aether_domain::records::{CommitRecord, Position, StoredCommit};
+use aether_domain::{ActorAddress, Sequence};
+use async_nats::{HeaderMap, Message, Subscriber};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde_json::json;
+
+use crate::connection::{Connection, NotConnected};
+use crate::outcome;
+use crate::read::{self, Wanted, checksum_of};
+use crate::topology_log::not_encoded;
+use crate::wire::v1::{decode_commit, encode_commit, payload_hash};
+
+/// How many commits one batch asks for. There is no flow control: a batch must fit into a subscription's queue.
+const BATCH_MESSAGES_MAX: usize = 512;
+
+/// How many bytes one batch asks for; one commit comes whatever its size.
+const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// [`EventStore`] on a JetStream stream.
+#[derive(Clone, Debug)]
+pub(crate) struct NatsEventStore {
+    connection: Connection,
+}
+
+/// A stored message, not yet understood.
+struct Stored {
+    sequence: u64,
+    headers: Option<HeaderMap>,
+    payload: Bytes,
+}
+
+/// A batch that cannot be used; the leader may do better.
+#[derive(Debug, thiserror::Error)]
+#[error("batch of stored commits: {0}")]
+struct BadBatch(&'static str);
+
+impl Stored {
+    fn decode(self) -> Result<StoredCommit, ReadError> {
+        let Self { sequence, headers, payload } = self;
+        let record = decode_commit(&payload, checksum_of(headers.as_ref()))
+            .map_err(|fault| ReadError::Corrupt { sequence, reason: fault.to_string() })?;
+        let at = Position { sequence: Sequence(sequence), hash: payload_hash(&payload) };
+        Ok(StoredCommit { record, at })
+    }
+}
+
+impl NatsEventStore {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self { connection }
+    }
+
+    fn stream_of(&self, actor: &ActorAddress) -> String {
+        self.connection.names.event_stream(actor.slot.0 >> 12)
+    }
+
+    /// Everything behind `after`, as some replica has it.
+    async fn batches(&self, actor: &ActorAddress, after: u64) -> Result<Vec<Stored>, BoxError> {
+        let connection = &self.connection;
+        let subject = connection.names.event_subject(actor);
+        let request = format!("$JS.API.DIRECT.GET.{}", self.stream_of(actor));
+        let inbox = connection.client.new_inbox();
+        connection.check()?;
+        let mut answers = connection.bounded(connection.client.subscribe(inbox.clone())).await??;
+        let mut stored: Vec<Stored> = Vec::new();
+        loop {
+            let last = stored.last().map_or(after, |stored| stored.sequence);
+            let batch = json!({
+                "batch": BATCH_MESSAGES_MAX,
+                "max_bytes": BATCH_BYTES_MAX,
+                "seq": last + 1,
+                "next_by_subj": subject,
+            });
+            let body = Bytes::from(batch.to_string());
+            let asked = connection.client.publish_with_reply(request.clone(), inbox.clone(), body);
+            connection.bounded(asked).await??;
+            if !self.batch(&mut answers, &mut stored).await? {
+                return Ok(stored);
+            }
+            if stored.last().is_none_or(|stored| stored.sequence == last) {
+                return Err(BadBatch("empty before the end").into());
+            }
+        }
+    }
+
+    /// Takes one batch; answers whether there is more behind it.
+    async fn batch(&self, answers: &mut Subscriber, stored: &mut Vec<Stored>) -> Result<bool, BoxError> {
+        let mut previous = None;
+        loop {
+            let answer = self.connection.bounded(answers.next()).await?.ok_or(NotConnected)?;
+            match answer.status.map(|status| status.as_u16()) {
+                None | Some(200) => {}
+                Some(204) => return Ok(number(&answer, "Nats-Num-Pending").unwrap_or(0) > 0),
+                Some(404) => return Ok(false),
+                Some(503) => return Err(BadBatch("no replica answers").into()),
+                Some(_) => return Err(BadBatch("refused").into()),
+            }
+            let sequence = number(&answer, "Nats-Sequence").ok_or(BadBatch("a commit without its sequence"))?;
+            // The server names the one before, so that a lost part is noticed.
+            if previous.is_some() && number(&answer, "Nats-Last-Sequence") != previous {
+                return Err(BadBatch("a part was lost").into());
+            }
+            previous = Some(sequence);
+            stored.push(Stored { sequence, headers: answer.headers, payload: answer.payload });
+        }
+    }
+}
+
+fn number(answer: &Message, header: &str) -> Option<u64> {
+    answer.headers.as_ref()?.get(header)?.as_str().parse().ok()
+}
+
+#[async_trait]
+impl EventStore for NatsEventStore {
+    async fn append(
+        &self,
+        actor: &ActorAddress,
+        record: &CommitRecord,
+        after: Sequence,
+    ) -> Result<Position, AppendError> {
+        let encoded = encode_commit(record).map_err(not_encoded)?;
+        let subject = self.connection.names.event_subject(actor);
+        let outcome = outcome::publish(&self.connection, &subject, &encoded, after.0).await;
+        let sequence = outcome.appended(after)?;
+        Ok(Position { sequence, hash: payload_hash(&encoded.payload) })
+    }
+
+    async fn read(&self, actor: &ActorAddress, after: Sequence) -> Result<Vec<StoredCommit>, ReadError> {
+        match self.batches(actor, after.0).await {
+            Ok(stored) => stored.into_iter().map(Stored::decode).collect(),
+            Err(error) => {
+                tracing::debug!(%error, "reading a history from the leader instead");
+                self.read_fresh(actor, after).await
+            }
+        }
+    }
+
+    async fn read_fresh(&self, actor: &ActorAddress, after: Sequence) -> Result<Vec<StoredCommit>, ReadError> {
+        let (stream, subject) = (self.stream_of(actor), self.connection.names.event_subject(actor));
+        let mut commits = Vec::new();
+        let mut last = after.0;
+        while let Some(message) = read::get(&self.connection, &stream, Wanted::NextOf(&subject, last + 1)).await? {
+            last = message.sequence;
+            let stored =
+                Stored { sequence: message.sequence, headers: Some(message.headers), payload: message.payload };
+            commits.push(stored.decode()?);
+        }
+        Ok(commits)
+    }
+}

@@ -1,0 +1,115 @@
+//! Frames between nodes on core NATS: one message carries many, to the subject of one life of a node.
+//!
+//! Each message names an inbox of its sender for the server's "nobody listens" alone; the inbox's last tokens say whose
+//! it is and whom the message was for. A node whose connection is being re-established has no interest on the server
+//! either, so an [`Delivery::Unreachable`] is evidence, not proof.
+
+use aether_domain::NodeRef;
+use aether_domain::ports::{BoxError, Delivery, Frame, SendError, Transport, Updates};
+use async_nats::{Message, StatusCode, Subscriber};
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use tokio::sync::watch;
+
+use crate::connection::Connection;
+use crate::names::{node_of, node_token};
+use crate::wire::v1::{WireFault, decode_frames, encode_frames};
+
+/// [`Transport`] on core NATS.
+#[derive(Clone, Debug)]
+pub(crate) struct NatsTransport {
+    connection: Connection,
+    /// Where "nobody listens" comes to: `<inbox>.<sender's incarnation>.<addressee>`.
+    returns: String,
+}
+
+impl NatsTransport {
+    pub(crate) fn new(connection: Connection) -> Self {
+        let returns = connection.client.new_inbox();
+        Self { connection, returns }
+    }
+}
+
+fn unavailable(cause: impl Into<BoxError>) -> SendError {
+    SendError::Unavailable { cause: cause.into() }
+}
+
+/// What one life listens to.
+struct Listener {
+    frames: Subscriber,
+    returns: Subscriber,
+    overruns: watch::Receiver<u64>,
+}
+
+impl Listener {
+    async fn next(&mut self) -> Option<Delivery> {
+        loop {
+            tokio::select! {
+                biased;
+                changed = self.overruns.changed() => {
+                    changed.ok()?;
+                    return Some(Delivery::Overrun);
+                }
+                returned = self.returns.next() => match unreachable(&returned?) {
+                    Some(delivery) => return Some(delivery),
+                    None => {}
+                },
+                message = self.frames.next() => return Some(frames(&message?)),
+            }
+        }
+    }
+}
+
+fn frames(message: &Message) -> Delivery {
+    match decode_frames(&message.payload) {
+        Ok((from, frames)) => Delivery::Frames { from, frames },
+        Err(fault) => corrupt(&message.subject, fault.to_string()),
+    }
+}
+
+fn unreachable(message: &Message) -> Option<Delivery> {
+    if message.status != Some(StatusCode::NO_RESPONDERS) {
+        return Some(corrupt(&message.subject, "an answer where none is expected".to_owned()));
+    }
+    let addressee = message.subject.rsplit('.').next()?;
+    node_of(addressee).map(|to| Delivery::Unreachable { to })
+}
+
+fn corrupt(subject: &str, reason: String) -> Delivery {
+    tracing::warn!(subject, reason, "a message cannot be understood");
+    Delivery::Corrupt { reason }
+}
+
+#[async_trait]
+impl Transport for NatsTransport {
+    async fn listen(&self, me: &NodeRef) -> Result<Updates<Delivery>, SendError> {
+        let connection = &self.connection;
+        connection.check().map_err(unavailable)?;
+        let overruns = connection.overruns();
+        let subscribe = async {
+            let returns = format!("{}.{}.*", self.returns, me.incarnation);
+            let returns = connection.client.subscribe(returns).await?;
+            let frames = connection.client.subscribe(connection.names.node_subject(me)).await?;
+            Ok::<_, BoxError>(Listener { frames, returns, overruns })
+        };
+        let listener = connection.bounded(subscribe).await.map_err(unavailable)?.map_err(unavailable)?;
+        // From here on the server knows: whoever is told that this life listens will reach it.
+        connection.round_trip().await.map_err(unavailable)?;
+        Ok(Box::pin(stream::unfold(listener, |mut listener| async {
+            let delivery = listener.next().await?;
+            Some((delivery, listener))
+        })))
+    }
+
+    async fn send(&self, from: &NodeRef, to: &NodeRef, frames: Vec<Frame>) -> Result<(), SendError> {
+        let connection = &self.connection;
+        let payload = encode_frames(from, frames, connection.client.max_payload()).map_err(|fault| match fault {
+            WireFault::TooLarge { bytes, bytes_max } => SendError::TooLarge { bytes, bytes_max },
+            fault => unavailable(fault),
+        })?;
+        connection.check().map_err(unavailable)?;
+        let returns = format!("{}.{}.{}", self.returns, from.incarnation, node_token(to));
+        let sent = connection.client.publish_with_reply(connection.names.node_subject(to), returns, payload);
+        connection.bounded(sent).await.map_err(unavailable)?.map_err(unavailable)
+    }
+}
