@@ -203,17 +203,18 @@ impl<T> Core<T> {
         asked.panics += 1;
         slot.panics.retain(|panic| now.at.since(*panic) < PANIC_WINDOW);
         slot.panics.push(now.at);
-        let again = back_off(asked.panics.into());
+        let mut wait = Duration::ZERO;
         let busy = slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor.clone())));
         if asked.panics > PANIC_RETRIES_MAX {
             self.counts.poisoned += 1;
             self.fact(Fact::Poisoned { actor, command });
             self.give_up(asked, &Answer::Poisoned { reason });
         } else {
+            wait = back_off(asked.panics.into());
             // Before what came later; what was decided earlier is put before it.
             busy.push_waiting_first(asked);
         }
-        self.spoil(slot, again);
+        self.spoil(slot, wait);
         if slot.panics.len() >= PANICS_MAX {
             self.quarantine(slot, format!("it panicked {PANICS_MAX} times within {PANIC_WINDOW:?}"));
         }

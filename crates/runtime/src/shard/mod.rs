@@ -15,6 +15,8 @@ mod remembered;
 mod resolve;
 mod slot;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use host::{HostConfig, Release, ShardHost};
 pub use stats::HostStats;

@@ -119,4 +119,3 @@ pub fn other(outcome: Outcome) -> Answer {
         outcome => panic!("expected an answer of the shard, got {outcome:?}"),
     }
 }
-

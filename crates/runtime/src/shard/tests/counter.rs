@@ -1,0 +1,105 @@
+//! A counter: the actor the machine's tests ask.
+
+use serde::{Deserialize, Serialize};
+
+use crate::actor::{Actor, Command, Ctx, Decision, Event, Handle};
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Counter {
+    total: u64,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Happened {
+    Added {
+        by: u64,
+    },
+    Padded {
+        text: String,
+    },
+    /// Applying it panics.
+    Cursed,
+}
+impl Event for Happened {}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("only {total} there")]
+pub(super) struct TooFew {
+    pub(super) total: u64,
+}
+
+macro_rules! commands {
+    ($($command:ident $body:tt $name:literal -> $reply:ty;)+) => { $(
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        pub(super) struct $command $body
+        impl Command for $command {
+            const NAME: &'static str = $name;
+            type Reply = $reply;
+        }
+    )+ };
+}
+commands! {
+    Add { pub(super) by: u64 } "add" -> u64;
+    Get {} "get" -> u64;
+    Demand { pub(super) at_least: u64 } "demand" -> u64;
+    Boom {} "boom" -> u64;
+    Curse {} "curse" -> u64;
+    Pad { pub(super) bytes: usize } "pad" -> u64;
+    Recite { pub(super) bytes: usize } "recite" -> String;
+}
+
+impl Actor for Counter {
+    const KIND: &'static str = "counter";
+    type Id = u64;
+    type Event = Happened;
+    type Error = TooFew;
+    type Commands = (Add, Get, Demand, Boom, Curse, Pad, Recite);
+
+    fn apply(&mut self, event: &Happened) {
+        match event {
+            Happened::Added { by } => self.total += by,
+            Happened::Padded { .. } => self.total += 1,
+            Happened::Cursed => panic!("cursed"),
+        }
+    }
+
+    fn settings() -> crate::actor::Settings {
+        crate::actor::Settings { mailbox: 100, ..Default::default() }
+    }
+}
+
+impl Handle<Add> for Counter {
+    fn handle(&self, add: Add, _: &Ctx<Self>) -> Decision<Self, Add> {
+        Ok(Self::emit(Happened::Added { by: add.by }).reply(|counter| counter.total))
+    }
+}
+impl Handle<Get> for Counter {
+    fn handle(&self, _: Get, _: &Ctx<Self>) -> Decision<Self, Get> {
+        Ok(Self::answer(self.total))
+    }
+}
+impl Handle<Demand> for Counter {
+    fn handle(&self, demand: Demand, _: &Ctx<Self>) -> Decision<Self, Demand> {
+        if self.total < demand.at_least { Err(TooFew { total: self.total }) } else { Ok(Self::answer(self.total)) }
+    }
+}
+impl Handle<Boom> for Counter {
+    fn handle(&self, _: Boom, _: &Ctx<Self>) -> Decision<Self, Boom> {
+        panic!("boom")
+    }
+}
+impl Handle<Curse> for Counter {
+    fn handle(&self, _: Curse, _: &Ctx<Self>) -> Decision<Self, Curse> {
+        Ok(Self::emit(Happened::Cursed).reply(|counter| counter.total))
+    }
+}
+impl Handle<Pad> for Counter {
+    fn handle(&self, pad: Pad, _: &Ctx<Self>) -> Decision<Self, Pad> {
+        Ok(Self::emit(Happened::Padded { text: "x".repeat(pad.bytes) }).reply(|counter| counter.total))
+    }
+}
+impl Handle<Recite> for Counter {
+    fn handle(&self, recite: Recite, _: &Ctx<Self>) -> Decision<Self, Recite> {
+        Ok(Self::emit(Happened::Added { by: 1 }).reply(move |_| "x".repeat(recite.bytes)))
+    }
+}

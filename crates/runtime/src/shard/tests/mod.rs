@@ -1,0 +1,10 @@
+//! The machine against its rules, without a clock, a store or a task.
+
+mod commits;
+mod counter;
+mod failures;
+mod oracle;
+mod ownership;
+mod reads;
+mod repeats;
+mod scene;

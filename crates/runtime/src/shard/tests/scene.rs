@@ -1,0 +1,367 @@
+//! One shard on a stage: a script says what happens, and after `->` what the machine does about it.
+//!
+//! ```text
+//! 1 add 5          -> load                 command 1 (its number is its sequence); `leased`, `log`, `json`, `floor=`,
+//!                                          `msg=`, `id=`, `within=` and `@actor` may follow
+//! loaded           -> append 1 after 0     the oldest load is answered from the store
+//! ack              -> 1=5                  the oldest append reaches the store and is answered
+//! 2 get            -> 2=5?                 `?`: given only while the serve lease holds
+//! ```
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aether_domain::ports::{Answer, AppendError, ReadError, ReadMode};
+use aether_domain::records::{CommitRecord, EventRecord, PayloadCodec, Position, StoredCommit};
+use aether_domain::{
+    ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Incarnation, MessageId, Monotonic, NodeId, Nonce,
+    Sequence, Slot, Version, WallTime,
+};
+
+use super::counter::{Add, Boom, Counter, Curse, Demand, Get, Happened, Pad, Recite, TooFew};
+use crate::actor::{KindRegistry, codec};
+use crate::message::{Outcome, Payload, Work};
+use crate::shard::input::{Effect, Fact, Input, Now};
+use crate::shard::machine::ShardMachine;
+
+/// Whose commands they are unless told.
+const ORIGIN: u64 = 9;
+/// The life that owns the shard.
+const ME: Incarnation = Incarnation(1);
+
+pub(super) struct Scene {
+    machine: ShardMachine<u64>,
+    at: Monotonic,
+    serving: bool,
+    /// Asked and not answered yet, oldest first.
+    pub(super) asked: Vec<Effect<u64>>,
+    pub(super) histories: BTreeMap<u64, Vec<StoredCommit>>,
+    /// What the next record is stored at: sequences are of a stream shared by many.
+    sequence: u64,
+}
+
+/// Plays a script on a shard owned under epoch 5.
+#[track_caller]
+pub(super) fn play(script: &str) {
+    let mut scene = Scene::new();
+    scene.tell("activate 5");
+    let mut wrong = String::new();
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (cue, expected) = line.split_once("->").map_or((line, ""), |(cue, expected)| (cue.trim(), expected.trim()));
+        let done = scene.tell(cue);
+        if done != expected {
+            writeln!(wrong, "{cue}\n   expected -> {expected}\n   was      -> {done}").expect("text can be written");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+pub(super) fn actor(number: u64) -> ActorAddress {
+    let kind = ActorKind::new("counter").expect("a kind");
+    let id = ActorId::new(number.to_string()).expect("an id");
+    ActorAddress { key: ActorKey { kind, id }, slot: Slot(7) }
+}
+
+fn number(actor: &ActorAddress) -> u64 {
+    actor.key.id.as_str().parse().expect("actors are numbered here")
+}
+
+fn node(name: &str) -> NodeId {
+    NodeId::new(name).expect("a node's name")
+}
+
+fn lost() -> Box<dyn std::error::Error + Send + Sync> {
+    "the answer was lost".into()
+}
+
+impl Scene {
+    pub(super) fn new() -> Self {
+        let mut kinds = KindRegistry::new();
+        kinds.register::<Counter>().expect("the counter is well defined");
+        Self {
+            machine: ShardMachine::new(Arc::new(kinds), 7),
+            at: Monotonic::from_start(Duration::from_secs(100)),
+            serving: true,
+            asked: Vec::new(),
+            histories: BTreeMap::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Lets something happen and says what the machine does about it.
+    pub(super) fn tell(&mut self, cue: &str) -> String {
+        let (cue, on) = cue.split_once('@').map_or((cue, 1), |(cue, on)| (cue, on.parse().expect("an actor")));
+        let words: Vec<&str> = cue.split_whitespace().collect();
+        let input = match words[..] {
+            ["activate", epoch] => Input::Activate { me: ME, epoch: Epoch(parse(epoch)) },
+            ["drain", epoch, to] => Input::Drain { drain_epoch: Epoch(parse(epoch)), to: node(to) },
+            ["lost"] => Input::Deactivate { owner: None },
+            ["lost", "to", owner] => Input::Deactivate { owner: Some(node(owner)) },
+            ["tick", millis] => {
+                self.at = self.at + Duration::from_millis(parse(millis));
+                Input::Tick
+            }
+            ["pause"] => return self.serve(false),
+            ["resume"] => return self.serve(true),
+            ["foreign", epoch, by] => return self.foreign(on, parse(epoch), Happened::Added { by: parse(by) }),
+            ["cursed", epoch] => return self.foreign(on, parse(epoch), Happened::Cursed),
+            ["damage"] => return self.damage(on),
+            ["forget", records] => return self.forget(on, parse(records) as usize),
+            ["loaded"] => self.loaded(on, Ok(())),
+            ["load", "fails"] => self.loaded(on, Err(ReadError::Unavailable { cause: lost() })),
+            ["load", "corrupt"] => self.loaded(on, Err(ReadError::Corrupt { sequence: 1, reason: "torn".into() })),
+            ["load", "old"] => self.loaded_short(on),
+            ["looked"] => self.looked(on, Ok(())),
+            ["look", "fails"] => self.looked(on, Err(ReadError::Unavailable { cause: lost() })),
+            ["ack"] => self.appended(on, true, None),
+            ["lost", "ack"] => self.appended(on, true, Some(AppendError::Unknown { cause: lost() })),
+            ["unsent"] => self.appended(on, false, Some(AppendError::Unknown { cause: lost() })),
+            ["unavailable"] => self.appended(on, false, Some(AppendError::Unavailable { cause: lost() })),
+            ["too", "large"] => self.appended(on, false, Some(AppendError::TooLarge { bytes: 9, bytes_max: 8 })),
+            ["in", "the", "way"] => {
+                let conflict = AppendError::Conflict { expected: Sequence::ZERO, actual: None };
+                self.appended(on, false, Some(conflict))
+            }
+            [token, ref rest @ ..] => self.command(on, parse(token), rest),
+            [] => unreachable!("a cue has words"),
+        };
+        self.step(input)
+    }
+
+    pub(super) fn step(&mut self, input: Input<u64>) -> String {
+        let now = Now { at: self.at, wall: WallTime { unix_millis: 1 }, serving: self.serving };
+        let effects: Vec<_> = self.machine.step(now, input).collect();
+        let said: Vec<_> = effects.iter().map(describe).collect();
+        let io =
+            |effect: &Effect<u64>| matches!(effect, Effect::Load { .. } | Effect::Append { .. } | Effect::Look { .. });
+        self.asked.extend(effects.into_iter().filter(io));
+        said.join("; ")
+    }
+
+    pub(super) fn resident(&self) -> usize {
+        self.machine.resident()
+    }
+
+    fn serve(&mut self, serving: bool) -> String {
+        self.serving = serving;
+        String::new()
+    }
+
+    fn command(&self, on: u64, token: u64, words: &[&str]) -> Input<u64> {
+        let (value, rest) = match words.get(1).and_then(|word| word.parse::<u64>().ok()) {
+            Some(value) => (value, &words[2..]),
+            None => (0, &words[1..]),
+        };
+        fn typed_or_json<C: crate::actor::Command>(command: C, json: bool) -> (&'static str, Payload) {
+            let encoded = || codec::encode(PayloadCodec::Json, &command).expect("a command encodes");
+            let payload = if json {
+                Payload::Encoded(PayloadCodec::Json, encoded())
+            } else {
+                Payload::Typed(Box::new(command.clone()))
+            };
+            (C::NAME, payload)
+        }
+        let json = rest.contains(&"json");
+        let (command, payload) = match words[0] {
+            "add" => typed_or_json(Add { by: value }, json),
+            "get" => typed_or_json(Get {}, json),
+            "demand" => typed_or_json(Demand { at_least: value }, json),
+            "boom" => typed_or_json(Boom {}, json),
+            "curse" => typed_or_json(Curse {}, json),
+            "pad" => typed_or_json(Pad { bytes: value as usize }, json),
+            "recite" => typed_or_json(Recite { bytes: value as usize }, json),
+            "garble" => ("add", Payload::Encoded(PayloadCodec::Json, bytes::Bytes::from_static(b"{}"))),
+            _ => ("fly", Payload::Typed(Box::new(()))),
+        };
+        let id = CommandId { origin: Incarnation(ORIGIN), sequence: token };
+        let mut work = Work {
+            id,
+            floor: 1,
+            actor: actor(on),
+            command: Cow::Borrowed(command),
+            payload,
+            message: None,
+            mode: ReadMode::Strict,
+            deadline: self.at + Duration::from_secs(10),
+            attempt: 1,
+        };
+        for option in rest {
+            match option.split_once('=').unwrap_or((option, "")) {
+                ("id", sequence) => work.id.sequence = parse(sequence),
+                ("floor", floor) => work.floor = parse(floor),
+                ("msg", message) => work.message = Some(MessageId(parse(message).into())),
+                ("within", millis) => work.deadline = self.at + Duration::from_millis(parse(millis)),
+                ("attempt", attempt) => work.attempt = parse(attempt) as u8,
+                ("leased", _) => work.mode = ReadMode::Leased,
+                ("log", _) => work.mode = ReadMode::Log,
+                ("json", _) => {}
+                other => panic!("no option {other:?}"),
+            }
+        }
+        Input::Command(work, token)
+    }
+
+    fn take(&mut self, on: u64, what: &str, is: impl Fn(&Effect<u64>) -> Option<&ActorAddress>) -> Effect<u64> {
+        let place = self.asked.iter().position(|effect| is(effect).is_some_and(|asked| number(asked) == on));
+        self.asked.remove(place.unwrap_or_else(|| panic!("no {what} is under way for {on}")))
+    }
+
+    fn history(&self, on: u64, after: Sequence) -> Vec<StoredCommit> {
+        let all = self.histories.get(&on).map_or(&[][..], Vec::as_slice);
+        all.iter().filter(|commit| commit.at.sequence > after).cloned().collect()
+    }
+
+    fn loaded(&mut self, on: u64, answer: Result<(), ReadError>) -> Input<u64> {
+        let asked =
+            self.take(on, "load", |effect| if let Effect::Load { actor, .. } = effect { Some(actor) } else { None });
+        let Effect::Load { actor, ticket, .. } = asked else { unreachable!("it is a load") };
+        let found = answer.map(|()| self.history(on, Sequence::ZERO));
+        Input::Loaded { actor, ticket, found }
+    }
+
+    fn loaded_short(&mut self, on: u64) -> Input<u64> {
+        let Input::Loaded { actor, ticket, found: Ok(mut found) } = self.loaded(on, Ok(())) else {
+            unreachable!("it was found")
+        };
+        found.pop();
+        Input::Loaded { actor, ticket, found: Ok(found) }
+    }
+
+    fn looked(&mut self, on: u64, answer: Result<(), ReadError>) -> Input<u64> {
+        let asked =
+            self.take(on, "look", |effect| if let Effect::Look { actor, .. } = effect { Some(actor) } else { None });
+        let Effect::Look { actor, nonce, after, .. } = asked else { unreachable!("it is a look") };
+        let found = answer.map(|()| self.history(on, after));
+        Input::Looked { actor, nonce, found }
+    }
+
+    /// The oldest append reaches the store, or not, and is answered with what the store says, or with `instead`.
+    pub(super) fn appended(&mut self, on: u64, reaches: bool, instead: Option<AppendError>) -> Input<u64> {
+        let asked = self.take(
+            on,
+            "append",
+            |effect| if let Effect::Append { actor, .. } = effect { Some(actor) } else { None },
+        );
+        let Effect::Append { actor, record, after, .. } = asked else { unreachable!("it is an append") };
+        let mut outcome = Err(AppendError::Unavailable { cause: lost() });
+        if reaches {
+            outcome = self.store(on, (*record).clone(), after);
+        }
+        let outcome = instead.map_or(outcome, Err);
+        Input::Appended { actor, nonce: record.nonce, outcome }
+    }
+
+    fn store(&mut self, on: u64, record: CommitRecord, after: Sequence) -> Result<Position, AppendError> {
+        let history = self.histories.entry(on).or_default();
+        let tail = history.last().map_or(Sequence::ZERO, |last| last.at.sequence);
+        if tail != after {
+            return Err(AppendError::Conflict { expected: after, actual: Some(tail) });
+        }
+        self.sequence += 1;
+        let at = Position { sequence: Sequence(self.sequence), hash: self.sequence * 1000 };
+        history.push(StoredCommit { record, at });
+        Ok(at)
+    }
+
+    /// Somebody else appends an event.
+    pub(super) fn foreign(&mut self, on: u64, epoch: u64, event: Happened) -> String {
+        let tail = self.histories.get(&on).and_then(|history| history.last());
+        let (base, prev) = tail.map_or((Version::ZERO, Position::default()), |tail| (tail.record.version(), tail.at));
+        let payload = codec::encode(PayloadCodec::Json, &event).expect("an event encodes");
+        let record = CommitRecord {
+            shard_epoch: Epoch(epoch),
+            owner: Incarnation(77),
+            nonce: Nonce(self.sequence),
+            base,
+            prev_sequence: prev.sequence,
+            prev_hash: prev.hash,
+            at: WallTime::default(),
+            codec: PayloadCodec::Json,
+            commands: Vec::new(),
+            events: vec![EventRecord { schema: 1, payload }],
+        };
+        self.store(on, record, prev.sequence).expect("it is behind the tail");
+        String::new()
+    }
+
+    fn damage(&mut self, on: u64) -> String {
+        let last = self.histories.get_mut(&on).and_then(|history| history.last_mut()).expect("there is a record");
+        last.record.prev_hash += 1;
+        String::new()
+    }
+
+    fn forget(&mut self, on: u64, records: usize) -> String {
+        let history = self.histories.get_mut(&on).expect("there is a history");
+        history.truncate(history.len() - records);
+        String::new()
+    }
+}
+
+fn parse(word: &str) -> u64 {
+    word.parse().unwrap_or_else(|_| panic!("{word:?} is no number"))
+}
+
+/// An effect as the scripts write it.
+pub(super) fn describe(effect: &Effect<u64>) -> String {
+    let (text, on, wait) = match effect {
+        Effect::Load { actor, fresh, wait, .. } => {
+            (if *fresh { "load fresh" } else { "load" }.to_string(), Some(actor), *wait)
+        }
+        Effect::Append { actor, record, after, wait } => {
+            let ids: Vec<_> = record.commands.iter().map(|mark| mark.id.sequence.to_string()).collect();
+            let what = if ids.is_empty() { "confirm".into() } else { format!("append {}", ids.join(",")) };
+            (format!("{what} after {after}"), Some(actor), *wait)
+        }
+        Effect::Look { actor, after, wait, .. } => (format!("look after {after}"), Some(actor), *wait),
+        Effect::Respond { to, outcome, lease } => {
+            let lease = if *lease { "?" } else { "" };
+            (format!("{to}={}{lease}", answer(outcome)), None, Duration::ZERO)
+        }
+        Effect::Released { drain_epoch } => (format!("released {drain_epoch}"), None, Duration::ZERO),
+        Effect::Fact(fact) => (format!("!{}", name(fact)), None, Duration::ZERO),
+    };
+    let wait = if wait.is_zero() { String::new() } else { format!(" in {wait:?}") };
+    let on = on.map(number).filter(|on| *on != 1).map(|on| format!(" @{on}")).unwrap_or_default();
+    format!("{text}{wait}{on}")
+}
+
+fn name(fact: &Fact) -> &'static str {
+    match fact {
+        Fact::Stale { .. } => "stale",
+        Fact::Conflict { .. } => "conflict",
+        Fact::Unresolved { .. } => "unresolved",
+        Fact::NotLoaded { .. } => "not loaded",
+        Fact::Panicked { .. } => "panicked",
+        Fact::Poisoned { .. } => "poisoned",
+        Fact::Quarantined { .. } => "quarantined",
+    }
+}
+
+fn answer(outcome: &Outcome) -> String {
+    let payload = |payload: &Payload| match payload {
+        Payload::Encoded(_, bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Payload::Typed(value) => match (value.downcast_ref::<u64>(), value.downcast_ref::<TooFew>()) {
+            (Some(number), _) => number.to_string(),
+            (_, Some(TooFew { total })) => format!("only {total}"),
+            _ => value.downcast_ref::<String>().map_or("?".into(), |text| format!("{} bytes", text.len())),
+        },
+    };
+    let maybe = |applied: &bool| if *applied { " maybe" } else { "" };
+    let node = |node: &Option<NodeId>| node.as_ref().map_or("nobody".into(), ToString::to_string);
+    match outcome {
+        Outcome::Replied(reply) => payload(reply),
+        Outcome::Rejected(rejection) => format!("no {}", payload(rejection)),
+        Outcome::Other(Answer::NotOwner { owner }) => format!("owned by {}", node(owner)),
+        Outcome::Other(Answer::Moving { to }) => format!("moving to {}", node(to)),
+        Outcome::Other(Answer::Unavailable { maybe_applied, .. }) => format!("unavailable{}", maybe(maybe_applied)),
+        Outcome::Other(Answer::Expired { maybe_applied }) => format!("expired{}", maybe(maybe_applied)),
+        Outcome::Other(Answer::Busy) => "busy".into(),
+        Outcome::Other(Answer::Poisoned { .. }) => "poisoned".into(),
+        Outcome::Other(Answer::Invalid { .. }) => "invalid".into(),
+        Outcome::Other(Answer::Quarantined { .. }) => "quarantined".into(),
+        Outcome::Other(other) => format!("{other:?}"),
+    }
+}
