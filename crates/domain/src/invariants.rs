@@ -151,11 +151,8 @@ fn leadership(before: &Topology, entry: &Entry, after: &Topology, found: &mut Ve
     }
     if let Some(leader) = after.leadership().leader() {
         let standing = after.cluster().status_of(leader);
-        let fits = if started.is_empty() {
-            standing.is_some_and(NodeStatus::owns)
-        } else {
-            after.cluster().is_active(leader)
-        };
+        let fits =
+            if started.is_empty() { standing.is_some_and(NodeStatus::owns) } else { after.cluster().is_active(leader) };
         if !fits {
             found.push(Violation::LeaderNotActive { leader: leader.clone() });
         }

@@ -1,1 +1,143 @@
-//! The rules of this aggregate, as given/when/then.
+//! The cluster's rules, as given/when/then.
+
+use super::{
+    Cluster, ClusterCommand as Command, ClusterEvent as Event, ClusterRefusal as Refusal, ClusterSettings,
+    FailureReason, NodeStatus, RebalanceCause,
+};
+use crate::assignment::{AssignmentEvent, PlannedMove};
+use crate::ids::{ClusterUid, PlanId, ShardId};
+use crate::testing::{given, life};
+use crate::topology::TopologyEvent;
+
+fn created() -> TopologyEvent {
+    Event::ClusterCreated { uid: ClusterUid(7), settings: ClusterSettings::default() }.into()
+}
+
+fn joined(name: &str) -> TopologyEvent {
+    Event::NodeJoined { node: life(name, 1), weight: 1 }.into()
+}
+
+fn failed(name: &str) -> TopologyEvent {
+    Event::NodeFailed { node: life(name, 1), reason: FailureReason::Silent }.into()
+}
+
+fn draining(name: &str) -> TopologyEvent {
+    Event::NodeDraining { node: life(name, 1) }.into()
+}
+
+fn join(name: &str, nth: u64) -> Command {
+    Command::JoinCluster { node: life(name, nth), weight: 1 }
+}
+
+fn moves() -> Vec<PlannedMove> {
+    vec![PlannedMove { shards: ShardId(3).into(), from: life("a", 1), to: life("b", 1) }]
+}
+
+#[test]
+fn a_cluster_is_created_once() {
+    let settings = ClusterSettings::default();
+    given::<Cluster>([]).when(Command::CreateCluster { uid: ClusterUid(7), settings }).then([created()]);
+    given::<Cluster>([created()])
+        .when(Command::CreateCluster { uid: ClusterUid(8), settings })
+        .then_refused(Refusal::AlreadyCreated { uid: ClusterUid(7) });
+}
+
+#[test]
+fn nobody_joins_what_does_not_exist() {
+    given::<Cluster>([]).when(join("a", 1)).then_refused(Refusal::NotCreated);
+}
+
+#[test]
+fn a_new_node_joins_and_a_member_does_not_join_twice() {
+    given::<Cluster>([created()]).when(join("a", 1)).then([joined("a")]);
+    given::<Cluster>([created(), joined("a")])
+        .when(join("a", 1))
+        .then_refused(Refusal::AlreadyMember { node: life("a", 1) });
+}
+
+#[test]
+fn a_new_life_of_a_member_restarts_it_and_one_of_a_node_that_was_gone_joins() {
+    let restarted = Event::NodeRestarted { node: life("a", 2), previous: life("a", 1).incarnation, weight: 1 };
+    given::<Cluster>([created(), joined("a")]).when(join("a", 2)).then([restarted.into()]);
+    let again = Event::NodeJoined { node: life("a", 2), weight: 1 };
+    given::<Cluster>([created(), joined("a"), failed("a")]).when(join("a", 2)).then([again.into()]);
+}
+
+#[test]
+fn a_life_that_is_over_never_comes_back() {
+    let left = Event::NodeLeft { node: life("a", 1) };
+    for end in [failed("a"), left.into()] {
+        given::<Cluster>([created(), joined("a"), end])
+            .when(join("a", 1))
+            .then_refused(Refusal::IncarnationOver { node: life("a", 1) });
+    }
+}
+
+#[test]
+fn a_node_without_weight_is_refused() {
+    given::<Cluster>([created()])
+        .when(Command::JoinCluster { node: life("a", 1), weight: 0 })
+        .then_refused(Refusal::Weightless { node: life("a", 1) });
+}
+
+#[test]
+fn only_a_member_fails_and_only_once() {
+    let mark = || Command::MarkNodeFailed { node: life("a", 1), reason: FailureReason::Silent };
+    given::<Cluster>([created(), joined("a")]).when(mark()).then([failed("a")]);
+    given::<Cluster>([created(), draining("a")]).when(mark()).then([failed("a")]);
+    given::<Cluster>([created()]).when(mark()).then_refused(Refusal::NotMember { node: life("a", 1) });
+    given::<Cluster>([created(), joined("a"), failed("a")])
+        .when(mark())
+        .then_refused(Refusal::IncarnationOver { node: life("a", 1) });
+}
+
+#[test]
+fn only_an_active_node_is_drained() {
+    let drain = || Command::DrainNode { node: life("a", 1) };
+    given::<Cluster>([created(), joined("a")]).when(drain()).then([draining("a")]);
+    let not_active = || Refusal::NodeNotActive { node: life("a", 1).node };
+    given::<Cluster>([created(), joined("a"), draining("a")]).when(drain()).then_refused(not_active());
+    given::<Cluster>([created(), joined("a"), failed("a")]).when(drain()).then_refused(not_active());
+    given::<Cluster>([created()]).when(drain()).then_refused(Refusal::NotMember { node: life("a", 1) });
+}
+
+#[test]
+fn a_node_leaves_only_with_empty_hands() {
+    let leave = |shards_owned| Command::LeaveCluster { node: life("a", 1), shards_owned };
+    let left = Event::NodeLeft { node: life("a", 1) };
+    given::<Cluster>([created(), joined("a"), draining("a")]).when(leave(0)).then([left.into()]);
+    given::<Cluster>([created(), joined("a"), draining("a")])
+        .when(leave(3))
+        .then_refused(Refusal::StillOwns { node: life("a", 1), shards: 3 });
+}
+
+#[test]
+fn one_plan_is_under_way_at_a_time_and_is_closed_when_nothing_of_it_is_open() {
+    let rebalance = |plan| Command::RebalanceShards { plan: PlanId(plan), cause: RebalanceCause::Join, moves: moves() };
+    let triggered =
+        || Event::RebalancingTriggered { plan: PlanId(4), cause: RebalanceCause::Join, moves: moves() }.into();
+    given::<Cluster>([created()]).when(rebalance(4)).then([triggered()]);
+    given::<Cluster>([created(), triggered()]).when(rebalance(5)).then_refused(Refusal::PlanOpen { plan: PlanId(4) });
+    given::<Cluster>([created()])
+        .when(Command::RebalanceShards { plan: PlanId(4), cause: RebalanceCause::Join, moves: Vec::new() })
+        .then_refused(Refusal::NothingToMove);
+    let migrated: TopologyEvent =
+        AssignmentEvent::ShardMigrated { shards: ShardId(3).into(), from: life("a", 1), to: life("b", 1) }.into();
+    given::<Cluster>([created(), triggered(), migrated])
+        .when(Command::CompleteRebalance { plan: PlanId(4), open: 0 })
+        .then([Event::RebalancingCompleted { plan: PlanId(4), moved: 1 }.into()]);
+    given::<Cluster>([created(), triggered()])
+        .when(Command::CompleteRebalance { plan: PlanId(4), open: 2 })
+        .then_refused(Refusal::PlanNotDone { plan: PlanId(4), open: 2 });
+}
+
+#[test]
+fn a_members_standing_is_that_of_exactly_its_last_life() {
+    let cluster = given::<Cluster>([created(), joined("a"), joined("b"), failed("b")]).state();
+    assert_eq!(cluster.status_of(&life("a", 1)), Some(NodeStatus::Active));
+    assert_eq!(cluster.status_of(&life("a", 2)), None);
+    assert_eq!(cluster.status_of(&life("b", 1)), Some(NodeStatus::Failed));
+    assert!(cluster.owner(life("a", 1).incarnation).is_some());
+    assert!(cluster.owner(life("b", 1).incarnation).is_none());
+    assert_eq!(cluster.active().count(), 1);
+}
