@@ -96,9 +96,12 @@ fn failed(code: &'static str, reason: impl Into<String>, maybe_applied: bool) ->
 
 /// An outcome as a client is told it.
 fn worded(outcome: Outcome) -> GatewayAnswer {
-    let doubt = |maybe_applied| match maybe_applied {
-        true => "; the command may have been applied: ask again under the same message id, or look",
-        false => "; nothing was run: ask again",
+    let doubt = |maybe_applied| {
+        if maybe_applied {
+            "; the command may have been applied: ask again under the same message id, or look"
+        } else {
+            "; nothing was run: ask again"
+        }
     };
     let unwritten = || failed("invalid", "the answer was not written as JSON", true);
     match outcome {

@@ -23,7 +23,7 @@ use tokio::task::yield_now;
 
 pub use links::LINKS_MAX;
 pub(crate) use links::{Links, Undelivered, Wiring};
-use queue::Queue;
+use queue::{Full, Queue};
 pub use queue::{LINK_BYTES_MAX, LINK_FRAMES_MAX, MESSAGE_BYTES_MAX, MESSAGE_FRAMES_MAX};
 
 /// Messages sent in a row before others get their turn.
@@ -54,9 +54,9 @@ impl Link {
         Self { me, to, wiring, state: Mutex::default(), since_heard: AtomicU64::new(0) }
     }
 
-    /// Takes a frame, to leave with the next [`Self::flush`] or with a send under way. Gives it back if the queue is
-    /// full; a closed link takes everything and sends nothing.
-    pub(crate) fn push(&self, frame: Frame) -> Result<(), Frame> {
+    /// Takes a frame, to leave with the next [`Self::flush`] or with a send under way. Refuses it if the queue is full; a
+    /// closed link takes everything and sends nothing.
+    pub(crate) fn push(&self, frame: Frame) -> Result<(), Full> {
         self.since_heard.fetch_add(1, Ordering::Relaxed);
         let mut state = self.lock();
         if state.closed { Ok(()) } else { state.queue.push(frame) }

@@ -15,6 +15,10 @@ pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 /// What a frame costs besides its texts and payload: an upper estimate of its fixed fields on the wire.
 const FRAME_BYTES: usize = 96;
 
+/// The queue has no room: nothing of the frame is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
 /// Frames on their way to one life, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -23,11 +27,11 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Adds a frame; gives it back if there is no room.
-    pub(crate) fn push(&mut self, frame: Frame) -> Result<(), Frame> {
+    /// Adds a frame, or refuses it if there is no room.
+    pub(crate) fn push(&mut self, frame: Frame) -> Result<(), Full> {
         let bytes = frame_bytes(&frame);
         if self.frames.len() >= LINK_FRAMES_MAX || self.bytes + bytes > LINK_BYTES_MAX {
-            return Err(frame);
+            return Err(Full);
         }
         self.bytes += bytes;
         self.frames.push_back(frame);
@@ -120,12 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_gives_the_frame_back() {
+    fn a_full_queue_refuses_more() {
         let mut queue = Queue::default();
         for nth in 0..LINK_FRAMES_MAX as u64 {
             queue.push(frame(nth, 0)).expect("there is room");
         }
-        assert_eq!(queue.push(frame(9, 0)), Err(frame(9, 0)));
+        assert_eq!(queue.push(frame(9, 0)), Err(Full));
         let mut queue = Queue::default();
         queue.push(frame(1, LINK_BYTES_MAX - 1000)).expect("there is room");
         assert!(queue.push(frame(2, 1000)).is_err());

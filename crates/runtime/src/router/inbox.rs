@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::Target;
 use super::bounds::{TICK, TICKS_IDLE_MAX, TIMEOUT_MAX};
-use super::core::{Core, in_bytes};
+use super::core::Core;
+use super::effects::in_bytes;
 use super::machine::Input;
 use super::parking::{Judgement, Parking, Received, judge};
 use crate::message::{Payload, Responder, Work};
@@ -185,7 +186,7 @@ impl Inbox<'_> {
                     self.core.counters.parked.more();
                     self.core.stir.notify_one();
                 }
-                Err(Received { from, ask, .. }) => self.refuse(&from, &ask, Answer::Behind),
+                Err(back) => self.refuse(&back.from, &back.ask, Answer::Behind),
             },
             Judgement::Refuse(answer) => {
                 if matches!(answer, Answer::NotOwner { .. }) {

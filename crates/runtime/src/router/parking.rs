@@ -57,10 +57,10 @@ pub(crate) struct Parking {
 
 impl Parking {
     /// Lets a command wait; gives it back if too many do.
-    pub(crate) fn park(&mut self, received: Received) -> Result<(), Received> {
+    pub(crate) fn park(&mut self, received: Received) -> Result<(), Box<Received>> {
         let bytes = received.ask.payload.len();
         if self.waiting.len() >= PARKED_MAX || self.bytes + bytes > PARKED_BYTES_MAX {
-            return Err(received);
+            return Err(received.into());
         }
         self.bytes += bytes;
         self.waiting.push_back(received);

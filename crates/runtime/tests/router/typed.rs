@@ -130,9 +130,10 @@ impl Pair {
         for (name, node) in NAMES.iter().zip(&self.nodes) {
             let mut view = View::empty(life(name, 1));
             view.epoch = Epoch(self.epoch);
-            let route = match *name == owner {
-                true => Route::Mine { epoch: Epoch(self.epoch) },
-                false => Route::Remote { owner: life(owner, 1) },
+            let route = if *name == owner {
+                Route::Mine { epoch: Epoch(self.epoch) }
+            } else {
+                Route::Remote { owner: life(owner, 1) }
             };
             view.routes = vec![route; 1024];
             view.lives.extend(NAMES.map(|name| life(name, 1).incarnation));

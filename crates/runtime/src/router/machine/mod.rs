@@ -293,9 +293,10 @@ impl<T> ShardAsks<T> {
         }
         if !self.budget.take(request.bytes()) {
             self.window.close(sequence);
-            let answer = match applied {
-                true => Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: true },
-                false => Answer::Busy,
+            let answer = if applied {
+                Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: true }
+            } else {
+                Answer::Busy
             };
             effects.push(Effect::Complete { token, answer });
             return false;

@@ -53,19 +53,16 @@ impl<T> ShardAsks<T> {
         }
     }
 
+    /// Holds the shard, or goes on holding it: `who` does not take its commands.
     pub(super) fn refused_by(&mut self, now: Monotonic, who: Target, known: Epoch) {
-        match &mut self.hold {
-            Some(hold) => {
-                hold.reach = hold.reach.max(known);
-                hold.refused = Some(who);
-                let retry_at = now + back_off(self.round, u64::from(self.shard.0));
-                hold.retry_at.get_or_insert(retry_at);
-            }
-            None => {
-                let retry_at = now + back_off(self.round, u64::from(self.shard.0) ^ self.minted);
-                self.hold = Some(Hold { refused: Some(who), reach: known, retry_at: Some(retry_at) });
-                self.round = self.round.saturating_add(1);
-            }
+        let retry_at = now + back_off(self.round, u64::from(self.shard.0) ^ self.minted);
+        if let Some(hold) = &mut self.hold {
+            hold.reach = hold.reach.max(known);
+            hold.refused = Some(who);
+            hold.retry_at.get_or_insert(retry_at);
+        } else {
+            self.hold = Some(Hold { refused: Some(who), reach: known, retry_at: Some(retry_at) });
+            self.round = self.round.saturating_add(1);
         }
     }
 

@@ -1,0 +1,200 @@
+//! How an input reaches a shard's machine, and how what it wants is carried out.
+//!
+//! Under a lane's lock frames are only queued and callers only told; sending and running come after it, in order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use aether_domain::ports::{Answer, AnswerFrame, Frame, SendError};
+use aether_domain::{CommandId, Epoch, Monotonic, NodeRef, ShardId};
+
+use super::ask::{Target, Try};
+use super::bounds::{REPLY_BYTES_MAX, RETRY_NEXT_LIFE};
+use super::core::Core;
+use super::lanes::Caller;
+use super::machine::{Effect, Input};
+use super::window;
+use crate::link::{Link, Undelivered};
+use crate::message::{Outcome, Payload, Responder};
+
+impl Core {
+    /// Takes an input on a caller's own task. What became of a `tell` that was not sent is answered.
+    pub(crate) fn step(&self, shard: ShardId, input: Input<Caller>) -> Option<Answer> {
+        let (untold, due) = self.step_lane(shard, input);
+        if due {
+            self.deliver_outbox(shard);
+        }
+        untold
+    }
+
+    /// Takes an input from anywhere, perhaps from within one of this node's shards: these are entered by another task.
+    pub(crate) fn step_from_within(&self, shard: ShardId, input: Input<Caller>) {
+        let (_, due) = self.step_lane(shard, input);
+        if due && let Some(core) = self.this.upgrade() {
+            self.tasks.spawn_on(async move { core.deliver_outbox(shard) }, &self.runtime);
+        }
+    }
+
+    fn step_lane(&self, shard: ShardId, input: Input<Caller>) -> (Option<Answer>, bool) {
+        let Some(lane) = self.lanes().get(shard.index()) else { return (None, false) };
+        let mut untold = None;
+        let mut flush: Option<Arc<Link>> = None;
+        let mut state = lane.lock();
+        let due = {
+            let state = &mut *state;
+            if state.over && matches!(input, Input::Ask { .. } | Input::RefusedHere { .. }) {
+                return (refuse_at_the_end(input), false);
+            }
+            let (view, now) = (self.view.load(), self.clock.now());
+            state.over |= matches!(input, Input::Over);
+            let mut inputs = VecDeque::from([input]);
+            let mut effects = Vec::new();
+            while let Some(input) = inputs.pop_front() {
+                state.asks.step(now, &view, input, &mut effects);
+                for effect in effects.drain(..) {
+                    match effect {
+                        Effect::Send { to, attempt } => match self.send(now, &to, attempt) {
+                            Ok(link) => flush = Some(link),
+                            Err(sequence) => inputs.push_back(Input::NotSent { sequence }),
+                        },
+                        Effect::Deliver { attempt } => state.outbox.push_back(attempt),
+                        Effect::Complete { token, answer } => drop(token.send(answer)),
+                        Effect::Untold { answer } => {
+                            self.counters.tells_unsent.more();
+                            untold = Some(answer);
+                        }
+                    }
+                }
+            }
+            !state.outbox.is_empty() && !state.delivering
+        };
+        let wanted = lane.note_wake(state.asks.wakes_at());
+        drop(state);
+        if wanted && !self.ticking.load(Ordering::SeqCst) {
+            self.stir.notify_one();
+        }
+        if let Some(link) = flush {
+            link.flush();
+        }
+        (untold, due)
+    }
+
+    /// Puts a try on its link. If there is no room, says which command stays behind.
+    fn send(&self, now: Monotonic, to: &NodeRef, attempt: Try) -> Result<Arc<Link>, u64> {
+        let (sequence, again) = (attempt.id.sequence, attempt.again);
+        let taken = self.links.to(to).filter(|link| link.push(Frame::Ask(attempt.into_frame(now))).is_ok());
+        match &taken {
+            None => self.counters.link_full.more(),
+            Some(_) if again => self.counters.retries.more(),
+            Some(_) => self.counters.asks_remote.more(),
+        }
+        taken.ok_or(sequence)
+    }
+
+    /// Delivers what waits for this node's own shard, in order, unless somebody else is at it.
+    fn deliver_outbox(&self, shard: ShardId) {
+        let Some(lane) = self.lanes().get(shard.index()) else { return };
+        let mut mine = false;
+        loop {
+            let next = {
+                let mut state = lane.lock();
+                if state.delivering && !mine {
+                    return;
+                }
+                let next = state.outbox.pop_front();
+                state.delivering = next.is_some();
+                next
+            };
+            let Some(attempt) = next else { return };
+            mine = true;
+            self.deliver(attempt);
+        }
+    }
+
+    fn deliver(&self, attempt: Try) {
+        if attempt.again {
+            self.counters.retries.more();
+        }
+        let (this, sequence) = (self.this.clone(), attempt.id.sequence);
+        let respond: Box<dyn FnOnce(Outcome) + Send> = if attempt.wants_answer {
+            Box::new(move |outcome| {
+                if let Some(core) = this.upgrade() {
+                    let known = core.view.load().epoch;
+                    core.answered(Target::Here, sequence, known, in_bytes(outcome));
+                }
+            })
+        } else {
+            Box::new(drop)
+        };
+        self.local.deliver(attempt.into_work(), Responder::Call(respond));
+    }
+
+    /// Takes what became of a command of ours.
+    pub(crate) fn answered(&self, from: Target, sequence: u64, view: Epoch, answer: Answer) {
+        self.counters.note_refusal(&answer);
+        self.step_from_within(window::shard_of(sequence), Input::Answered { sequence, from, view, answer });
+    }
+
+    /// Answers another node's command.
+    pub(crate) fn reply(&self, to: &NodeRef, id: CommandId, answer: Answer) {
+        let answer = match answer {
+            Answer::Replied(bytes) | Answer::Rejected(bytes) if bytes.len() > REPLY_BYTES_MAX => {
+                let reason = format!("an answer of {} bytes exceeds {REPLY_BYTES_MAX}", bytes.len());
+                Answer::Invalid { reason }
+            }
+            answer => answer,
+        };
+        let frame = Frame::Answer(AnswerFrame { id, view: self.view.load().epoch, answer });
+        match self.links.to(to) {
+            Some(link) if link.push(frame).is_ok() => link.flush(),
+            _ => self.counters.answers_dropped.more(),
+        }
+    }
+
+    /// Notes what a caller is told, and words it.
+    pub(crate) fn tell_caller(&self, answer: Answer) -> Outcome {
+        self.counters.note_told(&answer);
+        Outcome::Other(answer)
+    }
+}
+
+impl Undelivered for Core {
+    fn undelivered(&self, sequences: &[u64], fault: &SendError) {
+        for sequence in sequences.iter().copied() {
+            self.counters.not_sent.more();
+            let input = match fault {
+                SendError::Unavailable { .. } => Input::NotSent { sequence },
+                SendError::TooLarge { .. } => Input::TooLarge { sequence, reason: fault.to_string() },
+            };
+            self.step_from_within(window::shard_of(sequence), input);
+        }
+    }
+}
+
+/// An outcome as it travels. A value here would be an answer to a command that nobody sent as a value.
+pub(crate) fn in_bytes(outcome: Outcome) -> Answer {
+    match outcome {
+        Outcome::Replied(Payload::Encoded(_, bytes)) => Answer::Replied(bytes),
+        Outcome::Rejected(Payload::Encoded(_, bytes)) => Answer::Rejected(bytes),
+        Outcome::Other(answer) => answer,
+        Outcome::Replied(Payload::Typed(_)) | Outcome::Rejected(Payload::Typed(_)) => {
+            Answer::Invalid { reason: "the answer to a written command was not written".into() }
+        }
+    }
+}
+
+/// What an input gets when routing is over.
+fn refuse_at_the_end(input: Input<Caller>) -> Option<Answer> {
+    let refusal = |maybe_applied| Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied };
+    match input {
+        Input::Ask { token: Some(token), .. } => drop(token.send(refusal(false))),
+        Input::Ask { token: None, .. } => return Some(refusal(false)),
+        Input::RefusedHere { token, answer, .. } => {
+            let applied = matches!(answer, Answer::Unavailable { maybe_applied: true, .. });
+            drop(token.send(refusal(applied)));
+        }
+        _ => {}
+    }
+    None
+}
