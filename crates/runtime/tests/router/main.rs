@@ -4,4 +4,5 @@ mod across;
 mod cluster;
 mod faults;
 mod here;
+mod threads;
 mod typed;
