@@ -7,7 +7,7 @@
 //! It does not repeat anything: what was lost is asked again by the router, under the same id.
 //!
 //! For later tuning: gathering while a few messages are unanswered (`actor-runtime` figures) would need the number of
-//! unanswered messages per link, which [`Link::heard`] is the place to count.
+//! unanswered messages per link, which `Link::heard` is the place to count.
 
 mod links;
 mod queue;
