@@ -8,8 +8,8 @@ mod picture;
 mod server;
 mod views;
 
-pub use pages::{BODY_BYTES_MAX, PAGE_LIMIT, Refused, bounded, node_router};
-pub use picture::{Counters, Picture, Source};
+pub use pages::{BODY_BYTES_MAX, PAGE_LIMIT, Pages};
+pub use picture::{Counter, NatsPicture, Picture, Source};
 pub use server::{AdminRefused, Bound, CONNECTIONS_MAX, PATIENCE, announce};
 pub use views::{
     ClusterView, MoveView, MovesView, NodeView, NodesView, PlanView, ReadyView, ShardCounts, ShardView, ShardsView,

@@ -16,6 +16,7 @@ use aether_domain::{NodeId, ShardId};
 
 use super::picture::{Picture, Source};
 use super::views::{ClusterView, MovesView, NodeView, NodesView, ReadyView, ShardView, ShardsView};
+use crate::demo::load::{Load, VERIFY_LIMIT, load_router};
 use crate::metrics;
 
 /// How long a page may take.
@@ -26,7 +27,7 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// An answer that is not a page: what is wrong and what to do, as JSON.
 #[derive(Debug)]
-pub struct Refused(StatusCode, Problem);
+struct Refused(StatusCode, Problem);
 
 #[derive(Debug, Serialize)]
 struct Problem {
@@ -35,8 +36,7 @@ struct Problem {
 }
 
 impl Refused {
-    /// What is wrong, and what to do.
-    pub fn new(status: StatusCode, error: impl Into<String>, cure: &'static str) -> Self {
+    fn new(status: StatusCode, error: impl Into<String>, cure: &'static str) -> Self {
         Self(status, Problem { error: error.into(), cure })
     }
 }
@@ -49,9 +49,38 @@ impl IntoResponse for Refused {
 
 type Shared = State<Arc<dyn Source>>;
 
-/// A node's pages.
-pub fn node_router(source: Arc<dyn Source>) -> Router {
-    let router = Router::new()
+/// A set of pages, to be served by [`Bound::serve`](super::Bound::serve).
+#[derive(Debug)]
+pub struct Pages {
+    router: Router,
+}
+
+impl Pages {
+    /// A node's pages.
+    pub fn of_node(source: Arc<dyn Source>) -> Self {
+        Self { router: bounded(node_router(source), PAGE_LIMIT) }
+    }
+
+    /// The load's page, and that the process is alive.
+    pub fn of_load(load: Load) -> Self {
+        let alive = Router::new().route("/livez", get(async || "ok\n"));
+        Self { router: bounded(alive.merge(load_router(load)), VERIFY_LIMIT) }
+    }
+
+    /// These pages and the load's, when both are in one process.
+    #[must_use]
+    pub fn with_load(self, load: Load) -> Self {
+        let load = load_router(load).layer(middleware::from_fn(|request, next| within(VERIFY_LIMIT, request, next)));
+        Self { router: load.merge(self.router) }
+    }
+
+    pub(super) fn into_router(self) -> Router {
+        self.router
+    }
+}
+
+fn node_router(source: Arc<dyn Source>) -> Router {
+    Router::new()
         .route("/", get(dashboard))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -62,12 +91,11 @@ pub fn node_router(source: Arc<dyn Source>) -> Router {
         .route("/v1/shards", get(shards))
         .route("/v1/shards/{n}", get(shard))
         .route("/v1/moves", get(moves))
-        .with_state(source);
-    bounded(router, PAGE_LIMIT)
+        .with_state(source)
 }
 
 /// Gives every route of `router` the limits and the JSON errors all pages have.
-pub fn bounded(router: Router, limit: Duration) -> Router {
+fn bounded(router: Router, limit: Duration) -> Router {
     router
         .method_not_allowed_fallback(async || {
             Refused::new(StatusCode::METHOD_NOT_ALLOWED, "these pages are read-only", "use GET")

@@ -10,6 +10,8 @@ use aether_domain::records::MemberRecord;
 use aether_domain::topology::Topology;
 use aether_domain::{Namespace, NodeId, NodeRef, Term};
 
+use crate::metrics::names::Metric;
+
 /// Where pages get their picture.
 pub trait Source: Send + Sync + 'static {
     /// What is known now; nothing before the node has begun.
@@ -23,7 +25,7 @@ pub struct Picture {
     pub namespace: Namespace,
     /// Whose knowledge this is.
     pub me: NodeRef,
-    /// What the node is doing: `joining`, `active`, `paused`, `draining`, `fenced` or `stopped`.
+    /// What the node is doing: `joining`, `active`, `paused`, `draining`, `faulty` or `stopped`.
     pub phase: &'static str,
     /// How much longer it may answer from memory; zero if it may not.
     pub serve_left: Duration,
@@ -31,28 +33,43 @@ pub struct Picture {
     pub topology: Arc<Topology>,
     /// Its own leadership, with what is left of the lease.
     pub leading: Option<(Term, Duration)>,
-    /// The last heartbeat seen of each node.
-    pub heartbeats: BTreeMap<NodeId, MemberRecord>,
+    /// How long ago its last stored renewal of the lease was sent, if it leads.
+    pub renewed: Option<Duration>,
+    /// The last heartbeat seen of each node, and how long ago it was first seen.
+    pub heartbeats: BTreeMap<NodeId, (MemberRecord, Duration)>,
     /// Why it stopped by itself, if it did.
     pub fault: Option<String>,
     /// What it has counted since it started.
-    pub counters: Counters,
+    pub counters: Vec<Counter>,
+    /// Its connection to NATS; nothing in memory.
+    pub nats: Option<NatsPicture>,
     /// The build, for people.
     pub build: String,
 }
 
-/// What a node has counted since it started, and how much it holds now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Actors in memory now.
-    pub actors: u64,
-    /// Each counter by its metric, with the value of its label if it has one.
-    pub counted: BTreeMap<(&'static str, Option<String>), u64>,
+/// One count since the node started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// Of what.
+    pub metric: Metric,
+    /// The value of the metric's label, if it has one.
+    pub label: Option<&'static str>,
+    /// How many.
+    pub count: u64,
+}
+
+/// The connection to NATS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatsPicture {
+    /// Whether it is up.
+    pub connected: bool,
+    /// How often it was established anew.
+    pub reconnects: u64,
 }
 
 impl Picture {
     /// Whether that life's heartbeat is the last one seen of its node, and what it says.
     pub fn heartbeat(&self, node: &NodeRef) -> Option<&MemberRecord> {
-        self.heartbeats.get(&node.node).filter(|record| record.node == *node)
+        self.heartbeats.get(&node.node).map(|(record, _)| record).filter(|record| record.node == *node)
     }
 }

@@ -1,6 +1,6 @@
 //! Listening, within bounds: so many connections, so much patience, and a file that says where.
 //!
-//! What is served is the router's business. There are no writes, so there is nothing to authenticate.
+//! What is served is the pages' business. There are no writes, so there is nothing to authenticate.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
+
+use super::pages::Pages;
 
 /// The most connections at once; further ones wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 256;
@@ -82,9 +83,9 @@ impl Bound {
     }
 
     /// Serves until `stop`. Call it from a task of its own; a failing connection ends alone.
-    pub async fn serve(self, router: Router, stop: CancellationToken) {
+    pub async fn serve(self, pages: Pages, stop: CancellationToken) {
         let listener = Bounded { inner: self.listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+        let served = axum::serve(listener, pages.into_router()).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
             tracing::error!(%error, "the admin pages are served no more");
         }

@@ -317,6 +317,7 @@ impl ReadyView {
         let checks = BTreeMap::from([
             ("active", active),
             ("heartbeat-fresh", fresh),
+            ("nats-connected", picture.is_some_and(|picture| picture.nats.is_none_or(|nats| nats.connected))),
             ("not-draining", staying),
             ("no-fault", picture.is_some() && fault.is_none()),
         ]);

@@ -74,7 +74,7 @@ pub struct NatsSettings {
     pub token: Option<Secret>,
     /// A credentials file, readable by its owner alone.
     pub creds: Option<PathBuf>,
-    /// How many copies JetStream keeps of each stream: 1, 3 or 5.
+    /// How many copies JetStream keeps of each stream: 1 or 3.
     pub replicas: usize,
 }
 

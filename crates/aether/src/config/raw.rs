@@ -154,8 +154,8 @@ impl RawNats {
             }
         }
         let replicas = self.replicas.unwrap_or(1);
-        if ![1, 3, 5].contains(&replicas) {
-            return Err(misfit("nats.replicas", format!("{replicas} is not possible"), "write 1, 3 or 5"));
+        if ![1, 3].contains(&replicas) {
+            return Err(misfit("nats.replicas", format!("{replicas} is not possible"), "write 1 or 3"));
         }
         if self.user.is_some() != self.password.is_some() {
             let problem = "a user and a password go together";

@@ -96,6 +96,15 @@ fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
         names::IS_LEADER => one(if picture.leading.is_some() { 1.0 } else { 0.0 }),
         names::LEADER_TERM => one(float(topology.leadership().term().0)),
         names::LEASE_EXPIRES => one(picture.leading.map_or(0.0, |(_, left)| left.as_secs_f64())),
+        names::RENEWAL_AGE => picture.renewed.map(|age| (None, age.as_secs_f64())).into_iter().collect(),
+        names::HEARTBEAT_LATENCY => {
+            let ages = picture.heartbeats.iter();
+            ages.map(|(node, (_, age))| (Some(node.to_string()), age.as_secs_f64())).collect()
+        }
+        names::NATS_CONNECTED => {
+            picture.nats.map(|nats| (None, if nats.connected { 1.0 } else { 0.0 })).into_iter().collect()
+        }
+        names::NATS_RECONNECTS => picture.nats.map(|nats| (None, float(nats.reconnects))).into_iter().collect(),
         names::REBALANCING_ACTIVE => one(if topology.cluster().plan().is_some() { 1.0 } else { 0.0 }),
         names::NODE_LOAD => nodes().map(|node| (Some(node.id), float(node.commands_per_second))).collect(),
         names::NODE_ACTORS => nodes().map(|node| (Some(node.id), float(node.actors))).collect(),
@@ -103,13 +112,8 @@ fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
         names::EPOCH => one(float(topology.epoch().0)),
         names::BUILD_INFO => vec![(Some(picture.build.clone()), 1.0)],
         _ => {
-            let counted = &picture.counters.counted;
-            let ours = counted.iter().filter(|((name, _), _)| *name == metric.name);
-            let mut found: Vec<_> = ours.map(|((_, label), count)| (label.clone(), float(*count))).collect();
-            if found.is_empty() && metric.label.is_none() {
-                found.push((None, 0.0));
-            }
-            found
+            let ours = picture.counters.iter().filter(|counter| counter.metric == *metric);
+            ours.map(|counter| (counter.label.map(str::to_owned), float(counter.count))).collect()
         }
     }
 }

@@ -50,9 +50,21 @@ pub const LEASE_EXPIRES: Metric = gauge(
     None,
     "Seconds until this node stops leading unless it renews; 0 if it does not lead",
 );
+/// The age of the last renewal.
+pub const RENEWAL_AGE: Metric = gauge(
+    "aether_cluster_leader_last_renewal_age_seconds",
+    None,
+    "Seconds since this node's last stored renewal of the lease was sent; absent if it does not lead",
+);
 /// Whether a plan is under way.
 pub const REBALANCING_ACTIVE: Metric =
     gauge("aether_cluster_rebalancing_active", None, "1 while a plan of moves is under way, else 0");
+/// The age of a node's last heartbeat.
+pub const HEARTBEAT_LATENCY: Metric = gauge(
+    "aether_cluster_node_heartbeat_latency_seconds",
+    Some("node"),
+    "Seconds since the node's last heartbeat was first seen here",
+);
 /// A node's commands a second.
 pub const NODE_LOAD: Metric =
     gauge("aether_cluster_node_load", Some("node"), "Commands a second, by the node's last heartbeat");
@@ -66,12 +78,21 @@ pub const EPOCH: Metric = gauge("aether_topology_epoch", None, "The last entry o
 /// The build.
 pub const BUILD_INFO: Metric = gauge("aether_build_info", Some("version"), "Always 1; the label names the build");
 
-/// Commands by what became of them.
+/// Whether NATS is there.
+pub const NATS_CONNECTED: Metric =
+    gauge("aether_nats_connected", None, "1 while this node is connected to NATS, else 0; absent in memory");
+/// How often it was found again.
+pub const NATS_RECONNECTS: Metric =
+    counter("aether_nats_reconnects", None, "Times the connection to NATS was established anew; absent in memory");
+/// Commands.
 pub const COMMANDS: Metric =
-    counter("aether_commands", Some("outcome"), "Commands this node's shards have answered, by outcome");
+    counter("aether_commands", None, "Commands brought to this node's shards, whatever became of them");
 /// Messages by the way they took.
-pub const MESSAGES_ROUTED: Metric =
-    counter("aether_messages_routed", Some("route"), "Asks that left callers on this node, by where they went");
+pub const MESSAGES_ROUTED: Metric = counter(
+    "aether_messages_routed",
+    Some("route"),
+    "Commands by their way: run here (local), sent first (remote), sent again (retry), taken from others (received)",
+);
 /// Appends somebody else won.
 pub const APPEND_CONFLICTS: Metric =
     counter("aether_event_append_conflicts", None, "Commits refused because another write came first");
@@ -79,15 +100,9 @@ pub const APPEND_CONFLICTS: Metric =
 pub const ACTIVATIONS: Metric = counter("aether_actor_activations", None, "Actors loaded into memory");
 /// Actors put out of memory.
 pub const PASSIVATIONS: Metric = counter("aether_actor_passivations", None, "Actors put out of memory");
-/// Events read while loading.
-pub const REPLAYED_EVENTS: Metric =
-    counter("aether_actor_replayed_events", None, "Events folded while actors were loaded");
 /// Writes refused because this node's right to them is over.
-pub const FENCING_REJECTIONS: Metric = counter(
-    "aether_fencing_rejections",
-    Some("kind"),
-    "Writes of this node refused because a newer owner, leader or life came first",
-);
+pub const FENCING_REJECTIONS: Metric =
+    counter("aether_fencing_rejections", Some("kind"), "Lives of this node that others ended (member)");
 
 /// Every metric, in the order of a scrape.
 pub const ALL: &[Metric] = &[
@@ -97,17 +112,20 @@ pub const ALL: &[Metric] = &[
     IS_LEADER,
     LEADER_TERM,
     LEASE_EXPIRES,
+    RENEWAL_AGE,
     REBALANCING_ACTIVE,
+    HEARTBEAT_LATENCY,
     NODE_LOAD,
     NODE_ACTORS,
     NODE_SHARDS,
     EPOCH,
     BUILD_INFO,
+    NATS_CONNECTED,
+    NATS_RECONNECTS,
     COMMANDS,
     MESSAGES_ROUTED,
     APPEND_CONFLICTS,
     ACTIVATIONS,
     PASSIVATIONS,
-    REPLAYED_EVENTS,
     FENCING_REJECTIONS,
 ];

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether::admin::{self, Bound};
+use aether::admin::{self, Bound, Pages};
 use aether_domain::assignment::{AssignmentCommand, PlannedMove};
 use aether_domain::topology::Draft;
 use aether_domain::{ShardId, ShardSet};
@@ -29,7 +29,7 @@ impl Drop for Served {
 async fn serve(source: Still) -> Served {
     let bound = Bound::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
     let (url, stop) = (bound.url(), CancellationToken::new());
-    tokio::spawn(bound.serve(admin::node_router(Arc::new(source)), stop.clone()));
+    tokio::spawn(bound.serve(Pages::of_node(Arc::new(source)), stop.clone()));
     Served { url, stop }
 }
 

@@ -70,7 +70,7 @@ fn a_refusal_names_the_place_the_key_and_what_to_do() {
         ("namespace = \"\"\n[node]\nid = \"n1\"", &["namespace", "choose a name"]),
         ("[node]\nid = \"n1\"\n[nats]\nurls = [\"http://x\"]", &["nats.urls", "nats://"]),
         ("[node]\nid = \"n1\"\n[nats]\nurls = [\"nats://me:pw@x\"]", &["nats.urls", "credentials", "nats.user"]),
-        ("[node]\nid = \"n1\"\n[nats]\nreplicas = 2", &["nats.replicas", "1, 3 or 5"]),
+        ("[node]\nid = \"n1\"\n[nats]\nreplicas = 2", &["nats.replicas", "1 or 3"]),
         ("[node]\nid = \"n1\"\n[nats]\nuser = \"me\"", &["nats.password", "both"]),
         ("[node]\nid = \"n1\"\n[nats]\ncreds = \"/no/such/file\"", &["nats.creds", "/no/such/file"]),
         ("[node]\nid = \"n1\"\n[admin]\nlisten = \"8080\"", &["admin.listen", "127.0.0.1:8080"]),

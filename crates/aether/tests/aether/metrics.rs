@@ -1,5 +1,6 @@
 //! Metric names are for ever: a change of this list is a change for every user's alerts.
 
+use aether::admin::Counter;
 use aether::metrics::{encode, names};
 
 use crate::sample::picture;
@@ -25,9 +26,10 @@ fn every_metric_has_a_meaning_and_obeys_the_rules_of_names() {
 #[test]
 fn a_scrape_shows_the_cluster_as_this_node_sees_it() {
     let mut picture = picture();
-    let conflicts = (names::APPEND_CONFLICTS.name, None);
-    let remote = (names::MESSAGES_ROUTED.name, Some("remote".to_owned()));
-    picture.counters.counted.extend([(conflicts, 4), (remote, 9)]);
+    picture.counters = vec![
+        Counter { metric: names::APPEND_CONFLICTS, label: None, count: 4 },
+        Counter { metric: names::MESSAGES_ROUTED, label: Some("remote"), count: 9 },
+    ];
     let text = encode(&picture);
     for line in [
         "aether_cluster_nodes{status=\"active\"} 3.0",
@@ -37,6 +39,8 @@ fn a_scrape_shows_the_cluster_as_this_node_sees_it() {
         "aether_cluster_leader_is_leader 1.0",
         "aether_cluster_leader_term 1.0",
         "aether_cluster_leader_lease_expires_in_seconds 9.0",
+        "aether_cluster_leader_last_renewal_age_seconds 1.0",
+        "aether_cluster_node_heartbeat_latency_seconds{node=\"n2\"} 0.5",
         "aether_cluster_node_shards{node=\"n3\"} 2.0",
         "aether_cluster_node_actors{node=\"n1\"} 12.0",
         "aether_topology_epoch 1.0",

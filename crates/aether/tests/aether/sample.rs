@@ -1,10 +1,9 @@
 //! A cluster as its log would have it: three nodes, of which n1 leads, and eight shards dealt in turn.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether::admin::{Counters, Picture, Source};
+use aether::admin::{Picture, Source};
 use aether_domain::assignment::{AssignmentCommand, Grant};
 use aether_domain::cluster::{ClusterCommand, ClusterSettings};
 use aether_domain::lease::LeadershipCommand;
@@ -78,9 +77,14 @@ pub(crate) fn picture() -> Picture {
         serve_left: Duration::from_secs(2),
         topology: Arc::new(topology()),
         leading: Some((Term(1), Duration::from_secs(9))),
-        heartbeats: ["n1", "n2"].iter().map(|name| (node(name).node, heartbeat(name))).collect(),
+        renewed: Some(Duration::from_secs(1)),
+        heartbeats: ["n1", "n2"]
+            .iter()
+            .map(|name| (node(name).node, (heartbeat(name), Duration::from_millis(500))))
+            .collect(),
         fault: None,
-        counters: Counters { actors: 12, counted: BTreeMap::new() },
+        counters: Vec::new(),
+        nats: None,
         build: "0.1.0".into(),
     }
 }

@@ -1,9 +1,9 @@
 //! One question to one account, and what came of it, in a form that any way of asking can carry.
 
-use aether_domain::ports::GatewayAnswer;
 use aether_runtime::actor::Command;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::demo::bank::{
     AccountError, Audit, Audited, Balance, Deposit, Open, Settle, TransferIn, TransferOut, Withdraw,
@@ -55,13 +55,13 @@ pub enum Told {
     },
 }
 
-fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Told> {
-    serde_json::from_slice(json)
-        .map_err(|fault| Told::Unheard { reason: format!("an answer that cannot be read: {fault}") })
+fn read<T: DeserializeOwned>(json: Value, told: impl Fn(T) -> Told) -> Told {
+    serde_json::from_value(json)
+        .map_or_else(|fault| Told::Unheard { reason: format!("an answer that cannot be read: {fault}") }, told)
 }
 
-fn write(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("numbers can always be written as JSON")
+fn write(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("numbers can always be written as JSON")
 }
 
 impl Asked {
@@ -80,7 +80,7 @@ impl Asked {
     }
 
     /// The command as JSON.
-    pub fn json(&self) -> Vec<u8> {
+    pub fn json(&self) -> Value {
         match self {
             Self::Open(asked) => write(asked),
             Self::Deposit(asked) => write(asked),
@@ -106,18 +106,17 @@ impl Asked {
         }
     }
 
-    /// What a gateway's answer to this question means.
-    pub fn told(&self, answer: &GatewayAnswer) -> Told {
-        let told = match answer {
-            GatewayAnswer::Replied(json) => match self {
-                Self::Open(_) => read::<()>(json).map(|()| Said::Done),
-                Self::Audit(_) => read(json).map(Said::Audited),
-                _ => read(json).map(Said::Balance),
-            }
-            .map(Told::Said),
-            GatewayAnswer::Rejected(json) => read(json).map(Told::Refused),
-            GatewayAnswer::Failed { code, reason, .. } => Err(Told::Unheard { reason: format!("{code}: {reason}") }),
-        };
-        told.unwrap_or_else(|unheard| unheard)
+    /// What a reply in JSON to this question means.
+    pub fn replied(&self, json: Value) -> Told {
+        match self {
+            Self::Open(_) => read(json, |()| Told::Said(Said::Done)),
+            Self::Audit(_) => read(json, |audited| Told::Said(Said::Audited(audited))),
+            _ => read(json, |balance| Told::Said(Said::Balance(balance))),
+        }
+    }
+
+    /// What a refusal in JSON means.
+    pub fn refused(json: Value) -> Told {
+        read(json, Told::Refused)
     }
 }

@@ -16,7 +16,10 @@ mod teller;
 
 pub use asked::{Asked, Said, Told};
 pub use book::{Book, Difference, Step};
-pub use page::{VERIFY_LIMIT, load_router};
+pub use page::VERIFY_LIMIT;
+pub(crate) use page::load_router;
 pub use run::Load;
 pub use tally::LoadView;
-pub use teller::Teller;
+#[cfg(feature = "nats")]
+pub use teller::GatewayTeller;
+pub use teller::{LocalTeller, Teller};

@@ -13,8 +13,8 @@ use super::tally::LoadView;
 /// How long the page may take: an audit waits for operations under way.
 pub const VERIFY_LIMIT: Duration = Duration::from_secs(60);
 
-/// `GET /v1/load`, and with `?verify=1` after an audit. Put it into bounds with [`crate::admin::bounded`].
-pub fn load_router(load: Load) -> Router {
+/// `GET /v1/load`, and with `?verify=1` after an audit.
+pub(crate) fn load_router(load: Load) -> Router {
     Router::new().route("/v1/load", get(show)).with_state(load)
 }
 

@@ -1,0 +1,7 @@
+//! The `aether` program; see `aether::program`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aether::program::main()
+}

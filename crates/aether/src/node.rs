@@ -1,0 +1,110 @@
+//! A node inside an application: described, started, asked, drained.
+//!
+//! This is the one place where adapters meet the application. It wires; it decides nothing.
+
+mod builder;
+mod ended;
+mod picture;
+
+use std::sync::Arc;
+
+use aether_domain::{InvalidId, Namespace, NodeId};
+use aether_runtime::actor::Actor;
+pub use aether_runtime::actor_ref::ActorRef;
+use aether_runtime::control::Phase;
+use aether_runtime::control::service::Status;
+use aether_runtime::node::Runtime;
+use tokio::sync::watch;
+
+pub use builder::{NodeBuilder, StartError};
+pub use ended::Ended;
+
+/// What a node reports as its build.
+pub const BUILD: &str = env!("CARGO_PKG_VERSION");
+
+/// A running node. Cheap to clone; all clones are the same one. Dropping them does not end it: [`Node::drain`] does.
+#[derive(Clone)]
+pub struct Node {
+    runtime: Runtime,
+    status: watch::Receiver<Arc<Status>>,
+    id: NodeId,
+    namespace: Namespace,
+    #[cfg(feature = "nats")]
+    session: Option<aether_infra_nats::NatsSession>,
+}
+
+impl Node {
+    /// Begins to describe a node of that id: one per machine, the same in every life of the process.
+    pub fn builder(id: impl Into<String>) -> NodeBuilder {
+        NodeBuilder::new(id.into())
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &NodeId {
+        &self.id
+    }
+
+    /// A reference to one actor, wherever in the cluster it is. It need not exist: every id has an actor.
+    ///
+    /// # Panics
+    /// If the id's text is empty or longer than 128 bytes, or the kind has no valid name. For ids that come from outside
+    /// use [`Self::try_actor`].
+    pub fn actor<A: Actor>(&self, id: A::Id) -> ActorRef<A> {
+        self.try_actor(&id).expect("an actor's id is a text of 1 to 128 bytes")
+    }
+
+    /// As [`Self::actor`], for ids that come from outside.
+    ///
+    /// # Errors
+    /// [`InvalidId`] if the id's text is empty or longer than 128 bytes, or the kind has no valid name.
+    pub fn try_actor<A: Actor>(&self, id: &A::Id) -> Result<ActorRef<A>, InvalidId> {
+        self.runtime.actor(id)
+    }
+
+    /// Whether it serves now.
+    pub fn is_active(&self) -> bool {
+        self.status.borrow().phase == Phase::Active
+    }
+
+    /// Waits until this node serves and every shard of the cluster has an owner.
+    ///
+    /// # Errors
+    /// [`Ended`] if it ends by itself before that.
+    pub async fn ready(&self) -> Result<(), Ended> {
+        let mut status = self.status.clone();
+        let ready = status.wait_for(|status| {
+            let assignment = status.topology.assignment();
+            status.phase == Phase::Active && !assignment.shards().is_empty() && assignment.orphaned() == 0
+        });
+        tokio::select! {
+            biased;
+            ended = self.ended() => Err(ended),
+            _ = ready => Ok(()),
+        }
+    }
+
+    /// Waits until it has ended: by itself, drained, or killed.
+    pub async fn ended(&self) -> Ended {
+        Ended::of(&self.id, self.runtime.stopped().await)
+    }
+
+    /// Hands every shard over, leaves the cluster and ends; at most 20 s.
+    pub async fn drain(&self) -> Ended {
+        let ended = Ended::of(&self.id, self.runtime.drain().await);
+        self.close().await;
+        ended
+    }
+
+    /// Ends at once without a word to anybody. To the others it is a crash: they notice by its silence.
+    pub async fn kill(&self) {
+        self.runtime.stop().await;
+        self.close().await;
+    }
+
+    async fn close(&self) {
+        #[cfg(feature = "nats")]
+        if let Some(session) = &self.session {
+            session.close().await;
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Describing a node, and starting it.
+
+use std::sync::Arc;
+
+use aether_domain::cluster::ClusterSettings;
+use aether_domain::timing::Profile;
+use aether_domain::{InvalidId, Namespace, NodeId};
+use aether_infra_memory::MemoryHub;
+#[cfg(feature = "nats")]
+use aether_infra_nats::{NatsConfig, Promise};
+use aether_placement::ShardHash;
+use aether_runtime::actor::{Actor, KindRegistry, RegisterError};
+use aether_runtime::clock::{BootClock, Clock};
+use aether_runtime::node::{NodeConfig, Ports, Runtime};
+
+use super::{BUILD, Ended, Node};
+
+/// A node to be.
+pub struct NodeBuilder {
+    id: String,
+    namespace: String,
+    profile: Profile,
+    weight: u32,
+    admin_url: String,
+    engine: Option<Engine>,
+    kinds: Result<KindRegistry, RegisterError>,
+}
+
+enum Engine {
+    Memory(MemoryHub),
+    #[cfg(feature = "nats")]
+    Nats(NatsConfig),
+}
+
+/// Why a node did not start. Nothing of it runs then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The node's id or its namespace is no name.
+    #[error("the node cannot have that name; choose 1 to 32 lower-case letters, digits, _ and -")]
+    Name(#[from] InvalidId),
+    /// An actor kind is defined wrongly.
+    #[error("an actor kind cannot be served; correct its definition")]
+    Kind(#[from] RegisterError),
+    /// Neither NATS nor memory was chosen.
+    #[error("the node has nothing to run on; call .nats(..) or .in_memory(..) before .start()")]
+    NoEngine,
+    /// NATS cannot be used as it is.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Nats(#[from] aether_infra_nats::StartError),
+    /// The runtime does not take the settings.
+    #[error(transparent)]
+    Settings(#[from] aether_runtime::node::StartError),
+    /// It ended before it was a member.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
+
+impl NodeBuilder {
+    pub(super) fn new(id: String) -> Self {
+        Self {
+            id,
+            namespace: "aether".into(),
+            profile: Profile::Default,
+            weight: 1,
+            admin_url: String::new(),
+            engine: None,
+            kinds: Ok(KindRegistry::new()),
+        }
+    }
+
+    /// Which cluster it belongs to; `aether` unless told.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// The cluster's timers; every node must have the same.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Its relative capacity; 1 unless told.
+    #[must_use]
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Where its admin pages are, for others to link to.
+    #[must_use]
+    pub fn admin_url(mut self, url: impl Into<String>) -> Self {
+        self.admin_url = url.into();
+        self
+    }
+
+    /// Runs on NATS JetStream.
+    #[cfg(feature = "nats")]
+    #[must_use]
+    pub fn nats(mut self, config: NatsConfig) -> Self {
+        self.engine = Some(Engine::Nats(config));
+        self
+    }
+
+    /// Runs in memory: nodes of one process on the same hub and namespace are one cluster. Its state ends with the
+    /// process.
+    #[must_use]
+    pub fn in_memory(mut self, hub: &MemoryHub) -> Self {
+        self.engine = Some(Engine::Memory(hub.clone()));
+        self
+    }
+
+    /// Serves actors of this kind. Every node of the cluster should serve the same kinds.
+    #[must_use]
+    pub fn actor<A: Actor>(mut self) -> Self {
+        self.kinds = self.kinds.and_then(|mut kinds| kinds.register::<A>().map(|()| kinds));
+        self
+    }
+
+    /// Starts it and waits until it is a member of its cluster and serves.
+    ///
+    /// Without a cluster that takes it in it waits on; use [`Self::launch`] to do something else meanwhile.
+    ///
+    /// # Errors
+    /// [`StartError`], which says what to do.
+    pub async fn start(self) -> Result<Node, StartError> {
+        let node = self.launch().await?;
+        node.ready().await?;
+        Ok(node)
+    }
+
+    /// Starts it. It joins by itself from here; [`Node::ready`] waits for that, [`Node::ended`] for the contrary.
+    ///
+    /// # Errors
+    /// [`StartError`], which says what to do.
+    pub async fn launch(self) -> Result<Node, StartError> {
+        let (id, namespace) = (NodeId::new(&self.id)?, Namespace::new(&self.namespace)?);
+        let kinds = self.kinds?;
+        let clock: Arc<dyn Clock> = Arc::new(BootClock);
+        let engine = self.engine.ok_or(StartError::NoEngine)?;
+        #[cfg(feature = "nats")]
+        let mut session = None;
+        let ports = match engine {
+            Engine::Memory(hub) => {
+                tracing::warn!(node = %id, "running in memory: all state ends with this process");
+                let ports = hub.ports(&id);
+                let gateway = Some(ports.gateway);
+                let (control, log) = (ports.control, ports.log);
+                Ports { control, log, events: ports.events, transport: ports.transport, gateway, clock }
+            }
+            #[cfg(feature = "nats")]
+            Engine::Nats(config) => {
+                let ports = aether_infra_nats::connect(&config, &namespace).await?;
+                match ports.session.promise() {
+                    Promise::Reduced { reason } => tracing::warn!(node = %id, "reduced promise: {reason}"),
+                    Promise::IfServersSync => {
+                        tracing::info!(node = %id, "full promise if every nats-server has `sync_interval: always`");
+                    }
+                }
+                session = Some(ports.session);
+                let gateway = Some(ports.gateway);
+                let (control, log) = (ports.control, ports.log);
+                Ports { control, log, events: ports.events, transport: ports.transport, gateway, clock }
+            }
+        };
+        let config = NodeConfig {
+            namespace: namespace.clone(),
+            node: id.clone(),
+            profile: self.profile,
+            settings: ClusterSettings { hash: ShardHash::ID, ..ClusterSettings::default() },
+            weight: self.weight,
+            admin_url: self.admin_url,
+            seed: crate::entropy::seed(),
+            build: BUILD.into(),
+        };
+        let runtime = Runtime::start(ports, config, kinds)?;
+        let status = runtime.status();
+        Ok(Node {
+            runtime,
+            status,
+            id,
+            namespace,
+            #[cfg(feature = "nats")]
+            session,
+        })
+    }
+}

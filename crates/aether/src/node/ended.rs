@@ -1,0 +1,70 @@
+//! How a node ends, in a paragraph that says what to do.
+
+use aether_domain::NodeId;
+use aether_runtime::control::StopReason;
+
+/// How a node has ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// It has left in good order.
+    #[error("node {node} has left the cluster")]
+    Left {
+        /// Which.
+        node: NodeId,
+    },
+    /// It asked to leave and nobody let it go in time; the others will notice its silence.
+    #[error("node {node} ended without having handed over everything: nobody let it go in time")]
+    NotLetGo {
+        /// Which.
+        node: NodeId,
+    },
+    /// Another process lives under its id.
+    #[error(
+        "another process lives under the node id {node} (life {by}); give this one an id of its own (node.id), or end the \
+         other one first"
+    )]
+    NodeIdInUse {
+        /// The id.
+        node: NodeId,
+        /// The life that has it.
+        by: String,
+    },
+    /// The cluster was founded with other settings.
+    #[error(
+        "the cluster that node {node} would join was founded with other settings ({founded}) than it has ({configured}); \
+         run the build that founded it, or choose another namespace"
+    )]
+    SettingsDiffer {
+        /// Which node.
+        node: NodeId,
+        /// The cluster's settings.
+        founded: String,
+        /// This build's.
+        configured: String,
+    },
+    /// It was killed by this process.
+    #[error("node {node} was ended without a word to the others")]
+    Killed {
+        /// Which.
+        node: NodeId,
+    },
+}
+
+impl Ended {
+    pub(super) fn of(node: &NodeId, reason: Option<StopReason>) -> Self {
+        let node = node.clone();
+        match reason {
+            Some(StopReason::Left) => Self::Left { node },
+            Some(StopReason::LeftUnasked) => Self::NotLetGo { node },
+            Some(StopReason::NodeIdInUse { by }) => Self::NodeIdInUse { node, by: by.incarnation.to_string() },
+            Some(StopReason::SettingsDiffer { found, configured }) => {
+                let shown = |settings: aether_domain::cluster::ClusterSettings| {
+                    let (shards, hash, seed) = (settings.shards.get(), settings.hash, settings.hash_seed);
+                    format!("{shards} shards, hash {hash}, seed {seed:x}")
+                };
+                Self::SettingsDiffer { node, founded: shown(found), configured: shown(configured) }
+            }
+            None => Self::Killed { node },
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Distributed, event-sourced actors on NATS JetStream.
+#[derive(Debug, Parser)]
+#[command(name = "aether", version, about, arg_required_else_help = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a node of the built-in demo application.
+    Node(NodeArgs),
+    /// Run a whole cluster in this process, without NATS; its state ends with it.
+    Demo(DemoArgs),
+    /// Keep a cluster of the demo application busy, and check every acknowledged operation.
+    #[cfg(feature = "nats")]
+    Load(LoadArgs),
+    /// Show a cluster as one of its nodes sees it.
+    Status(StatusArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct NodeArgs {
+    /// The node's TOML file; AETHER_SECTION__KEY variables win over it.
+    #[arg(long)]
+    pub(super) config: PathBuf,
+    /// The node's id, instead of the file's.
+    #[arg(long)]
+    pub(super) id: Option<String>,
+}
+
+#[cfg(feature = "nats")]
+#[derive(Debug, clap::Args)]
+pub(super) struct LoadArgs {
+    /// The load's TOML file, like a node's; AETHER_SECTION__KEY variables win over it.
+    #[arg(long)]
+    pub(super) config: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DemoArgs {
+    /// How many nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(super) nodes: u8,
+    /// How many operations of the load are under way at once; no load without it.
+    #[arg(long)]
+    pub(super) load: Option<usize>,
+    /// A file that is given each node's admin URL, one a line.
+    #[arg(long)]
+    pub(super) announce: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    /// Where a node's admin pages are, as its log or cluster-up says.
+    #[arg(long, env = "AETHER_ADMIN_URL")]
+    pub(super) url: String,
+    /// How to show it.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(super) output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    Table,
+    /// As the node answers it.
+    Json,
+}

@@ -1,0 +1,97 @@
+//! The `aether` program: a node of the demo application, its load, an in-process demonstration, and a look at a cluster.
+//!
+//! Applications embed [`crate::Node`] in a program of their own; this one is what a cluster is tried and tested with.
+
+mod args;
+mod demo;
+#[cfg(feature = "nats")]
+mod load;
+mod node;
+mod out;
+mod signals;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+use crate::node::Ended;
+
+/// Exit codes, for scripts and supervisors.
+pub mod exit {
+    /// All is well.
+    pub const OK: u8 = 0;
+    /// Something went wrong; standard error says what and what to do.
+    pub const ERROR: u8 = 1;
+    /// The command line is wrong.
+    pub const USAGE: u8 = 2;
+    /// Another process lives under this node's id. Starting again soon will not help.
+    pub const NODE_ID_IN_USE: u8 = 78;
+}
+
+/// Runs the program on this process's arguments and answers its exit code.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(said) => {
+            // Help and version are no errors; if the terminal is gone there is nobody to tell.
+            drop(said.print());
+            return if said.use_stderr() { exit::USAGE.into() } else { exit::OK.into() };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out::fault(&anyhow::Error::new(error).context("this process cannot start threads"));
+            return exit::ERROR.into();
+        }
+    };
+    let done = runtime.block_on(async {
+        match args.command {
+            Command::Node(args) => node::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+            #[cfg(feature = "nats")]
+            Command::Load(args) => load::run(args).await,
+            Command::Status(args) => status::run(args).await,
+        }
+    });
+    // What still runs holds nothing that must be finished: everything acknowledged is stored.
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => exit::OK.into(),
+        Err(error) => {
+            out::fault(&error);
+            code_of(&error).into()
+        }
+    }
+}
+
+fn code_of(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Ended>() {
+        Some(Ended::NodeIdInUse { .. }) => exit::NODE_ID_IN_USE,
+        _ => exit::ERROR,
+    }
+}
+
+/// What the adapter is told of NATS; `name` is how the server's monitoring shows the connection.
+#[cfg(feature = "nats")]
+fn nats_config(settings: &crate::config::Settings, name: &str) -> aether_infra_nats::NatsConfig {
+    use aether_infra_nats::{Credentials, NatsConfig};
+
+    let nats = &settings.nats;
+    let credentials = match (&nats.creds, &nats.token, &nats.user, &nats.password) {
+        (Some(file), ..) => Credentials::File(file.clone()),
+        (None, Some(token), ..) => Credentials::Token(token.reveal().to_owned()),
+        (None, None, Some(user), Some(password)) => {
+            Credentials::Password { user: user.clone(), password: password.reveal().to_owned() }
+        }
+        _ => Credentials::None,
+    };
+    let mut config = NatsConfig::new(nats.urls.iter().cloned());
+    config.credentials = credentials;
+    config.name = format!("aether {} {name}", settings.namespace);
+    config.replicas = nats.replicas;
+    config
+}

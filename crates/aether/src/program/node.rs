@@ -1,0 +1,80 @@
+//! `aether node`: one node of the demo application, until it is asked to end.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+
+use super::args::NodeArgs;
+use super::signals;
+use crate::admin::{self, Bound, Pages, Picture, Source};
+use crate::config::{Layers, Settings};
+use crate::demo::bank::Account;
+use crate::node::{Ended, Node, NodeBuilder};
+use crate::telemetry;
+
+/// A node that may not have begun yet, so that its pages answer from the first moment.
+#[derive(Default)]
+struct Late(OnceLock<Node>);
+
+impl Source for Late {
+    fn picture(&self) -> Option<Picture> {
+        self.0.get().and_then(Node::picture)
+    }
+}
+
+pub(super) async fn run(args: NodeArgs) -> anyhow::Result<()> {
+    let settings = Layers::file(&args.config)?.with_process_environment().with_flag("node.id", args.id).load()?;
+    telemetry::start(&settings.log)?;
+    let asked_to_end = signals::polite_end()?;
+    let bound = Bound::bind(settings.admin.listen).await?;
+    let url = bound.url();
+    let (late, stop_pages) = (Arc::new(Late::default()), CancellationToken::new());
+    let builder = describe(&settings, &url);
+    let pages = tokio::spawn(bound.serve(Pages::of_node(late.clone()), stop_pages.clone()));
+    if let Some(file) = &settings.admin.announce {
+        admin::announce(file, std::slice::from_ref(&url))?;
+    }
+    tracing::info!(node = %settings.node.id, namespace = %settings.namespace, %url, "starting; admin pages are served");
+    let done = live(builder, &late, &asked_to_end).await;
+    stop_pages.cancel();
+    // Whoever still reads a page is not waited for.
+    pages.abort();
+    done
+}
+
+#[cfg(feature = "nats")]
+fn describe(settings: &Settings, url: &str) -> NodeBuilder {
+    common(settings, url).nats(super::nats_config(settings, settings.node.id.as_str()))
+}
+
+#[cfg(not(feature = "nats"))]
+fn describe(settings: &Settings, url: &str) -> NodeBuilder {
+    common(settings, url).in_memory(&aether_infra_memory::MemoryHub::new())
+}
+
+fn common(settings: &Settings, url: &str) -> NodeBuilder {
+    Node::builder(settings.node.id.as_str())
+        .namespace(settings.namespace.as_str())
+        .profile(settings.profile)
+        .weight(settings.node.weight)
+        .admin_url(url)
+        .actor::<Account>()
+}
+
+async fn live(builder: NodeBuilder, late: &Late, asked_to_end: &CancellationToken) -> anyhow::Result<()> {
+    let node = tokio::select! {
+        launched = builder.launch() => launched?,
+        () = asked_to_end.cancelled() => return Ok(()),
+    };
+    let node = late.0.get_or_init(|| node);
+    let ended = tokio::select! {
+        ended = node.ended() => ended,
+        () = asked_to_end.cancelled() => node.drain().await,
+    };
+    match ended {
+        Ended::Left { .. } => tracing::info!("{ended}"),
+        Ended::NotLetGo { .. } => tracing::warn!("{ended}"),
+        _ => return Err(ended.into()),
+    }
+    Ok(())
+}

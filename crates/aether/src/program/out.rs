@@ -1,0 +1,20 @@
+//! What the program says: results to standard output, everything else to standard error.
+
+use std::io::{self, Write};
+
+/// A line of result. If nobody reads any more there is nobody to tell.
+pub(super) fn line(text: impl std::fmt::Display) {
+    drop(writeln!(io::stdout().lock(), "{text}"));
+}
+
+/// Why the program ends badly: one paragraph with every cause.
+pub(super) fn fault(error: &anyhow::Error) {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Some errors repeat their source; once is enough.
+        if !text.contains(&cause) {
+            text = if text.is_empty() { cause } else { format!("{text}: {cause}") };
+        }
+    }
+    drop(writeln!(io::stderr().lock(), "aether: {text}"));
+}
