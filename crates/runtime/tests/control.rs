@@ -124,7 +124,7 @@ impl World {
                 self.queue.push_front((at, Input::Written { token, outcome }));
             }
             Effect::ReadBack { token, key } => {
-                let found = Some(self.control.get(&key).cloned());
+                let found = self.control.get(&key).cloned();
                 self.queue.push_back((at, Input::ReadBack { token, found }));
             }
             Effect::Append { token, entry, after } => {

@@ -71,15 +71,13 @@ impl PendingWrite {
         Progress::Open
     }
 
-    /// What a read showed; `None` if the read failed.
-    pub(crate) fn read_back(&mut self, found: Option<Option<&StoredRecord>>, now: Monotonic) -> Progress {
-        match found {
-            Some(Some(stored)) => self.seen(stored, now),
-            Some(None) | None => {
-                self.resend_at = Some(now + RETRY_AFTER);
-                Progress::Open
-            }
+    /// What a read showed: nothing, if there was nothing or the read failed.
+    pub(crate) fn read_back(&mut self, found: Option<&StoredRecord>, now: Monotonic) -> Progress {
+        if let Some(stored) = found {
+            return self.seen(stored, now);
         }
+        self.resend_at = Some(now + RETRY_AFTER);
+        Progress::Open
     }
 
     /// What the watch or a read showed under this key.

@@ -71,12 +71,12 @@ pub enum Input {
         /// How it went.
         outcome: WriteOutcome,
     },
-    /// An [`Effect::ReadBack`] was answered; `None` if it failed.
+    /// An [`Effect::ReadBack`] was answered.
     ReadBack {
         /// Which.
         token: Token,
-        /// What was there.
-        found: Option<Option<StoredRecord>>,
+        /// What was there: nothing, if there was nothing or the read failed.
+        found: Option<StoredRecord>,
     },
     /// An [`Effect::Append`] was answered.
     Appended {
@@ -395,10 +395,10 @@ impl Machine {
                 }
             }
             Input::ReadBack { token, found } => {
-                if let Some(Some(stored)) = &found {
+                if let Some(stored) = &found {
                     self.sightings.saw(stored, timers.now());
                 }
-                let found = found.as_ref().map(Option::as_ref);
+                let found = found.as_ref();
                 let ours = self.with_member(timers, effects, |member, s| member.read_back(token, found, s));
                 if !ours {
                     self.with_coordinator(timers, wall, effects, |coordinator, s| {

@@ -133,10 +133,7 @@ impl Loop {
         shutdown: CancellationToken,
     ) -> Option<StopReason> {
         let mut watch = self.open_watch().await;
-        let mut follow = match self.catch_up(&shutdown).await {
-            Some(follow) => follow,
-            None => return None,
-        };
+        let mut follow = self.catch_up(&shutdown).await?;
         let mut beat = Monotonic::ZERO;
         loop {
             let now = self.wiring.clock.now();
@@ -153,19 +150,17 @@ impl Loop {
                 () = tokio::time::sleep(wakes_in) => Input::Tick,
                 Some(input) = inbox.recv() => input,
                 Some((shard, drain_epoch)) = releases.recv() => Input::Released(shard, drain_epoch),
-                update = follow.next() => match update {
-                    Some(update) => Input::Log(update),
-                    None => {
-                        follow = self.open_follow(&shutdown).await?;
-                        Input::Tick
-                    }
+                update = follow.next() => if let Some(update) = update {
+                    Input::Log(update)
+                } else {
+                    follow = self.open_follow(&shutdown).await?;
+                    Input::Tick
                 },
-                update = watch.next() => match update {
-                    Some(update) => Input::Control(update),
-                    None => {
-                        watch = self.open_watch().await;
-                        Input::Control(ControlUpdate::Interrupted)
-                    }
+                update = watch.next() => if let Some(update) = update {
+                    Input::Control(update)
+                } else {
+                    watch = self.open_watch().await;
+                    Input::Control(ControlUpdate::Interrupted)
                 },
             };
             self.step(input);
@@ -180,7 +175,7 @@ impl Loop {
             match self.wiring.control.watch().await {
                 Ok(watch) => return watch,
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the control watch cannot begin")
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the control watch cannot begin");
                 }
             }
             tokio::time::sleep(REOPEN_AFTER).await;
@@ -283,7 +278,7 @@ impl Loop {
             }
             Effect::ReadBack { token, key } => {
                 let control = Arc::clone(&self.wiring.control);
-                self.beside(async move { Input::ReadBack { token, found: control.read(&key).await.ok() } });
+                self.beside(async move { Input::ReadBack { token, found: control.read(&key).await.ok().flatten() } });
             }
             Effect::Append { token, entry, after } => {
                 let log = Arc::clone(&self.wiring.log);

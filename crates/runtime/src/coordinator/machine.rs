@@ -142,7 +142,7 @@ impl Coordinator {
         }
     }
 
-    pub(crate) fn read_back(&mut self, token: Token, found: Option<Option<&StoredRecord>>, s: &mut Surroundings<'_>) {
+    pub(crate) fn read_back(&mut self, token: Token, found: Option<&StoredRecord>, s: &mut Surroundings<'_>) {
         let now = s.timers.now();
         if let Some(pending) = self.writing.as_mut().filter(|pending| pending.token() == token) {
             let progress = pending.read_back(found, now);
@@ -281,7 +281,7 @@ impl Coordinator {
     // --- Following and contending ---
 
     fn contend(&mut self, s: &mut Surroundings<'_>) {
-        if self.writing.is_some() || s.leaving && !self.alone(s) || !self.may_contend(s) {
+        if self.writing.is_some() || s.leaving && !Self::alone(s) || !self.may_contend(s) {
             return;
         }
         let Stage::Follower { contend_at } = &mut self.stage else { return };
@@ -334,7 +334,7 @@ impl Coordinator {
         let cluster = s.topology.cluster();
         match cluster.status_of(s.me) {
             Some(NodeStatus::Active) => return true,
-            Some(NodeStatus::Draining) => return self.alone(s),
+            Some(NodeStatus::Draining) => return Self::alone(s),
             Some(_) => return false,
             None => {}
         }
@@ -358,7 +358,7 @@ impl Coordinator {
     }
 
     /// Whether no other node is Active.
-    fn alone(&self, s: &Surroundings<'_>) -> bool {
+    fn alone(s: &Surroundings<'_>) -> bool {
         !s.topology.cluster().active().any(|member| member.node != *s.me)
     }
 
@@ -444,7 +444,7 @@ impl Coordinator {
         }
         let stuck =
             self.appending.as_ref().is_some_and(|pending| s.timers.reached(pending.first_sent + APPEND_UNKNOWN_MAX));
-        let hand_over = s.leaving && !self.alone(s) && self.appending.is_none();
+        let hand_over = s.leaving && !Self::alone(s) && self.appending.is_none();
         if stuck || hand_over {
             self.resigning = true;
         }

@@ -294,7 +294,8 @@ fn rebalance(
         return Ok(());
     }
     // A node that leaves is not kept waiting; a new leader waits until it has looked around.
-    if !(draining && settled) && !timers.reached(quiet_since + QUIET_BEFORE_PLAN) {
+    let urgent = draining && settled;
+    if !urgent && !timers.reached(quiet_since + QUIET_BEFORE_PLAN) {
         return Ok(());
     }
     memory.backed_off.retain(|_, until| !timers.reached(*until));

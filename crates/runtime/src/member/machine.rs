@@ -147,12 +147,7 @@ impl Member {
     }
 
     /// What reading back showed for a write that may be ours; true if it was.
-    pub(crate) fn read_back(
-        &mut self,
-        token: Token,
-        found: Option<Option<&StoredRecord>>,
-        s: &mut Surroundings<'_>,
-    ) -> bool {
+    pub(crate) fn read_back(&mut self, token: Token, found: Option<&StoredRecord>, s: &mut Surroundings<'_>) -> bool {
         let now = s.timers.now();
         if let Some(pending) = self.beating.as_mut().filter(|pending| pending.token() == token) {
             let progress = pending.read_back(found, now);
@@ -234,13 +229,13 @@ impl Member {
             return self.register(Expected::At(revision), s);
         }
         match *still_since {
-            Some((before, _)) if before < revision => return self.end(StopReason::NodeIdInUse { by: record.node }, s),
+            Some((before, _)) if before < revision => self.end(StopReason::NodeIdInUse { by: record.node }, s),
             Some((_, since)) => {
                 let still = STILLNESS_MIN.max(record.heartbeat_every * 3 / 2);
                 if s.timers.reached(since + still) {
                     let long_silent = since + self.config.profile.member().suspect_after().max(still);
                     if *nobody_home || s.timers.reached(long_silent) {
-                        return self.register(Expected::At(revision), s);
+                        self.register(Expected::At(revision), s);
                     }
                 }
             }
