@@ -11,8 +11,11 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 
 use super::{case, connect, place};
-use crate::wait::{next, within};
+use crate::wait::{next, until};
 use crate::{Case, Place, World};
+
+/// What a client is told when no node listens, on every backend.
+const NOBODY: &str = "no node takes requests";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -34,8 +37,14 @@ fn call(command: &str) -> GatewayCall {
     }
 }
 
+/// Asks until somebody is there to be asked: several servers take a moment to tell each other who listens where.
 async fn ask(place: &dyn Place, call: GatewayCall) -> GatewayAnswer {
-    within("an answer", place.ask(call)).await.expect("the client reaches the backend")
+    let look = || async {
+        let answer = place.ask(call.clone()).await.expect("the client reaches the backend");
+        let nobody = matches!(&answer, GatewayAnswer::Failed { reason, .. } if reason.contains(NOBODY));
+        (!nobody).then_some(answer)
+    };
+    until("an answer", look).await
 }
 
 async fn a_request_arrives_as_it_was_asked(world: Arc<dyn World>) {

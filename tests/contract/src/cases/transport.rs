@@ -1,19 +1,24 @@
 //! The transport: frames from one life to another.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aether_domain::ids::NodeRef;
 use aether_domain::ports::{AskFrame, Delivery, Frame, SendError, Updates};
 use aether_domain::testing::life;
 use bytes::Bytes;
+use futures_util::StreamExt;
 
 use super::{case, connect, place};
 use crate::samples::{ask, ask_of, odd_frames};
-use crate::wait::{next, silent};
+use crate::wait::{next, silent, within};
 use crate::{Case, Ports, World};
 
 /// How many messages are sent without waiting for any.
 const BURST: u64 = 500;
+
+/// How long a message that tries the way may take before the next one is sent.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -46,11 +51,30 @@ async fn frames(from: &NodeRef, updates: &mut Updates<Delivery>) -> Vec<Frame> {
     }
 }
 
+/// Waits until messages of `from` reach a life that has just begun to listen, and leaves its inbox empty.
+///
+/// Where several servers carry the messages, they take a moment to tell each other who listens where.
+async fn meet(sender: &Ports, from: &NodeRef, to: &NodeRef, inbox: &mut Updates<Delivery>) {
+    let (try_it, last) = (ask(u64::MAX - 1), ask(u64::MAX));
+    let met = async {
+        loop {
+            sender.transport.send(from, to, vec![try_it.clone()]).await.expect("it is sent");
+            if tokio::time::timeout(TRY_AGAIN_AFTER, inbox.next()).await.is_ok() {
+                break;
+            }
+        }
+    };
+    within("a new listener to be reached", met).await;
+    sender.transport.send(from, to, vec![last.clone()]).await.expect("it is sent");
+    while frames(from, inbox).await != [last.clone()] {}
+}
+
 async fn messages_arrive_once_and_in_order(world: Arc<dyn World>) {
     let place = place(&world).await;
     let (at_a, at_b) = (connect(&*place, "a").await, connect(&*place, "b").await);
     let (a, b) = (life("a", 1), life("b", 1));
     let mut inbox = listen(&at_b, &b).await;
+    meet(&at_a, &a, &b, &mut inbox).await;
     for sequence in 1..=BURST {
         at_a.transport.send(&a, &b, vec![ask(sequence)]).await.expect("it is sent");
     }
@@ -65,6 +89,7 @@ async fn frames_of_one_call_arrive_together(world: Arc<dyn World>) {
     let (at_a, at_b) = (connect(&*place, "a").await, connect(&*place, "b").await);
     let (a, b) = (life("a", 1), life("b", 1));
     let mut inbox = listen(&at_b, &b).await;
+    meet(&at_a, &a, &b, &mut inbox).await;
     let many: Vec<_> = (1..=100).map(ask).collect();
     at_a.transport.send(&a, &b, many.clone()).await.expect("it is sent");
     at_a.transport.send(&a, &b, vec![ask(101), ask(102)]).await.expect("it is sent");
@@ -77,6 +102,8 @@ async fn both_directions_work_at_once(world: Arc<dyn World>) {
     let (at_a, at_b) = (connect(&*place, "a").await, connect(&*place, "b").await);
     let (a, b) = (life("a", 1), life("b", 1));
     let (mut inbox_a, mut inbox_b) = (listen(&at_a, &a).await, listen(&at_b, &b).await);
+    meet(&at_a, &a, &b, &mut inbox_b).await;
+    meet(&at_b, &b, &a, &mut inbox_a).await;
     for sequence in 1..=50 {
         at_a.transport.send(&a, &b, vec![ask(sequence)]).await.expect("it is sent");
         at_b.transport.send(&b, &a, vec![ask(1000 + sequence)]).await.expect("it is sent");
@@ -94,13 +121,14 @@ async fn each_senders_messages_keep_their_order(world: Arc<dyn World>) {
     let mut inbox = listen(&at_c, &c).await;
     let mut last = [0; 2];
     let senders = [life("a", 1), life("b", 1)];
-    for sender in &senders {
-        let ports = connect(&*place, sender.node.as_str()).await;
+    let at_senders = [connect(&*place, "a").await, connect(&*place, "b").await];
+    for (sender, ports) in senders.iter().zip(&at_senders) {
+        meet(ports, sender, &c, &mut inbox).await;
+    }
+    for (sender, ports) in senders.iter().zip(&at_senders) {
         for sequence in 1..=100 {
             ports.transport.send(sender, &c, vec![ask(sequence)]).await.expect("it is sent");
         }
-        // The connection must outlive its own messages, not the reader.
-        drop(ports);
     }
     while last != [100, 100] {
         let Delivery::Frames { from, frames } = next("a message", &mut inbox).await else { continue };
@@ -117,6 +145,9 @@ async fn only_the_named_life_receives(world: Arc<dyn World>) {
     let at_c = connect(&*place, "c").await;
     let (mut of_b, mut of_b_later, mut of_c) =
         (listen(&at_b, &b).await, listen(&at_b, &b_later).await, listen(&at_c, &c).await);
+    meet(&at_a, &a, &b, &mut of_b).await;
+    meet(&at_a, &a, &b_later, &mut of_b_later).await;
+    meet(&at_a, &a, &c, &mut of_c).await;
     at_a.transport.send(&a, &b_later, vec![ask(1)]).await.expect("it is sent");
     at_a.transport.send(&a, &c, vec![ask(2)]).await.expect("it is sent");
     at_a.transport.send(&a, &b, vec![ask(3)]).await.expect("it is sent");
@@ -130,8 +161,9 @@ async fn a_message_to_nobody_is_unreachable(world: Arc<dyn World>) {
     let place = place(&world).await;
     let (at_a, at_b) = (connect(&*place, "a").await, connect(&*place, "b").await);
     let (a, b) = (life("a", 1), life("b", 1));
+    let mut of_b = listen(&at_b, &b).await;
+    meet(&at_a, &a, &b, &mut of_b).await;
     let mut inbox = listen(&at_a, &a).await;
-    let _elsewhere = listen(&at_b, &b).await;
     for nobody in [life("b", 2), life("z", 1)] {
         at_a.transport.send(&a, &nobody, vec![ask(1)]).await.expect("it is sent");
         assert_eq!(next("word that nobody is there", &mut inbox).await, Delivery::Unreachable { to: nobody });
@@ -146,6 +178,7 @@ async fn a_listener_that_left_is_unreachable(world: Arc<dyn World>) {
     let (a, b) = (life("a", 1), life("b", 1));
     let mut inbox = listen(&at_a, &a).await;
     let mut of_b = listen(&at_b, &b).await;
+    meet(&at_a, &a, &b, &mut of_b).await;
     at_a.transport.send(&a, &b, vec![ask(1)]).await.expect("it is sent");
     assert_eq!(frames(&a, &mut of_b).await, [ask(1)]);
     drop((of_b, at_b));
@@ -153,13 +186,13 @@ async fn a_listener_that_left_is_unreachable(world: Arc<dyn World>) {
     let told = async {
         loop {
             at_a.transport.send(&a, &b, vec![ask(2)]).await.expect("it is sent");
-            let said = tokio::time::timeout(std::time::Duration::from_millis(50), next("word", &mut inbox)).await;
+            let said = tokio::time::timeout(TRY_AGAIN_AFTER, next("word", &mut inbox)).await;
             if let Ok(delivery) = said {
                 return delivery;
             }
         }
     };
-    let told = crate::wait::within("word that the listener has left", told).await;
+    let told = within("word that the listener has left", told).await;
     assert_eq!(told, Delivery::Unreachable { to: b });
 }
 
@@ -179,6 +212,7 @@ async fn the_largest_command_arrives(world: Arc<dyn World>) {
     let (at_a, at_b) = (connect(&*place, "a").await, connect(&*place, "b").await);
     let (a, b) = (life("a", 1), life("b", 1));
     let mut inbox = listen(&at_b, &b).await;
+    meet(&at_a, &a, &b, &mut inbox).await;
     let payload: Vec<u8> = (0..AskFrame::PAYLOAD_BYTES_MAX).map(|nth| (nth * 37 % 253) as u8).collect();
     let largest = Frame::Ask(ask_of(1, payload.into()));
     at_a.transport.send(&a, &b, vec![largest.clone()]).await.expect("it is within the bound");
@@ -190,6 +224,7 @@ async fn frames_too_large_are_refused_and_nothing_is_sent(world: Arc<dyn World>)
     let (at_a, at_b) = (connect(&*place, "a").await, connect(&*place, "b").await);
     let (a, b) = (life("a", 1), life("b", 1));
     let mut inbox = listen(&at_b, &b).await;
+    meet(&at_a, &a, &b, &mut inbox).await;
     let large = Bytes::from(vec![7; AskFrame::PAYLOAD_BYTES_MAX]);
     let together = (1..=3).map(|sequence| Frame::Ask(ask_of(sequence, large.clone()))).collect();
     let refused = at_a.transport.send(&a, &b, together).await;
@@ -204,6 +239,7 @@ async fn frames_of_every_shape_arrive_bit_for_bit(world: Arc<dyn World>) {
     let a = NodeRef { incarnation: aether_domain::Incarnation(u64::MAX), ..life("a", 1) };
     let b = NodeRef { incarnation: aether_domain::Incarnation(1), ..life("b", 1) };
     let mut inbox = listen(&at_b, &b).await;
+    meet(&at_a, &a, &b, &mut inbox).await;
     at_a.transport.send(&a, &b, odd_frames()).await.expect("it is sent");
     assert_eq!(frames(&a, &mut inbox).await, odd_frames());
     for frame in odd_frames() {
@@ -217,6 +253,7 @@ async fn bytes_that_are_no_message_are_told_as_corrupt(world: Arc<dyn World>) {
     let (at_a, at_b) = (connect(&*place, "a").await, connect(&*place, "b").await);
     let (a, b) = (life("a", 1), life("b", 1));
     let mut inbox = listen(&at_b, &b).await;
+    meet(&at_a, &a, &b, &mut inbox).await;
     let mut wrong: Vec<Bytes> = vec![
         Bytes::new(),
         Bytes::from_static(b"A"),

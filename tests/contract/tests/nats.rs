@@ -1,0 +1,187 @@
+//! The suite over real nats-servers: one alone, and three that keep every stream together.
+//!
+//! Servers are found or fetched, started on loopback and ended here; their folders stay behind when a case fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aether_contract::{Faults, Need, Place, Ports, World, cases, run};
+use aether_domain::ids::{MessageId, Namespace, NodeId, NodeRef};
+use aether_domain::ports::{GatewayAnswer, ReadMode};
+use aether_infra_memory::GatewayCall;
+use aether_infra_nats::names::Names;
+use aether_infra_nats::{NatsConfig, connect};
+use anyhow::{Context, bail};
+use async_nats::client::RequestErrorKind;
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use xtask::nats::{NatsCluster, NatsServer, ServerOptions};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nats_server_alone_keeps_the_contract() {
+    let options = ServerOptions { keep: true, ..ServerOptions::default() };
+    let server = blocking(|| NatsServer::start(options)).await;
+    let dir = server.dir().to_owned();
+    keeps_the_contract("nats R1", vec![server.url()], 1).await;
+    drop(server);
+    std::fs::remove_dir_all(dir).expect("the server's folder goes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nats_servers_keep_the_contract() {
+    let options = ServerOptions { keep: true, ..ServerOptions::default() };
+    let cluster = blocking(move || NatsCluster::start_with(3, &options)).await;
+    let dirs: Vec<_> = cluster.servers().iter().map(|server| server.dir().to_owned()).collect();
+    keeps_the_contract("nats R3", cluster.urls(), 3).await;
+    drop(cluster);
+    for dir in dirs {
+        std::fs::remove_dir_all(dir).expect("the server's folder goes");
+    }
+}
+
+async fn blocking<T: Send + 'static>(start: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> T {
+    let started = tokio::task::spawn_blocking(start).await.expect("starting does not panic");
+    started.expect("nats-server starts")
+}
+
+async fn keeps_the_contract(backend: &'static str, urls: Vec<String>, replicas: usize) {
+    let raw = async_nats::connect(urls.clone()).await.expect("a plain client connects");
+    let config = NatsConfig { replicas, ..NatsConfig::new(urls) };
+    let world = NatsWorld { backend, config, raw, places: AtomicU64::new(0) };
+    let count = run(Arc::new(world), cases::all()).await;
+    assert!(count >= 30, "only {count} cases ran");
+}
+
+struct NatsWorld {
+    backend: &'static str,
+    config: NatsConfig,
+    /// A client that knows nothing of Aether.
+    raw: async_nats::Client,
+    /// How many places there are: names the next one.
+    places: AtomicU64,
+}
+
+#[async_trait]
+impl World for NatsWorld {
+    fn backend(&self) -> &str {
+        self.backend
+    }
+
+    async fn place(&self) -> anyhow::Result<Box<dyn Place>> {
+        let nth = self.places.fetch_add(1, Ordering::Relaxed);
+        let namespace = Namespace::new(format!("case-{nth}"))?;
+        let names = Names::new(namespace);
+        Ok(Box::new(NatsPlace { names, config: self.config.clone(), raw: self.raw.clone() }))
+    }
+
+    fn can(&self, need: Need) -> bool {
+        matches!(need, Need::Nothing | Need::RawBytes)
+    }
+}
+
+struct NatsPlace {
+    names: Names,
+    config: NatsConfig,
+    raw: async_nats::Client,
+}
+
+#[async_trait]
+impl Place for NatsPlace {
+    fn namespace(&self) -> &Namespace {
+        self.names.namespace()
+    }
+
+    async fn connect(&self, node: &NodeId) -> anyhow::Result<Ports> {
+        let config = NatsConfig { name: node.to_string(), ..self.config.clone() };
+        let ports = connect(&config, self.names.namespace()).await?;
+        Ok(Ports {
+            control: ports.control,
+            log: ports.log,
+            events: ports.events,
+            transport: ports.transport,
+            gateway: ports.gateway,
+        })
+    }
+
+    async fn ask(&self, call: GatewayCall) -> anyhow::Result<GatewayAnswer> {
+        let request = async_nats::Request::new().payload(written(&call)?.into()).timeout(Some(call.timeout));
+        match self.raw.send_request(self.names.gateway_subject(), request).await {
+            Ok(answer) => understood(&answer.payload),
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+                let reason = "no node takes requests now".to_owned();
+                Ok(GatewayAnswer::Failed { code: "unavailable", reason, maybe_applied: false })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn send_raw(&self, to: &NodeRef, bytes: Bytes) -> anyhow::Result<()> {
+        self.raw.publish(self.names.node_subject(to), bytes).await?;
+        Ok(self.raw.flush().await?)
+    }
+
+    fn faults(&self) -> Option<&dyn Faults> {
+        None
+    }
+}
+
+impl Drop for NatsPlace {
+    /// Lets the server forget the namespace, so that it does not carry those of all cases at once.
+    fn drop(&mut self) {
+        let js = async_nats::jetstream::new(self.raw.clone());
+        let names = &self.names;
+        let streams = [
+            names.topology_stream(),
+            names.control_stream(),
+            names.event_stream(0),
+            names.snapshot_stream(),
+            names.dead_letter_stream(),
+        ];
+        tokio::spawn(async move {
+            for stream in streams {
+                // A case that never connected has made none.
+                let _ = js.delete_stream(stream).await;
+            }
+        });
+    }
+}
+
+/// The request as any client in any language would write it.
+fn written(call: &GatewayCall) -> anyhow::Result<Vec<u8>> {
+    let mut request = Map::new();
+    request.insert("kind".to_owned(), json!(call.kind));
+    request.insert("id".to_owned(), json!(call.id));
+    request.insert("command".to_owned(), json!(call.command));
+    request.insert("payload".to_owned(), serde_json::from_slice(&call.payload)?);
+    request.insert("timeout_ms".to_owned(), json!(call.timeout.as_millis() as u64));
+    if let Some(MessageId(id)) = call.message {
+        request.insert("message_id".to_owned(), json!(format!("{id:032x}")));
+    }
+    let mode = match call.mode {
+        ReadMode::Strict => "strict",
+        ReadMode::Leased => "leased",
+        ReadMode::Log => "log",
+    };
+    request.insert("mode".to_owned(), json!(mode));
+    Ok(serde_json::to_vec(&request)?)
+}
+
+fn understood(answer: &[u8]) -> anyhow::Result<GatewayAnswer> {
+    let fields: std::collections::BTreeMap<&str, &RawValue> =
+        serde_json::from_slice(answer).context("an answer is an object")?;
+    let raw = |field: &RawValue| Bytes::copy_from_slice(field.get().as_bytes());
+    if let Some(reply) = fields.get("reply") {
+        return Ok(GatewayAnswer::Replied(raw(reply)));
+    }
+    if let Some(refusal) = fields.get("rejected") {
+        return Ok(GatewayAnswer::Rejected(raw(refusal)));
+    }
+    let error: Value = serde_json::from_str(fields.get("error").context("an answer is one of three")?.get())?;
+    let codes = ["timeout", "unavailable", "busy", "poisoned", "invalid", "quarantined"];
+    let Some(code) = codes.into_iter().find(|code| error["code"] == *code) else { bail!("unknown code in {error}") };
+    let reason = error["reason"].as_str().context("an error says why")?.to_owned();
+    let maybe_applied = error["maybe_applied"].as_bool().context("an error says whether it may be applied")?;
+    Ok(GatewayAnswer::Failed { code, reason, maybe_applied })
+}
