@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(text(&understood.payload), r#"{"amount": 1.50}"#, "numbers stay as the client wrote them");
         assert_eq!(understood.message, Some(MessageId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef)));
         assert_eq!((understood.mode, understood.timeout), (ReadMode::Log, Duration::from_millis(1500)));
-        let least = understand(br#"{"kind":"account","id":"a","command":"Open"}"#).expect("a request");
+        let least = understand(br#"{"kind":"account","id":"\u0061","command":"Open"}"#).expect("a request");
         assert_eq!((least.id.as_str(), text(&least.payload)), ("a", "null"));
         assert_eq!((least.message, least.mode, least.timeout), (None, ReadMode::Strict, GATEWAY_TIMEOUT));
     }
@@ -249,14 +249,14 @@ mod tests {
 
     #[test]
     fn an_answer_is_one_of_three() {
-        let said = |answer| text(&written(answer, 100)).to_owned();
-        assert_eq!(said(GatewayAnswer::Replied(Bytes::from_static(b"{"b": 1}"))), r#"{"reply":{"b": 1}}"#);
-        assert_eq!(said(GatewayAnswer::Rejected(Bytes::from_static(b""no""))), r#"{"rejected":"no"}"#);
+        let said = |answer| text(&written(answer, 110)).to_owned();
+        assert_eq!(said(GatewayAnswer::Replied(Bytes::from_static(b"{\"b\": 1}"))), r#"{"reply":{"b": 1}}"#);
+        assert_eq!(said(GatewayAnswer::Rejected(Bytes::from_static(b"\"no\""))), r#"{"rejected":"no"}"#);
         let busy = GatewayAnswer::Failed { code: "busy", reason: "later".to_owned(), maybe_applied: false };
         assert_eq!(said(busy), r#"{"error":{"code":"busy","reason":"later","maybe_applied":false}}"#);
-        for unfit in ["", &format!(""{}"", "x".repeat(100))] {
+        for unfit in ["\u{1}", &format!("\"{}\"", "x".repeat(110))] {
             let said = said(GatewayAnswer::Replied(Bytes::copy_from_slice(unfit.as_bytes())));
-            assert!(said.contains(""code":"invalid"") && said.contains(""maybe_applied":true"), "{said}");
+            assert!(said.contains("\"code\":\"invalid\"") && said.contains("\"maybe_applied\":true"), "{said}");
         }
     }
 }

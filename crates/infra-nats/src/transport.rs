@@ -50,9 +50,8 @@ impl Listener {
                     changed.ok()?;
                     return Some(Delivery::Overrun);
                 }
-                returned = self.returns.next() => match unreachable(&returned?) {
-                    Some(delivery) => return Some(delivery),
-                    None => {}
+                returned = self.returns.next() => if let Some(delivery) = unreachable(&returned?) {
+                    return Some(delivery);
                 },
                 message = self.frames.next() => return Some(frames(&message?)),
             }

@@ -1,0 +1,11 @@
+//! What only a real nats-server can show: that it is refused or set up rightly, that compare-and-set decides, that
+//! watches survive its death, and that nothing unknown is called certain.
+
+mod corrupt;
+mod gateway;
+mod healing;
+mod outcomes;
+mod replicated;
+mod start;
+mod support;
+mod transport;

@@ -1,0 +1,194 @@
+//! Beginning: what is refused, in how much time and in which words, and what is set up.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aether_infra_nats::{Credentials, NatsConfig, Promise, StartError, connect};
+use async_nats::jetstream::stream::Config;
+use xtask::nats::{NatsServer, ServerOptions, locate, refused_version};
+
+use crate::support::{config, namespace, ports, server, stranger};
+
+async fn refused(config: &NatsConfig) -> StartError {
+    let patience = config.connect_within + config.provision_within + Duration::from_secs(2);
+    let namespace = namespace();
+    let connected = tokio::time::timeout(patience, connect(config, &namespace));
+    connected.await.expect("refused in bounded time").err().expect("refused")
+}
+
+#[tokio::test]
+async fn no_server_is_said_with_the_address_and_without_the_password() {
+    let url = server().url().replace("nats://", "nats://me:secret@");
+    let config = NatsConfig { connect_within: Duration::from_millis(700), ..config(&url) };
+    let error = refused(&config).await;
+    assert!(matches!(error, StartError::NoServer { cause: Some(_), .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("127.0.0.1") && text.contains("check that nats-server runs"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_comes_up_late_is_waited_for() {
+    let mut server = server();
+    server.kill().expect("it ran");
+    let config = config(server.url());
+    let connected = tokio::spawn(async move { connect(&config, &namespace()).await });
+    let server = tokio::task::spawn_blocking(move || server.restart().map(|()| server)).await.expect("no panic");
+    let _server = server.expect("it comes back");
+    assert!(connected.await.expect("no panic").is_ok());
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_refused_at_once() {
+    let options = ServerOptions { login: Some(("me".to_owned(), "right".to_owned())), ..ServerOptions::default() };
+    let server = NatsServer::start(options).expect("a server");
+    let with = |credentials| NatsConfig { credentials, ..config(server.url()) };
+    let password = |password: &str| Credentials::Password { user: "me".to_owned(), password: password.to_owned() };
+    for wrong in [password("wrong"), Credentials::None, Credentials::Token("x".to_owned())] {
+        let error = refused(&with(wrong)).await;
+        assert!(matches!(error, StartError::Credentials { .. }), "{error:?}");
+        assert!(error.to_string().contains("refused the credentials"), "{error}");
+    }
+    assert!(connect(&with(password("right")), &namespace()).await.is_ok());
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_used_are_named() {
+    let server = server();
+    let unreadable = Credentials::File(PathBuf::from("no/such/file.creds"));
+    for (config, word) in [
+        (NatsConfig::new(Vec::<String>::new()), "address"),
+        (config("nats://[bad"), "NATS settings"),
+        (NatsConfig { replicas: 2, ..config(server.url()) }, "2 replicas"),
+        (NatsConfig { credentials: unreadable, ..config(server.url()) }, "no/such/file.creds"),
+    ] {
+        let error = refused(&config).await;
+        assert!(matches!(error, StartError::Settings { .. }), "{error:?}");
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_too_old_is_refused() {
+    let version = refused_version().expect("pinned");
+    let program = locate(&xtask::nats::Options::with_version(&version)).expect("fetched");
+    let options = ServerOptions { program: Some(program), ..ServerOptions::default() };
+    let server = NatsServer::start(options).expect("a server");
+    let error = refused(&config(server.url())).await;
+    assert!(matches!(&error, StartError::ServerTooOld { .. }), "{error:?}");
+    assert!(error.to_string().contains("too old") && error.to_string().contains("2.12.0"), "{error}");
+}
+
+#[tokio::test]
+async fn jetstream_switched_off_is_refused_at_once() {
+    let server = NatsServer::start(ServerOptions { jetstream: false, ..ServerOptions::default() }).expect("a server");
+    let error = refused(&config(server.url())).await;
+    assert!(matches!(error, StartError::JetStreamOff { .. }), "{error:?}");
+    assert!(error.to_string().contains("enable it"), "{error}");
+}
+
+#[tokio::test]
+async fn missing_permissions_are_told_with_the_servers_own_words() {
+    let extra = r#"authorization { users: [ { user: "me", password: "p", permissions: { publish: ["nothing"] } } ] }
+"#;
+    let server = NatsServer::start(ServerOptions { extra: extra.to_owned(), ..ServerOptions::default() });
+    let server = server.expect("a server");
+    let credentials = Credentials::Password { user: "me".to_owned(), password: "p".to_owned() };
+    let config = NatsConfig {
+        credentials,
+        connect_within: Duration::from_secs(1),
+        request_timeout: Duration::from_millis(300),
+        ..config(server.url())
+    };
+    let error = refused(&config).await;
+    assert!(matches!(error, StartError::JetStreamSilent { .. }), "{error:?}");
+    assert!(error.to_string().contains("Permissions Violation"), "{error}");
+}
+
+#[tokio::test]
+async fn a_max_payload_too_small_for_our_records_is_refused() {
+    let options = ServerOptions { extra: "max_payload: 65536\n".to_owned(), ..ServerOptions::default() };
+    let server = NatsServer::start(options).expect("a server");
+    let error = refused(&config(server.url())).await;
+    assert!(matches!(error, StartError::PayloadLimit { found: 65_536, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn three_replicas_on_one_server_are_refused_with_the_servers_reason() {
+    let server = server();
+    let error = refused(&NatsConfig { replicas: 3, ..config(server.url()) }).await;
+    assert!(matches!(&error, StartError::Provision { replicas: 3, .. }), "{error:?}");
+    assert!(error.to_string().contains("replicas > 1 not supported"), "{error}");
+}
+
+#[tokio::test]
+async fn the_streams_are_made_once_and_by_whoever_is_first() {
+    let server = server();
+    let config = config(server.url());
+    let racing = (0..6).map(|_| {
+        let config = config.clone();
+        tokio::spawn(async move { connect(&config, &namespace()).await })
+    });
+    for one in racing.collect::<Vec<_>>() {
+        one.await.expect("no panic").expect("every one of the racing nodes starts");
+    }
+    let js = stranger(&server).await;
+    let mut found = Vec::new();
+    for name in ["AETHER_t_TOP", "KV_aether_t_ctl", "AETHER_t_EVT_0", "AETHER_t_SNP", "AETHER_t_DLQ"] {
+        let config = js.get_stream(name).await.expect("it exists").cached_info().config.clone();
+        assert!(config.deny_delete && !config.allow_rollup && config.max_age.is_zero(), "{name}");
+        found.push((config.allow_direct, config.deny_purge, config.max_messages_per_subject));
+    }
+    assert_eq!(found, [(false, true, -1), (false, true, 1), (true, false, -1), (true, false, 2), (false, false, -1)]);
+}
+
+#[tokio::test]
+async fn a_stream_that_was_changed_is_refused_and_left_alone() {
+    let server = server();
+    drop(ports(&server).await);
+    let js = stranger(&server).await;
+    let change = |name: &'static str, change: fn(&mut Config)| {
+        let js = js.clone();
+        async move {
+            let mut config = js.get_stream(name).await.expect("it exists").cached_info().config.clone();
+            change(&mut config);
+            js.update_stream(config).await.expect("the server takes it");
+        }
+    };
+    change("AETHER_t_EVT_0", |config| config.description = Some("ours".to_owned())).await;
+    drop(ports(&server).await);
+    change("AETHER_t_EVT_0", |config| {
+        config.discard = async_nats::jetstream::stream::DiscardPolicy::Old;
+        config.max_age = Duration::from_secs(3600);
+    })
+    .await;
+    let error = refused(&config(server.url())).await;
+    let StartError::ConfigDrift { stream, differences } = &error else { panic!("{error:?}") };
+    assert_eq!(stream, "AETHER_t_EVT_0");
+    let named: Vec<_> = differences.iter().map(|difference| difference.setting.as_str()).collect();
+    assert_eq!(named, ["discard", "max_age"]);
+    let text = error.to_string();
+    assert!(text.contains("discard is \"old\" instead of \"new\""), "{text}");
+    let stream = js.get_stream("AETHER_t_EVT_0").await.expect("it exists");
+    assert_eq!(stream.cached_info().config.max_age, Duration::from_secs(3600), "nothing was changed back");
+}
+
+#[tokio::test]
+async fn a_stream_of_our_name_that_is_somebody_elses_is_drift() {
+    let server = server();
+    let js = stranger(&server).await;
+    let other = Config { name: "AETHER_t_TOP".to_owned(), subjects: vec!["x".to_owned()], ..Config::default() };
+    js.create_stream(other).await.expect("a stream");
+    let error = refused(&config(server.url())).await;
+    assert!(matches!(&error, StartError::ConfigDrift { stream, .. } if stream == "AETHER_t_TOP"), "{error:?}");
+}
+
+#[tokio::test]
+async fn one_replica_is_said_to_be_a_reduced_promise() {
+    let server = server();
+    let ports = ports(&server).await;
+    assert!(matches!(ports.session.promise(), Promise::Reduced { reason } if reason.contains("power cut")));
+    assert!(ports.session.is_connected());
+    assert_eq!(ports.session.counters().connects, 1);
+    assert!(ports.session.server_version().starts_with("2."));
+}
