@@ -101,6 +101,7 @@ impl Node {
         self.close().await;
     }
 
+    #[cfg_attr(not(feature = "nats"), expect(clippy::unused_async, reason = "only a connection takes time to close"))]
     async fn close(&self) {
         #[cfg(feature = "nats")]
         if let Some(session) = &self.session {

@@ -29,7 +29,7 @@ pub struct NodeBuilder {
 enum Engine {
     Memory(MemoryHub),
     #[cfg(feature = "nats")]
-    Nats(NatsConfig),
+    Nats(Box<NatsConfig>),
 }
 
 /// Why a node did not start. Nothing of it runs then.
@@ -101,7 +101,7 @@ impl NodeBuilder {
     #[cfg(feature = "nats")]
     #[must_use]
     pub fn nats(mut self, config: NatsConfig) -> Self {
-        self.engine = Some(Engine::Nats(config));
+        self.engine = Some(Engine::Nats(Box::new(config)));
         self
     }
 
@@ -136,6 +136,7 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// [`StartError`], which says what to do.
+    #[cfg_attr(not(feature = "nats"), expect(clippy::unused_async, reason = "only connecting takes time"))]
     pub async fn launch(self) -> Result<Node, StartError> {
         let (id, namespace) = (NodeId::new(&self.id)?, Namespace::new(&self.namespace)?);
         let kinds = self.kinds?;
