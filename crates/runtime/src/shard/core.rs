@@ -91,7 +91,7 @@ impl<T> Core<T> {
         if held.commands >= settings.mailbox || held.bytes >= settings.mailbox_bytes {
             return self.give_up(asked, &Answer::Busy);
         }
-        let Err(asked) = busy.echo(asked) else { return };
+        let Some(asked) = busy.echo(asked) else { return };
         if let Live::Quarantined(reason) = &slot.live {
             let reason = reason.to_string();
             return self.give_up(asked, &Answer::Quarantined { reason });

@@ -11,13 +11,15 @@ pub(super) fn log(shard: ShardId, fact: &Fact) {
         Fact::Stale { actor, epoch } => {
             warn!(shard, actor = %actor.key, topology = epoch.0, "a stored record shows a later owner: shard dropped");
         }
-        Fact::Conflict { actor } => info!(shard, actor = %actor.key, "somebody else appended first: actor reloaded"),
+        Fact::Conflict { actor } => {
+            info!(shard, actor = %actor.key, "somebody else appended first: actor reloaded");
+        }
         Fact::Unresolved { actor, tries } => {
             warn!(shard, actor = %actor.key, tries, "append has no clear outcome yet: actor waits");
         }
         Fact::NotLoaded { actor, reason } => warn!(shard, actor = %actor.key, reason, "actor not loaded"),
         Fact::Panicked { actor, reason } => {
-            warn!(shard, actor = %actor.key, reason, "actor panicked: instance dropped")
+            warn!(shard, actor = %actor.key, reason, "actor panicked: instance dropped");
         }
         Fact::Poisoned { actor, command } => {
             error!(shard, actor = %actor.key, %command, "command makes its actor panic: given up");

@@ -304,7 +304,7 @@ impl Inner {
                     };
                     drop(permit);
                     Input::Loaded { actor, ticket, found }
-                })
+                });
             }
             Effect::Append { actor, record, after, wait } => {
                 self.spawn(shard, wait, move |inner: Arc<Self>| async move {
@@ -312,7 +312,7 @@ impl Inner {
                     let outcome = inner.events.append(&actor, &record, after).await;
                     drop(permit);
                     Input::Appended { actor, nonce: record.nonce, outcome }
-                })
+                });
             }
             Effect::Look { actor, nonce, after, wait } => self.spawn(shard, wait, move |inner: Arc<Self>| async move {
                 let found = inner.events.read_fresh(&actor, after).await;

@@ -39,7 +39,7 @@ pub(super) struct Remembered {
 
 #[derive(Debug)]
 struct Origin {
-    origin: Incarnation,
+    life: Incarnation,
     /// Below it nothing is remembered.
     floor: u64,
     /// Ascending, at most [`OUTSTANDING_MAX`], none below the floor.
@@ -58,8 +58,8 @@ impl Remembered {
             self.messages.push_back((message, reply.clone()));
         }
         let CommandId { origin, sequence } = mark.id;
-        let place = self.origins.iter().position(|known| known.origin == origin).unwrap_or_else(|| {
-            self.origins.push(Origin { origin, floor: 0, applied: VecDeque::new() });
+        let place = self.origins.iter().position(|known| known.life == origin).unwrap_or_else(|| {
+            self.origins.push(Origin { life: origin, floor: 0, applied: VecDeque::new() });
             self.origins.len() - 1
         });
         self.origins[place].note(sequence, mark.floor, reply);
@@ -67,7 +67,7 @@ impl Remembered {
 
     /// What is known of `work`.
     pub(super) fn find(&self, work: &Work) -> Known<'_> {
-        if let Some(origin) = self.origins.iter().find(|known| known.origin == work.id.origin) {
+        if let Some(origin) = self.origins.iter().find(|known| known.life == work.id.origin) {
             if work.id.sequence < origin.floor {
                 return Known::Forgotten;
             }

@@ -196,13 +196,13 @@ impl<T> Busy<T> {
             .find(|asked| asked.work.id == work.id || (work.message.is_some() && asked.work.message == work.message))
     }
 
-    /// Lets a repeat wait for the command found by [`Self::find`].
-    pub(super) fn echo(&mut self, echo: Asked<T>) -> Result<(), Asked<T>> {
-        let held = echo.held();
-        let Some(same) = self.find(&echo.work) else { return Err(echo) };
-        same.echoes.push(echo);
+    /// Lets a repeat wait for the command found by [`Self::find`]; gives back what is none.
+    pub(super) fn echo(&mut self, asked: Asked<T>) -> Option<Asked<T>> {
+        let held = asked.held();
+        let Some(same) = self.find(&asked.work) else { return Some(asked) };
+        same.echoes.push(asked);
         self.held += held;
-        Ok(())
+        None
     }
 
     /// Takes out everybody whose time is up, each with whether the command may yet be stored.

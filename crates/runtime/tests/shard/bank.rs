@@ -1,29 +1,34 @@
 //! An account: the actor these tests ask.
 
+use std::sync::{Barrier, LazyLock};
+
 use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle};
 use serde::{Deserialize, Serialize};
 
+/// Where [`Dawdle`] meets its test, twice: when its handler runs, and when it may end.
+pub(crate) static GATE: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(2));
+
 #[derive(Default, Serialize, Deserialize)]
-pub struct Account {
+pub(crate) struct Account {
     balance: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum AccountEvent {
+pub(crate) enum AccountEvent {
     Deposited { amount: u64 },
     Withdrawn { amount: u64 },
 }
 impl Event for AccountEvent {}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
-pub enum AccountError {
+pub(crate) enum AccountError {
     #[error("the balance is {balance}")]
     Insufficient { balance: u64 },
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Deposit {
-    pub amount: u64,
+pub(crate) struct Deposit {
+    pub(crate) amount: u64,
 }
 impl Command for Deposit {
     const NAME: &'static str = "deposit";
@@ -31,8 +36,8 @@ impl Command for Deposit {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Withdraw {
-    pub amount: u64,
+pub(crate) struct Withdraw {
+    pub(crate) amount: u64,
 }
 impl Command for Withdraw {
     const NAME: &'static str = "withdraw";
@@ -40,24 +45,22 @@ impl Command for Withdraw {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Balance;
+pub(crate) struct Balance;
 impl Command for Balance {
     const NAME: &'static str = "balance";
     type Reply = u64;
 }
 
-/// Blocks its thread for that long, as no handler should.
+/// Blocks its thread until the test opens the gate, as no handler should.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Dawdle {
-    pub millis: u64,
-}
+pub(crate) struct Dawdle;
 impl Command for Dawdle {
     const NAME: &'static str = "dawdle";
     type Reply = ();
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Explode;
+pub(crate) struct Explode;
 impl Command for Explode {
     const NAME: &'static str = "explode";
     type Reply = ();
@@ -97,8 +100,9 @@ impl Handle<Balance> for Account {
     }
 }
 impl Handle<Dawdle> for Account {
-    fn handle(&self, dawdle: Dawdle, _: &Ctx<Self>) -> Decision<Self, Dawdle> {
-        std::thread::sleep(std::time::Duration::from_millis(dawdle.millis));
+    fn handle(&self, _: Dawdle, _: &Ctx<Self>) -> Decision<Self, Dawdle> {
+        GATE.wait();
+        GATE.wait();
         Ok(Self::nothing())
     }
 }

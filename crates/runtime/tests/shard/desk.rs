@@ -20,24 +20,24 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::bank::{Account, AccountError};
 
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// One life of a node: its host, and everything a test may want to turn.
-pub struct Desk {
-    pub host: ShardHost,
-    pub me: NodeRef,
-    pub lease: Arc<ServeLease>,
-    pub releases: mpsc::Receiver<Release>,
+pub(crate) struct Desk {
+    pub(crate) host: ShardHost,
+    pub(crate) me: NodeRef,
+    pub(crate) lease: Arc<ServeLease>,
+    pub(crate) releases: mpsc::Receiver<Release>,
     sequence: AtomicU64,
 }
 
 /// The shards of these tests.
-pub fn shards() -> ShardCount {
+pub(crate) fn shards() -> ShardCount {
     ShardCount::new(4).expect("four is a power of two")
 }
 
 /// An account of that number; all are in shard `number % 4`.
-pub fn account(number: u64) -> ActorAddress {
+pub(crate) fn account(number: u64) -> ActorAddress {
     let kind = ActorKind::new("account").expect("a kind");
     let id = ActorId::new(number.to_string()).expect("an id");
     ActorAddress { key: ActorKey { kind, id }, slot: Slot(((number % 4) << 14) as u16) }
@@ -45,13 +45,18 @@ pub fn account(number: u64) -> ActorAddress {
 
 impl Desk {
     /// A node with that name that owns every shard under `epoch` and may serve.
-    pub fn open(hub: &MemoryHub, name: &str, epoch: u64) -> Self {
+    pub(crate) fn open(hub: &MemoryHub, name: &str, epoch: u64) -> Self {
+        Self::with_clock(hub, name, epoch, Arc::new(BootClock))
+    }
+
+    /// The same with a clock of the test's own.
+    pub(crate) fn with_clock(hub: &MemoryHub, name: &str, epoch: u64, clock: Arc<dyn Clock>) -> Self {
         let me = life(name, 1);
         let mut kinds = KindRegistry::new();
         kinds.register::<Account>().expect("the account is well defined");
         let lease = Arc::new(ServeLease::default());
         let events = hub.ports(&me.node).events;
-        let config = HostConfig::new(Arc::new(BootClock), events, kinds, me.incarnation.0, lease.clone(), shards());
+        let config = HostConfig::new(clock, events, kinds, me.incarnation.0, lease.clone(), shards());
         let (host, releases) = ShardHost::new(config);
         let desk = Self { host, me, lease, releases, sequence: AtomicU64::new(0) };
         desk.lease.extend(BootClock.now() + Duration::from_secs(600));
@@ -60,7 +65,7 @@ impl Desk {
     }
 
     /// Shows the host a view.
-    pub fn view(&self, epoch: u64, route: impl Fn(ShardId) -> Route) {
+    pub(crate) fn view(&self, epoch: u64, route: impl Fn(ShardId) -> Route) {
         let mut view = View::empty(self.me.clone());
         view.epoch = Epoch(epoch);
         view.shards = shards();
@@ -68,7 +73,7 @@ impl Desk {
         self.host.view_changed(&Arc::new(view));
     }
 
-    pub fn work(&self, actor: &ActorAddress, command: &'static str, payload: Payload) -> Work {
+    pub(crate) fn work(&self, actor: &ActorAddress, command: &'static str, payload: Payload) -> Work {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         Work {
             id: CommandId { origin: self.me.incarnation, sequence },
@@ -83,17 +88,17 @@ impl Desk {
         }
     }
 
-    pub fn send(&self, work: Work) -> oneshot::Receiver<Outcome> {
+    pub(crate) fn send(&self, work: Work) -> oneshot::Receiver<Outcome> {
         let (respond, answer) = oneshot::channel();
         self.host.deliver(work, Responder::Waiting(respond));
         answer
     }
 
-    pub async fn ask<C: Command>(&self, number: u64, command: C) -> Result<C::Reply, AskError<AccountError>> {
+    pub(crate) async fn ask<C: Command>(&self, number: u64, command: C) -> Result<C::Reply, AskError<AccountError>> {
         self.ask_as(number, command, ReadMode::Strict, None).await
     }
 
-    pub async fn ask_as<C: Command>(
+    pub(crate) async fn ask_as<C: Command>(
         &self,
         number: u64,
         command: C,
@@ -107,13 +112,13 @@ impl Desk {
 }
 
 /// The answer, which must come.
-pub async fn answered(answer: oneshot::Receiver<Outcome>) -> Outcome {
+pub(crate) async fn answered(answer: oneshot::Receiver<Outcome>) -> Outcome {
     let answered = tokio::time::timeout(DEADLINE * 2, answer).await;
     answered.expect("every command is answered in time").expect("no command is dropped unanswered")
 }
 
 /// What it is, if it is neither reply nor rejection.
-pub fn other(outcome: Outcome) -> Answer {
+pub(crate) fn other(outcome: Outcome) -> Answer {
     match outcome {
         Outcome::Other(answer) => answer,
         outcome => panic!("expected an answer of the shard, got {outcome:?}"),

@@ -155,15 +155,6 @@ impl Scene {
             Some(value) => (value, &words[2..]),
             None => (0, &words[1..]),
         };
-        fn typed_or_json<C: crate::actor::Command>(command: C, json: bool) -> (&'static str, Payload) {
-            let encoded = || codec::encode(PayloadCodec::Json, &command).expect("a command encodes");
-            let payload = if json {
-                Payload::Encoded(PayloadCodec::Json, encoded())
-            } else {
-                Payload::Typed(Box::new(command.clone()))
-            };
-            (C::NAME, payload)
-        }
         let json = rest.contains(&"json");
         let (command, payload) = match words[0] {
             "add" => typed_or_json(Add { by: value }, json),
@@ -298,6 +289,14 @@ impl Scene {
         history.truncate(history.len() - records);
         String::new()
     }
+}
+
+/// A command's name, and itself as a value or as bytes.
+fn typed_or_json<C: crate::actor::Command>(command: C, json: bool) -> (&'static str, Payload) {
+    let encoded = || codec::encode(PayloadCodec::Json, &command).expect("a command encodes");
+    let payload =
+        if json { Payload::Encoded(PayloadCodec::Json, encoded()) } else { Payload::Typed(Box::new(command.clone())) };
+    (C::NAME, payload)
 }
 
 fn parse(word: &str) -> u64 {
