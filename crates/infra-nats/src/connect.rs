@@ -93,10 +93,7 @@ impl NatsSession {
     }
     /// Ends all subscriptions and then the connection. The streams handed out end; everything else fails from now on.
     pub async fn close(&self) {
-        let drained = tokio::time::timeout(self.connection.request_timeout, self.connection.client.drain());
-        if !matches!(drained.await, Ok(Ok(()))) {
-            tracing::debug!("the NATS connection was closed already");
-        }
+        self.connection.close().await;
     }
 }
 

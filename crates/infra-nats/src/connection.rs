@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use aether_domain::ports::BoxError;
@@ -37,6 +37,7 @@ pub(crate) struct Observer {
     overruns: watch::Sender<u64>,
     server_errors: AtomicU64,
     last_server_error: Mutex<Option<String>>,
+    closed: AtomicBool,
 }
 
 impl Observer {
@@ -47,6 +48,7 @@ impl Observer {
             overruns: watch::Sender::new(0),
             server_errors: AtomicU64::new(0),
             last_server_error: Mutex::new(None),
+            closed: AtomicBool::new(false),
         })
     }
 
@@ -75,7 +77,10 @@ impl Observer {
             }
             Event::LameDuckMode => tracing::info!("NATS server is about to stop; the client will move"),
             Event::ClientError(error) => tracing::debug!(%error, "NATS client"),
-            Event::Draining | Event::Closed => tracing::debug!(%event, "NATS client"),
+            Event::Draining | Event::Closed => {
+                self.closed.store(true, Ordering::Relaxed);
+                tracing::debug!(%event, "NATS client");
+            }
         }
     }
 
@@ -117,6 +122,20 @@ impl Connection {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// Whether it was ended for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.observer.closed.load(Ordering::Relaxed)
+    }
+
+    /// Ends it for good, as soon as everything sent so far has gone out.
+    pub(crate) async fn close(&self) {
+        self.observer.closed.store(true, Ordering::Relaxed);
+        let drained = self.bounded(self.client.drain()).await;
+        if !matches!(drained, Ok(Ok(()))) {
+            tracing::debug!("the NATS connection was closed already");
+        }
     }
 
     /// Changes with every loss of the connection from now on.

@@ -130,8 +130,7 @@ impl GatewayClient {
 
     /// Ends the connection.
     pub async fn close(self) {
-        // The only failure is that it was closed before.
-        let _ = self.connection.client.drain().await;
+        self.connection.close().await;
     }
 }
 
