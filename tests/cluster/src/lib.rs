@@ -1,1 +1,17 @@
-//! Aether.
+//! What the tests of whole clusters share: a cluster that ends with its test, a prober of every shard, the stored history.
+//!
+//! Each test has a folder, a namespace and servers of its own; everything listens on loopback. Processes are ended by
+//! their recorded identity when the test ends, however it ends. After a failure the folder stays, and its place and the
+//! last lines of each log are printed. Nothing here decides what is right: the tests do.
+//!
+//! Read next: [`Cluster`], [`Prober`], [`History`], [`Lone`].
+
+mod cluster;
+mod history;
+mod lone;
+mod probe;
+
+pub use cluster::{Cluster, Spec};
+pub use history::{History, Stored};
+pub use lone::{Ended, Lone, node_config};
+pub use probe::{Prober, SHARDS};

@@ -65,7 +65,7 @@ pub struct NodeStatus {
 }
 
 /// What the load says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadStatus {
     /// Whether it answers.
     #[serde(default)]
@@ -79,6 +79,12 @@ pub struct LoadStatus {
     /// How many commands show twice in what the actors answer.
     #[serde(default)]
     pub applied_twice: u64,
+    /// Whether balances and pending transfers of every account were exact at the last comparison.
+    #[serde(default)]
+    pub sums_exact: bool,
+    /// How many answers contradicted what was acknowledged before.
+    #[serde(default)]
+    pub wrong_answers: u64,
     /// How many are on their way.
     #[serde(default)]
     pub in_flight: u64,
@@ -143,9 +149,7 @@ fn ask_load(load: &LoadRecord, verify: bool) -> LoadStatus {
     let (query, limit) = if verify { ("?verify=1", VERIFY_LIMIT) } else { ("", ASK_LIMIT) };
     match http::get_json::<LoadStatus>(&format!("{}/v1/load{query}", load.admin_url), limit) {
         Ok(answer) => LoadStatus { reachable: true, ..answer },
-        Err(_) => {
-            LoadStatus { reachable: false, acknowledged: 0, lost: 0, applied_twice: 0, in_flight: 0, verified: false }
-        }
+        Err(_) => LoadStatus::default(),
     }
 }
 
@@ -179,10 +183,11 @@ impl fmt::Display for Status {
         }
         if let Some(load) = &self.load {
             let LoadStatus { acknowledged, lost, applied_twice, in_flight, .. } = load;
-            let verified = match (load.reachable, load.verified) {
-                (false, _) => "no answer",
-                (true, true) => "sums verified",
-                (true, false) => "sums not compared",
+            let verified = match (load.reachable, load.verified, load.sums_exact && load.wrong_answers == 0) {
+                (false, ..) => "no answer",
+                (true, true, true) => "sums verified",
+                (true, true, false) => "SUMS WRONG",
+                (true, false, _) => "sums not compared",
             };
             writeln!(
                 f,

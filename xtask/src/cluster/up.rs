@@ -72,6 +72,9 @@ pub struct UpOptions {
     pub ready_limit: Duration,
 }
 
+/// How long a whole cluster may take to share its shards out evenly. It serves meanwhile, so being late is no failure.
+const BALANCE_LIMIT: Duration = Duration::from_secs(8);
+
 /// Starts a cluster and answers what runs once it is ready: every node Active, every shard owned, all agreeing.
 ///
 /// # Errors
@@ -130,6 +133,7 @@ fn start_all(file: &mut ClusterFile, dir: &Path, options: &UpOptions) -> Result<
     }
     file.save(dir)?;
     wait_whole(file, deadline)?;
+    wait_balanced(file)?;
     if let Some(workers) = options.load {
         start_load(file, dir, workers)?;
     }
@@ -282,6 +286,22 @@ fn wait_whole(file: &ClusterFile, deadline: Deadline) -> Result<()> {
     if let Err(error) = ready {
         let logs: Vec<_> = file.nodes.iter().map(|node| last_words(&node.id, &node.log)).collect();
         bail!("{error:#}\nlast seen: {seen}\n{}", logs.join("\n"));
+    }
+    Ok(())
+}
+
+/// Waits until the first nodes have shared with the later ones, so that whoever looks next sees a cluster at rest.
+fn wait_balanced(file: &ClusterFile) -> Result<()> {
+    let balanced = wait_for("the shards to be shared out evenly", Deadline::after(BALANCE_LIMIT), || {
+        interrupt::check()?;
+        let views: Vec<_> = file.nodes.iter().filter_map(|node| ClusterView::ask(&node.admin_url).ok()).collect();
+        let settled =
+            |view: &ClusterView| view.is_whole(file.nodes.len()) && view.is_balanced() && view.agrees_with(&views[0]);
+        Ok((views.len() == file.nodes.len() && views.iter().all(settled)).then_some(()))
+    });
+    if let Err(error) = balanced {
+        interrupt::check()?;
+        out::note(format!("{error:#}; it goes on meanwhile"));
     }
     Ok(())
 }

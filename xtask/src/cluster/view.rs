@@ -70,7 +70,7 @@ pub struct ShardsView {
 /// # Errors
 /// The node does not answer within a second, or not what it should.
 pub fn owners(admin_url: &str) -> Result<Vec<String>> {
-    let answer: Value = http::get_json(&format!("{}/v1/shards", admin_url.trim_end_matches('/')), ASK_LIMIT)?;
+    let answer: Value = http::get_json(&format!("{}/v1/shards?full=1", admin_url.trim_end_matches('/')), ASK_LIMIT)?;
     Ok(read_owners(&answer))
 }
 
@@ -101,6 +101,12 @@ impl ClusterView {
         let counted = self.nodes.iter().filter(|node| node.is_active()).count();
         let owned = shards.total > 0 && shards.assigned == shards.total && shards.orphaned == 0 && shards.moving == 0;
         self.leader.is_some() && counted == active && owned
+    }
+
+    /// Whether no Active node owns two shards more than another. True of nodes of equal weight that have settled.
+    pub fn is_balanced(&self) -> bool {
+        let owned = || self.nodes.iter().filter(|node| node.is_active()).map(|node| node.shards);
+        owned().max().unwrap_or_default() - owned().min().unwrap_or_default() <= 1
     }
 
     /// Whether both have folded the same log equally far.
@@ -159,6 +165,15 @@ pub(super) mod tests {
             spoil(&mut view);
             assert!(!view.is_whole(2), "case {number}");
         }
+    }
+
+    #[test]
+    fn a_cluster_is_balanced_when_active_nodes_own_the_same_but_for_one() {
+        let mut view = whole();
+        view.nodes[0].shards = 513;
+        assert!(view.is_balanced(), "a node that has left owns nothing and does not count");
+        view.nodes[1].shards = 511;
+        assert!(!view.is_balanced());
     }
 
     #[test]

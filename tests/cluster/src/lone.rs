@@ -1,0 +1,90 @@
+//! One process of the program, started by itself to see how it ends.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use xtask::{
+    clock::{Deadline, Stopwatch, wait_for},
+    process::{self, Identity},
+};
+
+/// How a process ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Everything it said on standard output and standard error.
+    pub said: String,
+    /// How long it lived.
+    pub lived: Duration,
+}
+
+impl Ended {
+    /// The paragraph that begins with the program's name: why it ended. Empty if there is none.
+    pub fn paragraph(&self) -> &str {
+        let last = self.said.trim_end().rsplit('\n').next().unwrap_or_default();
+        last.strip_prefix("aether: ").unwrap_or_default()
+    }
+}
+
+/// A process that ends with the test.
+#[derive(Debug)]
+pub struct Lone {
+    process: Identity,
+    log: PathBuf,
+    watch: Stopwatch,
+}
+
+impl Lone {
+    /// Starts the program with `arguments`; it writes to `<name>.out` in `folder`.
+    ///
+    /// # Errors
+    /// It does not start, or ended before it could be named and left nothing to tell from.
+    pub fn start(program: &str, folder: &Path, name: &str, arguments: &[&str]) -> Result<Self> {
+        let log = folder.join(format!("{name}.out"));
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let watch = Stopwatch::start();
+        Ok(Self { process: process::spawn(command, &log)?, log, watch })
+    }
+
+    /// Writes a configuration and starts a node with it.
+    ///
+    /// # Errors
+    /// As [`Lone::start`].
+    pub fn node(program: &str, folder: &Path, name: &str, config: &str) -> Result<Self> {
+        let path = folder.join(format!("{name}.toml"));
+        std::fs::write(&path, config).with_context(|| format!("writing {}", path.display()))?;
+        Self::start(program, folder, name, &["node", "--config", &path.display().to_string()])
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// Not within `limit`; the error quotes what it said.
+    pub fn end(&self, limit: Duration) -> Result<Ended> {
+        let status = wait_for("the process to end", Deadline::after(limit), || Ok(self.process.exit_status()))
+            .with_context(|| process::tail(&self.log, 20))?;
+        let lived = self.watch.elapsed();
+        let said = std::fs::read_to_string(&self.log).context("reading what it said")?;
+        Ok(Ended { code: status.code(), said, lived })
+    }
+}
+
+impl Drop for Lone {
+    fn drop(&mut self) {
+        // Usually it has ended long ago.
+        let _ = self.process.kill();
+    }
+}
+
+/// A node's configuration, whole but for what `more` adds; `more` begins within the section `[nats]`.
+pub fn node_config(namespace: &str, id: &str, url: &str, more: &str) -> String {
+    format!(
+        "namespace = \"{namespace}\"\nprofile = \"fast\"\n[node]\nid = \"{id}\"\n[nats]\nurls = [\"{url}\"]\n{more}\n"
+    )
+}
