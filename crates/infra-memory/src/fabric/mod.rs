@@ -18,7 +18,9 @@ pub use frames::MESSAGE_BYTES_MAX;
 pub(crate) use frames::message_bytes;
 pub use machine::Fabric;
 pub use outcome::{AppendFailure, Cause, Op, Outcome, ReadFailure, SendFailure, WriteFailure};
-pub use stores::{ENTRY_BYTES_MAX, Stores};
+pub use render::ENTRY_BYTES_MAX;
+pub(crate) use render::{commit as render_commit, entry as render_entry};
+pub use stores::Stores;
 
 /// Which server is imitated: how it refuses and fails where one replica and three replicas differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

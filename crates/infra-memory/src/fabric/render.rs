@@ -9,17 +9,24 @@ use std::fmt::{self, Debug, Write};
 use aether_domain::records::{CommitRecord, Entry};
 use xxhash_rust::xxh3::Xxh3;
 
-/// How large a record is, and what it hashes to.
+use super::outcome::AppendFailure;
+
+/// The most bytes of a rendered topology entry.
+pub const ENTRY_BYTES_MAX: usize = 768 * 1024;
+
+/// That a record is within its bound, and what it hashes to. Its size is that of the rendering, which is close to what
+/// a binary encoding takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rendered {
-    /// The bytes of the rendering: close to what a binary encoding takes.
-    pub(crate) bytes: usize,
     /// XXH3-64 of the rendering; never 0, which means "no record before".
     pub(crate) hash: u64,
 }
 
 /// Renders a topology entry.
-pub(crate) fn entry(entry: &Entry) -> Rendered {
+///
+/// # Errors
+/// [`AppendFailure::TooLarge`] above [`ENTRY_BYTES_MAX`].
+pub(crate) fn entry(entry: &Entry) -> Result<Rendered, AppendFailure> {
     let mut out = Rendering::default();
     out.bytes(&entry.cluster.0.to_le_bytes());
     out.number(entry.epoch.0);
@@ -34,11 +41,14 @@ pub(crate) fn entry(entry: &Entry) -> Rendered {
     for event in &entry.events {
         out.debug(event);
     }
-    out.finish()
+    out.finish(ENTRY_BYTES_MAX)
 }
 
 /// Renders an actor's commit.
-pub(crate) fn commit(record: &CommitRecord) -> Rendered {
+///
+/// # Errors
+/// [`AppendFailure::TooLarge`] above [`CommitRecord::BYTES_MAX`].
+pub(crate) fn commit(record: &CommitRecord) -> Result<Rendered, AppendFailure> {
     let mut out = Rendering::default();
     out.number(record.shard_epoch.0);
     out.number(record.owner.0);
@@ -62,7 +72,7 @@ pub(crate) fn commit(record: &CommitRecord) -> Rendered {
         out.number(event.schema.into());
         out.bytes(&event.payload);
     }
-    out.finish()
+    out.finish(CommitRecord::BYTES_MAX)
 }
 
 #[derive(Default)]
@@ -92,8 +102,11 @@ impl Rendering {
         let _ = write!(self, "{value:?}");
         self.number((self.bytes - before) as u64);
     }
-    fn finish(self) -> Rendered {
-        Rendered { bytes: self.bytes, hash: self.hasher.digest().max(1) }
+    fn finish(self, bytes_max: usize) -> Result<Rendered, AppendFailure> {
+        if self.bytes > bytes_max {
+            return Err(AppendFailure::TooLarge { bytes: self.bytes, bytes_max });
+        }
+        Ok(Rendered { hash: self.hasher.digest().max(1) })
     }
 }
 

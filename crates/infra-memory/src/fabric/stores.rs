@@ -13,10 +13,7 @@ use aether_domain::records::{
 };
 
 use super::outcome::{AppendFailure, Op, Outcome, WriteFailure};
-use super::render;
-
-/// The most bytes of a rendered topology entry.
-pub const ENTRY_BYTES_MAX: usize = 768 * 1024;
+use super::render::{self, Rendered};
 
 /// How many earlier records of a key are kept, for stale reads.
 const EARLIER_RECORDS_MAX: usize = 8;
@@ -91,8 +88,16 @@ impl Stores {
     /// # Errors
     /// [`AppendFailure::TooLarge`] or [`AppendFailure::Conflict`]; nothing was appended.
     pub fn append_entry(&mut self, entry: &Entry, after: Sequence) -> Result<Position, AppendFailure> {
-        let rendered = render::entry(entry);
-        bounded(rendered.bytes, ENTRY_BYTES_MAX)?;
+        self.append_rendered_entry(entry, render::entry(entry)?, after)
+    }
+
+    /// As [`Self::append_entry`], for whoever has rendered the entry already.
+    pub(crate) fn append_rendered_entry(
+        &mut self,
+        entry: &Entry,
+        rendered: Rendered,
+        after: Sequence,
+    ) -> Result<Position, AppendFailure> {
         let tail = Sequence(self.log.len() as u64);
         if tail != after {
             return Err(AppendFailure::Conflict { expected: after, actual: Some(tail) });
@@ -123,8 +128,17 @@ impl Stores {
         record: &CommitRecord,
         after: Sequence,
     ) -> Result<Position, AppendFailure> {
-        let rendered = render::commit(record);
-        bounded(rendered.bytes, CommitRecord::BYTES_MAX)?;
+        self.append_rendered_commit(actor, record, render::commit(record)?, after)
+    }
+
+    /// As [`Self::append_commit`], for whoever has rendered the record already.
+    pub(crate) fn append_rendered_commit(
+        &mut self,
+        actor: &ActorAddress,
+        record: &CommitRecord,
+        rendered: Rendered,
+        after: Sequence,
+    ) -> Result<Position, AppendFailure> {
         let tail = self.commits(actor, Sequence::ZERO).last().map_or(Sequence::ZERO, |stored| stored.at.sequence);
         if tail != after {
             return Err(AppendFailure::Conflict { expected: after, actual: Some(tail) });
@@ -149,8 +163,4 @@ impl Stores {
             Op::Send { .. } => return None,
         })
     }
-}
-
-fn bounded(bytes: usize, bytes_max: usize) -> Result<(), AppendFailure> {
-    if bytes > bytes_max { Err(AppendFailure::TooLarge { bytes, bytes_max }) } else { Ok(()) }
 }

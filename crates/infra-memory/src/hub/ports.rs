@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 use super::switches::Fate;
 use super::{Loss, MemoryHub, Target, updates};
-use crate::fabric::{AppendFailure, Cause, Op, ReadFailure, Stores, WriteFailure};
+use crate::fabric::{AppendFailure, Cause, Op, ReadFailure, Stores, WriteFailure, render_commit, render_entry};
 
 /// How long an unreachable server is waited for before an operation ends: callers that retry must not spin.
 const UNHEARD_AFTER: Duration = Duration::from_millis(100);
@@ -134,7 +134,8 @@ impl ControlStore for Connection {
 #[async_trait]
 impl TopologyLog for Connection {
     async fn append(&self, entry: &Entry, after: Sequence) -> Result<Position, AppendError> {
-        let act = |stores: &mut Stores| stores.append_entry(entry, after);
+        let rendered = render_entry(entry)?;
+        let act = |stores: &mut Stores| stores.append_rendered_entry(entry, rendered, after);
         let late = || Op::AppendEntry { entry: entry.clone(), after };
         let in_flight = AppendFailure::Conflict { expected: after, actual: None };
         Ok(Connection::write(self, Target::Log, act, late, in_flight).await?)
@@ -159,7 +160,8 @@ impl EventStore for Connection {
         record: &CommitRecord,
         after: Sequence,
     ) -> Result<Position, AppendError> {
-        let act = |stores: &mut Stores| stores.append_commit(actor, record, after);
+        let rendered = render_commit(record)?;
+        let act = |stores: &mut Stores| stores.append_rendered_commit(actor, record, rendered, after);
         let late = || Op::AppendCommit { actor: actor.clone(), record: record.clone(), after };
         let in_flight = AppendFailure::Conflict { expected: after, actual: None };
         Ok(Connection::write(self, Target::Events, act, late, in_flight).await?)

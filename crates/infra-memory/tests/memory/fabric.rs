@@ -18,7 +18,7 @@ use aether_domain::time::WallTime;
 use aether_domain::{CommandId, Monotonic};
 use aether_infra_memory::Manner;
 use aether_infra_memory::fabric::{
-    AppendFailure, Fabric, FabricEvent, Faults, Op, OpId, Outcome, PerMille, WriteFailure,
+    AppendFailure, ENTRY_BYTES_MAX, Fabric, FabricEvent, Faults, Op, OpId, Outcome, PerMille, Span, WriteFailure,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -41,7 +41,7 @@ struct Use {
     dice: ChaCha8Rng,
     now: Monotonic,
     nonce: u64,
-    asked: BTreeMap<OpId, Op>,
+    asked: BTreeMap<OpId, (usize, Op)>,
     ended: BTreeMap<OpId, Outcome>,
     /// Operations whose answer a crash took.
     orphaned: BTreeSet<OpId>,
@@ -166,7 +166,7 @@ impl Use {
             _ => Op::ReadLog { after: Sequence::ZERO, limit: usize::MAX },
         };
         let id = self.fabric.submit(self.now, node, op.clone());
-        assert!(self.asked.insert(id, op).is_none(), "{id:?} was given twice");
+        assert!(self.asked.insert(id, (node, op)).is_none(), "{id:?} was given twice");
     }
 
     fn write_to(&mut self, node: usize) {
@@ -174,21 +174,22 @@ impl Use {
         self.sent += 1;
         let op = Op::Send { from: self.life(node), to: self.life(to), frames: vec![frame(self.sent)] };
         let id = self.fabric.submit(self.now, node, op.clone());
-        self.asked.insert(id, op);
+        self.asked.insert(id, (node, op));
     }
 
     fn crash(&mut self, node: usize) {
         self.fabric.crash(node);
-        // Whose they were is not noted: some of the unanswered are this node's.
-        self.orphaned.extend(self.asked.keys().filter(|id| !self.ended.contains_key(id)));
+        let unanswered = self.asked.iter().filter(|(id, (by, _))| *by == node && !self.ended.contains_key(id));
+        self.orphaned.extend(unanswered.map(|(id, _)| *id));
         self.lives[node] += 1;
         self.start(node);
     }
 
     fn take(&mut self, event: FabricEvent) {
         match event {
-            FabricEvent::Done { op, outcome, .. } => {
-                assert!(self.asked.contains_key(&op), "{op:?} was never asked");
+            FabricEvent::Done { node, op, outcome } => {
+                assert!(self.asked.get(&op).is_some_and(|(by, _)| *by == node), "{op:?} was never asked by {node}");
+                assert!(!self.orphaned.contains(&op), "{op:?} was asked by a process that is gone");
                 assert!(self.ended.insert(op, outcome).is_none(), "{op:?} ended twice");
             }
             FabricEvent::Log { node, update: LogUpdate::Entry(stored) } => {
@@ -237,7 +238,7 @@ impl Use {
             .histories()
             .flat_map(|(_, commits)| commits.iter().map(|stored| (stored.record.nonce, stored.at)))
             .collect();
-        for (id, op) in &self.asked {
+        for (id, (_, op)) in &self.asked {
             let Some(outcome) = self.ended.get(id) else {
                 assert!(self.orphaned.contains(id), "{id:?} never ended: {op:?}");
                 continue;
@@ -390,6 +391,18 @@ fn with_no_faults_everything_succeeds_at_once() {
 }
 
 #[test]
+fn a_record_too_large_is_refused_whatever_is_in_the_way() {
+    let mut fabric = Fabric::new(Manner::R3, Faults { request_lost: PerMille(1000), ..Faults::none() }, 6);
+    fabric.cut(Monotonic::ZERO, 0);
+    let large = Entry { cause: "x".repeat(ENTRY_BYTES_MAX), ..entry(life("a", 1), Nonce(1), Position::default()) };
+    let op = fabric.submit(Monotonic::ZERO, 0, Op::AppendEntry { entry: large, after: Sequence::ZERO });
+    let events = fabric.step(Monotonic::ZERO);
+    let [FabricEvent::Done { op: ended, outcome, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(*ended, op);
+    assert!(matches!(outcome, Outcome::Appended(Err(AppendFailure::TooLarge { .. }))), "{outcome:?}");
+}
+
+#[test]
 fn a_ghost_is_unknown_first_and_stored_later() {
     let faults = Faults { ghost: PerMille(1000), ..Faults::none() };
     let mut fabric = Fabric::new(Manner::R1, faults, 3);
@@ -404,6 +417,33 @@ fn a_ghost_is_unknown_first_and_stored_later() {
     };
     assert_eq!(*op, id);
     assert!(fabric.stores().control(&ControlKey::Lease).is_some());
+}
+
+#[test]
+fn what_an_election_held_back_is_told_after_it() {
+    let (every, election) = (Duration::from_secs(10), Span::exactly(Duration::from_secs(5)));
+    let faults = Faults { election_every: Some(every), election, ..Faults::none() };
+    let mut fabric = Fabric::new(Manner::R3, faults, 5);
+    let write = Op::WriteControl { record: lease(life("a", 1), Nonce(1)), expected: Expected::Absent };
+    fabric.submit(Monotonic::ZERO, 0, write);
+    let append = Op::AppendEntry { entry: entry(life("a", 1), Nonce(2), Position::default()), after: Sequence::ZERO };
+    fabric.submit(Monotonic::ZERO, 0, append);
+    let mut now = Monotonic::ZERO;
+    while !fabric.struck().contains_key("election") {
+        now = fabric.next_event_at().expect("an election is planned");
+        fabric.step(now);
+    }
+    fabric.set_faults(now, Faults::none());
+    fabric.watch(now, 1);
+    fabric.follow(now, 1, Sequence::ZERO);
+    let mut told = vec![];
+    while let Some(at) = fabric.next_event_at() {
+        told.extend(fabric.step(at).into_iter().map(|event| (at.since(now) >= Duration::from_secs(5), event)));
+    }
+    let after: Vec<_> = told.iter().filter(|(after, _)| *after).map(|(_, event)| event).collect();
+    let before: Vec<_> = told.iter().filter(|(after, _)| !after).map(|(_, event)| event).collect();
+    assert_eq!(before, [&FabricEvent::Control { node: 1, update: ControlUpdate::Interrupted }]);
+    assert_eq!(after.len(), 3, "a record, the end of the list and an entry: {after:?}");
 }
 
 #[test]

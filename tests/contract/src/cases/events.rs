@@ -1,10 +1,11 @@
 //! The event store: one history an actor, under compare-and-set on its last commit.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aether_domain::ids::{ActorAddress, Sequence, Slot, Version};
+use aether_domain::ids::{ActorAddress, CommandId, Epoch, Incarnation, MessageId, Nonce, Sequence, Slot, Version};
 use aether_domain::ports::{AppendError, AskFrame, EventStore};
-use aether_domain::records::{CommitRecord, EventRecord, PayloadCodec, Position, StoredCommit};
+use aether_domain::records::{CommandMark, CommitRecord, EventRecord, PayloadCodec, Position, StoredCommit};
 use futures_util::future::join_all;
 
 use super::{case, connect, place, winners};
@@ -33,6 +34,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!("events", a_history_reads_from_any_commit),
         case!("events", a_fresh_read_sees_own_writes_at_once),
         case!("events", append_and_read_agree_on_the_chain_of_hashes),
+        case!("events", commits_that_differ_in_anything_hash_differently),
         case!("events", the_largest_payload_reads_back),
         case!("events", a_commit_too_large_is_refused_before_it_is_sent),
         case!("events", many_actors_commit_at_once),
@@ -243,6 +245,48 @@ async fn append_and_read_agree_on_the_chain_of_hashes(world: Arc<dyn World>) {
     let written = append_many(&*writer.events, &anna, 20).await;
     chained(&written);
     assert_eq!(read_to(&*reader.events, &anna, written[19].at.sequence).await, written);
+}
+
+async fn commits_that_differ_in_anything_hash_differently(world: Arc<dyn World>) {
+    let place = place(&world).await;
+    let ports = connect(&*place, "a").await;
+    let plain = || {
+        let id = CommandId { origin: Incarnation(1), sequence: 1 };
+        let mark = CommandMark { id, floor: 1, message: None, reply: "null".into() };
+        CommitRecord { commands: vec![mark], ..first_commit(1) }
+    };
+    let changes: Vec<fn(&mut CommitRecord)> = vec![
+        |_| {},
+        |record| record.shard_epoch = Epoch(2),
+        |record| record.owner = Incarnation(8),
+        |record| record.nonce = Nonce(2),
+        |record| record.base = Version(1),
+        |record| record.prev_sequence = Sequence(1),
+        |record| record.prev_hash = 1,
+        |record| record.at.unix_millis += 1,
+        |record| record.codec = PayloadCodec::Binary,
+        |record| record.commands.clear(),
+        |record| record.commands[0].id.origin = Incarnation(2),
+        |record| record.commands[0].id.sequence = 2,
+        |record| record.commands[0].floor = 0,
+        |record| record.commands[0].message = Some(MessageId(0)),
+        |record| record.commands[0].message = Some(MessageId(1)),
+        |record| record.commands[0].reply = "true".into(),
+        |record| record.commands.push(record.commands[0].clone()),
+        |record| record.events.clear(),
+        |record| record.events[0].schema = 2,
+        |record| record.events[0].payload = "null".into(),
+        |record| record.events.push(record.events[0].clone()),
+    ];
+    let mut hashes = BTreeMap::new();
+    for (nth, change) in changes.iter().enumerate() {
+        let mut record = plain();
+        change(&mut record);
+        let actor = actor("account", &format!("acc-{nth}"));
+        let at = settle::commit(&*ports.events, &actor, &record, NOTHING).await.expect("nobody else commits");
+        let same = hashes.insert(at.hash, record.clone());
+        assert_eq!(same, None, "hashes like {record:?}");
+    }
 }
 
 async fn the_largest_payload_reads_back(world: Arc<dyn World>) {

@@ -1,10 +1,13 @@
 //! The topology log: one ordered stream under compare-and-set on its tail.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aether_domain::ids::Sequence;
+use aether_domain::cluster::ClusterEvent;
+use aether_domain::ids::{ClusterUid, Epoch, Incarnation, Nonce, Sequence, Term};
 use aether_domain::ports::{AppendError, LogUpdate, TopologyLog, Updates};
-use aether_domain::records::{Position, StoredEntry};
+use aether_domain::records::{Entry, Position, StoredEntry};
+use aether_domain::testing::life;
 use futures_util::future::join_all;
 
 use super::{case, connect, place, winners};
@@ -26,6 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!("log", pages_follow_each_other_without_gap),
         case!("log", a_follower_begins_anywhere_and_goes_on),
         case!("log", append_read_and_follow_agree_on_the_chain_of_hashes),
+        case!("log", entries_that_differ_in_anything_hash_differently),
         case!("log", an_entry_of_every_event_reads_back_bit_for_bit),
         case!("log", an_entry_too_large_is_refused_before_it_is_sent),
     ]
@@ -147,6 +151,35 @@ async fn append_read_and_follow_agree_on_the_chain_of_hashes(world: Arc<dyn Worl
     assert_eq!(read_to(&*reader.log, NOTHING, tail).await, written);
     let mut updates = reader.log.follow(NOTHING).await.expect("a follower begins");
     assert_eq!(follow_to(&mut updates, tail).await, written);
+}
+
+async fn entries_that_differ_in_anything_hash_differently(world: Arc<dyn World>) {
+    let place = place(&world).await;
+    let ports = connect(&*place, "a").await;
+    let changes: Vec<fn(&mut Entry)> = vec![
+        |_| {},
+        |entry| entry.cluster = ClusterUid(2),
+        |entry| entry.epoch = Epoch(9),
+        |entry| entry.term = Term(9),
+        |entry| entry.leader = life("b", 1),
+        |entry| entry.leader.incarnation = Incarnation(9),
+        |entry| entry.nonce = Nonce(9),
+        |entry| entry.prev_hash = 9,
+        |entry| entry.cause.push('!'),
+        |entry| entry.at.unix_millis += 1,
+        |entry| entry.events.push(entry.events[0].clone()),
+        |entry| entry.events[0] = ClusterEvent::NodeLeft { node: life("a", 1) }.into(),
+    ];
+    let (mut hashes, mut tail) = (BTreeMap::new(), NOTHING);
+    for change in changes {
+        let mut record = entry(1, Position::default());
+        change(&mut record);
+        // The nonce may be there already, so this is not settled by it.
+        let at = until("an entry to be appended", || async { ports.log.append(&record, tail).await.ok() }).await;
+        tail = at.sequence;
+        let same = hashes.insert(at.hash, record.clone());
+        assert_eq!(same, None, "hashes like {record:?}");
+    }
 }
 
 async fn an_entry_of_every_event_reads_back_bit_for_bit(world: Arc<dyn World>) {

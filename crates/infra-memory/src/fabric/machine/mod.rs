@@ -19,12 +19,12 @@ use aether_domain::ports::Frame;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::Manner;
 use super::event::{FabricEvent, OpId};
 use super::faults::Faults;
 use super::link::{Link, Subscription};
-use super::outcome::{Cause, Op, Outcome};
+use super::outcome::{AppendFailure, Cause, Op, Outcome};
 use super::stores::Stores;
+use super::{Manner, render_commit, render_entry};
 
 /// One server and the ways of all nodes to it.
 #[derive(Debug)]
@@ -128,7 +128,10 @@ impl Fabric {
         let id = OpId(self.ops);
         let session = self.link(node).session;
         let from = Sender { node, session, op: id, sent: now };
-        if let Op::Send { from: sender, to, frames } = op {
+        if let Some(failure) = too_large(&op) {
+            // The client finds out by itself, connected or not.
+            self.plan(now, Pending::TimeOut { of: from, outcome: Outcome::Appended(Err(failure)) });
+        } else if let Op::Send { from: sender, to, frames } = op {
             self.send(now, from, sender, to, frames);
         } else if let Some(cause) = self.away(node) {
             self.submit_while_away(now, from, op, cause);
@@ -266,5 +269,13 @@ impl Fabric {
 
     fn strike(&mut self, fault: &'static str) {
         *self.struck.entry(fault).or_default() += 1;
+    }
+}
+
+fn too_large(op: &Op) -> Option<AppendFailure> {
+    match op {
+        Op::AppendEntry { entry, .. } => render_entry(entry).err(),
+        Op::AppendCommit { record, .. } => render_commit(record).err(),
+        _ => None,
     }
 }
