@@ -1,0 +1,270 @@
+//! A local ask against a hand-written actor (a task, an `mpsc` mailbox, a `oneshot` reply), in the same run.
+//!
+//! Prints one line a row: what, ours, theirs, the ratio and the goal. It measures; it asserts nothing. `--quick` runs a
+//! tenth of it.
+
+#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark reads clocks and prints")]
+
+use std::borrow::Cow;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aether_domain::ports::ReadMode;
+use aether_domain::testing::life;
+use aether_domain::{ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Namespace, NodeRef, ShardCount};
+use aether_infra_memory::MemoryHub;
+use aether_placement::ShardHash;
+use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle, KindRegistry, read_outcome};
+use aether_runtime::clock::{BootClock, Clock};
+use aether_runtime::message::{Payload, Responder, Work};
+use aether_runtime::shard::{HostConfig, ShardHost};
+use aether_runtime::view::{Route, ServeLease, View};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+#[derive(Default, Serialize, Deserialize)]
+struct Counter {
+    total: u64,
+}
+#[derive(Serialize, Deserialize)]
+struct Added;
+impl Event for Added {}
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("never")]
+struct Never;
+#[derive(Clone, Serialize, Deserialize)]
+struct Get;
+impl Command for Get {
+    const NAME: &'static str = "get";
+    type Reply = u64;
+}
+#[derive(Clone, Serialize, Deserialize)]
+struct Add;
+impl Command for Add {
+    const NAME: &'static str = "add";
+    type Reply = u64;
+}
+impl Actor for Counter {
+    const KIND: &'static str = "counter";
+    type Id = u64;
+    type Event = Added;
+    type Error = Never;
+    type Commands = (Get, Add);
+    fn apply(&mut self, _: &Added) {
+        self.total += 1;
+    }
+}
+impl Handle<Get> for Counter {
+    fn handle(&self, _: Get, _: &Ctx<Self>) -> Decision<Self, Get> {
+        Ok(Self::answer(self.total))
+    }
+}
+impl Handle<Add> for Counter {
+    fn handle(&self, _: Add, _: &Ctx<Self>) -> Decision<Self, Add> {
+        Ok(Self::emit(Added).reply(|counter| counter.total))
+    }
+}
+
+/// Our side: one host that owns every shard of an in-memory cluster.
+#[derive(Clone)]
+struct Ours {
+    host: ShardHost,
+    me: NodeRef,
+    clock: Arc<BootClock>,
+    sequence: Arc<AtomicU64>,
+}
+
+impl Ours {
+    fn open() -> Self {
+        let me = life("bench", 1);
+        let mut kinds = KindRegistry::new();
+        kinds.register::<Counter>().expect("the counter is well defined");
+        let lease = Arc::new(ServeLease::default());
+        lease.extend(BootClock.now() + Duration::from_secs(100_000));
+        let events = MemoryHub::new().ports(&me.node).events;
+        let clock = Arc::new(BootClock);
+        let config = HostConfig::new(clock.clone(), events, kinds, 7, lease, ShardCount::DEFAULT);
+        let (host, _) = ShardHost::new(config);
+        let mut view = View::empty(me.clone());
+        view.routes = ShardCount::DEFAULT.all().map(|_| Route::Mine { epoch: Epoch(1) }).collect();
+        host.view_changed(&Arc::new(view));
+        Self { host, me, clock, sequence: Arc::default() }
+    }
+
+    async fn ask<C: Command<Reply = u64>>(&self, actor: &ActorAddress, command: C, mode: ReadMode) -> u64 {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        let (respond, answer) = oneshot::channel();
+        let work = Work {
+            id: CommandId { origin: self.me.incarnation, sequence },
+            floor: sequence.saturating_sub(256),
+            actor: actor.clone(),
+            command: Cow::Borrowed(C::NAME),
+            payload: Payload::Typed(Box::new(command)),
+            message: None,
+            mode,
+            deadline: self.clock.now() + Duration::from_secs(60),
+            attempt: 1,
+        };
+        self.host.deliver(work, Responder::Waiting(respond));
+        let outcome = answer.await.expect("it is answered");
+        read_outcome::<Counter, C>(outcome).expect("it is no failure")
+    }
+}
+
+fn addresses(count: u64) -> Arc<[ActorAddress]> {
+    let hash = ShardHash::v1(0, &Namespace::new("bench").expect("a namespace"));
+    let kind = ActorKind::new(Counter::KIND).expect("a kind");
+    let key = |number: u64| ActorKey { kind: kind.clone(), id: ActorId::new(number.to_string()).expect("an id") };
+    (0..count).map(|number| hash.address(key(number))).collect()
+}
+
+/// Their side: what one writes by hand.
+#[derive(Clone)]
+struct Theirs {
+    mailbox: mpsc::Sender<oneshot::Sender<u64>>,
+}
+
+impl Theirs {
+    fn spawn() -> Self {
+        let (mailbox, mut commands) = mpsc::channel::<oneshot::Sender<u64>>(1024);
+        tokio::spawn(async move {
+            let total = black_box(0);
+            while let Some(reply) = commands.recv().await {
+                let _ = reply.send(total);
+            }
+        });
+        Self { mailbox }
+    }
+    async fn ask(&self) -> u64 {
+        let (reply, answer) = oneshot::channel();
+        self.mailbox.send(reply).await.expect("the actor lives");
+        answer.await.expect("the actor answers")
+    }
+}
+
+fn row(what: &str, ours: Duration, theirs: Duration, times: u64, goal: &str) {
+    let each = |all: Duration| all.as_secs_f64() * 1e9 / times as f64;
+    let (ours, theirs) = (each(ours), each(theirs));
+    let (time, rate) = (ours / theirs, theirs / ours);
+    println!(
+        "{what:<58} {ours:>9.0} ns {theirs:>9.0} ns   {time:>6.2}x the time, {rate:>6.2}x the rate   (goal: {goal})"
+    );
+}
+
+/// The best of three, so that a neighbour's noise counts less.
+async fn best<F: Future<Output = ()>>(mut run: impl FnMut() -> F) -> Duration {
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let begun = Instant::now();
+        run().await;
+        best = best.min(begun.elapsed());
+    }
+    best
+}
+
+/// `tasks` askers, each asking `each` times, one at a time.
+async fn in_flight<F: Future<Output = ()> + Send + 'static>(tasks: u64, ask: impl Fn(u64) -> F) {
+    let asking: Vec<_> = (0..tasks).map(|task| tokio::spawn(ask(task))).collect();
+    for asker in asking {
+        asker.await.expect("no asker fails");
+    }
+}
+
+async fn run(times: u64) {
+    let ours = Ours::open();
+    let actors = addresses(1000);
+    for actor in &*actors {
+        ours.ask(actor, Add, ReadMode::Strict).await;
+    }
+    let theirs: Arc<[Theirs]> = (0..1000).map(|_| Theirs::spawn()).collect();
+
+    let mine = best(|| async {
+        for _ in 0..times {
+            black_box(ours.ask(&actors[0], Get, ReadMode::Strict).await);
+        }
+    });
+    let (mine, their) = (
+        mine.await,
+        best(|| async {
+            for _ in 0..times {
+                black_box(theirs[0].ask().await);
+            }
+        })
+        .await,
+    );
+    row("local ask of a query, one at a time", mine, their, times, "<= 0.5x the time");
+
+    for (count, goal) in [(1_usize, ">= 1x the rate"), (1000, ">= 2x the rate")] {
+        let each = times / 16;
+        let mine = best(|| {
+            in_flight(64, |task| {
+                let (ours, actors) = (ours.clone(), actors.clone());
+                async move {
+                    for nth in 0..each {
+                        let actor = &actors[(task * 7919 + nth) as usize % count];
+                        black_box(ours.ask(actor, Get, ReadMode::Strict).await);
+                    }
+                }
+            })
+        });
+        let mine = mine.await;
+        let their = best(|| {
+            in_flight(64, |task| {
+                let theirs = theirs.clone();
+                async move {
+                    for nth in 0..each {
+                        black_box(theirs[(task * 7919 + nth) as usize % count].ask().await);
+                    }
+                }
+            })
+        });
+        let what = format!("local ask of a query, 64 in flight, {count} actors");
+        row(&what, mine, their.await, each * 64, goal);
+    }
+
+    let fresh = addresses(times / 4);
+    let begun = Instant::now();
+    let spawned = async {
+        let mut kept = Vec::with_capacity(fresh.len());
+        for _ in &*fresh {
+            let actor = Theirs::spawn();
+            black_box(actor.ask().await);
+            kept.push(actor);
+        }
+    };
+    spawned.await;
+    let their = begun.elapsed();
+    for (what, mode) in [("a leased read", ReadMode::Leased), ("a strict read (one confirm)", ReadMode::Strict)] {
+        let ours = Ours::open();
+        let begun = Instant::now();
+        for actor in &*fresh {
+            black_box(ours.ask(actor, Get, mode).await);
+        }
+        let what = format!("first command to an actor never seen: {what}");
+        row(&what, begun.elapsed(), their, times / 4, ">= 10x the rate");
+    }
+    let ours = Ours::open();
+    let begun = Instant::now();
+    for actor in &*fresh {
+        black_box(ours.ask(actor, Add, ReadMode::Strict).await);
+    }
+    row("first command to an actor never seen: one event", begun.elapsed(), their, times / 4, ">= 10x the rate");
+}
+
+fn main() {
+    // `cargo test` runs benches too; then the least is enough to see that they work.
+    let quick = std::env::args().any(|argument| argument == "--quick" || argument == "--test");
+    let bench = std::env::args().any(|argument| argument == "--bench");
+    let times = if bench && !quick { 200_000 } else { 2_000 };
+    println!("{:<58} {:>12} {:>12}", "", "ours", "by hand");
+    let workers = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = workers.expect("a runtime can be made");
+    println!("two worker threads");
+    runtime.block_on(async { tokio::spawn(run(times)).await.expect("the run ends") });
+    drop(runtime);
+    println!("one thread");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    runtime.block_on(run(times));
+}
