@@ -81,9 +81,9 @@ impl NatsSession {
     pub fn promise(&self) -> &Promise {
         &self.promise
     }
-    /// Gives this connection up and reconnects, to another server if there is one: for a node whose heartbeats fail
-    /// although it is connected, because its server is cut off from the others. Does not wait; writes in flight become
-    /// unknown.
+    /// Gives this connection up and reconnects, to one of the servers by chance: for a node whose heartbeats fail
+    /// although it is connected, because its server is cut off from the others. Where that did not help, ask again. Does
+    /// not wait; writes in flight become unknown.
     pub async fn force_reconnect(&self) {
         // The only failure is a connection that was closed for good.
         let asked = tokio::time::timeout(self.connection.request_timeout, self.connection.client.force_reconnect());

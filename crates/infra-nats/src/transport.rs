@@ -2,7 +2,8 @@
 //!
 //! Each message names an inbox of its sender for the server's "nobody listens" alone; the inbox's last tokens say whose
 //! it is and whom the message was for. A node whose connection is being re-established has no interest on the server
-//! either, so an [`Delivery::Unreachable`] is evidence, not proof.
+//! either, so an [`Delivery::Unreachable`] is evidence, not proof. The client says that some subscription of a connection
+//! lost a message, not which: every listener on it is told [`Delivery::Overrun`].
 
 use aether_domain::NodeRef;
 use aether_domain::ports::{BoxError, Delivery, Frame, SendError, Transport, Updates};

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aether_domain::Sequence;
+use aether_domain::ports::{AppendError, ControlUpdate, Expected, LogUpdate};
 use aether_infra_nats::{Credentials, NatsConfig, Promise, StartError, connect};
 use async_nats::jetstream::stream::Config;
-use xtask::nats::{NatsServer, ServerOptions, locate, refused_version};
+use xtask::nats::{NatsServer, ServerOptions, locate, oldest_version, refused_version};
 
-use crate::support::{config, namespace, ports, server, stranger};
+use crate::support::{actor, commit, config, entry, lease, namespace, next, ports, server, stranger, until};
 
 async fn refused(config: &NatsConfig) -> StartError {
     let patience = config.connect_within + config.provision_within + Duration::from_secs(2);
@@ -18,13 +20,17 @@ async fn refused(config: &NatsConfig) -> StartError {
 
 #[tokio::test]
 async fn no_server_is_said_with_the_address_and_without_the_password() {
-    let url = server().url().replace("nats://", "nats://me:secret@");
-    let config = NatsConfig { connect_within: Duration::from_millis(700), ..config(&url) };
-    let error = refused(&config).await;
-    assert!(matches!(error, StartError::NoServer { cause: Some(_), .. }), "{error:?}");
-    let text = error.to_string();
-    assert!(text.contains("127.0.0.1") && text.contains("check that nats-server runs"), "{text}");
-    assert!(!text.contains("secret"), "{text}");
+    // One port where nobody listens, and one where somebody listens who never says a word.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    for port in [1, mute.local_addr().expect("its address").port()] {
+        let url = format!("nats://me:secret@127.0.0.1:{port}");
+        let config = NatsConfig { connect_within: Duration::from_millis(1500), ..config(&url) };
+        let error = refused(&config).await;
+        assert!(matches!(error, StartError::NoServer { cause: Some(_), .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("127.0.0.1") && text.contains("check that nats-server runs"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
 }
 
 #[tokio::test]
@@ -77,6 +83,29 @@ async fn a_server_too_old_is_refused() {
     let error = refused(&config(server.url())).await;
     assert!(matches!(&error, StartError::ServerTooOld { .. }), "{error:?}");
     assert!(error.to_string().contains("too old") && error.to_string().contains("2.12.0"), "{error}");
+}
+
+#[tokio::test]
+async fn the_oldest_supported_server_has_everything_we_use() {
+    let program = locate(&xtask::nats::Options::with_version(oldest_version().expect("pinned"))).expect("fetched");
+    let server = NatsServer::start(ServerOptions { program: Some(program), ..ServerOptions::default() });
+    let server = server.expect("a server");
+    let ports = ports(&server).await;
+    drop(connect(&config(server.url()), &namespace()).await.expect("its own settings are no drift"));
+    let mut watch = ports.control.watch().await.expect("a watch");
+    let mut feed = ports.log.follow(Sequence::ZERO).await.expect("a feed");
+    ports.control.write(&lease(1), Expected::Absent).await.expect("written");
+    until(&mut watch, |update| matches!(update, ControlUpdate::Record(_)).then_some(())).await;
+    let at = ports.log.append(&entry(1, 0), Sequence::ZERO).await.expect("written");
+    assert!(matches!(next(&mut feed).await, LogUpdate::Entry(stored) if stored.at == at));
+    let again = ports.log.append(&entry(1, 0), Sequence::ZERO).await;
+    assert!(matches!(again, Err(AppendError::Conflict { actual: Some(Sequence(1)), .. })), "{again:?}");
+    let (alice, mut after) = (actor("alice"), Sequence::ZERO);
+    for base in 0..600 {
+        after = ports.events.append(&alice, &commit(base, after, "1"), after).await.expect("written").sequence;
+    }
+    assert_eq!(ports.events.read(&alice, Sequence::ZERO).await.expect("a history").len(), 600);
+    assert_eq!(ports.events.read_fresh(&alice, Sequence(590)).await.expect("a history").len(), 10);
 }
 
 #[tokio::test]

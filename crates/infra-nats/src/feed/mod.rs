@@ -2,36 +2,25 @@
 //!
 //! The client library has one too, but it notices a dead consumer only after ten silent seconds, within which a watcher
 //! would take every node for silent; and one that has delivered nothing begins again at the first message. This one
-//! notices after [`SILENCE_MAX`], and always knows where to go on. Making a consumer needs the leader of all JetStream,
+//! notices after a second and a half, and always knows where to go on. Making a consumer needs the leader of all JetStream,
 //! whose election takes up to nine seconds; until there is one, this asks the stream's own leader for each next message,
 //! so that a watcher is never blind while others can write.
+
+mod consumer;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use aether_domain::ports::{BoxError, ReadError};
-use async_nats::jetstream::Message as Delivered;
-use async_nats::jetstream::consumer::push::Config;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy};
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::{HeaderMap, Message, StatusCode, Subject, Subscriber};
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+use self::consumer::{Live, Step};
 use crate::connection::Connection;
 use crate::read::{self, Wanted};
-
-/// How often the server shows that a consumer with nothing to say is alive.
-const HEARTBEAT: Duration = Duration::from_millis(500);
-
-/// The longest silence of a living consumer: three heartbeats.
-const SILENCE_MAX: Duration = Duration::from_millis(1500);
-
-/// How long the server keeps a consumer nobody listens to.
-const ABANDONED_AFTER: Duration = Duration::from_secs(5);
 
 /// The pauses between attempts to make a consumer: doubling from the first to the last.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -85,29 +74,11 @@ enum State {
     Healing(Healing),
 }
 
-/// A consumer that delivers.
-struct Live {
-    deliveries: Subscriber,
-    losses: watch::Receiver<u64>,
-    /// How many it has delivered: its own numbers are contiguous.
-    delivered: u64,
-    /// How many were waiting when it began; `None` once they have been told.
-    backlog: Option<u64>,
-}
-
 /// No consumer now: one is being made, and the stream's leader is asked meanwhile.
 struct Healing {
     pause: Duration,
     begin: BoxFuture<'static, Result<Live, BoxError>>,
     ask: BoxFuture<'static, Result<Option<StreamMessage>, ReadError>>,
-}
-
-/// What one delivery means.
-enum Step {
-    Told(Told),
-    Nothing,
-    Broken(&'static str),
-    Closed,
 }
 
 impl Feed {
@@ -120,7 +91,7 @@ impl Feed {
     ) -> Result<Self, BoxError> {
         let source = Source { connection, stream, filter };
         let last = if let From::After(last) = from { last } else { 0 };
-        let mut live = source.begin(from, last).await?;
+        let mut live = Live::begin(&source, from, last).await?;
         let owed = live.caught_up().then_some(Told::CaughtUp).into_iter().collect();
         Ok(Self { source, from, last, state: State::Live(live), blind: false, owed })
     }
@@ -219,40 +190,10 @@ impl Feed {
 }
 
 impl Source {
-    async fn begin(&self, from: From, last: u64) -> Result<Live, BoxError> {
-        let connection = &self.connection;
-        let losses = connection.losses();
-        connection.check()?;
-        let inbox = connection.client.new_inbox();
-        let deliveries = connection.bounded(connection.client.subscribe(inbox.clone())).await??;
-        let deliver_policy = match from {
-            From::LastPerSubject => DeliverPolicy::LastPerSubject,
-            From::After(_) => DeliverPolicy::ByStartSequence { start_sequence: last + 1 },
-        };
-        let config = Config {
-            deliver_subject: inbox,
-            deliver_policy,
-            filter_subject: self.filter.clone(),
-            ack_policy: AckPolicy::None,
-            replay_policy: ReplayPolicy::Instant,
-            max_deliver: 1,
-            flow_control: true,
-            idle_heartbeat: HEARTBEAT,
-            num_replicas: 1,
-            memory_storage: true,
-            inactive_threshold: ABANDONED_AFTER,
-            ..Config::default()
-        };
-        let consumer = connection.js.create_consumer_on_stream(config, &self.stream).await?;
-        let info = consumer.cached_info();
-        let backlog = info.num_pending + info.delivered.consumer_sequence;
-        Ok(Live { deliveries, losses, delivered: 0, backlog: Some(backlog) })
-    }
-
     fn begin_after(self, pause: Duration, from: From, last: u64) -> BoxFuture<'static, Result<Live, BoxError>> {
         Box::pin(async move {
             sleep(pause).await;
-            self.begin(from, last).await
+            Live::begin(&self, from, last).await
         })
     }
 
@@ -261,65 +202,5 @@ impl Source {
             sleep(pause).await;
             read::get(&self.connection, &self.stream, Wanted::NextOf(&self.filter, last + 1)).await
         })
-    }
-}
-
-impl Live {
-    /// Whether the backlog has just been told to its end.
-    fn caught_up(&mut self) -> bool {
-        self.backlog.take_if(|backlog| self.delivered >= *backlog).is_some()
-    }
-
-    async fn step(&mut self, connection: &Connection) -> Step {
-        tokio::select! {
-            biased;
-            delivery = timeout(SILENCE_MAX, self.deliveries.next()) => match delivery {
-                Ok(Some(message)) => self.take(connection, message).await,
-                Ok(None) => Step::Closed,
-                Err(_) => Step::Broken("silence"),
-            },
-            _ = self.losses.changed() => Step::Broken("connection lost"),
-        }
-    }
-
-    async fn take(&mut self, connection: &Connection, message: Message) -> Step {
-        match message.status {
-            None => self.deliver(connection, message),
-            Some(StatusCode::IDLE_HEARTBEAT) => self.control(connection, message).await,
-            Some(_) => Step::Broken("the server ended the consumer"),
-        }
-    }
-
-    fn deliver(&mut self, connection: &Connection, message: Message) -> Step {
-        let delivered = Delivered { message, context: connection.js.clone() };
-        let Ok(info) = delivered.info() else { return Step::Broken("a delivery without its numbers") };
-        let (sequence, number, pending) = (info.stream_sequence, info.consumer_sequence, info.pending);
-        if number != self.delivered + 1 {
-            return Step::Broken("a delivery was lost");
-        }
-        self.delivered = number;
-        if pending == 0 {
-            self.backlog = self.backlog.map(|_| 0);
-        }
-        let Message { subject, headers, payload, .. } = delivered.message;
-        Step::Told(Told::Message { subject, sequence, headers, payload })
-    }
-
-    /// A heartbeat, or the question whether we keep up.
-    async fn control(&mut self, connection: &Connection, message: Message) -> Step {
-        let header = |name: &str| Some(message.headers.as_ref()?.get(name)?.as_str().to_owned());
-        let answer_to = message.reply.as_ref().map(ToString::to_string).or_else(|| header("Nats-Consumer-Stalled"));
-        if let Some(subject) = answer_to {
-            // A lost answer only delays: the server asks again.
-            if connection.bounded(connection.client.publish(subject, Bytes::new())).await.is_err() {
-                return Step::Broken("connection stuck");
-            }
-        }
-        match header("Nats-Last-Consumer").map(|number| number.parse::<u64>()) {
-            Some(Ok(number)) if message.reply.is_none() && self.delivered != number => {
-                Step::Broken("a delivery was lost")
-            }
-            _ => Step::Nothing,
-        }
     }
 }
