@@ -5,4 +5,6 @@ mod bank;
 mod config;
 mod load;
 mod metrics;
+#[cfg(all(unix, feature = "nats"))]
+mod program;
 mod sample;

@@ -94,7 +94,8 @@ impl Book {
         let amount = self.dice.random_range(1..=AMOUNT_MAX);
         let asked = match self.dice.random_range(0..10) {
             0..4 => Asked::Deposit(Deposit { operation: self.number(), amount }),
-            4..6 => Asked::Withdraw(Withdraw { operation: self.number(), amount }),
+            // Twice as much, so that balances stay low and refusals happen.
+            4..6 => Asked::Withdraw(Withdraw { operation: self.number(), amount: amount * 2 }),
             6..8 => {
                 let further = self.dice.random_range(1..self.places.len());
                 let to = self.places[(place + further) % self.places.len()];

@@ -1,0 +1,334 @@
+//! Commands over a real nats-server, each row against the raw limit of the same server in the same run.
+//!
+//! A remote ask is measured against an async-nats request between two connections, a commit against compare-and-set
+//! publishes of the same size and concurrency. Prints one line a row: what, ours, raw, the ratio and the goal. With
+//! `--check` it fails where a ratio is below a third of its goal; `--quick` runs a fifth of it.
+
+#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark reads clocks and prints")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use aether::prelude::*;
+use aether_domain::cluster::ClusterSettings;
+use aether_domain::records::PayloadCodec;
+use aether_domain::timing::Profile;
+use aether_domain::{Namespace, NodeId, ShardCount};
+use aether_infra_nats::NatsConfig;
+use aether_placement::ShardHash;
+use aether_runtime::actor::{KindRegistry, Settings};
+use aether_runtime::actor_ref::ActorRef;
+use aether_runtime::clock::BootClock;
+use aether_runtime::node::{NodeConfig, Ports, Runtime};
+use aether_runtime::view::Route;
+use async_nats::jetstream;
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use xtask::nats::{NatsServer, ServerOptions};
+
+/// Bytes of a command's payload and of an event's: what a small business event has.
+const FILL: usize = 100;
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Put {
+    fill: String,
+}
+impl Command for Put {
+    const NAME: &'static str = "put";
+    type Reply = u64;
+}
+#[derive(Clone, Serialize, Deserialize)]
+struct Get {}
+impl Command for Get {
+    const NAME: &'static str = "get";
+    type Reply = u64;
+}
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    fill: String,
+}
+impl Event for Stored {}
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("never")]
+struct Never;
+
+macro_rules! keeper {
+    ($name:ident, $kind:literal, $codec:expr) => {
+        #[derive(Default, Serialize, Deserialize)]
+        struct $name {
+            count: u64,
+        }
+        impl Actor for $name {
+            const KIND: &'static str = $kind;
+            type Id = u64;
+            type Event = Stored;
+            type Error = Never;
+            type Commands = (Put, Get);
+            fn apply(&mut self, _: &Stored) {
+                self.count += 1;
+            }
+            fn settings() -> Settings {
+                Settings { codec: $codec, ..Settings::default() }
+            }
+        }
+        impl Handle<Put> for $name {
+            fn handle(&self, put: Put, _: &Ctx<Self>) -> Decision<Self, Put> {
+                Ok(Self::emit(Stored { fill: put.fill }).reply(|state| state.count))
+            }
+        }
+        impl Handle<Get> for $name {
+            fn handle(&self, _: Get, _: &Ctx<Self>) -> Decision<Self, Get> {
+                Ok(Self::answer(self.count))
+            }
+        }
+    };
+}
+keeper!(Binary, "binary", PayloadCodec::Binary);
+keeper!(Json, "json", PayloadCodec::Json);
+
+async fn node(url: &str, name: &str, seed: u64) -> anyhow::Result<Runtime> {
+    let namespace = Namespace::new("bench")?;
+    let ports = aether_infra_nats::connect(&NatsConfig::new([url]), &namespace).await?;
+    let mut kinds = KindRegistry::new();
+    kinds.register::<Binary>()?;
+    kinds.register::<Json>()?;
+    let ports = Ports {
+        control: ports.control,
+        log: ports.log,
+        events: ports.events,
+        transport: ports.transport,
+        gateway: None,
+        clock: Arc::new(BootClock),
+    };
+    let config = NodeConfig {
+        namespace,
+        node: NodeId::new(name)?,
+        profile: Profile::Default,
+        settings: ClusterSettings { shards: ShardCount::DEFAULT, hash: ShardHash::ID, hash_seed: 0 },
+        weight: 1,
+        admin_url: String::new(),
+        seed,
+        build: "bench".into(),
+    };
+    Ok(Runtime::start(ports, config, kinds)?)
+}
+
+async fn balanced(node: &Runtime) -> anyhow::Result<()> {
+    let mut status = node.status();
+    let settled = status.wait_for(|status| {
+        let (cluster, assignment) = (status.topology.cluster(), status.topology.assignment());
+        cluster.active().count() == 2
+            && cluster.plan().is_none()
+            && assignment.moving() == 0
+            && cluster.active().all(|member| assignment.owned_by(member.node.incarnation) == 512)
+    });
+    tokio::time::timeout(Duration::from_secs(30), settled).await??;
+    Ok(())
+}
+
+/// References from `node` to `count` actors, all on this node or all on another.
+fn actors<A: Actor<Id = u64>>(node: &Runtime, count: usize, here: bool) -> anyhow::Result<Vec<ActorRef<A>>> {
+    let view = node.router().view();
+    let mut found = Vec::with_capacity(count);
+    for id in 0_u64.. {
+        let actor = node.actor::<A>(&id)?;
+        let mine = matches!(view.route(actor.address().slot.shard(view.shards)), Route::Mine { .. });
+        if mine == here {
+            found.push(actor);
+        }
+        if found.len() == count {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Runs `once` again and again from `workers` tasks for `time`; how often a second.
+async fn rate<F>(workers: usize, time: Duration, once: impl Fn(usize) -> F + Send + Sync + 'static) -> f64
+where
+    F: Future<Output = ()> + Send,
+{
+    let (once, done) = (Arc::new(once), Arc::new(AtomicUsize::new(0)));
+    let began = Instant::now();
+    let tasks: Vec<_> = (0..workers)
+        .map(|worker| {
+            let (once, done) = (Arc::clone(&once), Arc::clone(&done));
+            tokio::spawn(async move {
+                while began.elapsed() < time {
+                    once(worker).await;
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("a worker ends");
+    }
+    done.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
+}
+
+/// The median time of `count` runs, one after the other.
+async fn median<F: Future<Output = ()>>(count: usize, once: impl Fn() -> F) -> Duration {
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        let began = Instant::now();
+        once().await;
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    times[count / 2]
+}
+
+struct Report {
+    check: bool,
+    missed: Vec<String>,
+}
+
+impl Report {
+    /// `ratio` is how much better than raw we are; `goal` what it should be.
+    fn row(&mut self, what: &str, ours: &str, raw: &str, ratio: f64, goal: f64) {
+        println!("{what:<52} {ours:>14} {raw:>14} {ratio:>8.2} {goal:>8.2}");
+        if ratio < goal / 3.0 {
+            self.missed.push(format!("{what}: {ratio:.2}, a third of the goal is {:.2}", goal / 3.0));
+        }
+    }
+}
+
+fn per_second(rate: f64) -> String {
+    format!("{rate:.0}/s")
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let flag = |name: &str| std::env::args().any(|argument| argument == name);
+    let time = Duration::from_millis(if flag("--quick") { 600 } else { 3_000 });
+    let singles = if flag("--quick") { 400 } else { 2_000 };
+    let mut report = Report { check: flag("--check"), missed: Vec::new() };
+    let server = NatsServer::start(ServerOptions::default())?;
+    let url = server.url().to_owned();
+    let (one, two) = (node(&url, "n1", 1).await?, node(&url, "n2", 2).await?);
+    balanced(&one).await?;
+    balanced(&two).await?;
+    println!("{:<52} {:>14} {:>14} {:>8} {:>8}", "", "aether", "raw", "ratio", "goal");
+    remote(&url, &one, time, singles, &mut report).await?;
+    commits(&url, &one, time, &mut report).await?;
+    one.drain().await;
+    two.drain().await;
+    for missed in &report.missed {
+        println!("below a third of its goal: {missed}");
+    }
+    anyhow::ensure!(!report.check || report.missed.is_empty(), "{} rows are below a third of their goal", report.missed.len());
+    Ok(())
+}
+
+async fn remote(url: &str, node: &Runtime, time: Duration, singles: usize, report: &mut Report) -> anyhow::Result<()> {
+    let (asker, answerer) = (async_nats::connect(url).await?, async_nats::connect(url).await?);
+    let mut asked = answerer.subscribe("raw.echo").await?;
+    answerer.flush().await?;
+    tokio::spawn(async move {
+        while let Some(message) = asked.next().await {
+            if let Some(reply) = message.reply {
+                let _ = answerer.publish(reply, message.payload).await;
+            }
+        }
+    });
+    let there = Arc::new(actors::<Binary>(node, 512, false)?);
+    for actor in there.iter() {
+        actor.ask(Put { fill: "x".into() }).await?;
+        actor.ask(Get {}).await?;
+    }
+    let payload = bytes::Bytes::from(vec![b'x'; 64]);
+    let echo = move |client: async_nats::Client, payload: bytes::Bytes| async move {
+        client.request("raw.echo", payload).await.expect("an echo");
+    };
+    let ours = median(singles, || async { drop(there[0].ask(Get {}).await.expect("an answer")) }).await;
+    let raw = median(singles, || echo(asker.clone(), payload.clone())).await;
+    let ratio = raw.as_secs_f64() / ours.as_secs_f64();
+    report.row("remote ask, one at a time, p50", &format!("{ours:.0?}"), &format!("{raw:.0?}"), ratio, 1.0);
+    for (workers, goal) in [(64, 1.8), (512, 3.0)] {
+        let actors = Arc::clone(&there);
+        let ours = rate(workers, time, move |worker| {
+            let actor = actors[worker].clone();
+            async move { drop(actor.ask(Get {}).await.expect("an answer")) }
+        })
+        .await;
+        let (client, payload) = (asker.clone(), payload.clone());
+        let raw = rate(workers, time, move |_| echo(client.clone(), payload.clone())).await;
+        report.row(&format!("remote ask, {workers} in flight"), &per_second(ours), &per_second(raw), ours / raw, goal);
+    }
+    Ok(())
+}
+
+async fn commits(url: &str, node: &Runtime, time: Duration, report: &mut Report) -> anyhow::Result<()> {
+    let raw = Arc::new(RawStream::open(url).await?);
+    for (workers, goal) in [(64, 0.95), (1_000, 0.95)] {
+        let limit = raw.rate(workers, time).await;
+        let binary = commit_rate(actors::<Binary>(node, workers, true)?, workers, time).await;
+        let json = commit_rate(actors::<Json>(node, workers, true)?, workers, time).await;
+        let what = format!("commit, {workers} actors, binary");
+        report.row(&what, &per_second(binary), &per_second(limit), binary / limit, goal);
+        let what = format!("commit, {workers} actors, JSON");
+        report.row(&what, &per_second(json), &per_second(limit), json / limit, goal);
+    }
+    let limit = raw.rate(1, time).await;
+    let hot = commit_rate(actors::<Binary>(node, 1, true)?, 64, time).await;
+    report.row("commit, one hot actor, 64 in flight", &per_second(hot), &per_second(limit), hot / limit, 40.0);
+    Ok(())
+}
+
+async fn commit_rate<A>(actors: Vec<ActorRef<A>>, workers: usize, time: Duration) -> f64
+where
+    A: Actor<Id = u64, Commands = (Put, Get)> + Handle<Put> + Handle<Get>,
+{
+    let actors = Arc::new(actors);
+    for actor in actors.iter() {
+        let _ = actor.ask(Put { fill: "x".into() }).await;
+    }
+    rate(workers, time, move |worker| {
+        let actor = actors[worker % actors.len()].clone();
+        async move { drop(actor.ask(Put { fill: "x".repeat(FILL) }).await) }
+    })
+    .await
+}
+
+/// Compare-and-set publishes as plain as they can be: each worker on its own subject, the next expectation from the
+/// last acknowledgement.
+struct RawStream {
+    context: jetstream::Context,
+    runs: AtomicUsize,
+}
+
+impl RawStream {
+    async fn open(url: &str) -> anyhow::Result<Self> {
+        let context = jetstream::new(async_nats::connect(url).await?);
+        let config = jetstream::stream::Config {
+            name: "RAW".into(),
+            subjects: vec!["raw.ev.>".into()],
+            discard: jetstream::stream::DiscardPolicy::New,
+            ..Default::default()
+        };
+        context.create_stream(config).await?;
+        Ok(Self { context, runs: AtomicUsize::new(0) })
+    }
+
+    async fn rate(self: &Arc<Self>, workers: usize, time: Duration) -> f64 {
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let last: Arc<Vec<_>> = Arc::new((0..workers).map(|_| std::sync::atomic::AtomicU64::new(0)).collect());
+        // As many bytes as a commit of ours with one small event.
+        let payload = bytes::Bytes::from(vec![b'x'; 2 * FILL]);
+        let context = self.context.clone();
+        rate(workers, time, move |worker| {
+            let (context, last, payload) = (context.clone(), Arc::clone(&last), payload.clone());
+            async move {
+                let message = jetstream::message::PublishMessage::build()
+                    .payload(payload)
+                    .expected_last_subject_sequence(last[worker].load(Ordering::Relaxed));
+                let sent = context.send_publish(format!("raw.ev.{run}.{worker}"), message).await.expect("sent");
+                let stored = sent.await.expect("an acknowledgement");
+                last[worker].store(stored.sequence, Ordering::Relaxed);
+            }
+        })
+        .await
+    }
+}
