@@ -42,7 +42,7 @@ async fn a_key_never_written_reads_as_nothing(world: Arc<dyn World>) {
     let place = place(&world).await;
     let ports = connect(&*place, "a").await;
     for key in [ControlKey::Lease, ControlKey::Member(life("a", 1).node), ControlKey::Release(life("a", 1).node)] {
-        assert_eq!(ports.control.read(&key).await.expect("an empty store is readable"), None, "{key:?}");
+        assert_eq!(read_now(&*ports.control, &key).await, None, "{key:?}");
     }
 }
 
@@ -99,7 +99,7 @@ async fn revisions_grow_over_all_keys(world: Arc<dyn World>) {
             1 => release(&life("a", nth), nth, vec![]),
             _ => lease(&life("a", 1), nth),
         };
-        let expected = match ports.control.read(&record.key()).await.expect("readable") {
+        let expected = match read_now(&*ports.control, &record.key()).await {
             Some(stored) => Expected::At(stored.revision),
             None => Expected::Absent,
         };
@@ -278,6 +278,11 @@ async fn follow_to(updates: &mut Updates<ControlUpdate>, lasts: &BTreeMap<Contro
         let before = seen.insert(stored.record.key(), stored.clone());
         assert!(before.is_none_or(|before| before.revision <= stored.revision), "updates of one key come in order");
     }
+}
+
+/// What is under a key, once the store is readable.
+async fn read_now(control: &dyn ControlStore, key: &ControlKey) -> Option<StoredRecord> {
+    until("a read", || async { control.read(key).await.ok() }).await
 }
 
 /// Reads until the key is at that revision.
