@@ -218,7 +218,11 @@ async fn main() -> anyhow::Result<()> {
     for missed in &report.missed {
         println!("below a third of its goal: {missed}");
     }
-    anyhow::ensure!(!report.check || report.missed.is_empty(), "{} rows are below a third of their goal", report.missed.len());
+    anyhow::ensure!(
+        !report.check || report.missed.is_empty(),
+        "{} rows are below a third of their goal",
+        report.missed.len()
+    );
     Ok(())
 }
 

@@ -1,6 +1,53 @@
 //! Distributed, event-sourced actors on NATS JetStream.
 //!
-//! This crate wires the adapters to the application, configures it and shows it; no decision lives here.
+//! Write an [`Actor`](prelude::Actor), start a [`Node`] on NATS or in memory, ask. This crate wires the adapters to the
+//! application, configures it and shows it; no decision lives here.
+//!
+//! ```
+//! use aether::prelude::*;
+//! use serde::{Deserialize, Serialize};
+//!
+//! /// The type is the state.
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct Tank { litres: u64 }
+//!
+//! #[derive(Serialize, Deserialize)]
+//! enum TankEvent { Filled { litres: u64 } }
+//! impl Event for TankEvent {}
+//!
+//! #[derive(Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+//! #[error("{free} litres fit")]
+//! struct Overflows { free: u64 }
+//!
+//! #[derive(Clone, Serialize, Deserialize)]
+//! struct Fill { litres: u64 }
+//! impl Command for Fill { const NAME: &'static str = "fill"; type Reply = u64; }
+//!
+//! impl Actor for Tank {
+//!     const KIND: &'static str = "tank";
+//!     type Id = u32;
+//!     type Event = TankEvent;
+//!     type Error = Overflows;
+//!     type Commands = (Fill,);
+//!     fn apply(&mut self, TankEvent::Filled { litres }: &TankEvent) { self.litres += litres; }
+//! }
+//! impl Handle<Fill> for Tank {
+//!     fn handle(&self, Fill { litres }: Fill, _: &Ctx<Self>) -> Decision<Self, Fill> {
+//!         let free = 100 - self.litres;
+//!         if litres > free { return Err(Overflows { free }); }
+//!         Ok(Self::emit(TankEvent::Filled { litres }).reply(|tank| tank.litres))
+//!     }
+//! }
+//!
+//! # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
+//! # runtime.block_on(async {
+//! let node = Node::builder("n1").namespace("docs").in_memory(&MemoryHub::new()).actor::<Tank>().start().await?;
+//! let tank = node.actor::<Tank>(7);
+//! assert_eq!(tank.ask(Fill { litres: 60 }).await, Ok(60));
+//! assert_eq!(tank.ask(Fill { litres: 60 }).await, Err(AskError::Rejected(Overflows { free: 40 })));
+//! # Ok::<(), StartError>(())
+//! # }).expect("it starts");
+//! ```
 
 pub mod admin;
 pub mod config;

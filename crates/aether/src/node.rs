@@ -79,7 +79,11 @@ impl Node {
         tokio::select! {
             biased;
             ended = self.ended() => Err(ended),
-            _ = ready => Ok(()),
+            ready = ready => match ready {
+                Ok(_) => Ok(()),
+                // Its status ends a moment before it says why.
+                Err(_) => Err(self.ended().await),
+            },
         }
     }
 

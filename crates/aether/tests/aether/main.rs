@@ -5,6 +5,7 @@ mod bank;
 mod config;
 mod load;
 mod metrics;
+mod node;
 #[cfg(all(unix, feature = "nats"))]
 mod program;
 mod sample;

@@ -1,0 +1,64 @@
+//! A node inside an application, in memory.
+
+use std::time::Duration;
+
+use aether::demo::bank::{Account, AccountError, Balance, Deposit, Open};
+use aether::prelude::*;
+use tokio::time::timeout;
+
+fn described(id: &str, hub: &MemoryHub) -> aether::NodeBuilder {
+    Node::builder(id).namespace("bank").profile(Profile::Fast).in_memory(hub).actor::<Account>()
+}
+
+async fn started(id: &str, hub: &MemoryHub) -> Node {
+    let starting = timeout(Duration::from_secs(30), described(id, hub).start());
+    starting.await.expect("within half a minute").expect("it starts")
+}
+
+#[tokio::test]
+async fn what_cannot_start_says_why() {
+    let hub = MemoryHub::new();
+    for (builder, expected) in [
+        (Node::builder("N 1").in_memory(&hub), "cannot have that name"),
+        (Node::builder("n1").namespace("").in_memory(&hub), "cannot have that name"),
+        (Node::builder("n1"), ".nats(..) or .in_memory(..)"),
+        (described("n1", &hub).actor::<Account>(), "cannot be served"),
+        (described("n1", &hub).weight(0), "weight"),
+    ] {
+        let refusal = builder.launch().await.err().expect("it is refused").to_string();
+        assert!(refusal.contains(expected), "{expected:?} is missing: {refusal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_node_reaches_every_account_and_a_drained_one_leaves_them_all() {
+    let hub = MemoryHub::new();
+    let (first, second) = (started("n1", &hub).await, started("n2", &hub).await);
+    for id in 0..64u64 {
+        first.actor::<Account>(id).ask(Open { operation: 1 }).await.expect("opened");
+        second.actor::<Account>(id).ask(Deposit { operation: 2, amount: 10 + id }).await.expect("deposited");
+    }
+    let refused = second.actor::<Account>(7).ask(Open { operation: 3 }).await;
+    assert_eq!(refused, Err(AskError::Rejected(AccountError::AlreadyOpen)));
+
+    let ended = timeout(Duration::from_secs(30), first.drain()).await.expect("at most 20 s");
+    assert!(matches!(ended, Ended::Left { .. }), "{ended}");
+    for id in 0..64u64 {
+        assert_eq!(second.actor::<Account>(id).ask(Balance {}).await, Ok(10 + id), "account {id}");
+    }
+    second.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_node_of_the_same_id_ends_and_the_first_goes_on() {
+    let hub = MemoryHub::new();
+    let first = started("n1", &hub).await;
+    let second = timeout(Duration::from_secs(30), described("n1", &hub).start()).await.expect("it is noticed");
+    let refusal = second.err().expect("it is refused");
+    assert!(matches!(refusal, StartError::Ended(Ended::NodeIdInUse { .. })), "{refusal}");
+    assert!(first.is_active());
+    assert_eq!(first.actor::<Account>(1).ask(Open { operation: 1 }).await, Ok(()));
+    first.kill().await;
+    let ended = timeout(Duration::from_secs(10), first.ended()).await.expect("it has ended");
+    assert!(matches!(ended, Ended::Killed { .. }), "{ended}");
+}
