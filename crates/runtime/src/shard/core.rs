@@ -70,17 +70,15 @@ impl<T> Core<T> {
         }
     }
 
-    /// Answers a command that is in the history.
-    pub(super) fn repeat(&mut self, kind: &dyn Kind, work: &Work, command: u8, to: T, stored: &StoredReply) {
-        let wanted = Wanted::like(&work.payload);
-        let outcome = match kind.stored_reply(command, stored.codec, &stored.bytes, wanted) {
-            Ok(reply) => Outcome::Replied(reply),
-            Err(reason) => {
-                let reason = format!("it is in the history, but its reply is not one of {:?}: {reason}", work.command);
-                Outcome::Other(Answer::Invalid { reason })
-            }
-        };
-        self.out.push(Effect::Respond { to, outcome, lease: false });
+    /// Answers everybody who waits for a command that is in the history.
+    fn repeat_all(&mut self, kind: &dyn Kind, asked: Asked<T>, stored: &StoredReply) {
+        if let Some(to) = asked.to {
+            let outcome = repeat(kind, &asked.work, asked.command, stored);
+            self.out.push(Effect::Respond { to, outcome, lease: false });
+        }
+        for echo in asked.echoes {
+            self.repeat_all(kind, echo, stored);
+        }
     }
 
     /// Takes a command that cannot be answered in place: runs it, or lets it wait. Answers `Busy` beyond the bounds.
@@ -148,18 +146,7 @@ impl<T> Core<T> {
         match slot.remembered.find(&asked.work) {
             Known::New => {}
             Known::Forgotten => return self.give_up(asked, &Answer::Expired { maybe_applied: true }),
-            Known::Applied(stored) => {
-                let kind = &*slot.kind;
-                if let Some(to) = asked.to {
-                    self.repeat(kind, &asked.work, asked.command, to, stored);
-                }
-                for echo in asked.echoes {
-                    if let Some(to) = echo.to {
-                        self.repeat(kind, &echo.work, echo.command, to, stored);
-                    }
-                }
-                return;
-            }
+            Known::Applied(stored) => return self.repeat_all(&*slot.kind, asked, stored),
         }
         let Live::Present(instance) = &mut slot.live else { return };
         let ran = instance.run(asked.command, &asked.work.payload, slot.kind.settings().codec, now.wall);
@@ -302,9 +289,7 @@ impl<T> Core<T> {
                 }
                 let stored = StoredReply { codec: slot.kind.settings().codec, bytes: stored };
                 for echo in asked.echoes {
-                    if let Some(to) = echo.to {
-                        self.repeat(&*slot.kind, &echo.work, echo.command, to, &stored);
-                    }
+                    self.repeat_all(&*slot.kind, echo, &stored);
                 }
             }
             What::Look(outcome) => {
@@ -352,14 +337,13 @@ impl<T> Core<T> {
     }
 }
 
-/// The reply of a command that changed nothing, if it may be given at once.
-pub(super) fn in_place<T>(slot: &Slot<T>, mode: ReadMode, epoch: Epoch, ran: Ran) -> Result<Outcome, Ran> {
-    if slot.must_confirm(mode, epoch) {
-        return Err(ran);
-    }
-    match ran {
-        Ran::Looked(reply) => Ok(Outcome::Replied(reply)),
-        Ran::Rejected(rejection) => Ok(Outcome::Rejected(rejection)),
-        other => Err(other),
+/// The answer to a command that is in the history.
+pub(super) fn repeat(kind: &dyn Kind, work: &Work, command: u8, stored: &StoredReply) -> Outcome {
+    match kind.stored_reply(command, stored.codec, &stored.bytes, Wanted::like(&work.payload)) {
+        Ok(reply) => Outcome::Replied(reply),
+        Err(reason) => {
+            let reason = format!("it is in the history, but its reply is not one of {:?}: {reason}", work.command);
+            Outcome::Other(Answer::Invalid { reason })
+        }
     }
 }

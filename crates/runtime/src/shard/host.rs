@@ -6,11 +6,14 @@
 //! when an answer leaves.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use aether_domain::ports::{Answer, EventStore};
-use aether_domain::{Epoch, Sequence, ShardCount, ShardId};
+use aether_domain::{Epoch, Monotonic, Sequence, ShardCount, ShardId, WallTime};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use super::bounds::{INBOX_MAX, RETRY_AFTER, TICK_EVERY, TURN_MAX};
 use super::facts;
 use super::input::{Effect, Input, Now};
-use super::machine::ShardMachine;
+use super::machine::{Looked, ShardMachine};
 use super::stats::{HostStats, Meters};
 use crate::actor::KindRegistry;
 use crate::clock::Clock;
@@ -79,23 +82,28 @@ struct Inner {
     releases: mpsc::Sender<Release>,
     loads: Semaphore,
     appends: Semaphore,
-    meters: Meters,
+    /// How far the wall clock is ahead of the other one, in milliseconds: read once a tick, for what only people read.
+    wall_ahead: AtomicU64,
     runtime: Handle,
     tasks: TaskTracker,
     closing: CancellationToken,
+    /// The same, cheaper to read.
+    closed: AtomicBool,
 }
+
+type Machine = ShardMachine<Responder>;
 
 /// One shard: its machine, and what has come in while somebody was running it.
 struct Cell {
+    machine: Mutex<Machine>,
     inbox: Mutex<VecDeque<Input<Responder>>>,
-    machine: Mutex<Running>,
+    /// How many are in the inbox; written under its lock.
+    left: AtomicUsize,
+    meters: Meters,
 }
 
-struct Running {
-    machine: ShardMachine<Responder>,
-    /// How many of its actors the node's meter counts.
-    counted: usize,
-}
+/// I/O for a shard, on its way to an input.
+type Io = Pin<Box<dyn Future<Output = Input<Responder>> + Send>>;
 
 impl ShardHost {
     /// A host that owns no shard yet, and the channel on which it reports what it has released (one place a shard; its
@@ -105,8 +113,8 @@ impl ShardHost {
         let kinds = Arc::new(config.kinds);
         let cell = |shard: ShardId| {
             let seed = config.seed.wrapping_add(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(u64::from(shard.0) + 1));
-            let machine = ShardMachine::new(kinds.clone(), seed);
-            Cell { inbox: Mutex::default(), machine: Mutex::new(Running { machine, counted: 0 }) }
+            let machine = Mutex::new(ShardMachine::new(kinds.clone(), seed));
+            Cell { machine, inbox: Mutex::default(), left: AtomicUsize::new(0), meters: Meters::default() }
         };
         let inner = Arc::new(Inner {
             clock: config.clock,
@@ -118,11 +126,13 @@ impl ShardHost {
             releases,
             loads: Semaphore::new(config.loads_max),
             appends: Semaphore::new(config.appends_max),
-            meters: Meters::default(),
+            wall_ahead: AtomicU64::new(0),
             runtime: Handle::current(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
+            closed: AtomicBool::new(false),
         });
+        inner.read_wall();
         inner.tasks.spawn_on(tick(Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
         (Self { inner }, released)
     }
@@ -132,8 +142,7 @@ impl ShardHost {
     /// If the actor is idle and in memory its handler runs here, and a reply that changes nothing is given before this
     /// returns. It never waits: what finds its shard at work is left in a queue.
     pub fn deliver(&self, work: Work, respond: Responder) {
-        let shard = work.actor.slot.shard(self.inner.shards);
-        self.inner.offer(shard, Input::Command(work, respond));
+        self.inner.deliver(work, respond);
     }
 
     /// Takes over a newer view: activates what it gives to this life, releases what it asks back, drops what is gone.
@@ -167,12 +176,17 @@ impl ShardHost {
 
     /// What it carries and has done.
     pub fn stats(&self) -> HostStats {
-        self.inner.meters.read()
+        let mut stats = HostStats::default();
+        for cell in &self.inner.cells {
+            cell.meters.add_to(&mut stats);
+        }
+        stats
     }
 
     /// Ends the host: what is under way is answered as it stands, I/O already begun is waited for. For an orderly end,
     /// have the shards released first. Commands brought later are answered `Unavailable`.
     pub async fn close(&self) {
+        self.inner.closed.store(true, Ordering::SeqCst);
         self.inner.closing.cancel();
         for shard in self.inner.shards.all() {
             self.inner.offer(shard, Input::Deactivate { owner: None });
@@ -201,6 +215,11 @@ fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
 }
 
+fn millis(at: Monotonic) -> u64 {
+    let since = at.since_start();
+    since.as_secs() * 1000 + u64::from(since.subsec_millis())
+}
+
 /// Lets time pass for every shard that holds something.
 async fn tick(inner: Weak<Inner>, closing: CancellationToken) {
     loop {
@@ -210,139 +229,196 @@ async fn tick(inner: Weak<Inner>, closing: CancellationToken) {
             () = tokio::time::sleep(TICK_EVERY) => {}
         }
         let Some(inner) = inner.upgrade() else { return };
+        inner.read_wall();
         for shard in inner.shards.all() {
-            // A shard at work is told the next time.
-            let holds = try_lock(&inner.cells[shard.index()].machine).is_some_and(|running| running.counted > 0);
-            if holds {
+            if inner.cells[shard.index()].meters.resident() > 0 {
                 inner.offer(shard, Input::Tick);
             }
         }
     }
 }
 
+impl Cell {
+    /// Holds the machine if nobody does and nothing that came earlier waits.
+    fn take_turn(&self) -> Option<MutexGuard<'_, Machine>> {
+        let machine = try_lock(&self.machine)?;
+        (self.left.load(Ordering::Acquire) == 0).then_some(machine)
+    }
+
+    /// Leaves `input` for whoever holds the machine; a command only if there is room.
+    fn leave(&self, input: Input<Responder>) -> Result<(), Responder> {
+        let mut inbox = lock(&self.inbox);
+        match input {
+            Input::Command(_, respond) if inbox.len() >= INBOX_MAX => return Err(respond),
+            input => inbox.push_back(input),
+        }
+        self.left.store(inbox.len(), Ordering::Release);
+        Ok(())
+    }
+
+    /// The oldest input left here.
+    fn next(&self) -> Option<Input<Responder>> {
+        let mut inbox = lock(&self.inbox);
+        let input = inbox.pop_front();
+        self.left.store(inbox.len(), Ordering::Release);
+        input
+    }
+
+    /// Whether something is left here. Between leaving an input and finding the machine held on one side, and giving
+    /// the machine back and finding nothing left on the other, the fences let one of the two see the other's work.
+    fn has_left(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.left.load(Ordering::Acquire) > 0
+    }
+}
+
 impl Inner {
-    /// Runs `input` here if the shard is free, else leaves it to whoever is running it.
-    fn offer(self: &Arc<Self>, shard: ShardId, input: Input<Responder>) {
+    fn read_wall(&self) {
+        let (wall, at) = (self.clock.wall().unix_millis, millis(self.clock.now()));
+        self.wall_ahead.store(wall.wrapping_sub(at), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> Now {
+        let at = self.clock.now();
+        let unix_millis = millis(at).wrapping_add(self.wall_ahead.load(Ordering::Relaxed));
+        Now { at, wall: WallTime { unix_millis }, serving: self.lease.holds(at) }
+    }
+
+    fn deliver(self: &Arc<Self>, work: Work, respond: Responder) {
+        if self.closed.load(Ordering::Relaxed) {
+            let closed = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
+            return respond.respond(Outcome::Other(closed));
+        }
+        let shard = work.actor.slot.shard(self.shards);
         let cell = &self.cells[shard.index()];
-        if let Some(mut running) = try_lock(&cell.machine) {
-            let mut inbox = lock(&cell.inbox);
-            if inbox.is_empty() {
-                drop(inbox);
-                self.run(shard, &mut running, input);
-            } else {
-                inbox.push_back(input);
+        let Some(mut machine) = cell.take_turn() else { return self.offer(shard, Input::Command(work, respond)) };
+        let now = self.now();
+        match machine.look(now, &work) {
+            Looked::Answered { outcome, lease } => {
+                Self::give_back(cell, machine);
+                self.respond(respond, outcome, lease);
             }
-        } else {
-            let mut inbox = lock(&cell.inbox);
-            if inbox.len() >= INBOX_MAX
-                && let Input::Command(_, respond) = input
-            {
-                drop(inbox);
-                return respond.respond(Outcome::Other(Answer::Busy));
+            Looked::Open(open) => {
+                machine.proceed(now, work, respond, open);
+                let effects = Self::give_back(cell, machine);
+                self.carry_out(shard, effects);
             }
-            inbox.push_back(input);
         }
         self.pump(shard);
     }
 
-    /// Runs what is in the inbox, unless somebody else is about to: whoever has held the machine looks here afterwards.
+    /// Lets the shard know, here or by whoever is running it.
+    fn offer(self: &Arc<Self>, shard: ShardId, input: Input<Responder>) {
+        if let Err(respond) = self.cells[shard.index()].leave(input) {
+            respond.respond(Outcome::Other(Answer::Busy));
+        }
+        self.pump(shard);
+    }
+
+    /// Runs what is left in the inbox, unless somebody else is about to: whoever has held the machine looks here
+    /// afterwards.
     fn pump(self: &Arc<Self>, shard: ShardId) {
         let cell = &self.cells[shard.index()];
-        if lock(&cell.inbox).is_empty() {
-            return;
-        }
-        let Some(mut running) = try_lock(&cell.machine) else { return };
-        for _ in 0..TURN_MAX {
-            let Some(input) = lock(&cell.inbox).pop_front() else { break };
-            self.run(shard, &mut running, input);
-        }
-        drop(running);
-        // The caller came with one command and has done its share.
-        if !lock(&cell.inbox).is_empty() {
-            let inner = self.clone();
-            self.tasks.spawn_on(async move { inner.pump(shard) }, &self.runtime);
+        let mut turn = 0;
+        while cell.has_left() {
+            if turn >= TURN_MAX {
+                // The caller came with one command and has done its share.
+                let inner = self.clone();
+                self.tasks.spawn_on(async move { inner.pump(shard) }, &self.runtime);
+                return;
+            }
+            let Some(mut machine) = try_lock(&cell.machine) else { return };
+            while turn < TURN_MAX
+                && let Some(input) = cell.next()
+            {
+                machine.step(self.now(), input);
+                turn += 1;
+            }
+            let effects = Self::give_back(cell, machine);
+            self.carry_out(shard, effects);
         }
     }
 
-    fn run(self: &Arc<Self>, shard: ShardId, running: &mut Running, input: Input<Responder>) {
-        let input = match input {
-            Input::Command(_, respond) if self.closing.is_cancelled() => {
-                let closed = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
-                return respond.respond(Outcome::Other(closed));
-            }
-            input => input,
-        };
-        let at = self.clock.now();
-        let now = Now { at, wall: self.clock.wall(), serving: self.lease.holds(at) };
-        for effect in running.machine.step(now, input) {
-            self.start(shard, effect);
-        }
-        self.meters.add(running.machine.take_counts());
-        let resident = running.machine.resident();
-        if resident != running.counted {
-            self.meters.resident(running.counted, resident);
-            running.counted = resident;
-        }
+    /// Ends a turn: lets go of the machine and takes away what it wants done.
+    fn give_back(cell: &Cell, mut machine: MutexGuard<'_, Machine>) -> Vec<Effect<Responder>> {
+        cell.meters.note(machine.take_counts(), machine.resident());
+        machine.take_effects()
     }
 
-    fn start(self: &Arc<Self>, shard: ShardId, effect: Effect<Responder>) {
-        match effect {
-            Effect::Respond { to, outcome, lease } => {
-                if lease && !self.lease.holds(self.clock.now()) {
-                    let paused = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
-                    return to.respond(Outcome::Other(paused));
-                }
-                to.respond(outcome);
-            }
-            Effect::Load { actor, ticket, fresh, wait } => {
-                self.spawn(shard, wait, move |inner: Arc<Self>| async move {
-                    let permit = inner.loads.acquire().await;
-                    let found = if fresh {
-                        inner.events.read_fresh(&actor, Sequence::ZERO).await
-                    } else {
-                        inner.events.read(&actor, Sequence::ZERO).await
+    fn carry_out(self: &Arc<Self>, shard: ShardId, effects: Vec<Effect<Responder>>) {
+        for effect in effects {
+            match effect {
+                Effect::Respond { to, outcome, lease } => self.respond(to, outcome, lease),
+                Effect::Load { actor, ticket, fresh, wait } => {
+                    let inner = self.clone();
+                    let load = async move {
+                        let permit = inner.loads.acquire().await;
+                        let found = if fresh {
+                            inner.events.read_fresh(&actor, Sequence::ZERO).await
+                        } else {
+                            inner.events.read(&actor, Sequence::ZERO).await
+                        };
+                        drop(permit);
+                        Input::Loaded { actor, ticket, found }
                     };
-                    drop(permit);
-                    Input::Loaded { actor, ticket, found }
-                });
+                    self.begin(shard, wait, Box::pin(load));
+                }
+                Effect::Append { actor, record, after, wait } => {
+                    let inner = self.clone();
+                    let append = async move {
+                        let permit = inner.appends.acquire().await;
+                        let outcome = inner.events.append(&actor, &record, after).await;
+                        drop(permit);
+                        Input::Appended { actor, nonce: record.nonce, outcome }
+                    };
+                    self.begin(shard, wait, Box::pin(append));
+                }
+                Effect::Look { actor, nonce, after, wait } => {
+                    let inner = self.clone();
+                    let look = async move {
+                        let found = inner.events.read_fresh(&actor, after).await;
+                        Input::Looked { actor, nonce, found }
+                    };
+                    self.begin(shard, wait, Box::pin(look));
+                }
+                Effect::Released { drain_epoch } => self.report(shard, drain_epoch),
+                Effect::Fact(fact) => facts::log(shard, &fact),
             }
-            Effect::Append { actor, record, after, wait } => {
-                self.spawn(shard, wait, move |inner: Arc<Self>| async move {
-                    let permit = inner.appends.acquire().await;
-                    let outcome = inner.events.append(&actor, &record, after).await;
-                    drop(permit);
-                    Input::Appended { actor, nonce: record.nonce, outcome }
-                });
-            }
-            Effect::Look { actor, nonce, after, wait } => self.spawn(shard, wait, move |inner: Arc<Self>| async move {
-                let found = inner.events.read_fresh(&actor, after).await;
-                Input::Looked { actor, nonce, found }
-            }),
-            Effect::Released { drain_epoch } => self.report(shard, drain_epoch),
-            Effect::Fact(fact) => facts::log(shard, &fact),
         }
     }
 
-    /// Does I/O beside the shard; its answer comes back as an input.
-    fn spawn<F>(self: &Arc<Self>, shard: ShardId, wait: Duration, work: impl FnOnce(Arc<Self>) -> F + Send + 'static)
-    where
-        F: Future<Output = Input<Responder>> + Send,
-    {
+    /// Answers, if what protects the answer still holds: this is after its state was read.
+    fn respond(&self, to: Responder, outcome: Outcome, lease: bool) {
+        if lease && !self.lease.holds(self.clock.now()) {
+            let paused = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
+            return to.respond(Outcome::Other(paused));
+        }
+        to.respond(outcome);
+    }
+
+    /// Begins I/O here and leaves it to a task unless it ends at once, as an in-memory store's does. Its answer comes
+    /// back as an input.
+    fn begin(self: &Arc<Self>, shard: ShardId, wait: Duration, mut io: Io) {
+        if wait.is_zero() {
+            let _on_runtime = self.runtime.enter();
+            if let Poll::Ready(input) = io.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                // It is no command, so there is room. Whoever began it pumps next.
+                return drop(self.cells[shard.index()].leave(input));
+            }
+        }
         let inner = self.clone();
-        self.tasks.spawn_on(
-            async move {
-                if !wait.is_zero() {
-                    tokio::select! {
-                        biased;
-                        () = inner.closing.cancelled() => return,
-                        () = tokio::time::sleep(wait) => {}
-                    }
+        let rest = async move {
+            if !wait.is_zero() {
+                tokio::select! {
+                    biased;
+                    () = inner.closing.cancelled() => return,
+                    () = tokio::time::sleep(wait) => {}
                 }
-                let input = work(inner.clone()).await;
-                inner.offer(shard, input);
-            },
-            &self.runtime,
-        );
+            }
+            let input = io.await;
+            inner.offer(shard, input);
+        };
+        self.tasks.spawn_on(rest, &self.runtime);
     }
 
     fn report(self: &Arc<Self>, shard: ShardId, drain_epoch: Epoch) {

@@ -2,31 +2,51 @@
 //!
 //! What becomes of one actor's commands is in `core.rs` (on the way to a record) and `resolve.rs` (after it).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::vec::Drain;
 
 use aether_domain::ports::{Answer, ReadMode};
-use aether_domain::{ActorAddress, Epoch, Incarnation, Monotonic, NodeId};
+use aether_domain::{ActorAddress, Epoch, Incarnation, NodeId};
 
-use super::bounds::{BUSY_ACTORS_MAX, PASSIVATIONS_MAX, RETRY_AFTER};
-use super::core::{Core, in_place};
+use super::bounds::{BUSY_ACTORS_MAX, RETRY_AFTER};
+use super::core::{Core, repeat};
 use super::input::{Counts, Effect, Input, Now};
 use super::remembered::Known;
+use super::residents::Residents;
 use super::slot::{Asked, Live, Slot};
-use crate::actor::{KindRegistry, Ran};
-use crate::message::Work;
+use crate::actor::{Kind, KindRegistry, Ran};
+use crate::message::{Outcome, Work};
 
 /// One shard. `T` is what a command is answered with.
 pub(crate) struct ShardMachine<T> {
     kinds: Arc<KindRegistry>,
     ownership: Ownership,
     core: Core<T>,
-    slots: HashMap<ActorAddress, Slot<T>>,
+    residents: Residents<T>,
     /// The actors with something under way.
     busy: BTreeSet<ActorAddress>,
-    /// Every actor, by when to see whether it has been idle for long enough.
-    idle: BTreeSet<(Monotonic, ActorAddress)>,
+}
+
+/// What can be said of a command at once.
+pub(crate) enum Looked {
+    /// This. `lease`: it counts only if the serve lease holds now, after the state was read.
+    Answered { outcome: Outcome, lease: bool },
+    /// Not everything.
+    Open(Open),
+}
+
+/// A command that has been looked at and is not answered.
+pub(crate) struct Open {
+    /// Its place in the kind's list.
+    command: u8,
+    /// What running it came to, if it could be run at once.
+    ran: Option<Ran>,
+}
+
+impl Looked {
+    fn refuse(answer: Answer) -> Self {
+        Self::Answered { outcome: Outcome::Other(answer), lease: false }
+    }
 }
 
 /// Whose the shard is, as far as this node knows.
@@ -48,15 +68,14 @@ impl<T> ShardMachine<T> {
             kinds,
             ownership: Ownership::Elsewhere { owner: None, later: None },
             core: Core::new(seed),
-            slots: HashMap::new(),
+            residents: Residents::new(),
             busy: BTreeSet::new(),
-            idle: BTreeSet::new(),
         }
     }
 
     /// How many actors are in memory.
     pub(crate) fn resident(&self) -> usize {
-        self.slots.len()
+        self.residents.len()
     }
 
     /// What has been done since this was last asked.
@@ -64,10 +83,13 @@ impl<T> ShardMachine<T> {
         std::mem::take(&mut self.core.counts)
     }
 
-    /// One step. The effects are to be started in their order.
-    pub(crate) fn step(&mut self, now: Now, input: Input<T>) -> Drain<'_, Effect<T>> {
+    /// One step. What is to be done about it waits in [`Self::take_effects`].
+    pub(crate) fn step(&mut self, now: Now, input: Input<T>) {
         match input {
-            Input::Command(work, to) => self.command(now, work, to),
+            Input::Command(work, to) => match self.look(now, &work) {
+                Looked::Answered { outcome, lease } => self.core.out.push(Effect::Respond { to, outcome, lease }),
+                Looked::Open(open) => self.proceed(now, work, to, open),
+            },
             Input::Appended { actor, nonce, outcome } => {
                 self.with_slot(&actor, |core, slot| core.appended(slot, now, nonce, outcome));
             }
@@ -85,95 +107,91 @@ impl<T> ShardMachine<T> {
         if let Some(later) = self.core.stale.take() {
             self.deactivate(None, Some(later));
         }
-        self.core.out.drain(..)
     }
 
-    fn command(&mut self, now: Now, work: Work, to: T) {
+    /// What is to be done since this was last asked, in order.
+    pub(crate) fn take_effects(&mut self) -> Vec<Effect<T>> {
+        std::mem::take(&mut self.core.out)
+    }
+
+    /// What can be said of a command at once: its answer, if its actor is idle in memory and need not store anything.
+    /// Whatever else follows is for [`Self::proceed`].
+    pub(crate) fn look(&mut self, now: Now, work: &Work) -> Looked {
         self.core.counts.commands += 1;
         match &self.ownership {
             Ownership::Mine => {}
-            Ownership::Elsewhere { owner, .. } => {
-                let owner = owner.clone();
-                return self.core.answer(to, Answer::NotOwner { owner });
-            }
-            Ownership::Leaving { to: next, .. } | Ownership::Released { to: next, .. } => {
-                let next = Some(next.clone());
-                return self.core.answer(to, Answer::Moving { to: next });
+            Ownership::Elsewhere { owner, .. } => return Looked::refuse(Answer::NotOwner { owner: owner.clone() }),
+            Ownership::Leaving { to, .. } | Ownership::Released { to, .. } => {
+                return Looked::refuse(Answer::Moving { to: Some(to.clone()) });
             }
         }
         if !now.serving {
-            let paused = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
-            return self.core.answer(to, paused);
+            return Looked::refuse(Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false });
         }
         if work.deadline <= now.at {
-            let maybe_applied = work.attempt > 1;
-            return self.core.answer(to, Answer::Expired { maybe_applied });
+            return Looked::refuse(Answer::Expired { maybe_applied: work.attempt > 1 });
         }
-        if !self.slots.contains_key(&work.actor)
-            && let Err(answer) = self.settle_in(now, &work)
-        {
-            return self.core.answer(to, answer);
-        }
-        let Some(slot) = self.slots.get_mut(&work.actor) else { return };
-        let Some(command) = slot.kind.command(&work.command) else {
-            let reason = format!("{} has no command {:?} on this node", slot.kind.name(), work.command);
-            return self.core.answer(to, Answer::Invalid { reason });
-        };
+        let Some(slot) = self.residents.get_mut(&work.actor) else { return self.settle_in(now, work) };
+        let Some(command) = slot.kind.command(&work.command) else { return unknown_command(&*slot.kind, work) };
         slot.touched = now.at;
-        if slot.busy.is_some() || !matches!(slot.live, Live::Present(_)) {
-            return self.queue(now, Asked::new(work, command, to));
-        }
-        // Idle and in memory: run in place, and often answered in place.
-        match slot.remembered.find(&work) {
-            Known::New => {}
-            Known::Applied(stored) => return self.core.repeat(&*slot.kind, &work, command, to, stored),
-            Known::Forgotten => return self.core.answer(to, Answer::Expired { maybe_applied: true }),
-        }
-        let ran = match &mut slot.live {
-            Live::Present(instance) => instance.run(command, &work.payload, slot.kind.settings().codec, now.wall),
-            Live::Absent | Live::Quarantined(_) => return,
+        let (None, Live::Present(instance)) = (&slot.busy, &mut slot.live) else {
+            return Looked::Open(Open { command, ran: None });
         };
-        match in_place(slot, work.mode, self.core.epoch, ran) {
-            Ok(outcome) => {
-                self.core.out.push(Effect::Respond { to, outcome, lease: work.mode != ReadMode::Log });
+        match slot.remembered.find(work) {
+            Known::New => {}
+            Known::Applied(stored) => {
+                return Looked::Answered { outcome: repeat(&*slot.kind, work, command, stored), lease: false };
             }
-            Err(ran) => self.follow_up(now, Asked::new(work, command, to), ran),
+            Known::Forgotten => return Looked::refuse(Answer::Expired { maybe_applied: true }),
         }
+        let ran = instance.run(command, &work.payload, slot.kind.settings().codec, now.wall);
+        let must_confirm = slot.must_confirm(work.mode, self.core.epoch);
+        let lease = work.mode != ReadMode::Log;
+        match ran {
+            Ran::Looked(reply) if !must_confirm => Looked::Answered { outcome: Outcome::Replied(reply), lease },
+            Ran::Rejected(no) if !must_confirm => Looked::Answered { outcome: Outcome::Rejected(no), lease },
+            ran => Looked::Open(Open { command, ran: Some(ran) }),
+        }
+    }
+
+    /// Goes on with a command that [`Self::look`] has left open.
+    pub(crate) fn proceed(&mut self, now: Now, work: Work, to: T, open: Open) {
+        let Open { command, ran } = open;
+        let actor = work.actor.clone();
+        let asked = Asked::new(work, command, to);
+        if self.busy.len() >= BUSY_ACTORS_MAX && !self.busy.contains(&actor) {
+            // What has run must be forgotten, for it may have changed the instance.
+            if let Some(slot) = self.residents.get_mut(&actor).filter(|_| ran.is_some()) {
+                slot.live = Live::Absent;
+            }
+            return self.core.give_up(asked, &Answer::Busy);
+        }
+        self.with_slot(&actor, |core, slot| match ran {
+            None => core.admit(slot, now, asked),
+            Some(ran) => {
+                core.take(slot, now, asked, ran);
+                core.seal(slot, now);
+            }
+        });
     }
 
     /// Makes room for an actor that is not in memory.
-    fn settle_in(&mut self, now: Now, work: &Work) -> Result<(), Answer> {
-        let kind = self.kinds.get(&work.actor.key.kind).ok_or_else(|| {
+    fn settle_in(&mut self, now: Now, work: &Work) -> Looked {
+        let Some(kind) = self.kinds.get(&work.actor.key.kind) else {
             let reason = format!("actor kind {} is not known on this node", work.actor.key.kind);
-            Answer::Invalid { reason }
-        })?;
-        kind.instance(&work.actor.key.id).map_err(|reason| Answer::Invalid { reason })?;
-        self.idle.insert((now.at + kind.settings().passivate_after, work.actor.clone()));
-        self.slots.insert(work.actor.clone(), Slot::new(kind.clone(), now.at));
-        Ok(())
-    }
-
-    /// Lets a command wait for what is under way for its actor.
-    fn queue(&mut self, now: Now, asked: Asked<T>) {
-        let actor = asked.work.actor.clone();
-        if self.busy.len() >= BUSY_ACTORS_MAX && !self.busy.contains(&actor) {
-            return self.core.give_up(asked, &Answer::Busy);
+            return Looked::refuse(Answer::Invalid { reason });
+        };
+        let Some(command) = kind.command(&work.command) else { return unknown_command(&**kind, work) };
+        if let Err(reason) = kind.instance(&work.actor.key.id) {
+            return Looked::refuse(Answer::Invalid { reason });
         }
-        self.with_slot(&actor, |core, slot| core.admit(slot, now, asked));
-    }
-
-    /// Goes on with a command that has run but cannot be answered yet.
-    fn follow_up(&mut self, now: Now, asked: Asked<T>, ran: Ran) {
-        let actor = asked.work.actor.clone();
-        self.with_slot(&actor, |core, slot| {
-            core.take(slot, now, asked, ran);
-            core.seal(slot, now);
-        });
+        self.residents.insert(&work.actor, Slot::new(kind.clone(), now.at));
+        Looked::Open(Open { command, ran: None })
     }
 
     /// Does something with one actor and keeps the books about it.
     fn with_slot(&mut self, actor: &ActorAddress, act: impl FnOnce(&mut Core<T>, &mut Slot<T>)) {
-        let Some(slot) = self.slots.get_mut(actor) else { return };
+        let Some(slot) = self.residents.get_mut(actor) else { return };
         let was_busy = slot.busy.is_some();
         act(&mut self.core, slot);
         if slot.busy.as_ref().is_some_and(|busy| busy.is_over()) {
@@ -195,7 +213,7 @@ impl<T> ShardMachine<T> {
             Ownership::Elsewhere { later: Some(later), .. } if epoch < *later => return,
             // Given back and taken again, or kept after a cancelled move: what is under way goes on, the rest is loaded
             // anew under the new epoch.
-            Ownership::Mine | Ownership::Leaving { .. } => self.forget_idle(),
+            Ownership::Mine | Ownership::Leaving { .. } => self.residents.forget_idle(),
             Ownership::Elsewhere { .. } | Ownership::Released { .. } => {}
         }
         (self.core.me, self.core.epoch) = (me, epoch);
@@ -216,7 +234,7 @@ impl<T> ShardMachine<T> {
         let moving = Answer::Moving { to: Some(to.clone()) };
         self.ownership = Ownership::Leaving { drain_epoch, to };
         for actor in self.busy.clone() {
-            let Some(slot) = self.slots.get_mut(&actor) else { continue };
+            let Some(slot) = self.residents.get_mut(&actor) else { continue };
             if let Some(busy) = &mut slot.busy {
                 self.core.abandon_unsealed(busy, &moving);
                 if busy.is_over() {
@@ -225,7 +243,7 @@ impl<T> ShardMachine<T> {
                 }
             }
         }
-        self.forget_idle();
+        self.residents.forget_idle();
         self.release_if_done();
     }
 
@@ -234,7 +252,7 @@ impl<T> ShardMachine<T> {
             && self.busy.is_empty()
         {
             let (drain_epoch, to) = (*drain_epoch, to.clone());
-            self.forget_idle();
+            self.residents.forget_idle();
             self.ownership = Ownership::Released { drain_epoch, to };
             self.core.out.push(Effect::Released { drain_epoch });
         }
@@ -244,24 +262,17 @@ impl<T> ShardMachine<T> {
     fn deactivate(&mut self, owner: Option<NodeId>, later: Option<Epoch>) {
         let not_owner = Answer::NotOwner { owner: owner.clone() };
         for actor in std::mem::take(&mut self.busy) {
-            if let Some(mut busy) = self.slots.get_mut(&actor).and_then(|slot| slot.busy.take()) {
+            if let Some(mut busy) = self.residents.get_mut(&actor).and_then(|slot| slot.busy.take()) {
                 self.core.abandon(&mut busy, &not_owner);
             }
         }
-        self.forget_idle();
+        self.residents.forget_idle();
         self.core.leaving = None;
         let seen = match &self.ownership {
             Ownership::Elsewhere { later, .. } => *later,
             _ => None,
         };
         self.ownership = Ownership::Elsewhere { owner, later: later.max(seen) };
-    }
-
-    /// Drops every actor with nothing under way.
-    fn forget_idle(&mut self) {
-        self.slots.retain(|_, slot| slot.busy.is_some());
-        let slots = &self.slots;
-        self.idle.retain(|(_, actor)| slots.contains_key(actor));
     }
 
     fn tick(&mut self, now: Now) {
@@ -273,22 +284,11 @@ impl<T> ShardMachine<T> {
                 }
             });
         }
-        for _ in 0..PASSIVATIONS_MAX {
-            let Some((due, _)) = self.idle.first() else { return };
-            if *due > now.at {
-                return;
-            }
-            let Some((_, actor)) = self.idle.pop_first() else { return };
-            let Some(slot) = self.slots.get(&actor) else { continue };
-            let after = slot.kind.settings().passivate_after;
-            let keep = slot.busy.is_some() || matches!(slot.live, Live::Quarantined(_));
-            if !keep && slot.touched + after <= now.at {
-                self.core.counts.passivations += 1;
-                self.slots.remove(&actor);
-            } else {
-                let due = if keep { now.at + after } else { slot.touched + after };
-                self.idle.insert((due, actor));
-            }
-        }
+        self.core.counts.passivations += self.residents.passivate(now.at);
     }
+}
+
+fn unknown_command(kind: &dyn Kind, work: &Work) -> Looked {
+    let reason = format!("{} has no command {:?} on this node", kind.name(), work.command);
+    Looked::refuse(Answer::Invalid { reason })
 }

@@ -12,6 +12,7 @@ mod host;
 mod input;
 mod machine;
 mod remembered;
+mod residents;
 mod resolve;
 mod slot;
 mod stats;

@@ -25,7 +25,7 @@ pub struct HostStats {
     pub quarantined: u64,
 }
 
-/// The counters behind [`HostStats`].
+/// One shard's part of [`HostStats`]. Only whoever holds the shard writes it, so plain stores do; everybody may read.
 #[derive(Debug, Default)]
 pub(super) struct Meters {
     resident: AtomicUsize,
@@ -39,10 +39,11 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    pub(super) fn add(&self, counts: Counts) {
-        let add = |meter: &AtomicU64, more| {
+    /// Adds what has been done, and takes over how many actors are in memory. Only while holding the shard.
+    pub(super) fn note(&self, counts: Counts, resident: usize) {
+        let add = |meter: &AtomicU64, more: u64| {
             if more > 0 {
-                meter.fetch_add(more, Ordering::Relaxed);
+                meter.store(meter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
             }
         };
         add(&self.commands, counts.commands);
@@ -52,27 +53,21 @@ impl Meters {
         add(&self.passivations, counts.passivations);
         add(&self.poisoned, counts.poisoned);
         add(&self.quarantined, counts.quarantined);
+        self.resident.store(resident, Ordering::Relaxed);
     }
 
-    /// One shard holds `now` actors instead of `before`.
-    pub(super) fn resident(&self, before: usize, now: usize) {
-        if now >= before {
-            self.resident.fetch_add(now - before, Ordering::Relaxed);
-        } else {
-            self.resident.fetch_sub(before - now, Ordering::Relaxed);
-        }
+    pub(super) fn resident(&self) -> usize {
+        self.resident.load(Ordering::Relaxed)
     }
 
-    pub(super) fn read(&self) -> HostStats {
-        HostStats {
-            resident_actors: self.resident.load(Ordering::Relaxed),
-            commands: self.commands.load(Ordering::Relaxed),
-            commits: self.commits.load(Ordering::Relaxed),
-            conflicts: self.conflicts.load(Ordering::Relaxed),
-            activations: self.activations.load(Ordering::Relaxed),
-            passivations: self.passivations.load(Ordering::Relaxed),
-            poisoned: self.poisoned.load(Ordering::Relaxed),
-            quarantined: self.quarantined.load(Ordering::Relaxed),
-        }
+    pub(super) fn add_to(&self, stats: &mut HostStats) {
+        stats.resident_actors += self.resident();
+        stats.commands += self.commands.load(Ordering::Relaxed);
+        stats.commits += self.commits.load(Ordering::Relaxed);
+        stats.conflicts += self.conflicts.load(Ordering::Relaxed);
+        stats.activations += self.activations.load(Ordering::Relaxed);
+        stats.passivations += self.passivations.load(Ordering::Relaxed);
+        stats.poisoned += self.poisoned.load(Ordering::Relaxed);
+        stats.quarantined += self.quarantined.load(Ordering::Relaxed);
     }
 }

@@ -133,7 +133,8 @@ impl Scene {
 
     pub(super) fn step(&mut self, input: Input<u64>) -> String {
         let now = Now { at: self.at, wall: WallTime { unix_millis: 1 }, serving: self.serving };
-        let effects: Vec<_> = self.machine.step(now, input).collect();
+        self.machine.step(now, input);
+        let effects = self.machine.take_effects();
         let said: Vec<_> = effects.iter().map(describe).collect();
         let io =
             |effect: &Effect<u64>| matches!(effect, Effect::Load { .. } | Effect::Append { .. } | Effect::Look { .. });
