@@ -45,9 +45,10 @@ pub trait ControlStore: Send + Sync {
 pub enum ControlUpdate {
     /// A record is now this.
     Record(StoredRecord),
-    /// Everything that was there when the watch began has been told.
+    /// Everything that was there when the watch began, or came back, has been told.
     CaughtUp,
-    /// The connection was lost; updates may be late. What was missed follows when it is back.
+    /// The connection was lost: from here on nothing may be concluded from silence. When it is back, what was missed
+    /// follows (and perhaps more, again), and then [`Self::CaughtUp`].
     Interrupted,
     /// A key holds something that cannot be understood. Nothing was applied.
     Corrupt {

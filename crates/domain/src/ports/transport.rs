@@ -14,7 +14,8 @@ use crate::records::PayloadCodec;
 /// # Contract
 /// - What [`Self::send`] takes arrives once or never; frames of one call arrive together or not at all.
 /// - Nothing sent to one life is delivered to another.
-/// - If nobody listens for that life, [`Delivery::Unreachable`] comes soon (best effort, never falsely for a listener).
+/// - If nobody listens for that life, [`Delivery::Unreachable`] comes soon, as far as it can be known. It is a hint, not
+///   proof: a life that has just begun to listen, or whose connection is being made again, may be named for a moment.
 /// - Bytes that cannot be understood are [`Delivery::Corrupt`], never a panic and never silence.
 #[async_trait]
 pub trait Transport: Send + Sync {

@@ -61,10 +61,10 @@ impl Watching {
             }
             return !self.ready.is_empty();
         }
-        self.interrupted = false;
+        let back = std::mem::replace(&mut self.interrupted, false);
         self.ready.extend(server.stores.control_since(self.told).cloned().map(ControlUpdate::Record));
         self.told = server.stores.revision();
-        if !std::mem::replace(&mut self.caught_up, true) {
+        if !std::mem::replace(&mut self.caught_up, true) || back {
             self.ready.push_back(ControlUpdate::CaughtUp);
         }
         !self.ready.is_empty()

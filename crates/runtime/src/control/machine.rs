@@ -376,8 +376,11 @@ impl Machine {
         match input {
             Input::Tick => {}
             Input::Control(ControlUpdate::Record(stored)) => self.saw(&stored, timers, wall, effects),
-            Input::Control(ControlUpdate::CaughtUp) => self.control_caught_up = true,
-            Input::Control(ControlUpdate::Interrupted) => self.sightings.set_well(None),
+            Input::Control(ControlUpdate::CaughtUp) => {
+                self.control_caught_up = true;
+                self.sightings.set_blind(false);
+            }
+            Input::Control(ControlUpdate::Interrupted) => self.sightings.set_blind(true),
             Input::Control(ControlUpdate::Corrupt { key, reason }) => {
                 effects.push(Effect::Note(Note::CorruptRecord { key, reason }));
             }

@@ -30,6 +30,8 @@ pub struct Sightings {
     releases: BTreeMap<NodeId, (ReleaseReport, Revision)>,
     /// Since when this node has been able to hear others; `None` while it is not.
     well_since: Option<Monotonic>,
+    /// Whether the watch has lost its connection and not yet told what it missed.
+    blind: bool,
 }
 
 impl Sightings {
@@ -106,12 +108,22 @@ impl Sightings {
         }
     }
 
-    /// This node's own heartbeats are acknowledged in good time (or are not, when `None`).
+    /// This node's own heartbeats are acknowledged in good time (or are not, when `None`). That is not enough to hear
+    /// others while the watch is blind.
     pub(crate) fn set_well(&mut self, since: Option<Monotonic>) {
         self.well_since = match (self.well_since, since) {
             (Some(before), Some(_)) => Some(before),
+            (None, Some(_)) if self.blind => None,
             (_, since) => since,
         };
+    }
+
+    /// The watch has lost its connection, or tells everything again: nobody is judged in between.
+    pub(crate) fn set_blind(&mut self, blind: bool) {
+        self.blind = blind;
+        if blind {
+            self.well_since = None;
+        }
     }
 
     /// From when silence of a record first seen at `first_seen` counts; never, while this node is not well.

@@ -104,6 +104,8 @@ async fn a_node_cut_off_learns_what_it_missed(world: Arc<dyn World>) {
             break;
         }
     }
+    // Silence means something again only from here on.
+    while next("the end of what was missed", &mut updates).await != ControlUpdate::CaughtUp {}
 }
 
 async fn a_lost_acknowledgement_of_an_entry_is_found_by_its_nonce(world: Arc<dyn World>) {

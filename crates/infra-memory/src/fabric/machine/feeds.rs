@@ -53,13 +53,13 @@ impl Fabric {
                 updates.push(ControlUpdate::Interrupted);
             }
         } else {
-            link.interrupted = false;
+            let back = std::mem::replace(&mut link.interrupted, false);
             updates.extend(self.stores.control_since(watch.told).cloned().map(ControlUpdate::Record));
             watch.told = self.stores.revision();
             if twice {
                 updates.extend(updates.clone());
             }
-            if !std::mem::replace(&mut watch.caught_up, true) {
+            if !std::mem::replace(&mut watch.caught_up, true) || back {
                 updates.push(ControlUpdate::CaughtUp);
             }
         }
