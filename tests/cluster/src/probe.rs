@@ -21,7 +21,7 @@ pub const SHARDS: usize = 1024;
 const TRY_MAX: Duration = Duration::from_millis(400);
 
 /// How many accounts are asked at once.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 
 /// How many numbers are tried to find an account of each shard; 1024 shards need some 8,000.
 const NUMBERS_MAX: u64 = 1_000_000;

@@ -256,6 +256,7 @@ fn start_in_memory(file: &mut ClusterFile, dir: &Path, options: &UpOptions, dead
             record(&process, node.id, node.admin_url.unwrap_or(announced))
         })
         .collect();
+    wait_balanced(file)?;
     if options.load.is_some() {
         file.load = Some(LoadRecord { process, admin_url: urls[0].clone(), log: files.log });
     }
