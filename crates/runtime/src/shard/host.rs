@@ -82,6 +82,8 @@ struct Inner {
     releases: mpsc::Sender<Release>,
     loads: Semaphore,
     appends: Semaphore,
+    /// A recent reading of the clock, in nanoseconds: taken at least once a tick.
+    recent: AtomicU64,
     /// How far the wall clock is ahead of the other one, in milliseconds: read once a tick, for what only people read.
     wall_ahead: AtomicU64,
     runtime: Handle,
@@ -90,6 +92,9 @@ struct Inner {
     /// The same, cheaper to read.
     closed: AtomicBool,
 }
+
+/// How old the recent reading of the clock may be while commands come in: 1 ms.
+const RECENT_NANOS: u64 = 1_000_000;
 
 type Machine = ShardMachine<Responder>;
 
@@ -126,6 +131,7 @@ impl ShardHost {
             releases,
             loads: Semaphore::new(config.loads_max),
             appends: Semaphore::new(config.appends_max),
+            recent: AtomicU64::new(0),
             wall_ahead: AtomicU64::new(0),
             runtime: Handle::current(),
             tasks: TaskTracker::new(),
@@ -274,12 +280,27 @@ impl Cell {
 
 impl Inner {
     fn read_wall(&self) {
-        let (wall, at) = (self.clock.wall().unix_millis, millis(self.clock.now()));
+        let (wall, at) = (self.clock.wall().unix_millis, millis(self.now().at));
         self.wall_ahead.store(wall.wrapping_sub(at), Ordering::Relaxed);
     }
 
+    /// The present.
     fn now(&self) -> Now {
         let at = self.clock.now();
+        let nanos = at.since_start().as_nanos() as u64;
+        // Written rarely, so that threads do not fight over it.
+        if nanos > self.recent.load(Ordering::Relaxed) + RECENT_NANOS {
+            self.recent.store(nanos, Ordering::Relaxed);
+        }
+        self.at(at)
+    }
+
+    /// The recent past, without the price of reading a clock.
+    fn recently(&self) -> Now {
+        self.at(Monotonic::from_start(Duration::from_nanos(self.recent.load(Ordering::Relaxed))))
+    }
+
+    fn at(&self, at: Monotonic) -> Now {
         let unix_millis = millis(at).wrapping_add(self.wall_ahead.load(Ordering::Relaxed));
         Now { at, wall: WallTime { unix_millis }, serving: self.lease.holds(at) }
     }
@@ -292,14 +313,13 @@ impl Inner {
         let shard = work.actor.slot.shard(self.shards);
         let cell = &self.cells[shard.index()];
         let Some(mut machine) = cell.take_turn() else { return self.offer(shard, Input::Command(work, respond)) };
-        let now = self.now();
-        match machine.look(now, &work) {
+        match machine.look(self.recently(), &work) {
             Looked::Answered { outcome, lease } => {
                 Self::give_back(cell, machine);
                 self.respond(respond, outcome, lease);
             }
             Looked::Open(open) => {
-                machine.proceed(now, work, respond, open);
+                machine.proceed(self.now(), work, respond, open);
                 let effects = Self::give_back(cell, machine);
                 self.carry_out(shard, effects);
             }
@@ -389,7 +409,7 @@ impl Inner {
 
     /// Answers, if what protects the answer still holds: this is after its state was read.
     fn respond(&self, to: Responder, outcome: Outcome, lease: bool) {
-        if lease && !self.lease.holds(self.clock.now()) {
+        if lease && !self.now().serving {
             let paused = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
             return to.respond(Outcome::Other(paused));
         }

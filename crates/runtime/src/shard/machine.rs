@@ -116,6 +116,9 @@ impl<T> ShardMachine<T> {
 
     /// What can be said of a command at once: its answer, if its actor is idle in memory and need not store anything.
     /// Whatever else follows is for [`Self::proceed`].
+    ///
+    /// `now` may be a little old: it only saves running what is surely refused. What must hold when a command is
+    /// answered or stored is checked with a present reading afterwards.
     pub(crate) fn look(&mut self, now: Now, work: &Work) -> Looked {
         self.core.counts.commands += 1;
         match &self.ownership {
@@ -125,11 +128,8 @@ impl<T> ShardMachine<T> {
                 return Looked::refuse(Answer::Moving { to: Some(to.clone()) });
             }
         }
-        if !now.serving {
-            return Looked::refuse(Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false });
-        }
-        if work.deadline <= now.at {
-            return Looked::refuse(Answer::Expired { maybe_applied: work.attempt > 1 });
+        if let Some(refusal) = refusal(now, work) {
+            return Looked::refuse(refusal);
         }
         let Some(slot) = self.residents.get_mut(&work.actor) else { return self.settle_in(now, work) };
         let Some(command) = slot.kind.command(&work.command) else { return unknown_command(&*slot.kind, work) };
@@ -158,14 +158,15 @@ impl<T> ShardMachine<T> {
     pub(crate) fn proceed(&mut self, now: Now, work: Work, to: T, open: Open) {
         let Open { command, ran } = open;
         let actor = work.actor.clone();
-        let asked = Asked::new(work, command, to);
-        if self.busy.len() >= BUSY_ACTORS_MAX && !self.busy.contains(&actor) {
+        let full = self.busy.len() >= BUSY_ACTORS_MAX && !self.busy.contains(&actor);
+        if let Some(refusal) = refusal(now, &work).or(full.then_some(Answer::Busy)) {
             // What has run must be forgotten, for it may have changed the instance.
             if let Some(slot) = self.residents.get_mut(&actor).filter(|_| ran.is_some()) {
                 slot.live = Live::Absent;
             }
-            return self.core.give_up(asked, &Answer::Busy);
+            return self.core.answer(to, refusal);
         }
+        let asked = Asked::new(work, command, to);
         self.with_slot(&actor, |core, slot| match ran {
             None => core.admit(slot, now, asked),
             Some(ran) => {
@@ -286,6 +287,14 @@ impl<T> ShardMachine<T> {
         }
         self.core.counts.passivations += self.residents.passivate(now.at);
     }
+}
+
+/// Why a command is not run now, whatever its actor is.
+fn refusal(now: Now, work: &Work) -> Option<Answer> {
+    if !now.serving {
+        return Some(Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false });
+    }
+    (work.deadline <= now.at).then(|| Answer::Expired { maybe_applied: work.attempt > 1 })
 }
 
 fn unknown_command(kind: &dyn Kind, work: &Work) -> Looked {

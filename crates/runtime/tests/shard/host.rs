@@ -170,8 +170,8 @@ async fn a_read_is_given_only_if_the_lease_holds_after_the_state_was_read() {
     let desk = Desk::with_clock(&hub, "a", 1, clock.clone());
     assert_eq!(desk.ask(3, Deposit { amount: 1 }).await, Ok(1));
     assert_eq!(desk.ask(3, Balance).await, Ok(1));
-    // The first reading lets the command in, the second comes after its handler.
-    clock.jumps_at.store(clock.readings.load(Ordering::SeqCst) + 1, Ordering::SeqCst);
+    // The next reading comes after the handler; what lets the command in is an earlier one.
+    clock.jumps_at.store(clock.readings.load(Ordering::SeqCst), Ordering::SeqCst);
     assert!(matches!(desk.ask(3, Balance).await, Err(AskError::Unavailable { maybe_applied: false, .. })));
 }
 
