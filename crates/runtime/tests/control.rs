@@ -29,6 +29,8 @@ struct World {
     now: Monotonic,
     nodes: Vec<Node>,
     control: BTreeMap<ControlKey, StoredRecord>,
+    /// Keys that hold something nobody can read, and at which revision.
+    spoiled: BTreeMap<ControlKey, Revision>,
     revision: u64,
     log: Vec<StoredEntry>,
     queue: std::collections::VecDeque<(usize, Input)>,
@@ -43,6 +45,7 @@ impl World {
             now,
             nodes: Vec::new(),
             control: BTreeMap::new(),
+            spoiled: BTreeMap::new(),
             revision: 0,
             log: Vec::new(),
             queue: std::collections::VecDeque::new(),
@@ -73,7 +76,7 @@ impl World {
             stopped: None,
             lives,
         });
-        for stored in self.control.values() {
+        for stored in self.control.values().filter(|stored| !self.spoiled.contains_key(&stored.record.key())) {
             self.queue.push_back((at, Input::Control(ControlUpdate::Record(stored.clone()))));
         }
         for stored in &self.log {
@@ -109,10 +112,12 @@ impl World {
         match effect {
             Effect::Write { token, record, expected } => {
                 let key = record.key();
-                let present = self.control.get(&key).map_or(Revision::ZERO, |stored| stored.revision);
+                let stored = self.control.get(&key).map(|stored| stored.revision);
+                let present = self.spoiled.get(&key).copied().or(stored).unwrap_or(Revision::ZERO);
                 let outcome = if present == expected.revision() {
                     self.revision += 1;
                     let stored = StoredRecord { record, revision: Revision(self.revision) };
+                    self.spoiled.remove(&key);
                     self.control.insert(key, stored.clone());
                     for to in 0..self.nodes.len() {
                         self.queue.push_back((to, Input::Control(ControlUpdate::Record(stored.clone()))));
@@ -125,7 +130,11 @@ impl World {
             }
             Effect::ReadBack { token, key } => {
                 let found = self.control.get(&key).cloned();
-                self.queue.push_back((at, Input::ReadBack { token, found }));
+                let answer = match self.spoiled.get(&key) {
+                    Some(&revision) => Input::Spoiled { token, revision },
+                    None => Input::ReadBack { token, found },
+                };
+                self.queue.push_back((at, answer));
             }
             Effect::Append { token, entry, after } => {
                 let tail = self.log.last().map_or(Sequence::ZERO, |stored| stored.at.sequence);
@@ -161,6 +170,17 @@ impl World {
             Effect::Note(Note::Refused { reason } | Note::Fault { reason }) => self.refusals.push(reason),
             Effect::ServeUntil(_) | Effect::EndServing | Effect::Note(_) => {}
         }
+    }
+
+    /// Somebody writes over a record what nobody can read.
+    fn spoil(&mut self, key: ControlKey) {
+        self.revision += 1;
+        self.spoiled.insert(key.clone(), Revision(self.revision));
+        for to in 0..self.nodes.len() {
+            let (key, reason) = (format!("{key:?}"), "spoiled".to_owned());
+            self.queue.push_back((to, Input::Control(ControlUpdate::Corrupt { key, reason })));
+        }
+        self.drain_queue();
     }
 
     /// The shards' host: releases at once whatever is asked of it.
@@ -360,6 +380,68 @@ fn the_last_node_leaves_saying_aloud_that_nobody_has_the_shards() {
     assert_eq!(world.nodes[0].stopped, Some(StopReason::Left), "{}", world.describe());
     world.start("n2");
     world.until(SOON, "the next one takes over the empty house", |world| world.settled(1));
+}
+
+#[test]
+fn nodes_that_are_all_asked_to_leave_at_once_all_leave_in_good_order() {
+    for profile in [Profile::Default, Profile::Fast] {
+        let mut world = three(profile);
+        for at in 0..3 {
+            world.queue.push_back((at, Input::Leave));
+        }
+        world.drain_queue();
+        let took = world.until(SOON, "everybody has left", |world| world.nodes.iter().all(|node| !node.alive));
+        assert!(took < Duration::from_secs(4), "{took:?}");
+        for node in &world.nodes {
+            assert_eq!(node.stopped, Some(StopReason::Left), "{}", world.describe());
+        }
+        world.start("n2");
+        world.until(SOON, "the next one takes over the empty house", |world| world.settled(1));
+    }
+}
+
+#[test]
+fn records_that_nobody_can_read_are_written_over() {
+    for profile in [Profile::Default, Profile::Fast] {
+        let mut world = three(profile);
+        let leader = world.leader().expect("a leader");
+        let follower = (leader + 1) % 3;
+        let beats = |world: &World, at: usize| {
+            let node = &world.nodes[at];
+            node.alive && node.machine.phase(world.now) == Phase::Active
+        };
+        let whole = |world: &World| {
+            world.spoiled.is_empty()
+                && world.settled(3)
+                && (0..3).all(|at| beats(world, at))
+                && world.leader().is_some()
+        };
+        world.spoil(ControlKey::Lease);
+        world.until(SOON, "a readable lease", whole);
+        for at in [follower, leader] {
+            let node = world.nodes[at].machine.me().node.clone();
+            let lives = world.nodes[at].lives.len();
+            world.spoil(ControlKey::Member(node));
+            world.until(SOON, "a readable member record", whole);
+            assert_eq!(world.nodes[at].lives.len(), lives + 1, "it may have been a fence: the life under it is over");
+        }
+        // A dead node's record, and the lease with it.
+        let leader = world.leader().expect("a leader");
+        let node = world.nodes[leader].machine.me().node.clone();
+        world.nodes[leader].alive = false;
+        world.spoil(ControlKey::Member(node));
+        world.spoil(ControlKey::Lease);
+        world.until(SOON, "the others have everything", |world| world.settled(2));
+    }
+}
+
+#[test]
+fn a_node_that_starts_over_records_nobody_can_read_writes_over_them() {
+    let mut world = World::new(Profile::Default);
+    world.spoil(ControlKey::Lease);
+    world.spoil(ControlKey::Member(NodeId::new("n1").expect("valid")));
+    world.start("n1");
+    world.until(SOON, "one node with everything", |world| world.settled(1));
 }
 
 #[test]

@@ -34,6 +34,9 @@ pub(crate) enum Progress {
     Landed { revision: Revision, first_sent: Monotonic },
     /// Somebody else wrote; this is what is there now.
     Lost(StoredRecord),
+    /// Something that cannot be understood lies there, at that revision. Nobody of ours wrote it, and nobody can know
+    /// what it has replaced: whoever wrote decides whether to write over it.
+    Spoiled(Revision),
 }
 
 impl PendingWrite {
@@ -78,6 +81,21 @@ impl PendingWrite {
         }
         self.resend_at = Some(now + RETRY_AFTER);
         Progress::Open
+    }
+
+    /// A read showed something at that revision that cannot be understood.
+    pub(crate) fn read_spoiled(&mut self, revision: Revision, now: Monotonic) -> Progress {
+        if revision > self.expected.revision() {
+            return Progress::Spoiled(revision);
+        }
+        self.resend_at = Some(now + RETRY_AFTER);
+        Progress::Open
+    }
+
+    /// Sends the same bytes again, this time over what cannot be understood.
+    pub(crate) fn write_over(&mut self, spoiled: Revision, effects: &mut Vec<Effect>) {
+        self.expected = Expected::At(spoiled);
+        effects.push(Effect::Write { token: self.token, record: self.record.clone(), expected: self.expected });
     }
 
     /// What the watch or a read showed under this key.

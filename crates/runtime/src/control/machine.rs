@@ -78,6 +78,13 @@ pub enum Input {
         /// What was there: nothing, if there was nothing or the read failed.
         found: Option<StoredRecord>,
     },
+    /// An [`Effect::ReadBack`] met something that cannot be understood.
+    Spoiled {
+        /// Which.
+        token: Token,
+        /// Where it lies.
+        revision: Revision,
+    },
     /// An [`Effect::Append`] was answered.
     Appended {
         /// Which.
@@ -114,7 +121,7 @@ pub enum Effect {
         /// Over what.
         expected: Expected,
     },
-    /// Read a control record; answer with [`Input::ReadBack`].
+    /// Read a control record; answer with [`Input::ReadBack`], or with [`Input::Spoiled`].
     ReadBack {
         /// Names it.
         token: Token,
@@ -406,6 +413,14 @@ impl Machine {
                 if !ours {
                     self.with_coordinator(timers, wall, effects, |coordinator, s| {
                         coordinator.read_back(token, found, s);
+                    });
+                }
+            }
+            Input::Spoiled { token, revision } => {
+                let ours = self.with_member(timers, effects, |member, s| member.read_spoiled(token, revision, s));
+                if !ours {
+                    self.with_coordinator(timers, wall, effects, |coordinator, s| {
+                        coordinator.read_spoiled(token, revision, s);
                     });
                 }
             }

@@ -13,7 +13,7 @@ use aether_domain::ports::{
 };
 use aether_domain::records::{Load, MemberRecord};
 use aether_domain::topology::Topology;
-use aether_domain::{CommandId, Epoch, Monotonic, NodeId, NodeRef, Sequence, ShardId, Term};
+use aether_domain::{CommandId, Epoch, Monotonic, NodeId, NodeRef, Revision, Sequence, ShardId, Term};
 use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -278,7 +278,15 @@ impl Loop {
             }
             Effect::ReadBack { token, key } => {
                 let control = Arc::clone(&self.wiring.control);
-                self.beside(async move { Input::ReadBack { token, found: control.read(&key).await.ok().flatten() } });
+                self.beside(async move {
+                    match control.read(&key).await {
+                        Ok(found) => Input::ReadBack { token, found },
+                        Err(ReadError::Unavailable { .. }) => Input::ReadBack { token, found: None },
+                        Err(ReadError::Corrupt { sequence, .. }) => {
+                            Input::Spoiled { token, revision: Revision(sequence) }
+                        }
+                    }
+                });
             }
             Effect::Append { token, entry, after } => {
                 let log = Arc::clone(&self.wiring.log);

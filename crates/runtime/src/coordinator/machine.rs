@@ -12,7 +12,7 @@ use aether_domain::ports::Expected;
 use aether_domain::records::{ControlKey, ControlRecord, LeaseRecord, LeaseState, MemberRecord, MemberState, Position};
 use aether_domain::records::{Entry, StoredRecord};
 use aether_domain::topology::{Signature, Topology};
-use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Sequence, Term, WallTime};
+use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, Term, WallTime};
 use aether_placement::StickyBalanced;
 
 use super::policy::{self, Facts, Memory};
@@ -42,8 +42,8 @@ enum Stage {
 /// Why a node contends: a change of reason draws a new jitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ContendFor {
-    Free(aether_domain::Revision),
-    Silent(aether_domain::Revision),
+    Free(Revision),
+    Silent(Revision),
 }
 
 /// Reading the log to its end before the first append of a term.
@@ -78,7 +78,7 @@ pub(crate) struct Coordinator {
     config: ControlConfig,
     stage: Stage,
     /// The lease as we hold it: its revision, and until when we may act on it.
-    lease_revision: Option<aether_domain::Revision>,
+    lease_revision: Option<Revision>,
     lease_until: Monotonic,
     renew_at: Monotonic,
     writing: Option<PendingWrite>,
@@ -149,6 +149,17 @@ impl Coordinator {
             self.lease_went(progress, s);
         } else if let Some(at) = self.fences.iter().position(|(pending, ..)| pending.token() == token) {
             let progress = self.fences[at].0.read_back(found, now);
+            self.fence_went(at, progress, s);
+        }
+    }
+
+    pub(crate) fn read_spoiled(&mut self, token: Token, revision: Revision, s: &mut Surroundings<'_>) {
+        let now = s.timers.now();
+        if let Some(pending) = self.writing.as_mut().filter(|pending| pending.token() == token) {
+            let progress = pending.read_spoiled(revision, now);
+            self.lease_went(progress, s);
+        } else if let Some(at) = self.fences.iter().position(|(pending, ..)| pending.token() == token) {
+            let progress = self.fences[at].0.read_spoiled(revision, now);
             self.fence_went(at, progress, s);
         }
     }
@@ -287,7 +298,7 @@ impl Coordinator {
         let Stage::Follower { contend_at } = &mut self.stage else { return };
         let profile = self.config.profile;
         let (reason, from, jitter) = match s.sightings.lease() {
-            None => (ContendFor::Free(aether_domain::Revision::ZERO), s.timers.now(), true),
+            None => (ContendFor::Free(Revision::ZERO), s.timers.now(), true),
             Some((record, revision, _)) if record.state == LeaseState::Resigned => {
                 (ContendFor::Free(revision), s.timers.now(), false)
             }
@@ -334,7 +345,6 @@ impl Coordinator {
         let cluster = s.topology.cluster();
         match cluster.status_of(s.me) {
             Some(NodeStatus::Active) => return true,
-            Some(NodeStatus::Draining) => return Self::alone(s),
             Some(_) => return false,
             None => {}
         }
@@ -357,9 +367,13 @@ impl Coordinator {
         all_silent
     }
 
-    /// Whether no other node is Active.
+    /// Whether no other node is Active and stays. When all are asked to leave at once, somebody must still let them go.
     fn alone(s: &Surroundings<'_>) -> bool {
-        !s.topology.cluster().active().any(|member| member.node != *s.me)
+        let leaves = |node: &NodeRef| {
+            let seen = s.sightings.member(&node.node).filter(|seen| seen.record.node == *node);
+            seen.is_some_and(|seen| seen.record.state == MemberState::Leaving)
+        };
+        !s.topology.cluster().active().any(|member| member.node != *s.me && !leaves(&member.node))
     }
 
     fn ask_for_lease(&mut self, s: &mut Surroundings<'_>) {
@@ -398,6 +412,13 @@ impl Coordinator {
             Progress::Lost(_) => {
                 self.writing = None;
                 return self.step_down("the lease was taken", s);
+            }
+            Progress::Spoiled(revision) => {
+                // It may have replaced a lease of somebody else: then the log, which has the last word, tells.
+                if let Some(pending) = &mut self.writing {
+                    pending.write_over(revision, s.effects);
+                }
+                return;
             }
         };
         match &self.stage {
@@ -601,6 +622,12 @@ impl Coordinator {
                     s.sightings.fenced_at(fence, revision, watched_since);
                     s.effects.push(Effect::Note(Note::Fenced { node }));
                 }
+            }
+            Progress::Spoiled(revision) => {
+                // A heartbeat may have come between: its serve lease counts from here.
+                let (pending, _, watched_since) = &mut self.fences[at];
+                pending.write_over(revision, s.effects);
+                *watched_since = s.timers.now();
             }
             // It beat after all, or somebody else fenced it: either way the watch tells.
             Progress::Lost(stored) => {

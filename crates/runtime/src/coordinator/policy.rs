@@ -144,6 +144,13 @@ fn members(draft: &mut Draft, facts: &Facts<'_>, timers: &mut Timers, causes: &m
                 causes.push(format!("join of {}", node.node));
                 ClusterCommand::JoinCluster { node: node.clone(), weight: record.weight.max(1) }
             }
+            // A leader that leaves lets everybody else go first: it must be Active to lead, and it has the shards.
+            (Some(_), MemberState::Leaving)
+                if node == facts.me
+                    && draft.topology().cluster().members().any(|other| other.node != *node && other.status.owns()) =>
+            {
+                continue;
+            }
             (Some(member), MemberState::Leaving) if member.status == NodeStatus::Active && member.node == *node => {
                 causes.push(format!("drain of {}", node.node));
                 ClusterCommand::DrainNode { node: node.clone() }

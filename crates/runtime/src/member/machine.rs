@@ -162,6 +162,22 @@ impl Member {
         }
     }
 
+    /// Reading back a write that may be ours met something that cannot be understood; true if it was ours.
+    pub(crate) fn read_spoiled(&mut self, token: Token, revision: Revision, s: &mut Surroundings<'_>) -> bool {
+        let now = s.timers.now();
+        if let Some(pending) = self.beating.as_mut().filter(|pending| pending.token() == token) {
+            let progress = pending.read_spoiled(revision, now);
+            self.beat_went(progress, s);
+            true
+        } else if let Some(pending) = self.reporting.as_mut().filter(|pending| pending.token() == token) {
+            let progress = pending.read_spoiled(revision, now);
+            self.report_went(progress, s);
+            true
+        } else {
+            false
+        }
+    }
+
     /// A record under one of our own keys was seen.
     pub(crate) fn saw(&mut self, stored: &StoredRecord, s: &mut Surroundings<'_>) {
         match &stored.record {
@@ -335,6 +351,16 @@ impl Member {
                     self.lost(record, s);
                 }
             }
+            Progress::Spoiled(revision) => match (&self.stage, &mut self.beating) {
+                (Stage::Registering, Some(pending)) if self.revision.is_none() => {
+                    pending.write_over(revision, s.effects)
+                }
+                // What cannot be understood may have replaced a fence: this life is over, and a new one writes over it.
+                _ => {
+                    self.over(s);
+                    self.register(Expected::At(revision), s);
+                }
+            },
         }
     }
 
@@ -413,6 +439,11 @@ impl Member {
                 self.reporting = None;
                 self.reported.clear();
                 self.report_revision = Some(stored.revision);
+            }
+            Progress::Spoiled(revision) => {
+                if let Some(pending) = &mut self.reporting {
+                    pending.write_over(revision, s.effects);
+                }
             }
         }
     }
