@@ -172,12 +172,15 @@ impl Runtime {
             load: Box::new(carried(loaded, Arc::clone(&ports.clock))),
         };
         let (stop, stopped) = watch::channel(None);
+        // Whoever watches the status sees it end only after the reason is there to be read.
+        let last_status = wiring.status.clone();
         let (control_notify, control_shutdown) = (notify.clone(), shutdown.clone());
         tasks.spawn(async move {
             let reason =
                 service::run(machine, wiring, (control_notify, inbox), releases, control_shutdown.clone()).await;
             stop.send_replace(reason);
             control_shutdown.cancel();
+            drop(last_status);
         });
         let (running, router_shutdown) = (router.clone(), shutdown.clone());
         tasks.spawn(async move { running.run(router_shutdown).await });
