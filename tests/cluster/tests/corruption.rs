@@ -120,6 +120,28 @@ fn under_keys_of_the_control_bucket_that_are_nobodys() -> Result<()> {
 }
 
 #[test]
+fn under_the_keys_of_a_node_in_the_control_bucket() -> Result<()> {
+    Cluster::run(&Spec::of(PROGRAM).fast(), |cluster| {
+        for id in [cluster.follower()?, cluster.leader()?] {
+            lie_in_the_bucket(cluster, &[format!("rel.{id}"), format!("node.{id}")])?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn under_the_key_of_the_lease() -> Result<()> {
+    Cluster::run(&Spec::of(PROGRAM).fast(), |cluster| {
+        lie_in_the_bucket(cluster, &["lease".to_owned()])?;
+        let (leader, history) = (cluster.leader()?, History::of(&cluster.file()?)?);
+        let records = history.read(&history.control(), 0)?;
+        let lease = records.iter().rev().find(|record| record.subject.ends_with(".lease")).context("a lease")?.json();
+        ensure!(lease["state"] == "held" && lease["node"] == leader.as_str(), "{leader} has written over it: {lease}");
+        Ok(())
+    })
+}
+
+#[test]
 fn in_one_actors_history_which_is_quarantined_alone() -> Result<()> {
     Cluster::run(&Spec::of(PROGRAM).fast(), |cluster| {
         let file = cluster.file()?;

@@ -11,8 +11,12 @@ use anyhow::{Context, Result};
 use super::file::ClusterFile;
 use crate::process::end_all;
 
-/// How long each group of processes may take to end by itself. Nodes hand over what they can meanwhile.
-const GRACE: Duration = Duration::from_secs(8);
+/// How long each group of processes may take to end by itself when what they store is to be used again. Nodes hand
+/// everything over meanwhile and leave; one of them that was killed a moment ago must first be missed.
+const GRACE_KEEP: Duration = Duration::from_secs(20);
+
+/// The same when everything is thrown away afterwards.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// What ending a cluster came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,9 +47,10 @@ pub fn down(dir: &Path) -> Result<Ending> {
 /// As [`down`], for whoever holds the lock.
 pub(super) fn end(file: &ClusterFile, dir: &Path) -> Result<Ending> {
     let mut ending = Ending::default();
+    let grace = if file.keep { GRACE_KEEP } else { GRACE };
     for group in file.processes() {
         ending.ended += group.iter().filter(|process| process.is_alive()).count();
-        ending.killed += end_all(&group, GRACE)?;
+        ending.killed += end_all(&group, grace)?;
     }
     if !file.keep {
         remove_stores(dir)?;
