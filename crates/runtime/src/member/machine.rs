@@ -353,7 +353,7 @@ impl Member {
             }
             Progress::Spoiled(revision) => match (&self.stage, &mut self.beating) {
                 (Stage::Registering, Some(pending)) if self.revision.is_none() => {
-                    pending.write_over(revision, s.effects)
+                    pending.write_over(revision, s.effects);
                 }
                 // What cannot be understood may have replaced a fence: this life is over, and a new one writes over it.
                 _ => {
