@@ -3,7 +3,12 @@
 //! Prints one line a row: what, ours, theirs, the ratios and the goal. It measures; it asserts nothing. Beside the wall
 //! clock it reads the processor time of the process, which neighbours on the machine disturb less. `--quick` runs little.
 
-#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark reads clocks and prints")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a benchmark reads clocks, prints, and rounds"
+)]
 
 use std::borrow::Cow;
 use std::hint::black_box;

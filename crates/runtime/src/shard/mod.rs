@@ -5,10 +5,13 @@
 //! not its own.
 
 mod bounds;
+mod cell;
+mod clocks;
 mod core;
 mod facts;
 mod history;
 mod host;
+mod inner;
 mod input;
 mod machine;
 mod remembered;

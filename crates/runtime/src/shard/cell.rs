@@ -1,0 +1,94 @@
+//! One shard in its place: taken by whoever comes first, with an inbox for those who come meanwhile.
+//!
+//! The rule that loses nothing: whoever leaves an input looks for the machine afterwards, and whoever has held the
+//! machine looks into the inbox afterwards.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use super::bounds::INBOX_MAX;
+use super::input::{Effect, Input};
+use super::machine::ShardMachine;
+use super::stats::Meters;
+use crate::message::Responder;
+
+pub(super) type Machine = ShardMachine<Responder>;
+
+/// One shard: its machine, and what has come in while somebody was running it.
+pub(super) struct Cell {
+    machine: Mutex<Machine>,
+    inbox: Mutex<VecDeque<Input<Responder>>>,
+    /// How many are in the inbox; written under its lock.
+    left: AtomicUsize,
+    pub(super) meters: Meters,
+}
+
+impl Cell {
+    pub(super) fn new(machine: Machine) -> Self {
+        Self {
+            machine: Mutex::new(machine),
+            inbox: Mutex::default(),
+            left: AtomicUsize::new(0),
+            meters: Meters::default(),
+        }
+    }
+
+    /// Holds the machine if nobody does and nothing that came earlier waits.
+    pub(super) fn take_turn(&self) -> Option<MutexGuard<'_, Machine>> {
+        let machine = try_lock(&self.machine)?;
+        (self.left.load(Ordering::Acquire) == 0).then_some(machine)
+    }
+
+    /// Leaves `input` for whoever holds the machine; a command only if there is room.
+    pub(super) fn leave(&self, input: Input<Responder>) -> Result<(), Responder> {
+        let mut inbox = lock(&self.inbox);
+        match input {
+            Input::Command(_, respond) if inbox.len() >= INBOX_MAX => return Err(respond),
+            // Time need not be told twice to a shard whose handler takes long.
+            Input::Tick if matches!(inbox.back(), Some(Input::Tick)) => {}
+            input => inbox.push_back(input),
+        }
+        self.left.store(inbox.len(), Ordering::Release);
+        Ok(())
+    }
+
+    /// Holds the machine if nobody does.
+    pub(super) fn try_hold(&self) -> Option<MutexGuard<'_, Machine>> {
+        try_lock(&self.machine)
+    }
+
+    /// The oldest input left here.
+    pub(super) fn next(&self) -> Option<Input<Responder>> {
+        let mut inbox = lock(&self.inbox);
+        let input = inbox.pop_front();
+        self.left.store(inbox.len(), Ordering::Release);
+        input
+    }
+
+    /// Whether something is left here. Between leaving an input and finding the machine held on one side, and giving
+    /// the machine back and finding nothing left on the other, the fences let one of the two see the other's work.
+    pub(super) fn has_left(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.left.load(Ordering::Acquire) > 0
+    }
+
+    /// Ends a turn: lets go of the machine and takes away what it wants done.
+    pub(super) fn give_back(&self, mut machine: MutexGuard<'_, Machine>) -> Vec<Effect<Responder>> {
+        self.meters.note(machine.take_counts(), machine.resident());
+        machine.take_effects()
+    }
+}
+
+/// A lock that a panic elsewhere has not made useless: machines catch what users wrote, and leave nothing half done.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}

@@ -1,0 +1,192 @@
+//! Behind a host: brings inputs to shards, does what they want done, and brings the answers back.
+//!
+//! Nothing is decided here but whether the serve lease still holds when an answer leaves.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use aether_domain::ports::{Answer, EventStore};
+use aether_domain::{Epoch, Sequence, ShardCount, ShardId};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::bounds::{RETRY_AFTER, TURN_MAX};
+use super::cell::Cell;
+use super::clocks::Clocks;
+use super::facts;
+use super::host::Release;
+use super::input::{Effect, Input};
+use super::machine::Looked;
+use crate::message::{Outcome, Responder, Work};
+use crate::view::View;
+
+/// A host's parts.
+pub(super) struct Inner {
+    pub(super) events: Arc<dyn EventStore>,
+    pub(super) clocks: Clocks,
+    pub(super) shards: ShardCount,
+    pub(super) cells: Box<[Cell]>,
+    pub(super) view: Mutex<Option<Arc<View>>>,
+    pub(super) releases: mpsc::Sender<Release>,
+    pub(super) loads: Semaphore,
+    pub(super) appends: Semaphore,
+    pub(super) runtime: Handle,
+    pub(super) tasks: TaskTracker,
+    pub(super) closing: CancellationToken,
+    /// The same, cheaper to read.
+    pub(super) closed: AtomicBool,
+}
+
+/// I/O for a shard, on its way to an input.
+type Io = Pin<Box<dyn Future<Output = Input<Responder>> + Send>>;
+
+impl Inner {
+    /// See [`ShardHost::deliver`](super::ShardHost::deliver).
+    pub(super) fn deliver(self: &Arc<Self>, work: Work, respond: Responder) {
+        if self.closed.load(Ordering::Relaxed) {
+            let closed = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
+            return respond.respond(Outcome::Other(closed));
+        }
+        let shard = work.actor.slot.shard(self.shards);
+        let cell = &self.cells[shard.index()];
+        let Some(mut machine) = cell.take_turn() else { return self.offer(shard, Input::Command(work, respond)) };
+        match machine.look(self.clocks.recently(), &work) {
+            Looked::Answered { outcome, lease } => {
+                cell.give_back(machine);
+                self.respond(respond, outcome, lease);
+            }
+            Looked::Open(open) => {
+                machine.proceed(self.clocks.now(), work, respond, open);
+                let effects = cell.give_back(machine);
+                self.carry_out(shard, effects);
+            }
+        }
+        self.pump(shard);
+    }
+
+    /// Lets the shard know, here or by whoever is running it.
+    pub(super) fn offer(self: &Arc<Self>, shard: ShardId, input: Input<Responder>) {
+        if let Err(respond) = self.cells[shard.index()].leave(input) {
+            respond.respond(Outcome::Other(Answer::Busy));
+        }
+        self.pump(shard);
+    }
+
+    /// Runs what is left in the inbox, unless somebody else is about to: whoever has held the machine looks here
+    /// afterwards.
+    fn pump(self: &Arc<Self>, shard: ShardId) {
+        let cell = &self.cells[shard.index()];
+        let mut turn = 0;
+        while cell.has_left() {
+            if turn >= TURN_MAX {
+                // The caller came with one command and has done its share.
+                let inner = self.clone();
+                self.tasks.spawn_on(async move { inner.pump(shard) }, &self.runtime);
+                return;
+            }
+            let Some(mut machine) = cell.try_hold() else { return };
+            while turn < TURN_MAX
+                && let Some(input) = cell.next()
+            {
+                machine.step(self.clocks.now(), input);
+                turn += 1;
+            }
+            let effects = cell.give_back(machine);
+            self.carry_out(shard, effects);
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, shard: ShardId, effects: Vec<Effect<Responder>>) {
+        for effect in effects {
+            match effect {
+                Effect::Respond { to, outcome, lease } => self.respond(to, outcome, lease),
+                Effect::Load { actor, ticket, fresh, wait } => {
+                    let inner = self.clone();
+                    let load = async move {
+                        let permit = inner.loads.acquire().await;
+                        let found = if fresh {
+                            inner.events.read_fresh(&actor, Sequence::ZERO).await
+                        } else {
+                            inner.events.read(&actor, Sequence::ZERO).await
+                        };
+                        drop(permit);
+                        Input::Loaded { actor, ticket, found }
+                    };
+                    self.begin(shard, wait, Box::pin(load));
+                }
+                Effect::Append { actor, record, after, wait } => {
+                    let inner = self.clone();
+                    let append = async move {
+                        let permit = inner.appends.acquire().await;
+                        let outcome = inner.events.append(&actor, &record, after).await;
+                        drop(permit);
+                        Input::Appended { actor, nonce: record.nonce, outcome }
+                    };
+                    self.begin(shard, wait, Box::pin(append));
+                }
+                Effect::Look { actor, nonce, after, wait } => {
+                    let inner = self.clone();
+                    let look = async move {
+                        let found = inner.events.read_fresh(&actor, after).await;
+                        Input::Looked { actor, nonce, found }
+                    };
+                    self.begin(shard, wait, Box::pin(look));
+                }
+                Effect::Released { drain_epoch } => self.report(shard, drain_epoch),
+                Effect::Fact(fact) => facts::log(shard, &fact),
+            }
+        }
+    }
+
+    /// Answers, if what protects the answer still holds: this is after its state was read.
+    fn respond(&self, to: Responder, outcome: Outcome, lease: bool) {
+        if lease && !self.clocks.now().serving {
+            let paused = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
+            return to.respond(Outcome::Other(paused));
+        }
+        to.respond(outcome);
+    }
+
+    /// Begins I/O here and leaves it to a task unless it ends at once, as an in-memory store's does. Its answer comes
+    /// back as an input.
+    fn begin(self: &Arc<Self>, shard: ShardId, wait: Duration, mut io: Io) {
+        if wait.is_zero() {
+            let _on_runtime = self.runtime.enter();
+            if let Poll::Ready(input) = io.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                // It is no command, so there is room. Whoever began it pumps next.
+                return drop(self.cells[shard.index()].leave(input));
+            }
+        }
+        let inner = self.clone();
+        let rest = async move {
+            if !wait.is_zero() {
+                tokio::select! {
+                    biased;
+                    () = inner.closing.cancelled() => return,
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+            let input = io.await;
+            inner.offer(shard, input);
+        };
+        self.tasks.spawn_on(rest, &self.runtime);
+    }
+
+    fn report(self: &Arc<Self>, shard: ShardId, drain_epoch: Epoch) {
+        if let Err(mpsc::error::TrySendError::Full(release)) = self.releases.try_send((shard, drain_epoch)) {
+            let (releases, closing) = (self.releases.clone(), self.closing.clone());
+            let send = async move {
+                tokio::select! {
+                    () = closing.cancelled() => {}
+                    _ = releases.send(release) => {}
+                }
+            };
+            self.tasks.spawn_on(send, &self.runtime);
+        }
+    }
+}
