@@ -45,6 +45,27 @@ pub(crate) struct Memory {
     backed_off: BTreeMap<ShardId, Monotonic>,
 }
 
+impl Memory {
+    /// Whether a source has had that shard to release for too long; such a move is not tried again for a while.
+    fn is_late(&mut self, shard: ShardId, drain_epoch: Epoch, timers: &mut Timers) -> bool {
+        let now = timers.now();
+        let began = self.draining_since.entry(shard).or_insert((drain_epoch, now));
+        if began.0 != drain_epoch {
+            *began = (drain_epoch, now);
+        }
+        let late = timers.reached(began.1 + DRAIN_WITHIN);
+        if late {
+            self.backed_off.insert(shard, now + DRAIN_BACK_OFF);
+        }
+        late
+    }
+
+    fn forget_drains(&mut self, topology: &Topology) {
+        let draining = |shard| matches!(topology.assignment().shard(shard), ShardState::Draining { .. });
+        self.draining_since.retain(|shard, _| draining(*shard));
+    }
+}
+
 /// What the policy looks at.
 pub(crate) struct Facts<'a> {
     pub(crate) me: &'a NodeRef,
@@ -72,6 +93,8 @@ pub(crate) fn first_entry(
         let join = ClusterCommand::JoinCluster { node: facts.me.clone(), weight: facts.config.weight };
         draft.cluster(&join).map_err(|refusal| refusal.to_string())?;
     }
+    // A new life takes the place of an old one that shards may be on their way to.
+    cancel(&mut draft, &mut |_, _| false, &mut Vec::new())?;
     let active = draft.topology().cluster().is_active(facts.me);
     let elect = LeadershipCommand::ElectLeader { candidate: facts.me.clone(), term, active };
     draft.leadership(&elect).map_err(|refusal| refusal.to_string())?;
@@ -89,11 +112,12 @@ pub(crate) fn next_entry(
     let mut draft = Draft::new(topology);
     let mut causes = Vec::new();
     members(&mut draft, facts, timers, &mut causes)?;
-    cancel(&mut draft, memory, timers, &mut causes)?;
+    cancel(&mut draft, &mut |shard, drain_epoch| memory.is_late(shard, drain_epoch, timers), &mut causes)?;
+    memory.forget_drains(draft.topology());
     assign_homeless(&mut draft, facts)?;
     complete(&mut draft, facts, &mut causes)?;
     rebalance(&mut draft, facts, memory, timers, &mut causes)?;
-    begin_moves(&mut draft, &mut causes)?;
+    begin_moves(&mut draft, topology, &mut causes)?;
     leave(&mut draft, facts, &mut causes)?;
     if causes.is_empty() {
         causes.push("repair".to_owned());
@@ -120,6 +144,14 @@ fn members(draft: &mut Draft, facts: &Facts<'_>, timers: &mut Timers, causes: &m
     for (_, seen) in facts.sightings.members() {
         let (record, node) = (&seen.record, &seen.record.node);
         let known = draft.topology().cluster().member(&node.node).cloned();
+        // What the watch has shown may be older than the log: of a life that the log has replaced already, or of one of
+        // this node's own earlier lives. A later life says that it has seen the entry it goes beyond; if its first
+        // record does not, its next one will.
+        let outdated = known.as_ref().is_some_and(|known| known.node != *node && record.view < known.since)
+            || node.node == facts.me.node && node != facts.me;
+        if outdated {
+            continue;
+        }
         let surely_over = seen.over_since + safe;
         let command = match (&known, record.state) {
             // A fenced life that is still a member fails once it has surely stopped serving.
@@ -175,36 +207,27 @@ fn node_of(topology: &Topology, incarnation: Incarnation) -> Option<NodeRef> {
     topology.cluster().owner(incarnation).map(|member| member.node.clone())
 }
 
-/// Gives up moves whose destination is gone or whose source has not released in time.
-fn cancel(draft: &mut Draft, memory: &mut Memory, timers: &mut Timers, causes: &mut Vec<String>) -> Result<(), String> {
+/// Gives up moves whose destination is gone, or that `is_late` says have taken too long.
+fn cancel(
+    draft: &mut Draft,
+    is_late: &mut dyn FnMut(ShardId, Epoch) -> bool,
+    causes: &mut Vec<String>,
+) -> Result<(), String> {
     let topology = draft.topology();
     let mut cancelled: BTreeMap<(NodeRef, NodeRef, bool), Vec<ShardId>> = BTreeMap::new();
-    let mut still = BTreeMap::new();
     for (shard, state) in topology.assignment().iter() {
         let ShardState::Draining { from, to, drain_epoch, .. } = state else { continue };
         let Some(source) = node_of(topology, from) else { continue };
         let destination = topology.cluster().members().find(|member| member.node.incarnation == to);
         let gone = destination.is_none_or(|member| member.status != NodeStatus::Active);
-        let since = match memory.draining_since.get(&shard) {
-            Some((epoch, since)) if *epoch == drain_epoch => *since,
-            _ => timers.now(),
-        };
-        still.insert(shard, (drain_epoch, since));
-        let late = timers.reached(since + DRAIN_WITHIN);
-        if gone || late {
+        if gone || is_late(shard, drain_epoch) {
             // A life replaced by another is no longer on record; its name is not needed to give the move up.
             let to =
                 destination.map_or_else(|| NodeRef { node: source.node.clone(), incarnation: to }, |m| m.node.clone());
             cancelled.entry((source, to, gone)).or_default().push(shard);
         }
     }
-    memory.draining_since = still;
     for ((from, to, gone), shards) in cancelled {
-        if !gone {
-            for shard in &shards {
-                memory.backed_off.insert(*shard, timers.now() + DRAIN_BACK_OFF);
-            }
-        }
         causes.push(format!("{} moves to {} given up", shards.len(), to.node));
         let reason = if gone { CancelReason::DestinationGone } else { CancelReason::Deadline };
         let shards = shards.into_iter().collect();
@@ -327,8 +350,9 @@ fn rebalance(
     draft.cluster(&ClusterCommand::RebalanceShards { plan, cause, moves }).map_err(|refusal| refusal.to_string())
 }
 
-/// Begins planned moves, as many as each source may drain at once.
-fn begin_moves(draft: &mut Draft, causes: &mut Vec<String>) -> Result<(), String> {
+/// Begins planned moves, as many as each source may drain at once. What changes hands in this very entry moves on in a
+/// later one: an entry's moves start from who owned the shards `before` it (I4).
+fn begin_moves(draft: &mut Draft, before: &Topology, causes: &mut Vec<String>) -> Result<(), String> {
     let topology = draft.topology();
     if topology.assignment().pending().len() == 0 {
         return Ok(());
@@ -348,7 +372,8 @@ fn begin_moves(draft: &mut Draft, causes: &mut Vec<String>) -> Result<(), String
         }
         let at_source = draining.entry(from.incarnation).or_default();
         let state = topology.assignment().shard(shard);
-        let owned = matches!(state, ShardState::Owned { owner, .. } if owner == from.incarnation);
+        let owned = matches!(state, ShardState::Owned { owner, .. } if owner == from.incarnation)
+            && before.assignment().shard(shard).owner() == Some(from.incarnation);
         if owned && *at_source < DRAINING_PER_SOURCE_MAX && topology.cluster().is_active(to) {
             *at_source += 1;
             begun.entry((from.clone(), to.clone())).or_default().push(shard);
