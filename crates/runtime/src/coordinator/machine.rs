@@ -292,7 +292,7 @@ impl Coordinator {
     // --- Following and contending ---
 
     fn contend(&mut self, s: &mut Surroundings<'_>) {
-        if self.writing.is_some() || s.leaving && !Self::alone(s) || !self.may_contend(s) {
+        if self.writing.is_some() || s.leaving && !self.alone(s) || !self.may_contend(s) {
             return;
         }
         let Stage::Follower { contend_at } = &mut self.stage else { return };
@@ -340,21 +340,23 @@ impl Coordinator {
         }
     }
 
-    /// An Active node may contend; so may any registered one while the log is empty, or while no member is alive.
+    /// An Active node may contend; so may any registered one while the log is empty, or while no Active one is alive:
+    /// those that are drained cannot start a term.
     fn may_contend(&self, s: &mut Surroundings<'_>) -> bool {
         let cluster = s.topology.cluster();
         match cluster.status_of(s.me) {
-            Some(NodeStatus::Active) => return true,
-            Some(_) => return false,
+            Some(status) => return status == NodeStatus::Active,
             None => {}
         }
         if s.leaving {
             return false;
         }
         let after = self.config.profile.member().suspect_after();
-        let members: Vec<_> = cluster.members().filter(|member| member.status.owns()).collect();
+        let in_the_way = cluster.members().filter(|member| {
+            member.status == NodeStatus::Active || member.status.owns() && member.node.node == s.me.node
+        });
         let mut all_silent = true;
-        for member in members {
+        for member in in_the_way {
             let over = match s.sightings.member(&member.node.node) {
                 // Its life is over once the serve lease it may have had is: our own earlier life's included.
                 Some(seen) if s.sightings.is_over(&member.node) => {
@@ -367,13 +369,16 @@ impl Coordinator {
         all_silent
     }
 
-    /// Whether no other node is Active and stays. When all are asked to leave at once, somebody must still let them go.
-    fn alone(s: &Surroundings<'_>) -> bool {
-        let leaves = |node: &NodeRef| {
+    /// Whether no other node is Active, alive and stays. When all are asked to leave at once, somebody must still let them
+    /// go.
+    fn alone(&self, s: &mut Surroundings<'_>) -> bool {
+        let after = self.config.profile.member().suspect_after();
+        let others = s.topology.cluster().active().filter(|member| member.node != *s.me);
+        !others.map(|member| &member.node).any(|node| {
             let seen = s.sightings.member(&node.node).filter(|seen| seen.record.node == *node);
-            seen.is_some_and(|seen| seen.record.state == MemberState::Leaving)
-        };
-        !s.topology.cluster().active().any(|member| member.node != *s.me && !leaves(&member.node))
+            let leaves = seen.is_some_and(|seen| seen.record.state == MemberState::Leaving);
+            !leaves && !s.sightings.silent_at(node, after).is_some_and(|at| s.timers.reached(at))
+        })
     }
 
     fn ask_for_lease(&mut self, s: &mut Surroundings<'_>) {
@@ -465,8 +470,12 @@ impl Coordinator {
         }
         let stuck =
             self.appending.as_ref().is_some_and(|pending| s.timers.reached(pending.first_sent + APPEND_UNKNOWN_MAX));
-        let hand_over = s.leaving && !Self::alone(s) && self.appending.is_none();
-        if stuck || hand_over {
+        let hand_over = s.leaving && !self.alone(s) && self.appending.is_none();
+        // Another leader may have begun to drain this node meanwhile: it cannot start a term any more.
+        let standing = s.topology.cluster().status_of(s.me);
+        let too_late =
+            matches!(self.stage, Stage::Elected { .. }) && standing.is_some_and(|status| status != NodeStatus::Active);
+        if stuck || hand_over || too_late {
             self.resigning = true;
         }
         if self.writing.is_some() {
