@@ -105,6 +105,9 @@ pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
         &["doc", "--workspace", "--no-deps", "--locked"],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
+    steps.step("benches: at least a third of each figure", |root| {
+        bench(root, &["--quick".to_owned(), "--check".to_owned()])
+    })?;
     steps.step("licences, bans, sources", |root| deny(root, &["licenses", "bans", "sources"]))?;
     steps.step("advisories", advisories)?;
     steps.finish();
@@ -119,17 +122,23 @@ pub fn fmt(root: &Path) -> Result<()> {
     run_cargo(root, &["fmt", "--all"], &[])
 }
 
+/// Every bench: its package and its name.
+const BENCHES: [(&str, &str); 2] = [("aether-runtime", "local"), ("aether", "nats")];
+
 /// `cargo xtask bench`: every bench of the workspace, with `arguments` passed on to them.
 ///
 /// # Errors
 /// A bench fails, or asserts a figure that was missed.
 pub fn bench(root: &Path, arguments: &[String]) -> Result<()> {
-    let mut all = vec!["bench", "--workspace", "--benches"];
-    if !arguments.is_empty() {
-        all.push("--");
-        all.extend(arguments.iter().map(String::as_str));
+    for (package, bench) in BENCHES {
+        let mut all = vec!["bench", "--locked", "--package", package, "--bench", bench];
+        if !arguments.is_empty() {
+            all.push("--");
+            all.extend(arguments.iter().map(String::as_str));
+        }
+        run_cargo(root, &all, &[])?;
     }
-    run_cargo(root, &all, &[])
+    Ok(())
 }
 
 /// The tree of the program without the feature must not hold the NATS client.
