@@ -246,7 +246,7 @@ async fn remote(url: &str, node: &Runtime, time: Duration, singles: usize, repor
     let echo = move |client: async_nats::Client, payload: bytes::Bytes| async move {
         client.request("raw.echo", payload).await.expect("an echo");
     };
-    let ours = median(singles, || async { drop(there[0].ask(Get {}).await.expect("an answer")) }).await;
+    let ours = median(singles, || async { read(&there[0]).await }).await;
     let raw = median(singles, || echo(asker.clone(), payload.clone())).await;
     let ratio = raw.as_secs_f64() / ours.as_secs_f64();
     report.row("remote ask, one at a time, p50", &format!("{ours:.0?}"), &format!("{raw:.0?}"), ratio, 1.0);
@@ -254,7 +254,7 @@ async fn remote(url: &str, node: &Runtime, time: Duration, singles: usize, repor
         let actors = Arc::clone(&there);
         let ours = rate(workers, time, move |worker| {
             let actor = actors[worker].clone();
-            async move { drop(actor.ask(Get {}).await.expect("an answer")) }
+            async move { read(&actor).await }
         })
         .await;
         let (client, payload) = (asker.clone(), payload.clone());
@@ -262,6 +262,10 @@ async fn remote(url: &str, node: &Runtime, time: Duration, singles: usize, repor
         report.row(&format!("remote ask, {workers} in flight"), &per_second(ours), &per_second(raw), ours / raw, goal);
     }
     Ok(())
+}
+
+async fn read(actor: &ActorRef<Binary>) {
+    std::hint::black_box(actor.ask(Get {}).await.expect("an answer"));
 }
 
 async fn commits(url: &str, node: &Runtime, time: Duration, report: &mut Report) -> anyhow::Result<()> {
@@ -291,7 +295,11 @@ where
     }
     rate(workers, time, move |worker| {
         let actor = actors[worker % actors.len()].clone();
-        async move { drop(actor.ask(Put { fill: "x".repeat(FILL) }).await) }
+        async move {
+            if let Err(error) = actor.ask(Put { fill: "x".repeat(FILL) }).await {
+                println!("not committed: {error}");
+            }
+        }
     })
     .await
 }
