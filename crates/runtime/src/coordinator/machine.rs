@@ -344,9 +344,8 @@ impl Coordinator {
     /// those that are drained cannot start a term.
     fn may_contend(&self, s: &mut Surroundings<'_>) -> bool {
         let cluster = s.topology.cluster();
-        match cluster.status_of(s.me) {
-            Some(status) => return status == NodeStatus::Active,
-            None => {}
+        if let Some(status) = cluster.status_of(s.me) {
+            return status == NodeStatus::Active;
         }
         if s.leaving {
             return false;

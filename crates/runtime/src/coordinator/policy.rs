@@ -118,7 +118,7 @@ pub(crate) fn next_entry(
     complete(&mut draft, facts, &mut causes)?;
     rebalance(&mut draft, facts, memory, timers, &mut causes)?;
     begin_moves(&mut draft, topology, &mut causes)?;
-    leave(&mut draft, facts, &mut causes)?;
+    leave(&mut draft, topology, facts, &mut causes)?;
     if causes.is_empty() {
         causes.push("repair".to_owned());
     }
@@ -392,8 +392,9 @@ fn begin_moves(draft: &mut Draft, before: &Topology, causes: &mut Vec<String>) -
     draft.assignment(&command).map_err(|refusal| refusal.to_string())
 }
 
-/// Lets draining nodes go that own nothing any more; the last of all takes the lead and the shards with it.
-fn leave(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Vec<String>) -> Result<(), String> {
+/// Lets draining nodes go that own nothing any more; the last of all takes the lead and the shards with it. It does so in
+/// a later entry than the one that drains it: a node that has seen that nobody stays serves nothing any more.
+fn leave(draft: &mut Draft, before: &Topology, facts: &Facts<'_>, causes: &mut Vec<String>) -> Result<(), String> {
     let leaving: Vec<_> = draft
         .topology()
         .cluster()
@@ -402,9 +403,10 @@ fn leave(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Vec<String>) -> Resu
         .map(|member| member.node.clone())
         .collect();
     let nobody_stays = active(draft).is_empty();
+    let nobody_stayed = before.cluster().active().next().is_none();
     for node in leaving {
         let mine = node == *facts.me;
-        if mine && !nobody_stays {
+        if mine && !(nobody_stays && nobody_stayed) {
             continue;
         }
         if nobody_stays {

@@ -47,6 +47,9 @@ pub(crate) struct Member {
     next_beat: Monotonic,
     beating: Option<PendingWrite>,
     serve_until: Monotonic,
+    /// Whether it is drained and nobody is there to hand over to: it serves nothing any more then. Whoever leaves last
+    /// gives its shards up to nobody, and the next node to start takes them at once.
+    retired: bool,
     leaving_since: Option<Monotonic>,
     released: BTreeMap<ShardId, Epoch>,
     released_since: Option<Monotonic>,
@@ -76,6 +79,7 @@ impl Member {
             next_beat: Monotonic::ZERO,
             beating: None,
             serve_until: Monotonic::ZERO,
+            retired: false,
             leaving_since,
             released: BTreeMap::new(),
             released_since: None,
@@ -90,7 +94,7 @@ impl Member {
         &self.me
     }
     pub(crate) fn serve_until(&self) -> Monotonic {
-        self.serve_until
+        if self.retired { Monotonic::ZERO } else { self.serve_until }
     }
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving_since.is_some()
@@ -284,6 +288,10 @@ impl Member {
                     }
                     self.next_beat = Monotonic::ZERO;
                 }
+                let retires = s.topology.cluster().active().next().is_none();
+                if retires != std::mem::replace(&mut self.retired, retires) {
+                    s.effects.push(if retires { Effect::EndServing } else { Effect::ServeUntil(self.serve_until) });
+                }
             }
             Some(NodeStatus::Failed) => self.over(s),
             Some(NodeStatus::Left) => self.end(StopReason::Left, s),
@@ -341,7 +349,7 @@ impl Member {
                 s.sightings.set_well(in_good_time.then_some(now));
                 // The lease counts from when the heartbeat was first sent, never from its acknowledgement (R3).
                 self.serve_until = self.serve_until.max(first_sent + self.config.profile.member().serve_lease());
-                if matches!(self.stage, Stage::Member) {
+                if matches!(self.stage, Stage::Member) && !self.retired {
                     s.effects.push(Effect::ServeUntil(self.serve_until));
                 }
             }
