@@ -1,0 +1,101 @@
+//! What is done to nodes from outside: kills, freezes, cuts, joins, drains, and their ends.
+
+use std::time::Duration;
+
+/// Whom something is done to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The node of that number, from 0.
+    Node(usize),
+    /// Whoever believes it leads, or anybody if nobody does.
+    Leader,
+    /// A running node drawn when the time comes.
+    Anybody,
+}
+
+/// Something done to a node or to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Ends the process without warning. It starts again under the same id after that long, if at all.
+    Crash {
+        /// Whose.
+        of: Target,
+        /// When it starts again.
+        restart_after: Option<Duration>,
+    },
+    /// Stops the process where it stands and lets it go on after that long.
+    Freeze {
+        /// Which.
+        of: Target,
+        /// For how long.
+        lasts: Duration,
+        /// Whether it is stopped between deciding something and sending it.
+        half_way: bool,
+    },
+    /// Cuts a node off from the server for that long.
+    Cut {
+        /// Which.
+        of: Target,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// Takes the server away for that long.
+    Outage {
+        /// For how long.
+        lasts: Duration,
+    },
+    /// Lets a node's watch and follower end, to be begun again.
+    Reset {
+        /// Whose.
+        of: Target,
+    },
+    /// Asks a node to leave. It starts again after that long, if at all.
+    Drain {
+        /// Which.
+        of: Target,
+        /// How long after its end it starts again.
+        restart_after: Option<Duration>,
+    },
+    /// Asks every node to leave. They start again after that long, if at all.
+    DrainAll {
+        /// How long after its end each starts again.
+        restart_after: Option<Duration>,
+    },
+    /// Ends every process without warning. They start again after that long.
+    CrashAll {
+        /// When they start again.
+        restart_after: Duration,
+    },
+    /// Starts some node that does not run.
+    Join,
+    /// Starts that node, if it does not run.
+    Start(usize),
+    /// Ends a freeze.
+    Thaw(usize),
+    /// Ends a cut.
+    Reconnect(usize),
+    /// Ends an outage.
+    Return,
+}
+
+impl Act {
+    /// Its name, for counts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Crash { .. } => "crash",
+            Self::Freeze { half_way: false, .. } => "freeze",
+            Self::Freeze { half_way: true, .. } => "freeze half way",
+            Self::Cut { .. } => "cut",
+            Self::Outage { .. } => "outage",
+            Self::Reset { .. } => "watch reset",
+            Self::Drain { .. } => "drain",
+            Self::DrainAll { .. } => "drain of all",
+            Self::CrashAll { .. } => "crash of all",
+            Self::Join => "join",
+            Self::Start(_) => "start",
+            Self::Thaw(_) => "thaw",
+            Self::Reconnect(_) => "reconnect",
+            Self::Return => "return",
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What must hold of what is stored, whatever strikes: I1 to I6 on the log, and the rules of the control records.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aether_domain::cluster::ClusterEvent;
+use aether_domain::lease::LeadershipEvent;
+use aether_domain::records::{ControlRecord, MemberRecord, MemberState, Position};
+use aether_domain::topology::{Topology, TopologyEvent};
+use aether_domain::{Incarnation, NodeId, NodeRef, Revision, Sequence, Term};
+use aether_infra_memory::fabric::Stores;
+
+/// The truth, folded from what is stored, and what was seen on the way.
+#[derive(Default)]
+pub(crate) struct Checks {
+    /// The fold of the whole log.
+    pub(crate) truth: Topology,
+    /// Where each entry is.
+    positions: Vec<Position>,
+    /// Who started each term.
+    terms: BTreeMap<Term, NodeRef>,
+    revision: Revision,
+    lease: Option<(Term, NodeRef)>,
+    members: BTreeMap<NodeId, MemberRecord>,
+    /// Lives whose record was taken over or fenced.
+    over: BTreeSet<Incarnation>,
+}
+
+impl Checks {
+    /// Folds what is new in the log; answers the lives that it has ended.
+    pub(crate) fn log(&mut self, stores: &Stores) -> Result<Vec<Incarnation>, String> {
+        let mut ended = Vec::new();
+        for stored in stores.entries(self.truth.at().sequence) {
+            self.truth.apply(stored).map_err(|violations| {
+                let found: Vec<_> = violations.iter().map(ToString::to_string).collect();
+                format!("entry {} ({}): {}", stored.at.sequence, stored.entry.cause, found.join("; "))
+            })?;
+            self.positions.push(stored.at);
+            for event in &stored.entry.events {
+                match event {
+                    TopologyEvent::Cluster(ClusterEvent::NodeFailed { node, .. }) => ended.push(node.incarnation),
+                    TopologyEvent::Cluster(ClusterEvent::NodeRestarted { previous, .. }) => ended.push(*previous),
+                    TopologyEvent::Leadership(LeadershipEvent::TermStarted { term, leader }) => {
+                        if let Some(before) = self.terms.insert(*term, leader.clone()) {
+                            return Err(format!("I1: term {term} was started by {before} and by {leader}"));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Looks at what is new in the control store.
+    pub(crate) fn control(&mut self, stores: &Stores) -> Result<(), String> {
+        for stored in stores.control_since(self.revision) {
+            match &stored.record {
+                ControlRecord::Lease(lease) => {
+                    if let Some((term, holder)) = &self.lease
+                        && (lease.term < *term || lease.term == *term && lease.holder != *holder)
+                    {
+                        let (now, by) = (lease.term, &lease.holder);
+                        return Err(format!("the lease went from term {term} of {holder} to {now} of {by}"));
+                    }
+                    self.lease = Some((lease.term, lease.holder.clone()));
+                }
+                ControlRecord::Member(member) => Self::member(&mut self.members, &mut self.over, member)?,
+                ControlRecord::Release(_) => {}
+            }
+        }
+        self.revision = stores.revision();
+        Ok(())
+    }
+
+    fn member(
+        members: &mut BTreeMap<NodeId, MemberRecord>,
+        over: &mut BTreeSet<Incarnation>,
+        member: &MemberRecord,
+    ) -> Result<(), String> {
+        let node = &member.node;
+        let fenced = member.state == MemberState::Fenced;
+        if over.contains(&node.incarnation) {
+            return Err(format!("{node} is over and has written again: {:?}", member.state));
+        }
+        if let Some(before) = members.get(&node.node) {
+            if before.node != *node {
+                over.insert(before.node.incarnation);
+            } else if member.heartbeat < before.heartbeat || (!fenced && member.heartbeat == before.heartbeat) {
+                return Err(format!("beat {} of {node} follows beat {}", member.heartbeat, before.heartbeat));
+            }
+        }
+        if fenced {
+            over.insert(node.incarnation);
+        }
+        members.insert(node.node.clone(), member.clone());
+        Ok(())
+    }
+
+    /// Whether a node's fold is a prefix of the truth.
+    pub(crate) fn view(&self, of: &NodeRef, view: &Topology) -> Result<(), String> {
+        let at = view.at();
+        if at.sequence == Sequence::ZERO {
+            return Ok(());
+        }
+        let index = usize::try_from(at.sequence.0 - 1).unwrap_or(usize::MAX);
+        if self.positions.get(index) != Some(&at) {
+            return Err(format!("{of} has an entry at {} that is not in the log", at.sequence));
+        }
+        if at == self.truth.at() && *view != self.truth {
+            return Err(format!("{of} has folded the same log to something else"));
+        }
+        Ok(())
+    }
+
+    /// Whether a node that believes to lead in `term` has the log's word for it.
+    pub(crate) fn leads(&self, node: &NodeRef, term: Term) -> Result<(), String> {
+        match self.terms.get(&term) {
+            Some(leader) if leader == node => Ok(()),
+            other => Err(format!("{node} leads in term {term}, which the log gives to {other:?}")),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! One node of a run: its place, its clock, and the process that runs there now, if one does.
+
+use std::time::Duration;
+
+use aether_domain::cluster::ClusterSettings;
+use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Sequence, ShardId, WallTime};
+use aether_runtime::control::machine::IDLE_MAX;
+use aether_runtime::control::{ControlConfig, Effect, Input, Machine, Token};
+use aether_runtime::view::ServeLease;
+
+use crate::clock::NodeClock;
+use crate::plane::Plane;
+use crate::scenario::Scenario;
+
+/// The most steps one process may take in one simulated second: more is a machine that never comes to rest.
+const STEPS_PER_SECOND_MAX: u32 = 20_000;
+
+/// A place where processes of one node id run, one after another.
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) clock: NodeClock,
+    /// Counts its processes.
+    pub(crate) session: u64,
+    pub(crate) process: Option<Process>,
+    /// How long after it has left it is started again, if at all.
+    pub(crate) restart_after: Option<Duration>,
+}
+
+/// A running process.
+pub(crate) struct Process {
+    pub(crate) machine: Machine,
+    pub(crate) lease: ServeLease,
+    pub(crate) plane: Plane,
+    /// The life it listens under.
+    pub(crate) listens: NodeRef,
+    pub(crate) leaving: bool,
+    pub(crate) freeze: Freeze,
+    /// When it is woken, if nothing comes before.
+    pub(crate) wake: Option<(Monotonic, u64)>,
+    /// What it had decided when it was stopped half way.
+    pub(crate) decided: Vec<Effect>,
+    /// What it was told at the instant it was stopped.
+    pub(crate) told: Vec<Input>,
+    /// What fell due while it was stopped.
+    pub(crate) waiting: Vec<Due>,
+    /// Where its follower goes on; none before it has caught up.
+    pub(crate) follows: bool,
+    second: Monotonic,
+    steps: u32,
+}
+
+/// Whether a process is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freeze {
+    /// It runs.
+    No,
+    /// It will be stopped between its next decision and its effects.
+    HalfWay,
+    /// It is stopped.
+    Yes,
+}
+
+/// Something of one process that falls due by itself.
+#[derive(Clone, Debug)]
+pub(crate) enum Due {
+    Wake,
+    Release(Vec<(ShardId, Epoch)>),
+    CatchUp,
+}
+
+/// What an operation was for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose {
+    Write(Token),
+    ReadBack(Token),
+    Append(Token),
+    ReadLog(Token),
+    CatchUp,
+    Probe,
+}
+
+impl Node {
+    pub(crate) fn new(number: usize, clock: NodeClock) -> Self {
+        #[expect(clippy::expect_used, reason = "n1, n2, .. are names")]
+        let id = NodeId::new(format!("n{}", number + 1)).expect("it is a name");
+        Self { id, clock, session: 0, process: None, restart_after: None }
+    }
+
+    /// Starts a process.
+    pub(crate) fn start(&mut self, scenario: &Scenario, seed: u64) -> &mut Process {
+        self.session += 1;
+        self.restart_after = None;
+        let config = ControlConfig {
+            profile: scenario.profile,
+            settings: ClusterSettings { shards: scenario.shards, ..ClusterSettings::default() },
+            weight: 1,
+            admin_url: String::new(),
+            build: "simulated".into(),
+        };
+        let machine = Machine::new(self.id.clone(), config, seed);
+        let me = machine.me().clone();
+        let plane = Plane::new(me.clone());
+        self.process.insert(Process {
+            machine,
+            lease: ServeLease::default(),
+            plane,
+            listens: me,
+            leaving: false,
+            freeze: Freeze::No,
+            wake: None,
+            decided: Vec::new(),
+            told: Vec::new(),
+            waiting: Vec::new(),
+            follows: false,
+            second: Monotonic::ZERO,
+            steps: 0,
+        })
+    }
+
+    /// What its wall clock shows: nothing may depend on it.
+    pub(crate) fn wall(&self, now: Monotonic) -> WallTime {
+        let millis = u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX);
+        WallTime { unix_millis: millis + self.clock.wall_millis_ahead }
+    }
+
+    /// Whether its process would answer from memory now, by its own clock.
+    pub(crate) fn may_serve(&self, now: Monotonic) -> bool {
+        self.process.as_ref().is_some_and(|process| process.lease.holds(self.clock.shows(now)))
+    }
+
+    /// The term its process believes to lead in now, by its own clock.
+    pub(crate) fn leads(&self, now: Monotonic) -> Option<aether_domain::Term> {
+        let (term, until) = self.process.as_ref()?.machine.leads()?;
+        (self.clock.shows(now) < until).then_some(term)
+    }
+
+    /// When its machine wants to be woken.
+    pub(crate) fn wakes_at(&self, now: Monotonic) -> Option<Monotonic> {
+        let idle = self.clock.shows(now) + IDLE_MAX;
+        let machine = &self.process.as_ref()?.machine;
+        Some(self.clock.when(machine.wakes_at().map_or(idle, |at| at.min(idle))))
+    }
+
+    /// The life its process lives.
+    pub(crate) fn life(&self) -> Option<&NodeRef> {
+        self.process.as_ref().map(|process| process.machine.me())
+    }
+}
+
+impl Process {
+    /// One step of its machine; an error if it never comes to rest.
+    pub(crate) fn step(&mut self, local: Monotonic, wall: WallTime, input: Input) -> Result<Vec<Effect>, String> {
+        if local.since(self.second) >= Duration::from_secs(1) {
+            (self.second, self.steps) = (local, 0);
+        }
+        self.steps += 1;
+        if self.steps > STEPS_PER_SECOND_MAX {
+            return Err(format!("{} steps in one second and no end: {input:?}", self.steps));
+        }
+        Ok(self.machine.step(local, wall, input))
+    }
+
+    /// Behind which entry its log goes on.
+    pub(crate) fn at(&self) -> Sequence {
+        self.machine.topology().at().sequence
+    }
+}

@@ -1,0 +1,143 @@
+//! What is done to nodes from outside, done.
+
+use std::time::Duration;
+
+use aether_runtime::control::Input;
+use rand::{Rng, RngExt};
+
+use crate::act::{Act, Target};
+use crate::node::Freeze;
+use crate::world::World;
+
+/// A process that another life has driven out is started again after this long.
+const SUPERVISED_AFTER: Duration = Duration::from_secs(1);
+
+impl World {
+    fn target(&mut self, of: Target) -> Option<usize> {
+        let running: Vec<usize> = (0..self.nodes.len()).filter(|at| self.nodes[*at].process.is_some()).collect();
+        let leads = |at: &&usize| self.nodes[**at].leads(self.now).is_some();
+        match of {
+            Target::Node(node) => Some(node).filter(|node| running.contains(node)),
+            Target::Leader if running.iter().any(|at| leads(&at)) => running.iter().find(leads).copied(),
+            Target::Leader | Target::Anybody if running.is_empty() => None,
+            Target::Leader | Target::Anybody => Some(running[self.dice.random_range(0..running.len())]),
+        }
+    }
+
+    pub(crate) fn act(&mut self, act: Act) -> Result<(), String> {
+        let of = match act {
+            Act::Crash { of, .. }
+            | Act::Freeze { of, .. }
+            | Act::Cut { of, .. }
+            | Act::Reset { of }
+            | Act::Drain { of, .. } => match self.target(of) {
+                Some(node) => node,
+                None => return Ok(()),
+            },
+            Act::Start(node) | Act::Thaw(node) | Act::Reconnect(node) => node,
+            Act::Outage { .. } | Act::DrainAll { .. } | Act::CrashAll { .. } | Act::Join | Act::Return => 0,
+        };
+        self.trace.line(self.now, format_args!("{} of n{}: {act:?}", act.name(), of + 1));
+        self.count(act.name());
+        match act {
+            Act::Crash { restart_after, .. } => self.crash(of, restart_after),
+            Act::CrashAll { restart_after } => {
+                for node in 0..self.nodes.len() {
+                    if self.nodes[node].process.is_some() {
+                        self.crash(node, Some(restart_after));
+                    }
+                }
+            }
+            Act::Freeze { lasts, half_way, .. } => {
+                if let Some(process) = self.nodes[of].process.as_mut().filter(|p| p.freeze == Freeze::No) {
+                    if half_way {
+                        process.freeze = Freeze::HalfWay;
+                    } else {
+                        self.freeze(of);
+                    }
+                    self.plan_act(lasts, Act::Thaw(of));
+                }
+            }
+            Act::Cut { lasts, .. } => {
+                self.fabric.cut(self.now, of);
+                self.plan_act(lasts, Act::Reconnect(of));
+            }
+            Act::Outage { lasts } => {
+                if !std::mem::replace(&mut self.outage, true) {
+                    self.fabric.outage(self.now, true);
+                    self.plan_act(lasts, Act::Return);
+                }
+            }
+            Act::Reset { .. } => self.reset(of)?,
+            Act::Drain { restart_after, .. } => self.drain(of, restart_after)?,
+            Act::DrainAll { restart_after } => {
+                for node in 0..self.nodes.len() {
+                    self.drain(node, restart_after)?;
+                }
+            }
+            Act::Join => {
+                if let Some(node) = self.nodes.iter().position(|node| node.process.is_none()) {
+                    self.start(node);
+                }
+            }
+            Act::Start(node) => {
+                if self.nodes[node].process.is_none() {
+                    self.start(node);
+                }
+            }
+            Act::Thaw(node) => self.thaw(node)?,
+            Act::Reconnect(node) => self.fabric.heal(self.now, node),
+            Act::Return => {
+                self.outage = false;
+                self.fabric.outage(self.now, false);
+            }
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, node: usize, restart_after: Option<Duration>) -> Result<(), String> {
+        if self.frozen(node) {
+            return Ok(());
+        }
+        self.nodes[node].restart_after = restart_after;
+        if let Some(process) = &mut self.nodes[node].process {
+            process.leaving = true;
+        }
+        self.step(node, Input::Leave)
+    }
+
+    pub(crate) fn start(&mut self, node: usize) {
+        let seed = self.dice.next_u64();
+        let process = self.nodes[node].start(&self.scenario, seed);
+        let me = process.machine.me().clone();
+        self.trace.line(self.now, format_args!("{me} starts"));
+        self.fabric.watch(self.now, node);
+        self.fabric.listen(node, me);
+        self.catch_up(node);
+    }
+
+    fn crash(&mut self, node: usize, restart_after: Option<Duration>) {
+        self.end(node);
+        if let Some(after) = restart_after {
+            self.plan_act(after, Act::Start(node));
+        }
+    }
+
+    /// A process is gone; nothing of it goes on but what it has sent.
+    pub(crate) fn end(&mut self, node: usize) {
+        self.fabric.crash(node);
+        if let Some(wake) = self.nodes[node].process.take().and_then(|process| process.wake) {
+            self.queue.remove(&wake);
+        }
+        self.nodes[node].session += 1;
+    }
+
+    /// A process has ended itself.
+    pub(crate) fn ended(&mut self, node: usize, driven_out: bool) {
+        self.end(node);
+        let restart = if driven_out { Some(SUPERVISED_AFTER) } else { self.nodes[node].restart_after };
+        if let Some(after) = restart.filter(|_| driven_out || !self.healed) {
+            self.plan_act(after, Act::Start(node));
+        }
+    }
+}

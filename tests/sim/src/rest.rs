@@ -1,0 +1,115 @@
+//! The end of all faults, and what must be true again soon after (I13).
+
+use std::time::Duration;
+
+use aether_domain::NodeRef;
+use aether_domain::cluster::NodeStatus;
+use aether_infra_memory::fabric::Faults;
+use aether_runtime::control::Phase;
+use rand::RngExt;
+
+use crate::node::Node;
+use crate::world::{Happening, World};
+
+/// How soon after everything has healed the cluster must be at rest (I13).
+const RESTS_WITHIN: Duration = Duration::from_secs(15);
+/// How long it must stay so.
+const STAYS_FOR: Duration = Duration::from_secs(10);
+/// How often one looks whether it is.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+impl World {
+    /// Every fault ends. Some processes that had ended are started, and at least two run that do not leave: whoever runs
+    /// the others loses patience if it must.
+    pub(crate) fn heal(&mut self) -> Result<(), String> {
+        self.healed = true;
+        self.outage = false;
+        self.trace.line(self.now, format_args!("everything heals"));
+        self.queue.retain(|_, happening| matches!(happening, Happening::Of { .. }));
+        self.fabric.set_faults(self.now, Faults::none());
+        self.fabric.outage(self.now, false);
+        let stays = |node: &Node| node.process.as_ref().is_some_and(|process| !process.leaving);
+        let leaves = |node: &Node| node.process.is_some() && !stays(node);
+        let free = self.nodes.iter().filter(|node| !leaves(node)).count();
+        for node in 0..self.nodes.len() {
+            self.fabric.heal(self.now, node);
+            if self.scenario.revives && free < 2 && leaves(&self.nodes[node]) {
+                self.end(node);
+            }
+            self.thaw(node)?;
+            let few = self.nodes.iter().filter(|node| stays(node)).count() < 2;
+            let revived = self.scenario.revives && (few || self.dice.random_ratio(1, 2));
+            if revived && self.nodes[node].process.is_none() {
+                self.start(node);
+            }
+        }
+        self.scenario.lag = Duration::ZERO..=Duration::from_millis(2);
+        self.plan(self.now.since_start() + LOOK_EVERY, Happening::Look);
+        Ok(())
+    }
+
+    pub(crate) fn look(&mut self) -> Result<(), String> {
+        let since = self.now.since_start().saturating_sub(self.scenario.heals_at);
+        match (self.restless(), self.rested_after) {
+            (None, None) => {
+                self.trace.line(self.now, format_args!("at rest"));
+                self.rested_after = Some(since);
+            }
+            (None, Some(rested)) => self.over = since >= rested + STAYS_FOR,
+            // What was lost before the healing is missed after it: rest may end again until then.
+            (Some(_), _) if since < RESTS_WITHIN => self.rested_after = None,
+            (Some(why), None) => return Err(format!("I13: not at rest {since:?} after the last fault: {why}")),
+            (Some(why), Some(rested)) => return Err(format!("I13: at rest after {rested:?}, and then: {why}")),
+        }
+        self.plan(self.now.since_start() + LOOK_EVERY, Happening::Look);
+        Ok(())
+    }
+
+    /// What is not at rest yet, in words; nothing if all of these hold: one leader; every running node Active and with
+    /// the same view; no plan open and nothing on its way; every shard served by its owner; shares within one shard.
+    pub(crate) fn restless(&self) -> Option<String> {
+        let truth = &self.checks.truth;
+        let running: Vec<_> = self.nodes.iter().filter_map(|node| Some((node, node.process.as_ref()?))).collect();
+        for (node, process) in &running {
+            let phase = process.machine.phase(node.clock.shows(self.now));
+            if phase != Phase::Active {
+                return Some(format!("{} is {}", node.id, phase.name()));
+            }
+            if process.machine.topology() != truth {
+                return Some(format!("{} does not see the end of the log", node.id));
+            }
+        }
+        let leaders: Vec<&NodeRef> =
+            running.iter().filter(|(node, _)| node.leads(self.now).is_some()).map(|(_, p)| p.machine.me()).collect();
+        match leaders[..] {
+            [leader] if truth.leadership().leader() == Some(leader) => {}
+            _ => return Some(format!("{leaders:?} lead, the log says {:?}", truth.leadership().leader())),
+        }
+        let members = truth.cluster().members().filter(|member| member.status.owns());
+        for member in members {
+            let runs = running.iter().any(|(_, process)| *process.machine.me() == member.node);
+            if !runs || member.status != NodeStatus::Active {
+                return Some(format!("{} is {} in the log, running: {runs}", member.node, member.status.name()));
+            }
+        }
+        let assignment = truth.assignment();
+        if truth.cluster().plan().is_some() || assignment.moving() > 0 || assignment.pending().len() > 0 {
+            return Some(format!("{:?}, {} moving", truth.cluster().plan(), assignment.moving()));
+        }
+        for (shard, _) in assignment.iter() {
+            let Some((owner, _)) = truth.owner(shard) else { return Some(format!("shard {shard} has no owner")) };
+            let serves = running.iter().any(|(node, process)| {
+                process.machine.me() == owner && process.plane.serves(shard) && node.may_serve(self.now)
+            });
+            if !serves {
+                return Some(format!("shard {shard} is not served by {owner}"));
+            }
+        }
+        let shares: Vec<_> =
+            running.iter().map(|(_, process)| assignment.owned_by(process.machine.me().incarnation)).collect();
+        match (shares.iter().max(), shares.iter().min()) {
+            (Some(most), Some(least)) if most - least <= 1 => None,
+            _ => Some(format!("the shares are {shares:?}")),
+        }
+    }
+}

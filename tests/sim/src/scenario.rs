@@ -1,0 +1,146 @@
+//! What one seed means: everything about a run that is decided before it begins.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use aether_domain::ShardCount;
+use aether_domain::timing::Profile;
+use aether_infra_memory::Manner;
+use aether_infra_memory::fabric::{Faults, PerMille};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::act::{Act, Target};
+use crate::clock::NodeClock;
+
+/// The most nodes of one run.
+const NODES_MAX: usize = 5;
+/// Elections of the server's streams end this long before everything heals: one lasts at most 9 s.
+pub(crate) const CALM_BEFORE_HEALING: Duration = Duration::from_secs(10);
+
+/// Everything about a run that is decided before it begins.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What the machines' and the fabric's dice are seeded with.
+    pub seed: u64,
+    /// The cluster's timers.
+    pub profile: Profile,
+    /// How many shards it has.
+    pub shards: ShardCount,
+    /// Each node's clock; as many nodes can take part.
+    pub clocks: Vec<NodeClock>,
+    /// When the first nodes start, by number; the others join later, if at all.
+    pub starts: Vec<Duration>,
+    /// Which server is imitated.
+    pub manner: Manner,
+    /// How the server and the ways to it misbehave until everything heals.
+    pub faults: Faults,
+    /// How late a node notices that it is to wake up.
+    pub lag: RangeInclusive<Duration>,
+    /// How long a node takes to release a shard.
+    pub release: RangeInclusive<Duration>,
+    /// What is done to nodes, in order of time.
+    pub acts: Vec<(Duration, Act)>,
+    /// When everything heals.
+    pub heals_at: Duration,
+    /// Whether processes that have ended may be started again when everything heals.
+    pub revives: bool,
+}
+
+impl Scenario {
+    /// What that seed means. Faults strike for 3 to 5 minutes, or for as long as asked.
+    pub fn draw(seed: u64, faults_last: Option<Duration>) -> Self {
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        let (ms, secs) = (Duration::from_millis, Duration::from_secs);
+        let nodes = dice.random_range(3..=NODES_MAX);
+        let drawn = ms(dice.random_range(180_000..=300_000));
+        let heals_at = faults_last.unwrap_or(drawn);
+        let quiet = dice.random_ratio(1, 5);
+        let mut faults = if quiet { Faults::none() } else { Faults::draw(&mut dice) };
+        if !quiet && dice.random_ratio(1, 6) {
+            faults.ghost = PerMille(dice.random_range(100..=300));
+            faults.ack_lost = PerMille(dice.random_range(100..=300));
+        }
+        let first = dice.random_range(1..=nodes);
+        Self {
+            seed,
+            profile: if dice.random_ratio(2, 3) { Profile::Default } else { Profile::Fast },
+            shards: ShardCount::new(1 << dice.random_range(6..=10)).unwrap_or_default(),
+            clocks: (0..NODES_MAX).map(|_| draw_clock(&mut dice)).collect(),
+            starts: (0..first).map(|_| ms(dice.random_range(0..3_000))).collect(),
+            manner: if dice.random_ratio(1, 2) { Manner::R1 } else { Manner::R3 },
+            faults,
+            lag: Duration::ZERO..=ms(if dice.random_ratio(1, 6) { 200 } else { 2 }),
+            release: match dice.random_range(0..4) {
+                0 => Duration::ZERO..=Duration::ZERO,
+                1 => ms(1)..=secs(8),
+                _ => Duration::ZERO..=ms(50),
+            },
+            acts: draw_acts(&mut dice, heals_at),
+            heals_at,
+            revives: true,
+        }
+    }
+
+    /// A scenario without a fault: that many nodes with true clocks, 256 shards, and rest demanded after one minute.
+    /// Scripted runs add to it.
+    pub fn calm(seed: u64, nodes: usize) -> Self {
+        let true_clock = NodeClock { offset: Duration::from_secs(1_000), rate_ppm: 1_000_000, wall_millis_ahead: 0 };
+        Self {
+            seed,
+            profile: Profile::Default,
+            shards: ShardCount::new(256).unwrap_or_default(),
+            clocks: vec![true_clock; nodes],
+            starts: vec![Duration::ZERO; nodes],
+            manner: Manner::R1,
+            faults: Faults::none(),
+            lag: Duration::ZERO..=Duration::ZERO,
+            release: Duration::ZERO..=Duration::ZERO,
+            acts: Vec::new(),
+            heals_at: Duration::from_secs(60),
+            revives: false,
+        }
+    }
+}
+
+/// A clock within 5 % of true time.
+fn draw_clock(dice: &mut impl Rng) -> NodeClock {
+    NodeClock {
+        offset: Duration::from_millis(dice.random_range(0..1_000_000_000)),
+        rate_ppm: dice.random_range(950_000..=1_050_000),
+        wall_millis_ahead: dice.random_range(0..10_000_000_000),
+    }
+}
+
+/// Which kinds of act are on, how often one strikes, and then each of them.
+fn draw_acts(dice: &mut impl Rng, until: Duration) -> Vec<(Duration, Act)> {
+    let kinds: Vec<u8> = (0..11).filter(|_| dice.random_ratio(3, 5)).collect();
+    let gap_millis = dice.random_range(2_000..=40_000);
+    let mut acts = Vec::new();
+    let mut at = Duration::from_millis(dice.random_range(0..10_000));
+    while at < until && !kinds.is_empty() {
+        let kind = kinds[dice.random_range(0..kinds.len())];
+        acts.push((at, draw_act(dice, kind)));
+        at += Duration::from_millis(dice.random_range(0..2 * gap_millis));
+    }
+    acts
+}
+
+fn draw_act(dice: &mut impl Rng, kind: u8) -> Act {
+    let of = if dice.random_ratio(1, 2) { Target::Leader } else { Target::Anybody };
+    let long = Duration::from_millis(dice.random_range(100..=30_000));
+    let restart_after = dice.random_ratio(2, 3).then_some(long);
+    match kind {
+        0 => Act::Crash { of: Target::Leader, restart_after },
+        1 => Act::Crash { of: Target::Anybody, restart_after },
+        2 => Act::Freeze { of, lasts: long, half_way: false },
+        3 => Act::Freeze { of, lasts: long, half_way: true },
+        4 => Act::Cut { of, lasts: long },
+        5 => Act::Outage { lasts: long },
+        6 => Act::Reset { of },
+        7 => Act::Drain { of, restart_after },
+        8 => Act::DrainAll { restart_after },
+        9 => Act::CrashAll { restart_after: long },
+        _ => Act::Join,
+    }
+}

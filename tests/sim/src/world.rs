@@ -1,0 +1,212 @@
+//! Nodes, a server and faults in one virtual time, and one queue of everything that will happen.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use aether_domain::Monotonic;
+use aether_infra_memory::fabric::{Fabric, Faults, OpId};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::act::Act;
+use crate::checks::Checks;
+use crate::node::{Due, Node, Purpose};
+use crate::scenario::{CALM_BEFORE_HEALING, Scenario};
+use crate::trace::Trace;
+
+/// A run under way.
+pub struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) now: Monotonic,
+    pub(crate) fabric: Fabric,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) checks: Checks,
+    pub(crate) asked: BTreeMap<OpId, Purpose>,
+    pub(crate) trace: Trace,
+    pub(crate) counts: BTreeMap<String, u64>,
+    pub(crate) dice: ChaCha8Rng,
+    pub(crate) queue: BTreeMap<(Monotonic, u64), Happening>,
+    planned: u64,
+    pub(crate) healed: bool,
+    pub(crate) outage: bool,
+    /// How long after the healing it came to rest.
+    pub(crate) rested_after: Option<Duration>,
+    pub(crate) over: bool,
+}
+
+/// Something that will happen.
+pub(crate) enum Happening {
+    Act(Act),
+    Of {
+        node: usize,
+        session: u64,
+        due: Due,
+    },
+    /// The server's streams keep their leaders from now on.
+    CalmDown,
+    Heal,
+    Look,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its seed.
+    pub seed: u64,
+    /// A hash of everything that happened, in order: the same for the same seed.
+    pub trace_hash: u64,
+    /// How much time it simulated.
+    pub simulated: Duration,
+    /// How long after the healing it came to rest.
+    pub rested_after: Duration,
+    /// How often each fault struck and each kind of thing happened.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// Something that must not be.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The run's seed.
+    pub seed: u64,
+    /// When, in simulated time.
+    pub at: Duration,
+    /// What.
+    pub what: String,
+    /// The last things that happened.
+    pub tail: Vec<String>,
+}
+
+impl World {
+    /// A run that has not begun. With `print` everything that happens is written to standard output.
+    pub fn new(scenario: Scenario, print: bool) -> Self {
+        let mut dice = ChaCha8Rng::seed_from_u64(scenario.seed ^ 0x5EED);
+        let nodes = scenario.clocks.iter().enumerate().map(|(number, clock)| Node::new(number, *clock)).collect();
+        let fabric = Fabric::new(scenario.manner, scenario.faults.clone(), dice.next_u64());
+        let mut world = Self {
+            now: Monotonic::ZERO,
+            fabric,
+            nodes,
+            checks: Checks::default(),
+            asked: BTreeMap::new(),
+            trace: Trace::new(print),
+            counts: BTreeMap::new(),
+            dice,
+            queue: BTreeMap::new(),
+            planned: 0,
+            healed: false,
+            outage: false,
+            rested_after: None,
+            over: false,
+            scenario,
+        };
+        for (node, at) in world.scenario.starts.clone().into_iter().enumerate() {
+            world.plan(at, Happening::Act(Act::Start(node)));
+        }
+        for (at, act) in world.scenario.acts.clone() {
+            world.plan(at, Happening::Act(act));
+        }
+        let heals_at = world.scenario.heals_at;
+        world.plan(heals_at.saturating_sub(CALM_BEFORE_HEALING), Happening::CalmDown);
+        world.plan(heals_at, Happening::Heal);
+        world
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// The first thing that must not be.
+    pub fn run(mut self) -> Result<Run, Box<Failure>> {
+        self.trace.line(self.now, format_args!("{:?}", self.scenario));
+        while !self.over {
+            if let Err(what) = self.next() {
+                let (seed, at, tail) = (self.scenario.seed, self.now.since_start(), self.trace.tail());
+                return Err(Box::new(Failure { seed, at, what, tail }));
+            }
+        }
+        for (fault, times) in self.fabric.struck() {
+            *self.counts.entry((*fault).to_owned()).or_default() += times;
+        }
+        self.counts.insert("entries".into(), self.checks.truth.epoch().0);
+        self.counts.insert("events".into(), self.trace.lines());
+        Ok(Run {
+            seed: self.scenario.seed,
+            trace_hash: self.trace.hash(),
+            simulated: self.now.since_start(),
+            rested_after: self.rested_after.unwrap_or_default(),
+            counts: self.counts,
+        })
+    }
+
+    fn next(&mut self) -> Result<(), String> {
+        let own = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let at = match (own, self.fabric.next_event_at()) {
+            (Some(own), Some(theirs)) => own.min(theirs),
+            (Some(at), None) | (None, Some(at)) => at,
+            (None, None) => return Err("nothing will ever happen again".into()),
+        };
+        self.now = self.now.max(at);
+        for event in self.fabric.step(self.now) {
+            self.reached(event)?;
+        }
+        self.check_stores()?;
+        while let Some(first) = self.queue.first_entry().filter(|first| first.key().0 <= self.now) {
+            match first.remove() {
+                Happening::Act(act) => self.act(act)?,
+                Happening::Of { node, session, due } => {
+                    if self.nodes[node].session == session {
+                        self.due(node, due)?;
+                    }
+                }
+                Happening::CalmDown => {
+                    let calm = Faults { election_every: None, ..self.scenario.faults.clone() };
+                    self.fabric.set_faults(self.now, calm);
+                }
+                Happening::Heal => self.heal()?,
+                Happening::Look => self.look()?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn plan(&mut self, after_start: Duration, what: Happening) -> (Monotonic, u64) {
+        self.planned += 1;
+        let key = (Monotonic::from_start(after_start).max(self.now), self.planned);
+        self.queue.insert(key, what);
+        key
+    }
+    pub(crate) fn plan_act(&mut self, after: Duration, act: Act) {
+        self.plan((self.now + after).since_start(), Happening::Act(act));
+    }
+    pub(crate) fn plan_due(&mut self, at: Monotonic, node: usize, due: Due) -> (Monotonic, u64) {
+        let session = self.nodes[node].session;
+        self.plan(at.since_start(), Happening::Of { node, session, due })
+    }
+    /// Plans when a node is woken, instead of when it was to be.
+    pub(crate) fn plan_wake(&mut self, node: usize) {
+        let lag = self.draw(self.scenario.lag.clone());
+        let Some(at) = self.nodes[node].wakes_at(self.now) else { return };
+        let before = self.nodes[node].process.as_mut().and_then(|process| process.wake.take());
+        if let Some(before) = before {
+            self.queue.remove(&before);
+        }
+        let wake = self.plan_due(at + lag, node, Due::Wake);
+        if let Some(process) = &mut self.nodes[node].process {
+            process.wake = Some(wake);
+        }
+    }
+    pub(crate) fn draw(&mut self, between: RangeInclusive<Duration>) -> Duration {
+        self.dice.random_range(between)
+    }
+    /// How long a release takes now.
+    pub(crate) fn draw_release(&mut self) -> Duration {
+        let drawn = self.draw(self.scenario.release.clone());
+        if self.healed { Duration::ZERO } else { drawn }
+    }
+    pub(crate) fn count(&mut self, what: &str) {
+        match self.counts.get_mut(what) {
+            Some(times) => *times += 1,
+            None => drop(self.counts.insert(what.to_owned(), 1)),
+        }
+    }
+}

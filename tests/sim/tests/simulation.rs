@@ -1,0 +1,116 @@
+//! The slice of the simulation that every change runs: a few scripted faults, ten seeds, and the promise of replay.
+
+use std::time::Duration;
+
+use aether_sim::{Act, Run, Scenario, Target, World, reproduction, run_seed};
+
+const SEEDS: u64 = 10;
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// Runs a scripted scenario to its end.
+fn run(scenario: Scenario) -> Run {
+    World::new(scenario, false)
+        .run()
+        .unwrap_or_else(|failure| panic!("{}\nafter {:?}: {}", failure.tail.join("\n"), failure.at, failure.what))
+}
+
+/// Three nodes, each of these done to them, and everything healed when the last of it ends.
+fn three(acts: &[(Duration, Act)], heals_at: Duration) -> Run {
+    run(Scenario { acts: acts.to_vec(), heals_at, ..Scenario::calm(1, 3) })
+}
+
+fn count(run: &Run, what: &str) -> u64 {
+    run.counts.get(what).copied().unwrap_or_default()
+}
+
+#[test]
+fn three_nodes_without_a_fault_elect_once_and_fence_nobody() {
+    let run = three(&[], secs(60));
+    assert_eq!((count(&run, "elected"), count(&run, "suspected"), count(&run, "life over")), (1, 0, 0));
+    assert!(run.rested_after < secs(1), "{:?}", run.rested_after);
+}
+
+#[test]
+fn a_dead_leader_is_succeeded_and_its_shards_are_served_within_ten_seconds() {
+    let dies = Act::Crash { of: Target::Leader, restart_after: None };
+    let run = three(&[(secs(30), dies)], secs(30));
+    assert_eq!((count(&run, "elected"), count(&run, "fenced")), (2, 1));
+    assert!(run.rested_after < secs(10), "{:?}", run.rested_after);
+}
+
+#[test]
+fn a_node_cut_off_loses_its_life_and_comes_back_under_another() {
+    for of in [Target::Leader, Target::Anybody] {
+        let cut = Act::Cut { of, lasts: secs(20) };
+        let run = three(&[(secs(30), cut)], secs(50));
+        assert_eq!((count(&run, "fenced"), count(&run, "life over")), (1, 1), "{of:?}: {:?}", run.counts);
+        assert!(run.rested_after < secs(10), "{of:?}: {:?}", run.rested_after);
+    }
+}
+
+#[test]
+fn a_frozen_leader_wakes_up_fenced_whatever_it_was_about_to_send() {
+    for half_way in [false, true] {
+        let frozen = Act::Freeze { of: Target::Leader, lasts: secs(30), half_way };
+        let run = three(&[(secs(30), frozen)], secs(60));
+        assert_eq!((count(&run, "elected"), count(&run, "life over")), (2, 1), "{:?}", run.counts);
+    }
+}
+
+#[test]
+fn an_outage_of_the_server_costs_no_node_its_life() {
+    for lasts in [secs(2), secs(5), secs(20)] {
+        let run = three(&[(secs(30), Act::Outage { lasts })], secs(30) + lasts);
+        assert_eq!((count(&run, "fenced"), count(&run, "life over")), (0, 0), "{lasts:?}: {:?}", run.counts);
+    }
+}
+
+#[test]
+fn nodes_join_and_leave_without_a_false_failure() {
+    let mut scenario = Scenario { heals_at: secs(60), ..Scenario::calm(1, 4) };
+    scenario.starts.truncate(3);
+    let leaves = |of| Act::Drain { of, restart_after: Some(secs(2)) };
+    scenario.acts =
+        vec![(secs(15), Act::Join), (secs(25), leaves(Target::Leader)), (secs(40), leaves(Target::Anybody))];
+    let run = run(scenario);
+    assert_eq!((count(&run, "left"), count(&run, "fenced"), count(&run, "left unasked")), (2, 0, 0));
+}
+
+#[test]
+fn the_last_node_serves_nothing_any_more_when_it_gives_its_shards_up() {
+    // It is stopped just after it has sent its last entry; the next node finds the house empty and takes everything.
+    for after_millis in 0..20 {
+        let leaves = secs(30) + Duration::from_micros(500 * after_millis);
+        let frozen = Act::Freeze { of: Target::Node(0), lasts: Duration::from_millis(2_500), half_way: false };
+        let scenario = Scenario {
+            acts: vec![
+                (secs(30), Act::Drain { of: Target::Node(0), restart_after: None }),
+                (leaves, frozen),
+                (leaves + Duration::from_millis(1), Act::Start(1)),
+            ],
+            starts: vec![Duration::ZERO],
+            ..Scenario::calm(after_millis, 2)
+        };
+        run(scenario);
+    }
+}
+
+#[test]
+fn ten_seeds_break_no_invariant_and_come_to_rest() {
+    for seed in 0..SEEDS {
+        if let Err(failure) = run_seed(seed, None, false) {
+            let again = reproduction(seed, None);
+            panic!("{}\nafter {:?}: {}\nagain: {again}", failure.tail.join("\n"), failure.at, failure.what);
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let hash = |seed| run_seed(seed, Some(secs(60)), false).expect("it comes to rest").trace_hash;
+    assert_eq!(hash(7), hash(7));
+    assert_ne!(hash(7), hash(8));
+}
