@@ -72,6 +72,12 @@ enum Command {
         #[arg(long)]
         skip_tests: bool,
     },
+    /// Run the control plane in virtual time, seed after seed; what follows is passed on, for example --seeds 1000.
+    Simulate {
+        /// --seeds N, --start S, --seed X, --trace, --minutes M, --json.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Check the rules of the house.
     Tidy,
     /// Format every source.
@@ -206,6 +212,7 @@ impl Cli {
             Command::Nats { run, nats_server } => run_nats(run, nats_server),
             Command::Test => steps::test(&root),
             Command::Ci { skip_tests } => steps::ci(&root, skip_tests),
+            Command::Simulate { arguments } => steps::simulate(&root, &arguments),
             Command::Tidy => tidy::tidy(&root),
             Command::Fmt => steps::fmt(&root),
             Command::Bench { arguments } => steps::bench(&root, &arguments),

@@ -141,6 +141,16 @@ pub fn bench(root: &Path, arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// `cargo xtask simulate`: the seeded simulation, optimised, with `arguments` passed on to it.
+///
+/// # Errors
+/// A seed fails; it has said which, and how to run it again.
+pub fn simulate(root: &Path, arguments: &[String]) -> Result<()> {
+    let mut all = vec!["run", "--quiet", "--release", "--package", "aether-sim", "--"];
+    all.extend(arguments.iter().map(String::as_str));
+    run_cargo(root, &all, &[])
+}
+
 /// The tree of the program without the feature must not hold the NATS client.
 fn no_nats_client(root: &Path) -> Result<()> {
     let arguments = ["tree", "--package", "aether", "--no-default-features", "--edges", "normal", "--prefix", "none"];
