@@ -78,9 +78,10 @@ pub fn test(root: &Path) -> Result<()> {
 fn add_tests(steps: &mut Steps<'_>) -> Result<()> {
     // nextest runs each test in a process of its own and shows which one hangs; without it cargo's runner does.
     if has_subcommand("nextest") {
-        steps.cargo("tests (nextest)", &["nextest", "run", "--workspace"], &[])?;
+        steps.cargo("tests (nextest)", &["nextest", "run", "--workspace", "--no-fail-fast"], &[])?;
     } else {
-        steps.cargo("tests", &["test", "--workspace", "--lib", "--bins", "--tests", "--examples"], &[])?;
+        let all = ["test", "--workspace", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"];
+        steps.cargo("tests", &all, &[])?;
     }
     steps.cargo("doc tests", &["test", "--workspace", "--doc"], &[])
 }

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,6 +32,15 @@ const LOG_LINES_SHOWN: usize = 25;
 
 /// Tells the namespaces of one test process apart.
 static STARTED: AtomicU32 = AtomicU32::new(0);
+
+/// Held by whoever runs a cluster: two at once on two cores would measure each other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Waits until no other test of this process runs a cluster, and keeps others out until the answer is dropped. Tests in
+/// processes of their own are kept apart by the runner's configuration.
+pub fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What kind of cluster a test wants.
 #[derive(Clone, Debug)]
@@ -63,6 +75,7 @@ impl Spec {
 pub struct Cluster {
     folder: Option<TempDir>,
     dir: PathBuf,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
@@ -76,7 +89,7 @@ impl Cluster {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let dir = folder.path().to_path_buf();
         // From here on the value's end ends whatever was started.
-        let cluster = Self { folder: Some(folder), dir };
+        let cluster = Self { folder: Some(folder), dir, _alone: alone() };
         cluster::up(&UpOptions {
             dir: cluster.dir.clone(),
             program: spec.program.clone(),

@@ -11,7 +11,7 @@ mod history;
 mod lone;
 mod probe;
 
-pub use cluster::{Cluster, Spec};
+pub use cluster::{Cluster, Spec, alone};
 pub use history::{History, Stored};
 pub use lone::{Ended, Lone, node_config};
 pub use probe::{Prober, SHARDS};

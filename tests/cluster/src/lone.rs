@@ -1,15 +1,16 @@
 //! One process of the program, started by itself to see how it ends.
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
 use xtask::{
     clock::{Deadline, Stopwatch, wait_for},
-    process::{self, Identity},
+    process,
 };
 
 /// How a process ended.
@@ -34,7 +35,7 @@ impl Ended {
 /// A process that ends with the test.
 #[derive(Debug)]
 pub struct Lone {
-    process: Identity,
+    child: Child,
     log: PathBuf,
     watch: Stopwatch,
 }
@@ -43,13 +44,15 @@ impl Lone {
     /// Starts the program with `arguments`; it writes to `<name>.out` in `folder`.
     ///
     /// # Errors
-    /// It does not start, or ended before it could be named and left nothing to tell from.
+    /// It does not start.
     pub fn start(program: &str, folder: &Path, name: &str, arguments: &[&str]) -> Result<Self> {
         let log = folder.join(format!("{name}.out"));
+        let out = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
         let mut command = Command::new(program);
-        command.args(arguments);
+        command.args(arguments).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         let watch = Stopwatch::start();
-        Ok(Self { process: process::spawn(command, &log)?, log, watch })
+        let child = command.spawn().with_context(|| format!("starting {program}"))?;
+        Ok(Self { child, log, watch })
     }
 
     /// Writes a configuration and starts a node with it.
@@ -66,8 +69,8 @@ impl Lone {
     ///
     /// # Errors
     /// Not within `limit`; the error quotes what it said.
-    pub fn end(&self, limit: Duration) -> Result<Ended> {
-        let status = wait_for("the process to end", Deadline::after(limit), || Ok(self.process.exit_status()))
+    pub fn end(&mut self, limit: Duration) -> Result<Ended> {
+        let status = wait_for("the process to end", Deadline::after(limit), || Ok(self.child.try_wait()?))
             .with_context(|| process::tail(&self.log, 20))?;
         let lived = self.watch.elapsed();
         let said = std::fs::read_to_string(&self.log).context("reading what it said")?;
@@ -78,7 +81,8 @@ impl Lone {
 impl Drop for Lone {
     fn drop(&mut self) {
         // Usually it has ended long ago.
-        let _ = self.process.kill();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use aether_cluster_tests::SHARDS;
+use aether_cluster_tests::{SHARDS, alone};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use xtask::{
@@ -59,6 +59,7 @@ fn bystander(folder: &Path) -> Result<Identity> {
 
 #[test]
 fn a_cluster_comes_up_detached_describes_itself_and_goes_down_without_a_trace() -> Result<()> {
+    let _alone = alone();
     let folder = tempfile::tempdir()?;
     let dir = folder.path().join("cluster");
     let _cleanup = Cleanup(&dir);
@@ -129,6 +130,7 @@ fn a_cluster_comes_up_detached_describes_itself_and_goes_down_without_a_trace() 
 
 #[test]
 fn a_cluster_that_cannot_start_leaves_nothing_and_says_why() -> Result<()> {
+    let _alone = alone();
     let folder = tempfile::tempdir()?;
     let dir = folder.path().join("cluster");
     let _cleanup = Cleanup(&dir);
@@ -150,6 +152,7 @@ fn a_cluster_that_cannot_start_leaves_nothing_and_says_why() -> Result<()> {
 
 #[test]
 fn a_cluster_in_memory_comes_up_and_goes_down_the_same_way() -> Result<()> {
+    let _alone = alone();
     let folder = tempfile::tempdir()?;
     let dir = folder.path().join("cluster");
     let _cleanup = Cleanup(&dir);

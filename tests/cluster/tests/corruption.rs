@@ -133,9 +133,10 @@ fn under_the_keys_of_a_node_in_the_control_bucket() -> Result<()> {
 fn under_the_key_of_the_lease() -> Result<()> {
     Cluster::run(&Spec::of(PROGRAM).fast(), |cluster| {
         lie_in_the_bucket(cluster, &["lease".to_owned()])?;
-        let (leader, history) = (cluster.leader()?, History::of(&cluster.file()?)?);
+        let (leader, file) = (cluster.leader()?, cluster.file()?);
+        let (history, subject) = (History::of(&file)?, format!("$KV.aether_{}_ctl.lease", file.namespace));
         let records = history.read(&history.control(), 0)?;
-        let lease = records.iter().rev().find(|record| record.subject.ends_with(".lease")).context("a lease")?.json();
+        let lease = records.iter().rev().find(|record| record.subject == subject).context("a lease")?.json();
         ensure!(lease["state"] == "held" && lease["node"] == leader.as_str(), "{leader} has written over it: {lease}");
         Ok(())
     })
