@@ -18,7 +18,8 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use super::sightings::Sightings;
 use super::timers::Timers;
-use crate::coordinator::machine::{self as coordinator, AppendResult, Coordinator};
+use crate::coordinator::append::AppendResult;
+use crate::coordinator::machine::{self as coordinator, Coordinator};
 use crate::member::machine::{self as member, Member};
 
 /// What a node's control plane is told once.

@@ -9,7 +9,7 @@ pub mod service;
 mod sightings;
 mod timers;
 
-pub use crate::coordinator::machine::AppendResult;
+pub use crate::coordinator::append::AppendResult;
 pub(crate) use cas::{PendingWrite, Progress};
 pub use machine::{ControlConfig, Effect, Input, Machine, Note, Phase, StopReason, Token, WriteOutcome};
 pub use sightings::{Sighting, Sightings};

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::machine::{Effect, IDLE_MAX, Input, Machine, Note, Phase, StopReason, WriteOutcome};
 use crate::clock::Clock;
-use crate::coordinator::machine::AppendResult;
+use crate::coordinator::append::AppendResult;
 use crate::view::{ServeLease, View};
 
 /// Answers and notices waiting for the loop. Each operation under way holds at most one, and there are few of those; the

@@ -12,9 +12,10 @@ use aether_domain::ports::Expected;
 use aether_domain::records::{ControlKey, ControlRecord, LeaseRecord, LeaseState, MemberRecord, MemberState, Position};
 use aether_domain::records::{Entry, StoredRecord};
 use aether_domain::topology::{Signature, Topology};
-use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, Term, WallTime};
+use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Revision, Term, WallTime};
 use aether_placement::StickyBalanced;
 
+use super::append::{AppendResult, Met, PendingAppend};
 use super::policy::{self, Facts, Memory};
 use crate::control::{ControlConfig, Effect, Note, PendingWrite, Progress, Sightings, Timers, Token, WriteOutcome};
 
@@ -25,7 +26,7 @@ const APPEND_UNKNOWN_MAX: Duration = Duration::from_secs(10);
 /// Entries are at least this far apart, so that what happens together is one entry.
 const ENTRY_GAP: Duration = Duration::from_millis(5);
 /// How long to wait before reading or appending again after a failure.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 enum Stage {
@@ -52,24 +53,6 @@ enum Reading {
     Due { at: Monotonic },
     Asked(Token),
     AtTail,
-}
-
-/// An append whose outcome is not known yet.
-#[derive(Debug)]
-struct PendingAppend {
-    entry: Entry,
-    after: Sequence,
-    token: Token,
-    first_sent: Monotonic,
-    state: AppendState,
-}
-
-#[derive(Debug)]
-enum AppendState {
-    Sent,
-    ReadAt(Monotonic),
-    Reading,
-    ResendAt(Monotonic),
 }
 
 /// Leadership, from one node's side.
@@ -184,18 +167,18 @@ impl Coordinator {
         outcome: &AppendResult,
         s: &mut Surroundings<'_>,
     ) -> Option<(Entry, Position)> {
-        let pending = self.appending.as_mut().filter(|pending| pending.token == token)?;
+        let pending = self.appending.as_mut().filter(|pending| pending.token() == token)?;
         match outcome {
             AppendResult::Ok(position) => {
-                let landed = (pending.entry.clone(), *position);
-                self.retry_at = pending.first_sent + ENTRY_GAP;
+                let landed = (pending.entry().clone(), *position);
+                self.retry_at = pending.first_sent() + ENTRY_GAP;
                 self.appending = None;
                 return Some(landed);
             }
-            AppendResult::Conflict | AppendResult::Unknown => pending.state = AppendState::ReadAt(s.timers.now()),
-            AppendResult::Unavailable => pending.state = AppendState::ResendAt(s.timers.now() + RETRY_AFTER),
+            AppendResult::Conflict | AppendResult::Unknown => pending.in_doubt(s.timers.now()),
+            AppendResult::Unavailable => pending.not_stored(s.timers.now()),
             AppendResult::TooLarge => {
-                s.effects.push(Effect::Note(Note::Fault { reason: "an entry exceeds its bound".into() }));
+                s.effects.push(Effect::Note(Note::Refused { reason: "an entry exceeds its bound".into() }));
                 self.appending = None;
                 self.retry_at = s.timers.now() + Duration::from_secs(1);
             }
@@ -215,31 +198,26 @@ impl Coordinator {
                 None => Reading::Due { at: now + RETRY_AFTER },
             };
         }
-        if let Some(pending) = &mut self.appending
-            && matches!(pending.state, AppendState::Reading)
-            && pending.token == token
-        {
-            pending.state = match entries {
-                // Whether ours was among them was found as they were applied; others' take our place.
-                Some(0) => AppendState::ResendAt(now + RETRY_AFTER),
-                Some(_) => AppendState::ReadAt(now),
-                None => AppendState::ReadAt(now + RETRY_AFTER),
-            };
+        if let Some(pending) = &mut self.appending {
+            pending.log_read(token, entries, now);
         }
     }
 
     /// An entry was applied to the fold.
     pub(crate) fn applied(&mut self, entry: &Entry, at: Position, s: &mut Surroundings<'_>) {
         if let Some(pending) = &self.appending {
-            if pending.entry.nonce == entry.nonce {
-                self.retry_at = pending.first_sent + ENTRY_GAP;
-                self.appending = None;
-            } else if at.sequence > pending.after {
-                // Somebody else's entry stands where ours was to be: ours can never be stored now.
-                self.appending = None;
-                if let Stage::Elected { reading, .. } = &mut self.stage {
-                    *reading = Reading::Due { at: s.timers.now() };
+            match pending.met(entry, at) {
+                Met::Ours => {
+                    self.retry_at = pending.first_sent() + ENTRY_GAP;
+                    self.appending = None;
                 }
+                Met::InItsPlace => {
+                    self.appending = None;
+                    if let Stage::Elected { reading, .. } = &mut self.stage {
+                        *reading = Reading::Due { at: s.timers.now() };
+                    }
+                }
+                Met::Earlier => {}
             }
         }
         match &self.stage {
@@ -280,7 +258,9 @@ impl Coordinator {
             Stage::Elected { .. } => self.tell_the_log(s),
             Stage::Leader { .. } => self.lead(s),
         }
-        self.advance_append(s);
+        if let Some(pending) = &mut self.appending {
+            pending.advance(s.topology.at().sequence, s.timers, s.effects, s.fresh);
+        }
         if let Some(pending) = &mut self.writing {
             pending.advance(s.timers, s.effects);
         }
@@ -467,8 +447,7 @@ impl Coordinator {
         if s.timers.reached(self.lease_until) {
             return self.step_down("the lease ran out before it was renewed", s);
         }
-        let stuck =
-            self.appending.as_ref().is_some_and(|pending| s.timers.reached(pending.first_sent + APPEND_UNKNOWN_MAX));
+        let stuck = self.appending.as_ref().is_some_and(|pending| pending.is_stuck(APPEND_UNKNOWN_MAX, s.timers));
         let hand_over = s.leaving && !self.alone(s) && self.appending.is_none();
         // Another leader may have begun to drain this node meanwhile: it cannot start a term any more.
         let standing = s.topology.cluster().status_of(s.me);
@@ -568,25 +547,7 @@ impl Coordinator {
             }
         };
         let (token, after, now) = (Token((s.fresh)()), s.topology.at().sequence, s.timers.now());
-        s.effects.push(Effect::Append { token, entry: entry.clone(), after });
-        self.appending = Some(PendingAppend { entry, after, token, first_sent: now, state: AppendState::Sent });
-    }
-
-    fn advance_append(&mut self, s: &mut Surroundings<'_>) {
-        let Some(pending) = &mut self.appending else { return };
-        match pending.state {
-            AppendState::ReadAt(at) if s.timers.reached(at) => {
-                pending.token = Token((s.fresh)());
-                pending.state = AppendState::Reading;
-                s.effects.push(Effect::ReadLog { token: pending.token, after: s.topology.at().sequence });
-            }
-            AppendState::ResendAt(at) if s.timers.reached(at) => {
-                pending.state = AppendState::Sent;
-                let (token, entry, after) = (pending.token, pending.entry.clone(), pending.after);
-                s.effects.push(Effect::Append { token, entry, after });
-            }
-            _ => {}
-        }
+        self.appending = Some(PendingAppend::send(entry, after, token, now, s.effects));
     }
 
     // --- Fencing ---
@@ -653,19 +614,4 @@ impl Coordinator {
             self.fence_went(at, progress, s);
         }
     }
-}
-
-/// How an append went, as the machines see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AppendResult {
-    /// Stored there.
-    Ok(Position),
-    /// Nothing of this attempt was stored.
-    Conflict,
-    /// It may be stored now, later, or never.
-    Unknown,
-    /// Certainly not stored.
-    Unavailable,
-    /// Certainly not stored, and never will be.
-    TooLarge,
 }

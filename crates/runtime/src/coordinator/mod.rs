@@ -2,5 +2,6 @@
 //!
 //! The lease says who tries; every entry is a compare-and-set on the log, and that decides.
 
+pub(crate) mod append;
 pub(crate) mod machine;
 pub(crate) mod policy;
