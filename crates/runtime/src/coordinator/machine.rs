@@ -9,13 +9,14 @@ use aether_domain::aggregate::Aggregate;
 use aether_domain::cluster::NodeStatus;
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::ports::Expected;
-use aether_domain::records::{ControlKey, ControlRecord, LeaseRecord, LeaseState, MemberRecord, MemberState, Position};
+use aether_domain::records::{ControlRecord, LeaseRecord, LeaseState, MemberState, Position};
 use aether_domain::records::{Entry, StoredRecord};
 use aether_domain::topology::{Signature, Topology};
 use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Revision, Term, WallTime};
 use aether_placement::StickyBalanced;
 
 use super::append::{AppendResult, Met, PendingAppend};
+use super::fences::Fences;
 use super::policy::{self, Facts, Memory};
 use crate::control::{ControlConfig, Effect, Note, PendingWrite, Progress, Sightings, Timers, Token, WriteOutcome};
 
@@ -67,7 +68,7 @@ pub(crate) struct Coordinator {
     writing: Option<PendingWrite>,
     appending: Option<PendingAppend>,
     retry_at: Monotonic,
-    fences: Vec<(PendingWrite, NodeRef, Monotonic)>,
+    fences: Fences,
     memory: Memory,
     strategy: StickyBalanced,
     resigning: bool,
@@ -99,7 +100,7 @@ impl Coordinator {
             writing: None,
             appending: None,
             retry_at: Monotonic::ZERO,
-            fences: Vec::new(),
+            fences: Fences::default(),
             memory: Memory::default(),
             strategy: StickyBalanced,
             resigning: false,
@@ -119,9 +120,8 @@ impl Coordinator {
         if let Some(pending) = self.writing.as_mut().filter(|pending| pending.token() == token) {
             let progress = pending.written(outcome, now, s.effects);
             self.lease_went(progress, s);
-        } else if let Some(at) = self.fences.iter().position(|(pending, ..)| pending.token() == token) {
-            let progress = self.fences[at].0.written(outcome, now, s.effects);
-            self.fence_went(at, progress, s);
+        } else {
+            self.fences.answered(token, s, |write, s| write.written(outcome, now, s.effects));
         }
     }
 
@@ -130,9 +130,8 @@ impl Coordinator {
         if let Some(pending) = self.writing.as_mut().filter(|pending| pending.token() == token) {
             let progress = pending.read_back(found, now);
             self.lease_went(progress, s);
-        } else if let Some(at) = self.fences.iter().position(|(pending, ..)| pending.token() == token) {
-            let progress = self.fences[at].0.read_back(found, now);
-            self.fence_went(at, progress, s);
+        } else {
+            self.fences.answered(token, s, |write, _| write.read_back(found, now));
         }
     }
 
@@ -141,9 +140,8 @@ impl Coordinator {
         if let Some(pending) = self.writing.as_mut().filter(|pending| pending.token() == token) {
             let progress = pending.read_spoiled(revision, now);
             self.lease_went(progress, s);
-        } else if let Some(at) = self.fences.iter().position(|(pending, ..)| pending.token() == token) {
-            let progress = self.fences[at].0.read_spoiled(revision, now);
-            self.fence_went(at, progress, s);
+        } else {
+            self.fences.answered(token, s, |write, _| write.read_spoiled(revision, now));
         }
     }
 
@@ -264,9 +262,7 @@ impl Coordinator {
         if let Some(pending) = &mut self.writing {
             pending.advance(s.timers, s.effects);
         }
-        for (pending, ..) in &mut self.fences {
-            pending.advance(s.timers, s.effects);
-        }
+        self.fences.advance(s.timers, s.effects);
     }
 
     // --- Following and contending ---
@@ -425,7 +421,7 @@ impl Coordinator {
         self.lease_revision = None;
         self.lease_until = Monotonic::ZERO;
         self.appending = None;
-        self.fences.clear();
+        self.fences = Fences::default();
         self.memory = Memory::default();
         self.resigning = false;
         s.timers.reached(s.timers.now() + RETRY_AFTER);
@@ -466,7 +462,7 @@ impl Coordinator {
             // From here on nothing is done as leader, whatever becomes of the write.
             self.stage = Stage::Follower { contend_at: None };
             self.appending = None;
-            self.fences.clear();
+            self.fences = Fences::default();
         } else if s.timers.reached(self.renew_at) {
             self.write_lease(term, LeaseState::Held, expected, s);
         }
@@ -511,7 +507,10 @@ impl Coordinator {
 
     fn lead(&mut self, s: &mut Surroundings<'_>) {
         let Stage::Leader { term } = self.stage else { return };
-        self.fence_suspects(s);
+        let facts = Facts { me: s.me, config: &self.config, sightings: s.sightings, strategy: &self.strategy };
+        for node in policy::suspects(s.topology, &facts, s.timers) {
+            self.fences.begin(node, &self.config, s);
+        }
         if self.appending.is_some() || !s.timers.reached(self.retry_at) {
             return;
         }
@@ -550,68 +549,8 @@ impl Coordinator {
         self.appending = Some(PendingAppend::send(entry, after, token, now, s.effects));
     }
 
-    // --- Fencing ---
-
-    fn fence_suspects(&mut self, s: &mut Surroundings<'_>) {
-        let facts = Facts { me: s.me, config: &self.config, sightings: s.sightings, strategy: &self.strategy };
-        for node in policy::suspects(s.topology, &facts, s.timers) {
-            if self.fences.iter().any(|(_, fenced, _)| *fenced == node) {
-                continue;
-            }
-            let seen = s.sightings.member(&node.node).filter(|seen| seen.record.node == node);
-            let (expected, watched_since, heartbeat) = match seen {
-                Some(seen) => (Expected::At(seen.revision), seen.first_seen, seen.record.heartbeat),
-                None => (Expected::Absent, s.timers.now(), 0),
-            };
-            let fence = MemberRecord {
-                node: node.clone(),
-                state: MemberState::Fenced,
-                heartbeat,
-                nonce: Nonce((s.fresh)()),
-                heartbeat_every: self.config.profile.member().heartbeat_every(),
-                view: s.topology.epoch(),
-                load: aether_domain::records::Load::default(),
-                weight: seen.map_or(1, |seen| seen.record.weight),
-                admin_url: String::new(),
-                build: self.config.build.clone(),
-            };
-            s.effects.push(Effect::Note(Note::Suspected { node: node.clone() }));
-            let (token, now) = (Token((s.fresh)()), s.timers.now());
-            let pending = PendingWrite::send(ControlRecord::Member(fence), expected, token, now, s.effects);
-            self.fences.push((pending, node, watched_since));
-        }
-    }
-
-    fn fence_went(&mut self, at: usize, progress: Progress, s: &mut Surroundings<'_>) {
-        match progress {
-            Progress::Open => {}
-            Progress::Landed { revision, .. } => {
-                let (pending, node, watched_since) = self.fences.swap_remove(at);
-                if let ControlRecord::Member(fence) = pending.record() {
-                    s.sightings.fenced_at(fence, revision, watched_since);
-                    s.effects.push(Effect::Note(Note::Fenced { node }));
-                }
-            }
-            Progress::Spoiled(revision) => {
-                // A heartbeat may have come between: its serve lease counts from here.
-                let (pending, _, watched_since) = &mut self.fences[at];
-                pending.write_over(revision, s.effects);
-                *watched_since = s.timers.now();
-            }
-            // It beat after all, or somebody else fenced it: either way the watch tells.
-            Progress::Lost(stored) => {
-                self.fences.swap_remove(at);
-                s.sightings.saw(&stored, s.timers.now());
-            }
-        }
-    }
-
-    /// The record of that node was seen: a fence of ours may be it, or may have come too late.
+    /// The record of that node was seen.
     pub(crate) fn saw_member(&mut self, stored: &StoredRecord, node: &NodeId, s: &mut Surroundings<'_>) {
-        let is_its = |pending: &PendingWrite| pending.record().key() == ControlKey::Member(node.clone());
-        if let Some(at) = self.fences.iter().position(|(pending, ..)| is_its(pending)) {
-            let progress = self.fences[at].0.seen(stored, s.timers.now());
-            self.fence_went(at, progress, s);
-        }
+        self.fences.saw(stored, node, s);
     }
 }

@@ -3,5 +3,6 @@
 //! The lease says who tries; every entry is a compare-and-set on the log, and that decides.
 
 pub(crate) mod append;
+mod fences;
 pub(crate) mod machine;
 pub(crate) mod policy;
