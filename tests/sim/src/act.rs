@@ -39,6 +39,15 @@ pub enum Act {
         /// For how long.
         lasts: Duration,
     },
+    /// Cuts a node off for that long, and starts another process under its id elsewhere, as whoever runs it may do.
+    Replace {
+        /// Which.
+        of: Target,
+        /// For how long it is cut off.
+        lasts: Duration,
+        /// When the other one starts.
+        after: Duration,
+    },
     /// Takes the server away for that long.
     Outage {
         /// For how long.
@@ -66,10 +75,12 @@ pub enum Act {
         /// When they start again.
         restart_after: Duration,
     },
-    /// Starts some node that does not run.
+    /// Starts some node of which no process runs.
     Join,
-    /// Starts that node, if it does not run.
+    /// Starts that node, if no process of it runs.
     Start(usize),
+    /// Starts another process under that node's id, elsewhere.
+    Rival(usize),
     /// Ends a freeze.
     Thaw(usize),
     /// Ends a cut.
@@ -86,6 +97,7 @@ impl Act {
             Self::Freeze { half_way: false, .. } => "freeze",
             Self::Freeze { half_way: true, .. } => "freeze half way",
             Self::Cut { .. } => "cut",
+            Self::Replace { .. } => "replacement",
             Self::Outage { .. } => "outage",
             Self::Reset { .. } => "watch reset",
             Self::Drain { .. } => "drain",
@@ -93,6 +105,7 @@ impl Act {
             Self::CrashAll { .. } => "crash of all",
             Self::Join => "join",
             Self::Start(_) => "start",
+            Self::Rival(_) => "rival",
             Self::Thaw(_) => "thaw",
             Self::Reconnect(_) => "reconnect",
             Self::Return => "return",

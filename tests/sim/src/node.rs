@@ -18,6 +18,8 @@ const STEPS_PER_SECOND_MAX: u32 = 20_000;
 /// A place where processes of one node id run, one after another.
 pub(crate) struct Node {
     pub(crate) id: NodeId,
+    /// What it is called in a trace.
+    pub(crate) name: String,
     pub(crate) clock: NodeClock,
     /// Counts its processes.
     pub(crate) session: u64,
@@ -80,10 +82,12 @@ pub(crate) enum Purpose {
 }
 
 impl Node {
-    pub(crate) fn new(number: usize, clock: NodeClock) -> Self {
+    /// The place of node `number`, or another one where a process of it may run.
+    pub(crate) fn new(number: usize, elsewhere: bool, clock: NodeClock) -> Self {
         #[expect(clippy::expect_used, reason = "n1, n2, .. are names")]
         let id = NodeId::new(format!("n{}", number + 1)).expect("it is a name");
-        Self { id, clock, session: 0, process: None, restart_after: None }
+        let name = format!("{id}{}", if elsewhere { "'" } else { "" });
+        Self { id, name, clock, session: 0, process: None, restart_after: None }
     }
 
     /// Starts a process.

@@ -29,12 +29,13 @@ impl World {
             Act::Crash { of, .. }
             | Act::Freeze { of, .. }
             | Act::Cut { of, .. }
+            | Act::Replace { of, .. }
             | Act::Reset { of }
             | Act::Drain { of, .. } => match self.target(of) {
                 Some(node) => node,
                 None => return Ok(()),
             },
-            Act::Start(node) | Act::Thaw(node) | Act::Reconnect(node) => node,
+            Act::Start(node) | Act::Rival(node) | Act::Thaw(node) | Act::Reconnect(node) => node,
             Act::Outage { .. } | Act::DrainAll { .. } | Act::CrashAll { .. } | Act::Join | Act::Return => 0,
         };
         self.trace.line(self.now, format_args!("{} of n{}: {act:?}", act.name(), of + 1));
@@ -75,14 +76,25 @@ impl World {
                     self.drain(node, restart_after)?;
                 }
             }
+            Act::Replace { lasts, after, .. } => {
+                self.fabric.cut(self.now, of);
+                self.plan_act(lasts, Act::Reconnect(of));
+                self.plan_act(after, Act::Rival(of));
+            }
             Act::Join => {
-                if let Some(node) = self.nodes.iter().position(|node| node.process.is_none()) {
+                if let Some(node) = (0..self.scenario.clocks.len()).find(|node| self.vacant(*node)) {
                     self.start(node);
                 }
             }
             Act::Start(node) => {
-                if self.nodes[node].process.is_none() {
+                if self.vacant(node) {
                     self.start(node);
+                }
+            }
+            Act::Rival(node) => {
+                let elsewhere = (node + self.scenario.clocks.len()) % self.nodes.len();
+                if self.nodes[elsewhere].process.is_none() {
+                    self.start(elsewhere);
                 }
             }
             Act::Thaw(node) => self.thaw(node)?,
@@ -93,6 +105,12 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether no process runs under that place's id, there or elsewhere.
+    pub(crate) fn vacant(&self, node: usize) -> bool {
+        let id = &self.nodes[node].id;
+        !self.nodes.iter().any(|place| place.id == *id && place.process.is_some())
     }
 
     fn drain(&mut self, node: usize, restart_after: Option<Duration>) -> Result<(), String> {

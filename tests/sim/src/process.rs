@@ -180,10 +180,10 @@ impl World {
             process.told.push(input);
             return Ok(());
         }
-        self.trace.line(self.now, format_args!("{} < {}", place.id, In(&input)));
+        self.trace.line(self.now, format_args!("{} < {}", place.name, In(&input)));
         let effects = process.step(local, wall, input)?;
         for effect in &effects {
-            self.trace.line(self.now, format_args!("{}   > {}", place.id, Out(effect)));
+            self.trace.line(self.now, format_args!("{}   > {}", place.name, Out(effect)));
         }
         if process.freeze == Freeze::HalfWay {
             process.decided = effects;
@@ -257,7 +257,7 @@ impl World {
     }
 
     fn note(&mut self, node: usize, note: &Note) -> Result<(), String> {
-        let id = &self.nodes[node].id;
+        let id = &self.nodes[node].name;
         match note {
             Note::Elected { .. } => self.count("elected"),
             Note::SteppedDown { why, .. } => self.count(&format!("stepped down: {why}")),
@@ -280,7 +280,7 @@ impl World {
             if let Some(node) = self.nodes.iter().find(lives)
                 && node.may_serve(self.now)
             {
-                return Err(format!("R5: {} was given up in the log while its serve lease held", node.id));
+                return Err(format!("R5: {} was given up in the log while its serve lease held", node.name));
             }
         }
         Ok(())
@@ -294,7 +294,7 @@ impl World {
             if let Some(theirs) = other.process.as_ref().filter(|_| at != node && other.may_serve(self.now))
                 && let Some(shard) = process.plane.common(&theirs.plane)
             {
-                return Err(format!("I7: {} and {} both serve shard {shard}", this.id, other.id));
+                return Err(format!("I7: {} and {} both serve shard {shard}", this.name, other.name));
             }
         }
         Ok(())

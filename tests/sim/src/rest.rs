@@ -1,5 +1,6 @@
 //! The end of all faults, and what must be true again soon after (I13).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aether_domain::NodeRef;
@@ -30,16 +31,17 @@ impl World {
         self.fabric.outage(self.now, false);
         let stays = |node: &Node| node.process.as_ref().is_some_and(|process| !process.leaving);
         let leaves = |node: &Node| node.process.is_some() && !stays(node);
-        let free = self.nodes.iter().filter(|node| !leaves(node)).count();
+        let leaving: BTreeSet<_> = self.nodes.iter().filter(|node| leaves(node)).map(|node| node.id.clone()).collect();
+        let impatient = self.scenario.revives && self.scenario.clocks.len() < leaving.len() + 2;
         for node in 0..self.nodes.len() {
             self.fabric.heal(self.now, node);
-            if self.scenario.revives && free < 2 && leaves(&self.nodes[node]) {
+            if impatient && leaves(&self.nodes[node]) {
                 self.end(node);
             }
             self.thaw(node)?;
             let few = self.nodes.iter().filter(|node| stays(node)).count() < 2;
             let revived = self.scenario.revives && (few || self.dice.random_ratio(1, 2));
-            if revived && self.nodes[node].process.is_none() {
+            if revived && node < self.scenario.clocks.len() && self.vacant(node) {
                 self.start(node);
             }
         }
@@ -73,10 +75,10 @@ impl World {
         for (node, process) in &running {
             let phase = process.machine.phase(node.clock.shows(self.now));
             if phase != Phase::Active {
-                return Some(format!("{} is {}", node.id, phase.name()));
+                return Some(format!("{} is {}", node.name, phase.name()));
             }
             if process.machine.topology() != truth {
-                return Some(format!("{} does not see the end of the log", node.id));
+                return Some(format!("{} does not see the end of the log", node.name));
             }
         }
         let leaders: Vec<&NodeRef> =

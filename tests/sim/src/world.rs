@@ -81,7 +81,11 @@ impl World {
     /// A run that has not begun. With `print` everything that happens is written to standard output.
     pub fn new(scenario: Scenario, print: bool) -> Self {
         let mut dice = ChaCha8Rng::seed_from_u64(scenario.seed ^ 0x5EED);
-        let nodes = scenario.clocks.iter().enumerate().map(|(number, clock)| Node::new(number, *clock)).collect();
+        // Another process of a node runs on another machine, with another clock.
+        let others = scenario.clocks.iter().cycle().skip(1);
+        let nodes = scenario.clocks.iter().enumerate().map(|(number, clock)| Node::new(number, false, *clock));
+        let elsewhere = others.take(scenario.clocks.len()).enumerate();
+        let nodes = nodes.chain(elsewhere.map(|(number, clock)| Node::new(number, true, *clock))).collect();
         let fabric = Fabric::new(scenario.manner, scenario.faults.clone(), dice.next_u64());
         let mut world = Self {
             now: Monotonic::ZERO,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aether_infra_memory::fabric::Faults;
 use aether_sim::{Act, Run, Scenario, Target, World, reproduction, run_seed};
 
 const SEEDS: u64 = 10;
@@ -58,6 +59,15 @@ fn a_frozen_leader_wakes_up_fenced_whatever_it_was_about_to_send() {
         let run = three(&[(secs(30), frozen)], secs(60));
         assert_eq!((count(&run, "elected"), count(&run, "life over")), (2, 1), "{:?}", run.counts);
     }
+}
+
+#[test]
+fn a_node_started_elsewhere_waits_until_the_one_cut_off_has_surely_stopped_serving() {
+    let replace = Act::Replace { of: Target::Node(1), lasts: secs(20), after: Duration::from_millis(350) };
+    let scenario = Scenario { acts: vec![(secs(30), replace)], heals_at: secs(50), ..Scenario::calm(1, 3) };
+    let faults = Faults { notices_after: Duration::from_millis(300), ..Faults::none() };
+    let run = run(Scenario { faults, ..scenario });
+    assert_eq!((count(&run, "fenced"), count(&run, "driven out by its own id")), (0, 1), "{:?}", run.counts);
 }
 
 #[test]
