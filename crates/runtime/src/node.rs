@@ -139,6 +139,7 @@ impl Runtime {
         let (status, statuses) = watch::channel(Arc::new(Status::of(&machine, ports.clock.now())));
         let (notify, inbox) = mpsc::channel(INBOX_MAX);
         let lease = Arc::new(ServeLease::default());
+        let serving = Arc::clone(&lease);
         let (host, releases) = ShardHost::new(HostConfig::new(
             Arc::clone(&ports.clock),
             Arc::clone(&ports.events),
@@ -185,7 +186,8 @@ impl Runtime {
         let (running, router_shutdown) = (router.clone(), shutdown.clone());
         tasks.spawn(async move { running.run(router_shutdown).await });
         if let Some(port) = ports.gateway {
-            tasks.spawn(gateway::serve(port, router.clone(), hash, shutdown.clone()));
+            let standing = gateway::Standing { clock: Arc::clone(&ports.clock), lease: serving };
+            tasks.spawn(gateway::serve(port, router.clone(), hash, standing, shutdown.clone()));
         }
         let inner = Inner { hash, router, host, status: statuses, stopped, control: notify, shutdown, tasks };
         Ok(Self { inner: Arc::new(inner) })

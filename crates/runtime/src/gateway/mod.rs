@@ -3,6 +3,8 @@
 //! Any node may be given any request; it routes it like one of its own, so a client needs to know nobody. What a client
 //! may ask is a matter of the actors' commands and of the transport's permissions, not of this module.
 
+mod awake;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +18,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::awake::{Awake, LOOK_EVERY};
+use crate::clock::Clock;
 use crate::message::{Outcome, Payload};
 use crate::router::{Outgoing, Router, Written};
+use crate::view::ServeLease;
 
 /// Requests of clients that one node works on at once; one more is answered `busy`.
 pub const GATEWAY_REQUESTS_MAX: usize = 1024;
@@ -26,12 +31,29 @@ pub const GATEWAY_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// How long after failing to listen it is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(500);
 
-/// Serves clients until `shutdown`; requests under way are answered first, as their own time-outs allow.
-pub async fn serve(gateway: Arc<dyn Gateway>, router: Router, hash: ShardHash, shutdown: CancellationToken) {
+/// By what a node knows that it may take a client's request: its clock, and the serve lease of its present life.
+#[derive(Clone)]
+pub struct Standing {
+    /// The node's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Until when it serves.
+    pub lease: Arc<ServeLease>,
+}
+
+/// Serves clients until `shutdown`; requests under way are answered first, as their own time-outs allow. A request that
+/// may have waited while this process did not run, or that comes while the node does not serve, is refused.
+pub async fn serve(
+    gateway: Arc<dyn Gateway>,
+    router: Router,
+    hash: ShardHash,
+    standing: Standing,
+    shutdown: CancellationToken,
+) {
     let (tasks, places) = (TaskTracker::new(), Arc::new(Semaphore::new(GATEWAY_REQUESTS_MAX)));
     let listen = async {
         loop {
-            let Err(fault) = take_requests(&*gateway, &router, &hash, &tasks, &places).await else { return };
+            let taken = take_requests(&*gateway, &router, &hash, &standing, &tasks, &places).await;
+            let Err(fault) = taken else { return };
             tracing::warn!(%fault, "the gateway cannot listen yet");
             sleep(LISTEN_AGAIN).await;
         }
@@ -49,11 +71,26 @@ async fn take_requests(
     gateway: &dyn Gateway,
     router: &Router,
     hash: &ShardHash,
+    standing: &Standing,
     tasks: &TaskTracker,
     places: &Arc<Semaphore>,
 ) -> Result<(), aether_domain::ports::SendError> {
     let mut requests = gateway.listen().await?;
-    while let Some(request) = requests.next().await {
+    let mut awake = Awake::since(standing.clock.now());
+    loop {
+        let request = tokio::select! {
+            biased;
+            request = requests.next() => request.map(Some),
+            () = sleep(LOOK_EVERY) => Some(None),
+        };
+        let Some(request) = request else { return Ok(()) };
+        let now = standing.clock.now();
+        let fresh = awake.look(now) && standing.lease.holds(now);
+        let Some(request) = request else { continue };
+        if !fresh {
+            (request.respond)(failed("unavailable", "this node does not serve at the moment: ask again", false));
+            continue;
+        }
         let Ok(place) = places.clone().try_acquire_owned() else {
             (request.respond)(failed("busy", "this node serves as many clients as it may: try again", false));
             continue;
@@ -64,7 +101,6 @@ async fn take_requests(
             drop(place);
         });
     }
-    Ok(())
 }
 
 async fn serve_one(router: &Router, hash: &ShardHash, request: GatewayRequest) {

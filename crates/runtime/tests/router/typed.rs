@@ -108,6 +108,7 @@ impl Pair {
             kinds.register::<Tank>().expect("a kind");
             let lease = Arc::new(ServeLease::default());
             lease.extend(Monotonic::from_start(Duration::from_secs(1_000_000)));
+            let standing = gateway::Standing { clock: clock.clone(), lease: Arc::clone(&lease) };
             let config = HostConfig::new(clock.clone(), ports.events, kinds, 7, lease, ShardCount::DEFAULT);
             let (host, mut released) = ShardHost::new(config);
             tokio::spawn(async move { while released.recv().await.is_some() {} });
@@ -116,7 +117,7 @@ impl Pair {
             let router = Router::new(RouterConfig { clock, transport: ports.transport, local, view });
             let running = router.clone();
             tokio::spawn(async move { running.run(CancellationToken::new()).await });
-            tokio::spawn(gateway::serve(ports.gateway, router.clone(), hash, CancellationToken::new()));
+            tokio::spawn(gateway::serve(ports.gateway, router.clone(), hash, standing, CancellationToken::new()));
             Node { router, host, views }
         });
         let mut pair = Self { hub, hash, nodes, epoch: 0 };
