@@ -206,7 +206,7 @@ impl Use {
                 assert!(stored.revision.0 >= lowest, "node {node} was told of the past");
             }
             FabricEvent::Control { node, update: ControlUpdate::CaughtUp } => {
-                assert!(!std::mem::replace(&mut self.caught_up[node], true), "node {node} caught up twice");
+                assert!(!std::mem::replace(&mut self.caught_up[node], true), "node {node} caught up twice in a row");
             }
             FabricEvent::Delivery { node, life, delivery } => {
                 assert_eq!(life, self.life(node), "a message for another life");
@@ -220,7 +220,8 @@ impl Use {
                 }
             }
             FabricEvent::Log { update, .. } => panic!("{update:?}"),
-            FabricEvent::Control { update: ControlUpdate::Interrupted, .. } => {}
+            // What was missed follows, and is told to have been caught up with again.
+            FabricEvent::Control { node, update: ControlUpdate::Interrupted } => self.caught_up[node] = false,
             FabricEvent::Control { update, .. } => panic!("{update:?}"),
         }
     }
