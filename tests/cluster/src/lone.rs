@@ -27,8 +27,8 @@ pub struct Ended {
 impl Ended {
     /// The paragraph that begins with the program's name: why it ended. Empty if there is none.
     pub fn paragraph(&self) -> &str {
-        let last = self.said.trim_end().rsplit('\n').next().unwrap_or_default();
-        last.strip_prefix("aether: ").unwrap_or_default()
+        // A library may still have a word for the log after it.
+        self.said.lines().rev().find_map(|line| line.strip_prefix("aether: ")).unwrap_or_default()
     }
 }
 

@@ -37,7 +37,7 @@ fn check(ended: &Ended, name: &str, code: i32, words: &[&str]) -> Result<()> {
     out::note(format!("{name} ({:.2} s): {}", ended.lived.as_secs_f64(), ended.paragraph()));
     ensure!(ended.code == Some(code), "{name} should end with {code}: {ended:?}");
     ensure!(!ended.said.contains("panicked"), "{name} panicked: {}", ended.said);
-    ensure!(!ended.paragraph().is_empty(), "{name} should say why in its last line: {}", ended.said);
+    ensure!(!ended.paragraph().is_empty(), "{name} should say why in a line of its own: {}", ended.said);
     for word in words {
         ensure!(ended.paragraph().contains(word), "{name} should mention `{word}`: {}", ended.said);
     }
