@@ -441,7 +441,11 @@ impl Coordinator {
         let (Stage::Leader { term } | Stage::Elected { term, .. }) = &self.stage else { return };
         let term = *term;
         if s.timers.reached(self.lease_until) {
-            return self.step_down("the lease ran out before it was renewed", s);
+            // A node that leaves will not ask for it again; what came too late it gives back, so that nobody waits for it.
+            if !s.leaving || self.writing.is_some() {
+                return self.step_down("the lease ran out before it was renewed", s);
+            }
+            self.resigning = true;
         }
         let stuck = self.appending.as_ref().is_some_and(|pending| pending.is_stuck(APPEND_UNKNOWN_MAX, s.timers));
         let hand_over = s.leaving && !self.alone(s) && self.appending.is_none();
