@@ -103,18 +103,20 @@ impl Load {
     /// operation did not end or an account did not answer in time.
     pub async fn verify(&self) -> LoadView {
         let one_at_a_time = self.shared.auditing.lock().await;
-        let verified = match timeout(QUIESCE_MAX, self.shared.gate.write()).await {
+        let view = match timeout(QUIESCE_MAX, self.shared.gate.write()).await {
             Ok(quiet) => {
                 locked(&self.shared.tally).pause();
                 let verified = timeout(AUDIT_MAX, self.audit()).await.is_ok();
+                // All figures are of one moment: taken before the workers go on.
+                let view = LoadView { verified, ..self.view() };
                 locked(&self.shared.tally).resume(self.shared.clock.now());
                 drop(quiet);
-                verified
+                view
             }
-            Err(_) => false,
+            Err(_) => self.view(),
         };
         drop(one_at_a_time);
-        LoadView { verified, ..self.view() }
+        view
     }
 
     async fn audit(&self) {
