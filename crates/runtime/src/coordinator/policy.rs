@@ -17,9 +17,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentCommand, CancelReason, Grant, PlannedMove, ShardState};
-use aether_domain::cluster::{ClusterCommand, FailureReason, NodeStatus, RebalanceCause};
+use aether_domain::cluster::{ClusterCommand, FailureReason, Member, NodeStatus, RebalanceCause};
 use aether_domain::lease::LeadershipCommand;
-use aether_domain::records::MemberState;
+use aether_domain::records::{MemberRecord, MemberState};
 use aether_domain::topology::{Draft, Topology};
 use aether_domain::{ClusterUid, Epoch, Incarnation, Monotonic, NodeRef, PlanId, ShardId, ShardSet, Term};
 use aether_placement::{InFlight, NodeIdx, NodeState, NodeView, PlacementInput, PlacementStrategy};
@@ -130,13 +130,27 @@ pub(crate) fn next_entry(
 /// the record that was watched.
 pub(crate) fn suspects(topology: &Topology, facts: &Facts<'_>, timers: &mut Timers) -> Vec<NodeRef> {
     let after = facts.config.profile.member().suspect_after();
-    let owners: Vec<_> = topology.cluster().members().filter(|member| member.status.owns()).collect();
-    owners
-        .into_iter()
-        .filter(|member| member.node != *facts.me && !facts.sightings.is_over(&member.node))
-        .filter(|member| facts.sightings.silent_at(&member.node, after).is_some_and(|at| timers.reached(at)))
-        .map(|member| member.node.clone())
-        .collect()
+    let mut silent = Vec::new();
+    for member in topology.cluster().members().filter(|member| member.status.owns() && member.node != *facts.me) {
+        let life = match facts.sightings.member(&member.node.node) {
+            // Whether that is an old record or that of a later life that died young, a fence over it tells: if it lands,
+            // the record was the last one, and the member is as over as the life that took its record.
+            Some(seen) if is_before_the_log(member, &seen.record) => &seen.record.node,
+            _ if facts.sightings.is_over(&member.node) => continue,
+            _ => &member.node,
+        };
+        if facts.sightings.silent_at(life, after).is_some_and(|at| timers.reached(at)) {
+            silent.push(life.clone());
+        }
+    }
+    silent
+}
+
+/// Whether the record of another life than the member's may be older than the log: the watch may have shown a life that
+/// the log has replaced already. A later life says that it has seen the entry it goes beyond; if its first record does
+/// not, its next one will.
+fn is_before_the_log(member: &Member, record: &MemberRecord) -> bool {
+    member.node != record.node && record.view < member.since
 }
 
 fn members(draft: &mut Draft, facts: &Facts<'_>, timers: &mut Timers, causes: &mut Vec<String>) -> Result<(), String> {
@@ -144,23 +158,21 @@ fn members(draft: &mut Draft, facts: &Facts<'_>, timers: &mut Timers, causes: &m
     for (_, seen) in facts.sightings.members() {
         let (record, node) = (&seen.record, &seen.record.node);
         let known = draft.topology().cluster().member(&node.node).cloned();
-        // What the watch has shown may be older than the log: of a life that the log has replaced already, or of one of
-        // this node's own earlier lives. A later life says that it has seen the entry it goes beyond; if its first
-        // record does not, its next one will.
-        let outdated = known.as_ref().is_some_and(|known| known.node != *node && record.view < known.since)
-            || node.node == facts.me.node && node != facts.me;
-        if outdated {
+        // Nothing is done by old news, of others or of this node's own earlier lives.
+        if known.as_ref().is_some_and(|known| is_before_the_log(known, record))
+            || node.node == facts.me.node && node != facts.me
+        {
             continue;
         }
         let surely_over = seen.over_since + safe;
         let command = match (&known, record.state) {
-            // A fenced life that is still a member fails once it has surely stopped serving.
-            (Some(member), MemberState::Fenced) if member.status.owns() && member.node == *node => {
+            // A member fails once it has surely stopped serving after its fence, or that of a life that took its record.
+            (Some(member), MemberState::Fenced) if member.status.owns() => {
                 if !timers.reached(surely_over) {
                     continue;
                 }
                 causes.push(format!("failure of {}", node.node));
-                ClusterCommand::MarkNodeFailed { node: node.clone(), reason: FailureReason::Silent }
+                ClusterCommand::MarkNodeFailed { node: member.node.clone(), reason: FailureReason::Silent }
             }
             // A new life over one that is still a member.
             (Some(member), MemberState::Starting | MemberState::Alive | MemberState::Leaving)
