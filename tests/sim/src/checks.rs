@@ -79,7 +79,7 @@ impl Checks {
     ) -> Result<(), String> {
         let node = &member.node;
         let fenced = member.state == MemberState::Fenced;
-        if over.contains(&node.incarnation) {
+        if over.contains(&node.incarnation) && !fenced {
             return Err(format!("{node} is over and has written again: {:?}", member.state));
         }
         if let Some(before) = members.get(&node.node) {

@@ -150,10 +150,11 @@ impl World {
             (None, None) => return Err("nothing will ever happen again".into()),
         };
         self.now = self.now.max(at);
-        for event in self.fabric.step(self.now) {
+        let events = self.fabric.step(self.now);
+        self.check_stores()?;
+        for event in events {
             self.reached(event)?;
         }
-        self.check_stores()?;
         while let Some(first) = self.queue.first_entry().filter(|first| first.key().0 <= self.now) {
             match first.remove() {
                 Happening::Act(act) => self.act(act)?,
