@@ -8,7 +8,7 @@
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark reads clocks and prints")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aether::prelude::*;
@@ -150,7 +150,7 @@ async fn rate<F>(workers: usize, time: Duration, once: impl Fn(usize) -> F + Sen
 where
     F: Future<Output = ()> + Send,
 {
-    let (once, done) = (Arc::new(once), Arc::new(AtomicUsize::new(0)));
+    let (once, done) = (Arc::new(once), Arc::new(AtomicU32::new(0)));
     let began = Instant::now();
     let tasks: Vec<_> = (0..workers)
         .map(|worker| {
@@ -166,7 +166,7 @@ where
     for task in tasks {
         task.await.expect("a worker ends");
     }
-    done.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
+    f64::from(done.load(Ordering::Relaxed)) / began.elapsed().as_secs_f64()
 }
 
 /// The median time of `count` runs, one after the other.
@@ -212,7 +212,7 @@ async fn main() -> anyhow::Result<()> {
     let singles = if flag("--quick") { 400 } else { 2_000 };
     let mut report = Report { check: flag("--check"), missed: Vec::new() };
     let server = NatsServer::start(ServerOptions::default())?;
-    let url = server.url().to_owned();
+    let url = server.url();
     let (one, two) = (node(&url, "n1", 1).await?, node(&url, "n2", 2).await?);
     balanced(&one).await?;
     balanced(&two).await?;
