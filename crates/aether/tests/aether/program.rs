@@ -41,7 +41,7 @@ fn refused(output: &Output, code: i32, parts: &[&str]) {
 
 fn config(folder: &Path, id: &str, url: &str, more: &str) -> String {
     let file = folder.join(format!("{id}.toml"));
-    let announce = folder.join(format!("{id}.url"));
+    let announce = folder.join(format!("{id}.url")).display().to_string();
     let text = format!(
         "namespace = \"program\"\nprofile = \"fast\"\n[node]\nid = \"{id}\"\n[nats]\nurls = [\"{url}\"]\n[admin]\n\
          announce = {announce:?}\n{more}"
@@ -104,6 +104,11 @@ fn a_status_of_nobody_is_code_1() {
     refused(&run(&["status", "--url", &url]), 1, &[&url, "is the node running"]);
 }
 
+/// What a started process has logged.
+fn log(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join(format!("{name}.log"))).unwrap_or_default()
+}
+
 /// A started process that does not outlive the test.
 struct Started {
     child: Child,
@@ -120,18 +125,15 @@ impl Drop for Started {
 
 impl Started {
     fn new(arguments: &[&str], folder: &Path, name: &str) -> Self {
-        let log = fs::File::create(folder.join(format!("{name}.log"))).expect("a log");
-        let started = program().args(arguments).stdout(Stdio::null()).stderr(log).spawn().expect("started");
+        let stderr = fs::File::create(folder.join(format!("{name}.log"))).expect("a log");
+        let started = program().args(arguments).stdout(Stdio::null()).stderr(stderr).spawn().expect("started");
         let mut started = Self { child: started, url: String::new() };
         let announced = wait_for("the admin URL", Deadline::after(LIMIT), || {
             Ok(fs::read_to_string(folder.join(format!("{name}.url"))).ok().filter(|text| text.ends_with('\n')))
         });
-        let announced = announced.unwrap_or_else(|fault| panic!("{fault}: {}", started.log(folder, name)));
-        started.url = announced.lines().next().expect("a line").to_owned();
+        let announced = announced.unwrap_or_else(|fault| panic!("{fault}: {}", log(folder, name)));
+        announced.lines().next().expect("a line").clone_into(&mut started.url);
         started
-    }
-    fn log(&self, folder: &Path, name: &str) -> String {
-        fs::read_to_string(folder.join(format!("{name}.log"))).unwrap_or_default()
     }
     fn ask(&self, page: &str) -> Option<http::Reply> {
         http::get(&format!("{}{page}", self.url), Duration::from_secs(60)).ok()
@@ -185,7 +187,7 @@ fn a_node_lives_from_its_first_page_to_a_polite_end() {
     wait_for("the load to work", Deadline::after(LIMIT), || {
         Ok((view()["acknowledged"].as_u64() > Some(200)).then_some(()))
     })
-    .unwrap_or_else(|fault| panic!("{fault}: {} {}", view(), load.log(folder.path(), "load")));
+    .unwrap_or_else(|fault| panic!("{fault}: {} {}", view(), log(folder.path(), "load")));
     let audit: serde_json::Value =
         serde_json::from_str(&load.ask("/v1/load?verify=1").expect("an audit").body).expect("JSON");
     for (key, expected) in [("lost", 0), ("applied_twice", 0), ("wrong_answers", 0), ("in_flight", 0)] {
@@ -196,7 +198,7 @@ fn a_node_lives_from_its_first_page_to_a_polite_end() {
     assert_eq!(load.exit_code(), Some(0));
 
     first.signal(Signal::SIGTERM);
-    assert_eq!(first.exit_code(), Some(0), "{}", first.log(folder.path(), "n1"));
+    assert_eq!(first.exit_code(), Some(0), "{}", log(folder.path(), "n1"));
 }
 
 #[test]
@@ -209,7 +211,7 @@ fn a_second_signal_ends_what_the_first_cannot() {
     server.stop().expect("it stops answering");
     node.signal(Signal::SIGTERM);
     wait_for("the first signal to be heard", Deadline::after(LIMIT), || {
-        Ok(node.log(folder.path(), "n1").contains("asked to end").then_some(()))
+        Ok(log(folder.path(), "n1").contains("asked to end").then_some(()))
     })
     .expect("it says so");
     assert_eq!(node.child.try_wait().expect("our child"), None, "it cannot hand over, so it still tries");
