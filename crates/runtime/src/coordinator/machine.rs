@@ -491,7 +491,7 @@ impl Coordinator {
             }
             Reading::Asked(_) => {}
             Reading::AtTail => {
-                if self.appending.is_some() || !s.timers.reached(self.retry_at) {
+                if self.resigning || self.appending.is_some() || !s.timers.reached(self.retry_at) {
                     return;
                 }
                 // The log may have a higher term than the lease had: the lease was written without knowing it.
