@@ -2,8 +2,8 @@
 //!
 //! A remote ask is measured against an async-nats request between two connections, a commit against compare-and-set
 //! publishes of the same size and concurrency. Prints one line a row: what, ours, raw, the ratio and the goal. With
-//! `--check` it fails where a ratio is below a third of its goal, but for the row that misses it today
-//! (docs/BENCHMARKS.md says why); `--quick` runs a fifth of it.
+//! `--check` it fails where a ratio is below a third of its goal three times in a row, but for the row that misses it
+//! today (docs/BENCHMARKS.md says why); `--quick` runs a fifth of it.
 
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark reads clocks and prints")]
 
@@ -27,6 +27,9 @@ use async_nats::jetstream;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use xtask::nats::{NatsServer, ServerOptions};
+
+/// How often `--check` measures before it says that a row misses its goal: a neighbour on the machine is no miss.
+const ATTEMPTS_MAX: usize = 3;
 
 /// Bytes of a command's payload and of an event's: what a small business event has.
 const FILL: usize = 100;
@@ -216,14 +219,21 @@ async fn main() -> anyhow::Result<()> {
     let (one, two) = (node(&url, "n1", 1).await?, node(&url, "n2", 2).await?);
     balanced(&one).await?;
     balanced(&two).await?;
+    let (asker, raw) = (echoed(&url).await?, Arc::new(RawStream::open(&url).await?));
     println!("{:<52} {:>14} {:>14} {:>8} {:>8}", "", "aether", "raw", "ratio", "goal");
-    remote(&url, &one, time, singles, &mut report).await?;
-    commits(&url, &one, time, &mut report).await?;
+    for _ in 0..ATTEMPTS_MAX {
+        report.missed.clear();
+        remote(&asker, &one, time, singles, &mut report).await?;
+        commits(&raw, &one, time, &mut report).await?;
+        for missed in &report.missed {
+            println!("below a third of its goal: {missed}");
+        }
+        if !report.check || report.missed.is_empty() {
+            break;
+        }
+    }
     one.drain().await;
     two.drain().await;
-    for missed in &report.missed {
-        println!("below a third of its goal: {missed}");
-    }
     anyhow::ensure!(
         !report.check || report.missed.is_empty(),
         "{} rows are below a third of their goal",
@@ -232,7 +242,8 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn remote(url: &str, node: &Runtime, time: Duration, singles: usize, report: &mut Report) -> anyhow::Result<()> {
+/// A connection whose requests to `raw.echo` are answered by another one.
+async fn echoed(url: &str) -> anyhow::Result<async_nats::Client> {
     let (asker, answerer) = (async_nats::connect(url).await?, async_nats::connect(url).await?);
     let mut asked = answerer.subscribe("raw.echo").await?;
     answerer.flush().await?;
@@ -243,6 +254,16 @@ async fn remote(url: &str, node: &Runtime, time: Duration, singles: usize, repor
             }
         }
     });
+    Ok(asker)
+}
+
+async fn remote(
+    asker: &async_nats::Client,
+    node: &Runtime,
+    time: Duration,
+    singles: usize,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let there = Arc::new(actors::<Binary>(node, 512, false)?);
     for actor in there.iter() {
         actor.ask(Put { fill: "x".into() }).await?;
@@ -274,8 +295,7 @@ async fn read(actor: &ActorRef<Binary>) {
     std::hint::black_box(actor.ask(Get {}).await.expect("an answer"));
 }
 
-async fn commits(url: &str, node: &Runtime, time: Duration, report: &mut Report) -> anyhow::Result<()> {
-    let raw = Arc::new(RawStream::open(url).await?);
+async fn commits(raw: &Arc<RawStream>, node: &Runtime, time: Duration, report: &mut Report) -> anyhow::Result<()> {
     for (workers, goal) in [(64, 0.95), (1_000, 0.95)] {
         let limit = raw.rate(workers, time).await;
         let binary = commit_rate(actors::<Binary>(node, workers, true)?, workers, time).await;

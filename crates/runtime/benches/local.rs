@@ -1,8 +1,9 @@
 //! A local ask against a hand-written actor (a task, an `mpsc` mailbox, a `oneshot` reply), in the same run.
 //!
 //! Prints one line a row: what, ours, theirs, the ratios and the goal. Beside the wall clock it reads the processor time
-//! of the process, which neighbours on the machine disturb less. `--quick` runs little; with `--check` it fails where a
-//! row takes more than three times its goal, but for the rows that miss it today (docs/BENCHMARKS.md says why).
+//! of the process, which neighbours on the machine disturb less. `--quick` runs a tenth of it; with `--check` it fails
+//! where a row takes more than three times its goal on two threads and on one, three times in a row, but for the rows
+//! that miss it today (docs/BENCHMARKS.md says why).
 
 #![expect(
     clippy::disallowed_methods,
@@ -12,9 +13,10 @@
 )]
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aether_domain::ports::ReadMode;
@@ -29,6 +31,9 @@ use aether_runtime::shard::{HostConfig, ShardHost};
 use aether_runtime::view::{Route, ServeLease, View};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+
+/// How often `--check` measures before it says that a row misses its goal: a neighbour on the machine is no miss.
+const ATTEMPTS_MAX: usize = 3;
 
 #[derive(Default, Serialize, Deserialize)]
 struct Counter {
@@ -157,10 +162,17 @@ struct Took {
     processor: Duration,
 }
 
-/// When something began.
-struct Begun {
-    wall: Instant,
-    processor: Duration,
+impl Took {
+    const NEVER: Self = Self { wall: Duration::MAX, processor: Duration::MAX };
+
+    async fn of(work: impl Future<Output = ()>) -> Self {
+        let (wall, processor) = (Instant::now(), processor_time());
+        work.await;
+        Self { wall: wall.elapsed(), processor: processor_time().saturating_sub(processor) }
+    }
+    fn best(self, other: Self) -> Self {
+        Self { wall: self.wall.min(other.wall), processor: self.processor.min(other.processor) }
+    }
 }
 
 fn processor_time() -> Duration {
@@ -168,20 +180,18 @@ fn processor_time() -> Duration {
     Duration::new(read.tv_sec.unsigned_abs(), read.tv_nsec.unsigned_abs() as u32)
 }
 
-impl Begun {
-    fn now() -> Self {
-        Self { wall: Instant::now(), processor: processor_time() }
-    }
-    fn took(&self) -> Took {
-        Took { wall: self.wall.elapsed(), processor: processor_time().saturating_sub(self.processor) }
-    }
+/// The best ratio of each row that has a bound, over everything measured, and the bound.
+static BOUND: Mutex<BTreeMap<String, (f64, f64)>> = Mutex::new(BTreeMap::new());
+
+/// The rows above their bounds.
+fn missed() -> Vec<String> {
+    let rows = BOUND.lock().expect("nobody panics with it");
+    let above = rows.iter().filter(|(_, (best, at_most))| best > at_most);
+    above.map(|(what, (best, at_most))| format!("{what}: {best:.2}x, at most {at_most}x is asked")).collect()
 }
 
-/// Whether a row was above its bound.
-static MISSED: AtomicBool = AtomicBool::new(false);
-
 /// Prints a row; `at_most` is three times the goal, as a ratio of times, where that is to hold.
-fn row(what: &str, ours: Took, theirs: Took, times: u64, goal: &str, at_most: Option<f64>) {
+fn row(what: &str, (ours, theirs): (Took, Took), times: u64, goal: &str, at_most: Option<f64>) {
     let each = |all: Duration| all.as_secs_f64() * 1e9 / times as f64;
     let ratio = |ours: Duration, theirs: Duration| ours.as_secs_f64() / theirs.as_secs_f64();
     let wall = (each(ours.wall), each(theirs.wall), ratio(ours.wall, theirs.wall));
@@ -190,25 +200,24 @@ fn row(what: &str, ours: Took, theirs: Took, times: u64, goal: &str, at_most: Op
         "{what:<62} {:>7.0} {:>7.0} {:>6.2}x {:>9.0} {:>7.0} {:>6.2}x   {goal}",
         wall.0, wall.1, wall.2, processor.0, processor.1, processor.2,
     );
-    let best = wall.2.min(processor.2);
-    if let Some(at_most) = at_most
-        && best > at_most
-    {
-        println!("that is more than {at_most}x");
-        MISSED.store(true, Ordering::Relaxed);
+    if let Some(at_most) = at_most {
+        let mut rows = BOUND.lock().expect("nobody panics with it");
+        let best = rows.entry(what.to_owned()).or_insert((f64::MAX, at_most));
+        best.0 = best.0.min(wall.2).min(processor.2);
     }
 }
 
-/// The best of five, so that a neighbour's noise counts less.
-async fn best<F: Future<Output = ()>>(mut run: impl FnMut() -> F) -> Took {
-    let mut best = Took { wall: Duration::MAX, processor: Duration::MAX };
+/// Ours and theirs in turn, five times, so that what disturbs the one disturbs the other; the best of each.
+async fn duel<F: Future<Output = ()>, G: Future<Output = ()>>(
+    mut ours: impl FnMut() -> F,
+    mut theirs: impl FnMut() -> G,
+) -> (Took, Took) {
+    let (mut mine, mut their) = (Took::NEVER, Took::NEVER);
     for _ in 0..5 {
-        let begun = Begun::now();
-        run().await;
-        let took = begun.took();
-        best = Took { wall: best.wall.min(took.wall), processor: best.processor.min(took.processor) };
+        mine = mine.best(Took::of(ours()).await);
+        their = their.best(Took::of(theirs()).await);
     }
-    best
+    (mine, their)
 }
 
 /// `tasks` askers, each asking `each` times, one at a time.
@@ -227,25 +236,23 @@ async fn run(times: u64) {
     }
     let theirs: Arc<[Theirs]> = (0..1000).map(|_| Theirs::spawn()).collect();
 
-    let mine = best(|| async {
-        for _ in 0..times {
-            black_box(ours.ask(&actors[0], Get, ReadMode::Strict).await);
-        }
-    });
-    let (mine, their) = (
-        mine.await,
-        best(|| async {
+    let took = duel(
+        || async {
+            for _ in 0..times {
+                black_box(ours.ask(&actors[0], Get, ReadMode::Strict).await);
+            }
+        },
+        || async {
             for _ in 0..times {
                 black_box(theirs[0].ask().await);
             }
-        })
-        .await,
+        },
     );
-    row("local ask of a query, one at a time", mine, their, times, "<= 0.5x the time", Some(1.5));
+    row("local ask of a query, one at a time", took.await, times, "<= 0.5x the time", Some(1.5));
 
     for (count, goal, at_most) in [(1_usize, ">= 1x the rate", Some(3.0)), (1000, ">= 2x the rate", None)] {
         let each = times / 16;
-        let mine = best(|| {
+        let mine = || {
             in_flight(64, |task| {
                 let (ours, actors) = (ours.clone(), actors.clone());
                 async move {
@@ -255,9 +262,8 @@ async fn run(times: u64) {
                     }
                 }
             })
-        });
-        let mine = mine.await;
-        let their = best(|| {
+        };
+        let their = || {
             in_flight(64, |task| {
                 let theirs = theirs.clone();
                 async move {
@@ -266,45 +272,47 @@ async fn run(times: u64) {
                     }
                 }
             })
-        });
+        };
         let what = format!("local ask of a query, 64 in flight, {count} actors");
-        row(&what, mine, their.await, each * 64, goal, at_most);
+        row(&what, duel(mine, their).await, each * 64, goal, at_most);
     }
 
     let fresh = addresses(times / 4);
-    let begun = Begun::now();
-    let spawned = async {
-        let mut kept = Vec::with_capacity(fresh.len());
-        for _ in &*fresh {
-            let actor = Theirs::spawn();
-            black_box(actor.ask().await);
-            kept.push(actor);
-        }
-    };
-    spawned.await;
-    let their = begun.took();
-    for (what, mode) in [("a leased read", ReadMode::Leased), ("a strict read (one confirm)", ReadMode::Strict)] {
-        let ours = Ours::open();
-        let begun = Begun::now();
-        for actor in &*fresh {
-            black_box(ours.ask(actor, Get, mode).await);
-        }
+    for (what, mode, adds) in [
+        ("a leased read", ReadMode::Leased, false),
+        ("a strict read (one confirm)", ReadMode::Strict, false),
+        ("one event", ReadMode::Strict, true),
+    ] {
+        // Made beforehand: a node is not started for each actor.
+        let mut hosts: Vec<_> = (0..5).map(|_| Ours::open()).collect();
+        let took = duel(
+            || {
+                let ours = hosts.pop().expect("one a turn");
+                let fresh = &fresh;
+                async move {
+                    for actor in &**fresh {
+                        let answer =
+                            if adds { ours.ask(actor, Add, mode).await } else { ours.ask(actor, Get, mode).await };
+                        black_box(answer);
+                    }
+                }
+            },
+            || async {
+                let mut kept = Vec::with_capacity(fresh.len());
+                for _ in &*fresh {
+                    let actor = Theirs::spawn();
+                    black_box(actor.ask().await);
+                    kept.push(actor);
+                }
+            },
+        );
         let what = format!("first command to an actor never seen: {what}");
-        row(&what, begun.took(), their, times / 4, ">= 10x the rate", None);
+        row(&what, took.await, times / 4, ">= 10x the rate", None);
     }
-    let ours = Ours::open();
-    let begun = Begun::now();
-    for actor in &*fresh {
-        black_box(ours.ask(actor, Add, ReadMode::Strict).await);
-    }
-    row("first command to an actor never seen: one event", begun.took(), their, times / 4, ">= 10x the rate", None);
 }
 
-fn main() {
-    // `cargo test` runs benches too; then the least is enough to see that they work.
-    let quick = std::env::args().any(|argument| argument == "--quick" || argument == "--test");
-    let bench = std::env::args().any(|argument| argument == "--bench");
-    let times = if bench && !quick { 200_000 } else { 2_000 };
+/// Every row, on two threads and on one.
+fn report(times: u64) {
     println!("{:<62} {:>24} {:>25}", "nanoseconds an ask: ours, by hand, time ratio", "wall clock", "processor time");
     let workers = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = workers.expect("a runtime can be made");
@@ -314,6 +322,23 @@ fn main() {
     println!("one thread");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     runtime.block_on(run(times));
-    let check = std::env::args().any(|argument| argument == "--check");
-    assert!(!check || !MISSED.load(Ordering::Relaxed), "a row takes more than three times its goal");
+}
+
+fn main() {
+    let flag = |name: &str| std::env::args().any(|argument| argument == name);
+    // `cargo test` runs benches too; then the least is enough to see that they work.
+    let times = match (flag("--bench"), flag("--quick")) {
+        (false, _) => 200,
+        (true, true) => 20_000,
+        (true, false) => 200_000,
+    };
+    report(times);
+    for _ in 1..ATTEMPTS_MAX {
+        if !flag("--check") || missed().is_empty() {
+            break;
+        }
+        println!("once more, for these were missed: {}", missed().join("; "));
+        report(times);
+    }
+    assert!(!flag("--check") || missed().is_empty(), "more than three times its goal: {}", missed().join("; "));
 }
