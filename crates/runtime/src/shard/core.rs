@@ -178,7 +178,7 @@ impl<T> Core<T> {
     fn spoil(&mut self, slot: &mut Slot<T>, wait: Duration) {
         slot.live = Live::Absent;
         let Some(busy) = &mut slot.busy else { return };
-        busy.undecide(busy.flight.as_ref().map_or(0, |flight| flight.covers));
+        busy.undecide(&mut slot.live);
         if busy.flight.is_none() && busy.load.is_none() && !busy.waiting.is_empty() {
             self.load(slot, false, wait);
         }
@@ -313,23 +313,23 @@ impl<T> Core<T> {
         slot.live = Live::Quarantined(reason.as_str().into());
         let Some(busy) = &mut slot.busy else { return };
         self.out.push(Effect::Fact(Fact::Quarantined { actor: busy.actor.clone(), reason: reason.clone() }));
-        self.abandon_unsealed(busy, &Answer::Quarantined { reason });
+        self.abandon_unsealed(&mut slot.live, busy, &Answer::Quarantined { reason });
     }
 
     /// Answers everything that is under way: what is sealed may yet be stored, the rest is not run.
-    pub(super) fn abandon(&mut self, busy: &mut Busy<T>, answer: &Answer) {
+    pub(super) fn abandon(&mut self, live: &mut Live, busy: &mut Busy<T>, answer: &Answer) {
         let sealed = busy.flight.take().map_or(0, |flight| flight.covers);
         for _ in 0..sealed {
             let Some(Decided { asked, what, .. }) = busy.pop_decided() else { break };
             let maybe = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: true };
             self.give_up(asked, if matches!(what, What::Change { .. }) { &maybe } else { answer });
         }
-        self.abandon_unsealed(busy, answer);
+        self.abandon_unsealed(live, busy, answer);
     }
 
-    /// Answers everything that is in no record.
-    pub(super) fn abandon_unsealed(&mut self, busy: &mut Busy<T>, answer: &Answer) {
-        busy.undecide(busy.flight.as_ref().map_or(0, |flight| flight.covers));
+    /// Answers everything that is in no record, and forgets what it has changed.
+    pub(super) fn abandon_unsealed(&mut self, live: &mut Live, busy: &mut Busy<T>, answer: &Answer) {
+        busy.undecide(live);
         busy.load = None;
         while let Some(asked) = busy.pop_waiting() {
             self.give_up(asked, answer);

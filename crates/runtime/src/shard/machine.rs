@@ -237,7 +237,7 @@ impl<T> ShardMachine<T> {
         for actor in self.busy.clone() {
             let Some(slot) = self.residents.get_mut(&actor) else { continue };
             if let Some(busy) = &mut slot.busy {
-                self.core.abandon_unsealed(busy, &moving);
+                self.core.abandon_unsealed(&mut slot.live, busy, &moving);
                 if busy.is_over() {
                     slot.busy = None;
                     self.busy.remove(&actor);
@@ -263,8 +263,9 @@ impl<T> ShardMachine<T> {
     fn deactivate(&mut self, owner: Option<NodeId>, later: Option<Epoch>) {
         let not_owner = Answer::NotOwner { owner: owner.clone() };
         for actor in std::mem::take(&mut self.busy) {
-            if let Some(mut busy) = self.residents.get_mut(&actor).and_then(|slot| slot.busy.take()) {
-                self.core.abandon(&mut busy, &not_owner);
+            let Some(slot) = self.residents.get_mut(&actor) else { continue };
+            if let Some(mut busy) = slot.busy.take() {
+                self.core.abandon(&mut slot.live, &mut busy, &not_owner);
             }
         }
         self.residents.forget_idle();

@@ -128,13 +128,13 @@ impl<T> Core<T> {
         let Some(busy) = &mut slot.busy else { return };
         if let Some(to) = &self.leaving {
             let to = Some(to.clone());
-            return self.abandon_unsealed(busy, &Answer::Moving { to });
+            return self.abandon_unsealed(&mut slot.live, busy, &Answer::Moving { to });
         }
         match &slot.live {
             Live::Present(_) => self.run_waiting(slot, now),
             Live::Quarantined(reason) => {
                 let reason = reason.to_string();
-                self.abandon_unsealed(busy, &Answer::Quarantined { reason });
+                self.abandon_unsealed(&mut slot.live, busy, &Answer::Quarantined { reason });
             }
             Live::Absent if busy.waiting.is_empty() || busy.load.is_some() => {}
             Live::Absent => {
@@ -155,7 +155,7 @@ impl<T> Core<T> {
         let Some(busy) = &mut slot.busy else { return };
         busy.flight = None;
         busy.conflicts += 1;
-        busy.undecide(0);
+        busy.undecide(&mut slot.live);
         self.out.push(Effect::Fact(Fact::Conflict { actor: busy.actor.clone() }));
     }
 
@@ -178,7 +178,7 @@ impl<T> Core<T> {
             };
             self.give_up(asked, &answer);
         }
-        busy.undecide(0);
+        busy.undecide(&mut slot.live);
         if matches!(slot.live, Live::Present(_)) {
             slot.live = Live::Absent;
         }
@@ -196,13 +196,13 @@ impl<T> Core<T> {
         }
         let unavailable = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
         self.out.push(Effect::Fact(Fact::NotLoaded { actor: busy.actor.clone(), reason: reason.to_string() }));
-        self.abandon_unsealed(busy, &unavailable);
+        self.abandon_unsealed(&mut slot.live, busy, &unavailable);
     }
 
     /// Sets an actor aside whose record under way cannot be resolved.
     fn condemn(&mut self, slot: &mut Slot<T>, reason: String) {
         if let Some(busy) = &mut slot.busy {
-            self.abandon(busy, &Answer::Quarantined { reason: reason.clone() });
+            self.abandon(&mut slot.live, busy, &Answer::Quarantined { reason: reason.clone() });
         }
         self.quarantine(slot, reason);
     }

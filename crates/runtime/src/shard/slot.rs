@@ -177,10 +177,15 @@ impl<T> Busy<T> {
         Some(asked)
     }
 
-    /// Lets everything decided behind the first `keep` wait to be run again, before what waits already.
-    pub(super) fn undecide(&mut self, keep: usize) {
+    /// Lets everything decided that is in no record wait to be run again, before what waits already. `live` had run it:
+    /// where that has changed it, it is discarded.
+    pub(super) fn undecide(&mut self, live: &mut Live) {
+        let keep = self.flight.as_ref().map_or(0, |flight| flight.covers);
         while self.decided.len() > keep {
             if let Some(decided) = self.decided.pop_back() {
+                if matches!((&decided.what, &live), (What::Change { .. }, Live::Present(_))) {
+                    *live = Live::Absent;
+                }
                 self.held -= decided.held();
                 self.held += decided.asked.held();
                 self.waiting.push_front(decided.asked);

@@ -140,6 +140,25 @@ fn a_cancelled_move_goes_on_under_a_new_epoch_and_confirms_again() {
 }
 
 #[test]
+fn what_was_handed_on_during_a_move_is_not_in_the_state_after_its_cancellation() {
+    play(
+        "
+        1 add 5       -> load
+        loaded        -> append 1 after 0
+        2 add 1
+        drain 9 b     -> 2=moving to b
+        activate 10   ->
+        ack           -> 1=5
+        3 get         -> load
+        loaded        -> confirm after 1
+        ack           -> 3=5?
+        4 add 1       -> append 4 after 2
+        ack           -> 4=6
+        ",
+    );
+}
+
+#[test]
 fn a_shard_given_back_is_loaded_anew() {
     let mut scene = Scene::new();
     for cue in ["activate 5", "1 add 5", "loaded", "ack"] {
