@@ -62,7 +62,8 @@ pub fn decode<T: DeserializeOwned>(codec: PayloadCodec, bytes: &[u8]) -> Result<
     match codec {
         PayloadCodec::Json => serde_json::from_slice(bytes).or_else(|fault| refuse(fault.to_string())),
         PayloadCodec::Binary => {
-            let bounded = bincode::config::standard().with_limit::<VALUE_BYTES_MAX>();
+            // The limit counts what the values take in memory, of which one byte may claim 16: a small `u128`.
+            let bounded = bincode::config::standard().with_limit::<{ 16 * VALUE_BYTES_MAX }>();
             match bincode::serde::decode_from_slice(bytes, bounded) {
                 Ok((value, read)) if read == bytes.len() => Ok(value),
                 Ok((_, read)) => refuse(format!("{} bytes behind the value", bytes.len() - read)),
@@ -107,6 +108,13 @@ mod tests {
         let claims = [253, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
         assert!(decode::<Vec<u64>>(PayloadCodec::Binary, &claims).is_err());
         assert!(decode::<String>(PayloadCodec::Binary, &claims).is_err());
+    }
+
+    #[test]
+    fn many_small_numbers_are_read_back_though_they_are_larger_in_memory() {
+        let numbers = vec![1_u128; VALUE_BYTES_MAX - 8];
+        let bytes = encode(PayloadCodec::Binary, &numbers).expect("a byte each");
+        assert_eq!(decode::<Vec<u128>>(PayloadCodec::Binary, &bytes).map(|read| read.len()), Ok(numbers.len()));
     }
 
     #[test]

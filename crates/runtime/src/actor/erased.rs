@@ -175,10 +175,11 @@ impl<A: Actor> Kind for KindOf<A> {
         A::Commands::TABLE.iter().position(|entry| entry.name == name).map(|place| place as u8)
     }
     fn instance(&self, id: &ActorId) -> Result<Box<dyn Instance>, String> {
-        let refused = || format!("{:?} is not the id of a {}", id.as_str(), self.name);
-        let id = id.as_str().parse().map_err(|_| refused())?;
-        let ctx = Ctx { id, version: Version::ZERO, now: WallTime::default() };
-        Ok(Box::new(Live { state: A::default(), ctx }))
+        let refused = |why: &str| format!("{:?} is not the id of a {}{why}", id.as_str(), self.name);
+        let made = caught(|| Some((id.as_str().parse().ok()?, A::default())));
+        let made = made.map_err(|panic| refused(&format!(": reading it panicked: {panic}")))?;
+        let (id, state) = made.ok_or_else(|| refused(""))?;
+        Ok(Box::new(Live { state, ctx: Ctx { id, version: Version::ZERO, now: WallTime::default() } }))
     }
     fn stored_reply(&self, command: u8, codec: PayloadCodec, reply: &Bytes, wanted: Wanted) -> Result<Payload, String> {
         let entry = &A::Commands::TABLE[usize::from(command)];
@@ -216,11 +217,15 @@ fn run<A: Handle<C>, C: Command>(live: &mut Live<A>, payload: &Payload, codec: P
         return pack(reply, wanted, codec).map_or_else(|fault| invalid("reply", C::NAME, &fault), Ran::Looked);
     }
     let mut events = Vec::with_capacity(effect.events().len());
+    let mut read_back = Vec::with_capacity(effect.events().len());
     let mut bytes = 0;
     for event in effect.events() {
-        match codec::encode(codec, event) {
-            Ok(payload) => {
+        let written =
+            codec::encode(codec, event).and_then(|payload| Ok((codec::decode::<A::Event>(codec, &payload)?, payload)));
+        match written {
+            Ok((event, payload)) => {
                 bytes += payload.len();
+                read_back.push(event);
                 events.push(EventRecord { schema: A::Event::VERSION, payload });
             }
             Err(fault) => return invalid("event", C::NAME, &fault),
@@ -230,7 +235,9 @@ fn run<A: Handle<C>, C: Command>(live: &mut Live<A>, payload: &Payload, codec: P
         let bytes_max = CommitRecord::BYTES_MAX;
         return Ran::Invalid(format!("the events of {:?} are {bytes} bytes, the bound is {bytes_max}", C::NAME));
     }
-    for event in effect.events() {
+    // What is applied is what was read back: an event that could not be is never stored, and the state is the one that
+    // the history makes.
+    for event in &read_back {
         live.state.apply(event);
         live.ctx.version = live.ctx.version.next();
     }
@@ -316,5 +323,84 @@ fn encode<C: Command>(payload: &Payload, codec: PayloadCodec) -> Result<Bytes, C
             Some(command) => codec::encode(codec, command),
             None => Err(CodecError::Encode { reason: "the value is of another type".into() }),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::super::model::Decision;
+    use super::*;
+
+    #[derive(Clone)]
+    struct Touchy;
+    impl std::str::FromStr for Touchy {
+        type Err = String;
+        fn from_str(text: &str) -> Result<Self, String> {
+            assert!(text != "bad", "no such word");
+            Ok(Self)
+        }
+    }
+    impl std::fmt::Display for Touchy {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("touchy")
+        }
+    }
+
+    #[derive(Default, Serialize, Deserialize)]
+    struct Gauge(f64);
+    #[derive(Serialize, Deserialize)]
+    struct Measured(f64);
+    impl Event for Measured {}
+    #[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+    #[error("never")]
+    struct Never;
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Divide(f64, f64);
+    impl Command for Divide {
+        const NAME: &'static str = "divide";
+        type Reply = f64;
+    }
+    impl Actor for Gauge {
+        const KIND: &'static str = "gauge";
+        type Id = Touchy;
+        type Event = Measured;
+        type Error = Never;
+        type Commands = (Divide,);
+        fn apply(&mut self, event: &Measured) {
+            self.0 = event.0;
+        }
+    }
+    impl Handle<Divide> for Gauge {
+        fn handle(&self, Divide(what, by): Divide, _: &Ctx<Self>) -> Decision<Self, Divide> {
+            Ok(Self::emit(Measured(what / by)).reply(|gauge| gauge.0))
+        }
+    }
+
+    fn gauge() -> KindOf<Gauge> {
+        KindOf::new(ActorKind::new(Gauge::KIND).expect("a kind"))
+    }
+    fn id(text: &str) -> ActorId {
+        ActorId::new(text).expect("an id")
+    }
+
+    #[test]
+    fn an_id_whose_reading_panics_is_refused_like_any_other_that_is_none() {
+        let refused = gauge().instance(&id("bad")).err();
+        assert_eq!(refused.as_deref(), Some("\"bad\" is not the id of a gauge: reading it panicked: no such word"));
+    }
+
+    #[test]
+    fn an_event_that_could_not_be_read_back_is_not_stored_and_changes_nothing() {
+        let mut gauge = gauge().instance(&id("good")).expect("an id");
+        let mut divide = |by| {
+            let payload = codec::encode(PayloadCodec::Binary, &Divide(1.0, by)).expect("it encodes");
+            let command = Payload::Encoded(PayloadCodec::Binary, payload);
+            gauge.run(0, &command, PayloadCodec::Json, WallTime::default())
+        };
+        // JSON has no infinity: it is written as nothing, which is no number.
+        assert!(matches!(divide(0.0), Ran::Invalid(reason) if reason.contains("the event of \"divide\"")));
+        assert!(matches!(divide(2.0), Ran::Changed { events, .. } if events.len() == 1));
     }
 }
