@@ -131,7 +131,10 @@ impl<T> ShardMachine<T> {
         if let Some(refusal) = refusal(now, work) {
             return Looked::refuse(refusal);
         }
-        let Some(slot) = self.residents.get_mut(&work.actor) else { return self.settle_in(now, work) };
+        let Some(slot) = self.residents.get_mut(&work.actor) else {
+            let full = self.busy.len() >= BUSY_ACTORS_MAX;
+            return if full { Looked::refuse(Answer::Busy) } else { self.settle_in(now, work) };
+        };
         let Some(command) = slot.kind.command(&work.command) else { return unknown_command(&*slot.kind, work) };
         slot.touched = now.at;
         let (None, Live::Present(instance)) = (&slot.busy, &mut slot.live) else {
