@@ -65,6 +65,21 @@ pub enum Outcome {
     Other(Answer),
 }
 
+impl Outcome {
+    /// The same outcome once more, if it is one of bytes.
+    pub(crate) fn encoded_copy(&self) -> Option<Self> {
+        match self {
+            Self::Replied(Payload::Encoded(codec, bytes)) => {
+                Some(Self::Replied(Payload::Encoded(*codec, bytes.clone())))
+            }
+            Self::Rejected(Payload::Encoded(codec, bytes)) => {
+                Some(Self::Rejected(Payload::Encoded(*codec, bytes.clone())))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Where an outcome goes; called exactly once.
 pub enum Responder {
     /// To a waiting caller in this process.

@@ -293,15 +293,27 @@ impl<T> Core<T> {
                 }
             }
             What::Look(outcome) => {
+                let lease = asked.work.mode != ReadMode::Log;
+                let mut retries = Vec::new();
+                for echo in asked.echoes {
+                    if echo.work.id != asked.work.id {
+                        retries.push(echo);
+                    } else if let Some(to) = echo.to {
+                        // The same question, asked once: whoever hears the first answer asks no more, so that running it
+                        // again could do what its asker believes refused.
+                        let paused = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
+                        let outcome = outcome.encoded_copy().unwrap_or(Outcome::Other(paused));
+                        self.out.push(Effect::Respond { to, outcome, lease });
+                    }
+                }
                 if let Some(to) = asked.to {
-                    let lease = asked.work.mode != ReadMode::Log;
                     self.out.push(Effect::Respond { to, outcome, lease });
                 }
-                // It changed nothing, so a repeat of it is simply asked again.
-                if let Some(busy) = &mut slot.busy {
-                    for echo in asked.echoes {
-                        busy.push_waiting(echo);
-                    }
+                // It changed nothing, so the application's own retry of it is asked anew; once, however many there are.
+                let mut retries = retries.into_iter();
+                if let (Some(busy), Some(mut first)) = (&mut slot.busy, retries.next()) {
+                    first.echoes.extend(retries);
+                    busy.push_waiting(first);
                 }
             }
         }

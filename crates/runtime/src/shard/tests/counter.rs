@@ -42,6 +42,8 @@ commands! {
     Add { pub(super) by: u64 } "add" -> u64;
     Get {} "get" -> u64;
     Demand { pub(super) at_least: u64 } "demand" -> u64;
+    Grow { pub(super) by: u64 } "grow" -> u64;
+    Odd { pub(super) by: u64 } "odd" -> u64;
     Boom {} "boom" -> u64;
     Curse {} "curse" -> u64;
     Pad { pub(super) bytes: usize } "pad" -> u64;
@@ -53,7 +55,7 @@ impl Actor for Counter {
     type Id = u64;
     type Event = Happened;
     type Error = TooFew;
-    type Commands = (Add, Get, Demand, Boom, Curse, Pad, Recite);
+    type Commands = (Add, Get, Demand, Grow, Odd, Boom, Curse, Pad, Recite);
 
     fn apply(&mut self, event: &Happened) {
         match event {
@@ -81,6 +83,24 @@ impl Handle<Get> for Counter {
 impl Handle<Demand> for Counter {
     fn handle(&self, demand: Demand, _: &Ctx<Self>) -> Decision<Self, Demand> {
         if self.total < demand.at_least { Err(TooFew { total: self.total }) } else { Ok(Self::answer(self.total)) }
+    }
+}
+/// Adds no more than is there.
+impl Handle<Grow> for Counter {
+    fn handle(&self, grow: Grow, _: &Ctx<Self>) -> Decision<Self, Grow> {
+        if self.total < grow.by {
+            return Err(TooFew { total: self.total });
+        }
+        Ok(Self::emit(Happened::Added { by: grow.by }).reply(|counter| counter.total))
+    }
+}
+/// Adds to an odd total only.
+impl Handle<Odd> for Counter {
+    fn handle(&self, odd: Odd, _: &Ctx<Self>) -> Decision<Self, Odd> {
+        if self.total.is_multiple_of(2) {
+            return Err(TooFew { total: self.total });
+        }
+        Ok(Self::emit(Happened::Added { by: odd.by }).reply(|counter| counter.total))
     }
 }
 impl Handle<Boom> for Counter {

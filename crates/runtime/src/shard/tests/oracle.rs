@@ -38,8 +38,13 @@ enum Move {
     },
     /// Another owner of the same epoch appends.
     Foreign,
-    /// The shard is lost, or given back under a later epoch.
+    /// The same of a command that says no while the total is even: every other owner's addition turns that round.
+    Odd {
+        name: u64,
+    },
+    /// The shard is lost, is asked back, or is given back (or left here) under a later epoch.
     Lose,
+    Drain,
     Regain,
     /// Time passes, and callers give up.
     Wait,
@@ -51,7 +56,9 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => prop_oneof![Just(""), Just("log")].prop_map(|mode| Move::Read { mode }),
         10 => (0..4_usize, 0..8_usize).prop_map(|(which, how)| Move::Answer { which, how }),
         1 => Just(Move::Foreign),
+        3 => (0..NAMES).prop_map(|name| Move::Odd { name }),
         1 => Just(Move::Lose),
+        1 => Just(Move::Drain),
         2 => Just(Move::Regain),
         1 => Just(Move::Wait),
     ];
@@ -69,6 +76,8 @@ struct Run {
     /// What had been acknowledged when each read was asked: a sum of powers of two.
     owed: BTreeMap<u64, u64>,
     acknowledged: u64,
+    /// Commands that have been told no: their askers ask no more.
+    refused: BTreeSet<u64>,
 }
 
 impl Run {
@@ -78,7 +87,11 @@ impl Run {
             if let Some((token, answer)) = part.split_once('=')
                 && let Ok(token) = token.parse::<u64>()
             {
-                let before = self.told.insert(token, answer.trim_end_matches('?').to_string());
+                let answer = answer.trim_end_matches('?').to_string();
+                if let (Some(Some(name)), true) = (self.asked.get(&token), answer.starts_with("no ")) {
+                    self.refused.insert(*name);
+                }
+                let before = self.told.insert(token, answer);
                 assert_eq!(before, None, "command {token} was answered twice");
                 if let (Ok(_), Some(Some(name))) = (self.told[&token].parse::<u64>(), self.asked.get(&token)) {
                     self.acknowledged |= 1 << (SHIFT + name);
@@ -88,6 +101,9 @@ impl Run {
     }
 
     fn ask(&mut self, name: Option<u64>, cue: &str) {
+        if name.is_some_and(|name| self.refused.contains(&name)) {
+            return;
+        }
         self.tokens += 1;
         let token = 1000 + self.tokens;
         self.asked.insert(token, name);
@@ -98,6 +114,9 @@ impl Run {
     fn play(&mut self, step: Move) {
         match step {
             Move::Add { name } => self.ask(Some(name), &format!("add {} id={}", 1_u64 << (SHIFT + name), name + 1)),
+            Move::Odd { name } => {
+                self.ask(Some(name), &format!("odd {} json id={}", 1_u64 << (SHIFT + name), name + 1));
+            }
             Move::Read { mode } => self.ask(None, &format!("get {mode}")),
             Move::Answer { which, how } => self.answer(which, how),
             Move::Foreign => {
@@ -105,6 +124,11 @@ impl Run {
                 self.scene.foreign(1, epoch, Happened::Added { by: FOREIGN });
             }
             Move::Lose => self.tell("lost to b"),
+            Move::Drain => {
+                self.epoch += 1;
+                let epoch = self.epoch;
+                self.tell(&format!("drain {epoch} b"));
+            }
             Move::Regain => {
                 self.epoch += 1;
                 let epoch = self.epoch;
@@ -177,6 +201,7 @@ proptest! {
             told: BTreeMap::new(),
             owed: BTreeMap::new(),
             acknowledged: 0,
+            refused: BTreeSet::new(),
         };
         run.tell("activate 5");
         for step in moves {
@@ -186,6 +211,8 @@ proptest! {
         let history = run.scene.histories.remove(&1).unwrap_or_default();
         let (totals, times) = totals(&history);
         prop_assert!(times.values().all(|times| *times == 1), "a command is in the history more than once: {times:?}");
+        let refused = run.refused.iter().find(|name| times.contains_key(name));
+        prop_assert!(refused.is_none(), "{refused:?} was refused, and is in the history");
         for (token, told) in &run.told {
             let Ok(total) = told.parse::<u64>() else { continue };
             prop_assert!(totals.contains(&total), "{token} was told {total}, which the actor never was");
@@ -199,7 +226,8 @@ proptest! {
             }
         }
         for (token, told) in &run.told {
-            let certainly_not = ["busy", "expired", "unavailable", "owned by b", "owned by nobody"].contains(&told.as_str());
+            let no = ["busy", "expired", "unavailable", "owned by b", "owned by nobody", "moving to b"];
+            let certainly_not = no.contains(&told.as_str()) || told.starts_with("no ");
             let name = run.asked.get(token).copied().flatten();
             let alone = run.asked.values().filter(|asked| **asked == name).count() == 1;
             if let Some(name) = name.filter(|_| certainly_not && alone) {

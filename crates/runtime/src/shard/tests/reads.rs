@@ -118,10 +118,10 @@ fn a_read_asked_twice_is_answered_twice() {
     play(
         "
         1 add 1        -> load
-        2 get
-        3 get id=2
+        2 get json
+        3 get json id=2
         loaded         -> append 1 after 0
-        ack            -> 1=1; 2=1?; 3=1?
+        ack            -> 1=1; 3=1?; 2=1?
         ",
     );
 }

@@ -96,6 +96,39 @@ fn a_message_of_the_application_counts_once_whoever_brings_it() {
 }
 
 #[test]
+fn all_sendings_of_a_refused_command_hear_the_same_no() {
+    play(
+        "
+        1 add 5                    -> load
+        loaded                     -> append 1 after 0
+        2 grow 8 json
+        3 grow 8 json id=2 attempt=2
+        4 grow 8 json id=2 attempt=3
+        5 add 5
+        ack                        -> 1=5; 3=no {\"total\":5}?; 4=no {\"total\":5}?; 2=no {\"total\":5}?; append 5 after 1
+        ack                        -> 5=10
+        ",
+    );
+}
+
+#[test]
+fn the_applications_retries_of_a_refused_message_count_once_together() {
+    play(
+        "
+        1 add 5                 -> load
+        loaded                  -> append 1 after 0
+        2 grow 8 json msg=77
+        3 grow 8 json msg=77
+        4 grow 8 json msg=77
+        5 add 5
+        ack                     -> 1=5; 2=no {\"total\":5}?; append 5 after 1
+        ack                     -> 5=10; append 3 after 2
+        ack                     -> 3=18; 4=18
+        ",
+    );
+}
+
+#[test]
 fn an_actor_remembers_the_last_1024_messages() {
     let mut scene = Scene::new();
     scene.tell("activate 5");

@@ -21,7 +21,7 @@ use aether_domain::{
     Sequence, Slot, Version, WallTime,
 };
 
-use super::counter::{Add, Boom, Counter, Curse, Demand, Get, Happened, Pad, Recite, TooFew};
+use super::counter::{Add, Boom, Counter, Curse, Demand, Get, Grow, Happened, Odd, Pad, Recite, TooFew};
 use crate::actor::{KindRegistry, codec};
 use crate::message::{Outcome, Payload, Work};
 use crate::shard::input::{Effect, Fact, Input, Now};
@@ -161,6 +161,8 @@ impl Scene {
             "add" => typed_or_json(Add { by: value }, json),
             "get" => typed_or_json(Get {}, json),
             "demand" => typed_or_json(Demand { at_least: value }, json),
+            "grow" => typed_or_json(Grow { by: value }, json),
+            "odd" => typed_or_json(Odd { by: value }, json),
             "boom" => typed_or_json(Boom {}, json),
             "curse" => typed_or_json(Curse {}, json),
             "pad" => typed_or_json(Pad { bytes: value as usize }, json),
