@@ -18,7 +18,7 @@ use super::bounds::{
 };
 use super::input::{Counts, Effect, Fact, Now};
 use super::remembered::{Known, StoredReply};
-use super::slot::{Asked, Busy, Decided, Flight, Live, Slot, What};
+use super::slot::{Asked, Busy, Decided, Flight, Gathering, Live, Slot, What};
 use crate::actor::{Kind, Ran, Wanted};
 use crate::message::{Outcome, Work};
 
@@ -224,6 +224,10 @@ impl<T> Core<T> {
             self.deliver(slot, decided);
         }
         let (Some(busy), Live::Present(instance)) = (&mut slot.busy, &slot.live) else { return };
+        if busy.gathering.as_ref().is_some_and(|gathering| busy.decided.len() < gathering.expected) {
+            return;
+        }
+        busy.gathering = None;
         let unstored = busy.decided.iter().map(Decided::events).sum::<u64>();
         let mut record = CommitRecord {
             shard_epoch: self.epoch,
@@ -277,6 +281,23 @@ impl<T> Core<T> {
         for _ in 0..flight.covers {
             let Some(decided) = slot.busy.as_mut().and_then(|busy| busy.pop_decided()) else { break };
             self.deliver(slot, decided);
+        }
+        if let Some(busy) = slot.busy.as_mut().filter(|_| flight.covers > 1) {
+            self.tickets += 1;
+            let expected = (flight.covers + busy.decided.len()).min(CommitRecord::COMMANDS_MAX);
+            busy.gathering = Some(Gathering { ticket: self.tickets, expected });
+            self.out.push(Effect::EndTurn { actor: busy.actor.clone(), ticket: self.tickets });
+        }
+    }
+
+    /// The turn in which a record was answered is over: what has gathered is sealed.
+    pub(super) fn turn_over(&mut self, slot: &mut Slot<T>, now: Now, ticket: u64) {
+        let gathering = slot.busy.as_mut().map(|busy| &mut busy.gathering);
+        if let Some(open) = gathering
+            && open.as_ref().is_some_and(|gathering| gathering.ticket == ticket)
+        {
+            *open = None;
+            self.seal(slot, now);
         }
     }
 

@@ -137,6 +137,16 @@ impl Inner {
                     };
                     self.begin(shard, wait, Box::pin(look));
                 }
+                Effect::EndTurn { actor, ticket } => {
+                    let inner = self.clone();
+                    let end = async move {
+                        // A yielded task goes on when the executor has nothing else that is ready, or after some sixty
+                        // other tasks.
+                        tokio::task::yield_now().await;
+                        inner.offer(shard, Input::TurnOver { actor, ticket });
+                    };
+                    self.tasks.spawn_on(end, &self.runtime);
+                }
                 Effect::Released { drain_epoch } => self.report(shard, drain_epoch),
                 Effect::Fact(fact) => facts::log(shard, &fact),
             }

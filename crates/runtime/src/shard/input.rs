@@ -37,6 +37,8 @@ pub(crate) enum Input<T> {
     Appended { actor: ActorAddress, nonce: Nonce, outcome: Result<Position, AppendError> },
     /// What [`Effect::Look`] found.
     Looked { actor: ActorAddress, nonce: Nonce, found: Result<Vec<StoredCommit>, ReadError> },
+    /// The turn that [`Effect::EndTurn`] spoke of is over.
+    TurnOver { actor: ActorAddress, ticket: u64 },
     /// Time has passed.
     Tick,
 }
@@ -58,6 +60,12 @@ pub(crate) enum Effect<T> {
     Append { actor: ActorAddress, record: Arc<CommitRecord>, after: Sequence, wait: Duration },
     /// Read freshly what lies behind `after`, to find the record with that nonce.
     Look { actor: ActorAddress, nonce: Nonce, after: Sequence, wait: Duration },
+    /// Say when everybody who is ready to run has run once.
+    EndTurn {
+        actor: ActorAddress,
+        /// To be named in the answer.
+        ticket: u64,
+    },
     /// Answer a command.
     Respond {
         to: T,

@@ -99,6 +99,9 @@ impl<T> ShardMachine<T> {
             Input::Loaded { actor, ticket, found } => {
                 self.with_slot(&actor, |core, slot| core.loaded(slot, now, ticket, found));
             }
+            Input::TurnOver { actor, ticket } => {
+                self.with_slot(&actor, |core, slot| core.turn_over(slot, now, ticket));
+            }
             Input::Activate { me, epoch } => self.activate(me, epoch),
             Input::Drain { drain_epoch, to } => self.drain(drain_epoch, to),
             Input::Deactivate { owner } => self.deactivate(owner, None),

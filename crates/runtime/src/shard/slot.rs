@@ -55,6 +55,8 @@ pub(super) struct Busy<T> {
     pub(super) load: Option<u64>,
     /// The record under way.
     pub(super) flight: Option<Flight>,
+    /// Whom the next record waits for.
+    pub(super) gathering: Option<Gathering>,
     /// What has been run on the speculative state, in order. The first [`Flight::covers`] end with the flight.
     pub(super) decided: VecDeque<Decided<T>>,
     /// What has not been run. Empty while there is an instance.
@@ -65,6 +67,15 @@ pub(super) struct Busy<T> {
     pub(super) conflicts: u32,
     /// Failed loads since the last success.
     pub(super) load_tries: u32,
+}
+
+/// A record that is not sealed yet, because those that the last one answered are likely to ask again within this turn of
+/// the executor: without it the first of them would have a record of its own, and the others a round trip to wait.
+pub(super) struct Gathering {
+    /// Names the end of the turn.
+    pub(super) ticket: u64,
+    /// With so many decided there is nobody left to wait for.
+    pub(super) expected: usize,
 }
 
 /// A record under way.
@@ -137,6 +148,7 @@ impl<T> Busy<T> {
             actor,
             load: None,
             flight: None,
+            gathering: None,
             decided: VecDeque::new(),
             waiting: VecDeque::new(),
             held: Held::default(),
@@ -147,7 +159,11 @@ impl<T> Busy<T> {
 
     /// Whether nothing is under way any more.
     pub(super) fn is_over(&self) -> bool {
-        self.load.is_none() && self.flight.is_none() && self.decided.is_empty() && self.waiting.is_empty()
+        self.load.is_none()
+            && self.flight.is_none()
+            && self.gathering.is_none()
+            && self.decided.is_empty()
+            && self.waiting.is_empty()
     }
 
     pub(super) fn held(&self) -> Held {
@@ -180,6 +196,7 @@ impl<T> Busy<T> {
     /// Lets everything decided that is in no record wait to be run again, before what waits already. `live` had run it:
     /// where that has changed it, it is discarded.
     pub(super) fn undecide(&mut self, live: &mut Live) {
+        self.gathering = None;
         let keep = self.flight.as_ref().map_or(0, |flight| flight.covers);
         while self.decided.len() > keep {
             if let Some(decided) = self.decided.pop_back() {

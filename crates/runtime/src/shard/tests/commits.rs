@@ -35,6 +35,50 @@ fn commands_gather_while_a_record_is_under_way_and_share_the_next_one() {
 }
 
 #[test]
+fn those_a_record_has_answered_together_share_the_next_one() {
+    play(
+        "
+        crowd
+        1 add 1    -> load
+        2 add 1
+        3 add 1
+        loaded     -> append 1,2,3 after 0
+        4 add 1
+        ack        -> 1=1; 2=2; 3=3
+        5 add 1
+        6 add 1
+        turn       -> append 4,5,6 after 1
+        ack        -> 4=4; 5=5; 6=6
+        7 add 1
+        8 add 1
+        9 add 1    -> append 7,8,9 after 2
+        turn
+        ack        -> 7=7; 8=8; 9=9
+        turn
+        10 add 1   -> append 10 after 3
+        ack        -> 10=10
+        11 add 1   -> append 11 after 4
+        ",
+    );
+}
+
+#[test]
+fn a_move_does_not_wait_for_those_who_may_ask_again() {
+    play(
+        "
+        crowd
+        1 add 1    -> load
+        2 add 1
+        loaded     -> append 1,2 after 0
+        ack        -> 1=1; 2=2
+        3 add 1
+        drain 9 b  -> 3=moving to b; released 9
+        turn
+        ",
+    );
+}
+
+#[test]
 fn a_record_answers_at_most_64_commands() {
     let mut scene = Scene::new();
     scene.tell("activate 5");

@@ -149,6 +149,7 @@ impl Run {
             (Effect::Load { .. }, _) => "loaded",
             (Effect::Look { .. }, 0) => "look fails",
             (Effect::Look { .. }, _) => "looked",
+            (Effect::EndTurn { .. }, _) => "turn",
             (_, 0 | 1) => "lost ack",
             (_, 2) => "unsent",
             (_, 3) => "unavailable",
@@ -203,6 +204,7 @@ proptest! {
             acknowledged: 0,
             refused: BTreeSet::new(),
         };
+        run.tell("crowd");
         run.tell("activate 5");
         for step in moves {
             run.play(step);

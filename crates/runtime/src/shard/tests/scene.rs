@@ -5,6 +5,7 @@
 //!                                          `msg=`, `id=`, `within=` and `@actor` may follow
 //! loaded           -> append 1 after 0     the oldest load is answered from the store
 //! ack              -> 1=5                  the oldest append reaches the store and is answered
+//! crowd                                    from here on others are ready to run: a turn ends when the script says `turn`
 //! 2 get            -> 2=5?                 `?`: given only while the serve lease holds
 //! ```
 
@@ -36,6 +37,8 @@ pub(super) struct Scene {
     machine: ShardMachine<u64>,
     at: Monotonic,
     serving: bool,
+    /// Whether others are ready to run, so that a turn does not end at once.
+    crowd: bool,
     /// Asked and not answered yet, oldest first.
     pub(super) asked: Vec<Effect<u64>>,
     pub(super) histories: BTreeMap<u64, Vec<StoredCommit>>,
@@ -85,6 +88,7 @@ impl Scene {
             machine: ShardMachine::new(Arc::new(kinds), 7),
             at: Monotonic::from_start(Duration::from_secs(100)),
             serving: true,
+            crowd: false,
             asked: Vec::new(),
             histories: BTreeMap::new(),
             sequence: 0,
@@ -104,6 +108,10 @@ impl Scene {
                 self.at = self.at + Duration::from_millis(parse(millis));
                 Input::Tick
             }
+            ["crowd"] => {
+                self.crowd = true;
+                return String::new();
+            }
             ["pause"] => return self.serve(false),
             ["resume"] => return self.serve(true),
             ["foreign", epoch, by] => return self.foreign(on, parse(epoch), Happened::Added { by: parse(by) }),
@@ -116,6 +124,7 @@ impl Scene {
             ["load", "old"] => self.loaded_short(on),
             ["looked"] => self.looked(on, Ok(())),
             ["look", "fails"] => self.looked(on, Err(ReadError::Unavailable { cause: lost() })),
+            ["turn"] => self.turn_over(on),
             ["ack"] => self.appended(on, true, None),
             ["lost", "ack"] => self.appended(on, true, Some(AppendError::Unknown { cause: lost() })),
             ["unsent"] => self.appended(on, false, Some(AppendError::Unknown { cause: lost() })),
@@ -135,10 +144,17 @@ impl Scene {
         let now = Now { at: self.at, wall: WallTime { unix_millis: 1 }, serving: self.serving };
         self.machine.step(now, input);
         let effects = self.machine.take_effects();
-        let said: Vec<_> = effects.iter().map(describe).collect();
-        let io =
-            |effect: &Effect<u64>| matches!(effect, Effect::Load { .. } | Effect::Append { .. } | Effect::Look { .. });
+        let mut said: Vec<_> = effects.iter().map(describe).filter(|said| !said.is_empty()).collect();
+        let io = |effect: &Effect<u64>| {
+            !matches!(effect, Effect::Respond { .. } | Effect::Released { .. } | Effect::Fact(_))
+        };
         self.asked.extend(effects.into_iter().filter(io));
+        while !self.crowd
+            && let Some(turn) = self.asked.iter().position(|effect| matches!(effect, Effect::EndTurn { .. }))
+        {
+            let Effect::EndTurn { actor, ticket } = self.asked.remove(turn) else { unreachable!("it is a turn") };
+            said.extend(Some(self.step(Input::TurnOver { actor, ticket })).filter(|said| !said.is_empty()));
+        }
         said.join("; ")
     }
 
@@ -232,6 +248,13 @@ impl Scene {
         Input::Looked { actor, nonce, found }
     }
 
+    fn turn_over(&mut self, on: u64) -> Input<u64> {
+        let asked =
+            self.take(on, "turn", |effect| if let Effect::EndTurn { actor, .. } = effect { Some(actor) } else { None });
+        let Effect::EndTurn { actor, ticket } = asked else { unreachable!("it is a turn") };
+        Input::TurnOver { actor, ticket }
+    }
+
     /// The oldest append reaches the store, or not, and is answered with what the store says, or with `instead`.
     pub(super) fn appended(&mut self, on: u64, reaches: bool, instead: Option<AppendError>) -> Input<u64> {
         let asked = self.take(
@@ -322,6 +345,7 @@ pub(super) fn describe(effect: &Effect<u64>) -> String {
             let lease = if *lease { "?" } else { "" };
             (format!("{to}={}{lease}", answer(outcome)), None, Duration::ZERO)
         }
+        Effect::EndTurn { .. } => return String::new(),
         Effect::Released { drain_epoch } => (format!("released {drain_epoch}"), None, Duration::ZERO),
         Effect::Fact(fact) => (format!("!{}", name(fact)), None, Duration::ZERO),
     };
