@@ -18,7 +18,7 @@ use super::bounds::{
 };
 use super::input::{Counts, Effect, Fact, Now};
 use super::remembered::{Known, StoredReply};
-use super::slot::{Asked, Busy, Decided, Flight, Gathering, Live, Slot, What};
+use super::slot::{Asked, Busy, Decided, Flight, Gathering, Live, Loading, Slot, What};
 use crate::actor::{Kind, Ran, Wanted};
 use crate::message::{Outcome, Work};
 
@@ -109,7 +109,7 @@ impl<T> Core<T> {
     pub(super) fn load(&mut self, slot: &mut Slot<T>, fresh: bool, wait: Duration) {
         let Some(busy) = &mut slot.busy else { return };
         self.tickets += 1;
-        busy.load = Some(self.tickets);
+        busy.load = Some(Loading { ticket: self.tickets, fresh });
         self.out.push(Effect::Load { actor: busy.actor.clone(), ticket: self.tickets, fresh, wait });
     }
 

@@ -13,7 +13,7 @@ use super::bounds::{LOAD_TRIES_MAX, RETRY_AFTER, back_off};
 use super::core::Core;
 use super::history::{Refused, Replayed, replay};
 use super::input::{Effect, Fact, Now};
-use super::slot::{Decided, Flight, Live, Slot, What};
+use super::slot::{Decided, Flight, Live, Loading, Slot, What};
 
 impl<T> Core<T> {
     /// The store has answered an append.
@@ -90,11 +90,12 @@ impl<T> Core<T> {
         ticket: u64,
         found: Result<Vec<StoredCommit>, ReadError>,
     ) {
-        let Some(busy) = slot.busy.as_mut().filter(|busy| busy.load == Some(ticket)) else { return };
-        busy.load = None;
+        let Some(busy) = &mut slot.busy else { return };
+        let Some(Loading { fresh, .. }) = busy.load.take_if(|loading| loading.ticket == ticket) else { return };
         let commits = match found {
             Ok(commits) => commits,
             Err(ReadError::Unavailable { cause }) => return self.not_loaded(slot, &cause.to_string()),
+            Err(ReadError::Corrupt { .. }) if !fresh => return self.load(slot, true, Duration::ZERO),
             Err(ReadError::Corrupt { sequence, reason }) => {
                 return self.quarantine(slot, format!("corrupt history at {sequence}: {reason}"));
             }
@@ -109,6 +110,8 @@ impl<T> Core<T> {
             }
             Err(Refused::Stale(epoch)) => self.found_later(slot, epoch),
             Err(Refused::Short) => self.not_loaded(slot, "the store answered an older history than it acknowledged"),
+            // One copy of the history may be damaged, or have lost something on its way here.
+            Err(Refused::Quarantine(_)) if !fresh => self.load(slot, true, Duration::ZERO),
             Err(Refused::Quarantine(reason)) => self.quarantine(slot, reason),
             Err(Refused::Panicked(reason)) => {
                 busy.load_tries += 1;

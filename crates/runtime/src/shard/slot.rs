@@ -51,8 +51,8 @@ pub(super) enum Live {
 /// What is under way for one actor.
 pub(super) struct Busy<T> {
     pub(super) actor: ActorAddress,
-    /// The ticket of the load under way.
-    pub(super) load: Option<u64>,
+    /// The load under way.
+    pub(super) load: Option<Loading>,
     /// The record under way.
     pub(super) flight: Option<Flight>,
     /// Whom the next record waits for.
@@ -67,6 +67,13 @@ pub(super) struct Busy<T> {
     pub(super) conflicts: u32,
     /// Failed loads since the last success.
     pub(super) load_tries: u32,
+}
+
+/// A read of the history under way.
+pub(super) struct Loading {
+    pub(super) ticket: u64,
+    /// Whether it is read as fresh as the store can: only such a history convicts an actor.
+    pub(super) fresh: bool,
 }
 
 /// A record that is not sealed yet, because those that the last one answered are likely to ask again within this turn of

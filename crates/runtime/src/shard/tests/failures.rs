@@ -265,9 +265,11 @@ fn a_history_whose_chain_is_broken_sets_the_actor_aside() {
         foreign 4 1
         foreign 4 1
         damage
-        1 get          -> load
-        loaded         -> !quarantined; 1=quarantined
-        2 get @2       -> load @2
+        1 get           -> load
+        loaded          -> load fresh
+        loaded          -> !quarantined; 1=quarantined
+        2 get @2        -> load @2
+        load corrupt @2 -> load fresh @2
         load corrupt @2 -> !quarantined; 2=quarantined
         ",
     );
@@ -280,6 +282,7 @@ fn a_shard_epoch_that_falls_along_a_history_sets_the_actor_aside() {
         foreign 4 1
         foreign 3 1
         1 get      -> load
+        loaded     -> load fresh
         loaded     -> !quarantined; 1=quarantined
         ",
     );
@@ -296,6 +299,19 @@ fn a_store_that_ends_before_an_acknowledged_record_is_convicted_by_its_own_answe
         2 add 1     -> append 2 after 1
         3 get
         ack         -> 2=unavailable maybe; 3=quarantined; !quarantined
+        ",
+    );
+}
+
+#[test]
+fn a_damaged_copy_convicts_nobody() {
+    play(
+        "
+        1 add 5       -> load
+        load corrupt  -> load fresh
+        2 add 1
+        loaded        -> append 1,2 after 0
+        ack           -> 1=5; 2=6
         ",
     );
 }
