@@ -11,6 +11,14 @@ use serde::{Deserialize, Serialize};
 /// How many accounts the load uses.
 const LOAD_ACCOUNTS: usize = 64;
 
+/// The first line of every file written here. By it `cluster-up` knows which files it may remove.
+const MARK: &str = "# Written by cargo xtask; the next cluster-up in this folder removes it.";
+
+/// Whether the file at `path` is one that [`NodeConfig::write`] has written.
+pub(super) fn is_ours(path: &Path) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.lines().next() == Some(MARK))
+}
+
 /// A named set of timings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -89,7 +97,8 @@ impl NodeConfig {
             admin: Admin { listen: "127.0.0.1:0", announce: &self.announce },
             load: workers.map(|workers| Load { workers, accounts: LOAD_ACCOUNTS }),
         };
-        toml::to_string(&file).context("writing a configuration file")
+        let settings = toml::to_string(&file).context("writing a configuration file")?;
+        Ok(format!("{MARK}\n{settings}"))
     }
 
     /// Writes the file to `path`.
@@ -118,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_node_is_told_its_name_its_servers_and_where_to_announce_itself() {
-        let expected = r#"namespace = "demo"
+        let expected = r#"# Written by cargo xtask; the next cluster-up in this folder removes it.
+namespace = "demo"
 profile = "fast"
 
 [node]

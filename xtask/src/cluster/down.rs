@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -34,7 +35,7 @@ pub struct Ending {
 /// A process could not be ended; the record stays, so that the command can be repeated.
 pub fn down(dir: &Path) -> Result<Ending> {
     let dir = std::path::absolute(dir)?;
-    if !dir.exists() {
+    if !ClusterFile::marks(&dir) {
         return Ok(Ending::default());
     }
     let _lock = ClusterFile::lock(&dir)?;
@@ -64,10 +65,23 @@ pub(super) fn stores(dir: &Path) -> PathBuf {
     dir.join("nats")
 }
 
+/// Removes the stores in `dir`, and nothing else that may lie beside them.
 pub(super) fn remove_stores(dir: &Path) -> Result<()> {
     let stores = stores(dir);
-    match fs::remove_dir_all(&stores) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+    let entries = match fs::read_dir(&stores) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
+        entries => entries.with_context(|| format!("reading {}", stores.display()))?,
+    };
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading {}", stores.display()))?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("nats-"));
+        if number.is_some_and(|number| number.parse::<usize>().is_ok()) && entry.path().is_dir() {
+            fs::remove_dir_all(entry.path()).with_context(|| format!("removing {}", entry.path().display()))?;
+        }
+    }
+    match fs::remove_dir(&stores) {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
             Err(error).with_context(|| format!("removing {}", stores.display()))
         }
         _ => Ok(()),
@@ -100,5 +114,28 @@ mod tests {
         assert!(!ours.is_alive() && bystander.is_alive());
         assert_eq!(down(folder.path()).expect("nothing left"), Ending::default());
         bystander.kill().expect("ended by its owner");
+    }
+
+    #[test]
+    fn a_folder_that_is_no_clusters_is_left_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("Cargo.toml"), "").expect("written");
+        assert_eq!(down(folder.path()).expect("nothing to do"), Ending::default());
+        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1, "not even a lock is written");
+    }
+
+    #[test]
+    fn only_stores_are_removed_from_the_folder_of_the_stores() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (store, other) = (folder.path().join("nats/nats-1/store"), folder.path().join("nats/src"));
+        for made in [&store, &other] {
+            fs::create_dir_all(made).expect("made");
+        }
+        remove_stores(folder.path()).expect("removed");
+        assert!(!store.exists() && other.exists());
+        fs::remove_dir(&other).expect("removed");
+        remove_stores(folder.path()).expect("removed");
+        remove_stores(folder.path()).expect("nothing left");
+        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 0);
     }
 }

@@ -8,13 +8,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::config::Profile;
 use crate::process::Identity;
 
 const NAME: &str = "cluster.json";
+
+/// Held by whoever changes the cluster. It stays when the cluster ends, and so tells that the folder is a cluster's.
+const LOCK: &str = "cluster.lock";
+
+/// What to do about a folder that will not do.
+const ANOTHER: &str = "choose another folder with --dir";
 
 /// What one `cluster-up` started, minus what was removed and plus what was added since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,15 +150,27 @@ impl ClusterFile {
         }
     }
 
+    /// Whether `dir` is or was the folder of a cluster. In any other folder nothing is written or removed.
+    pub fn marks(dir: &Path) -> bool {
+        [NAME, LOCK].iter().any(|name| dir.join(name).is_file())
+    }
+
     /// Keeps every other command that changes the cluster in `dir` out, until the answer is dropped.
     ///
     /// # Errors
-    /// The folder cannot be written.
+    /// The folder holds something and no cluster has ever been there, or it cannot be written; nothing was.
     pub fn lock(dir: &Path) -> Result<File> {
-        fs::create_dir_all(dir).with_context(|| format!("making the folder {}", dir.display()))?;
-        let path = dir.join("cluster.lock");
-        let file = File::create(&path).with_context(|| format!("writing {}", path.display()))?;
-        file.lock().with_context(|| format!("locking {}", path.display()))?;
+        fs::create_dir_all(dir).with_context(|| format!("making the folder {}; {ANOTHER}", dir.display()))?;
+        let mut found = fs::read_dir(dir).with_context(|| format!("reading {}; {ANOTHER}", dir.display()))?;
+        ensure!(
+            Self::marks(dir) || found.next().is_none(),
+            "{} holds files and has never been the folder of a cluster, so nothing is written there; \
+             {ANOTHER}: a new or an empty one",
+            dir.display()
+        );
+        let path = dir.join(LOCK);
+        let file = File::create(&path).with_context(|| format!("writing {}; {ANOTHER}", path.display()))?;
+        file.lock().with_context(|| format!("locking {}; {ANOTHER}", path.display()))?;
         Ok(file)
     }
 
@@ -223,6 +241,25 @@ pub(super) mod tests {
         ClusterFile::remove(folder.path()).expect("removing nothing is fine");
         let error = ClusterFile::load(folder.path()).expect_err("gone").to_string();
         assert!(error.contains("cargo xtask cluster-up"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_of_somebody_elses_is_refused_before_anything_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("Cargo.toml"), "[workspace]").expect("written");
+        let error = ClusterFile::lock(folder.path()).expect_err("not a cluster's").to_string();
+        assert!(error.contains("--dir"), "{error}");
+        let left: Vec<_> = fs::read_dir(folder.path()).expect("readable").filter_map(Result::ok).collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+
+        let fresh = folder.path().join("fresh");
+        drop(ClusterFile::lock(&fresh).expect("made"));
+        fs::write(fresh.join("n1.log"), "").expect("written");
+        drop(ClusterFile::lock(&fresh).expect("its own folder again"));
+        for place in ["Cargo.toml", "Cargo.toml/below"] {
+            let error = ClusterFile::lock(&folder.path().join(place)).expect_err("a file is in its place").to_string();
+            assert!(error.contains("making the folder") && error.contains("--dir"), "{error}");
+        }
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub fn drain(dir: &Path, id: &str) -> Result<()> {
 /// There is no such node, or it does not become Active.
 pub fn restart(dir: &Path, id: &str) -> Result<()> {
     let dir = std::path::absolute(dir)?;
+    // Where no cluster is, nothing is written.
+    separate(&dir)?;
     let _lock = ClusterFile::lock(&dir)?;
     let mut file = separate(&dir)?;
     end_all(&[file.node(id)?.process.clone()], END_GRACE)?;
@@ -91,6 +93,8 @@ pub fn restart(dir: &Path, id: &str) -> Result<()> {
 /// There is a node of that id already, or it does not become Active.
 pub fn add(dir: &Path, id: &str) -> Result<()> {
     let dir = std::path::absolute(dir)?;
+    // Where no cluster is, nothing is written.
+    separate(&dir)?;
     let _lock = ClusterFile::lock(&dir)?;
     let mut file = separate(&dir)?;
     ensure!(file.node(id).is_err(), "there is a node {id} already; start it again with: cargo xtask node restart {id}");

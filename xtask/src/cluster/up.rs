@@ -4,7 +4,9 @@
 //! `cluster-down` can end them. When the start fails everything started so far is ended here.
 
 use std::{
+    ffi::OsStr,
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{
-    config::Profile,
+    config::{Profile, is_ours},
     down,
     file::{ClusterFile, LoadRecord, NatsRecord, NodeRecord},
     launch::{ANNOUNCE_LIMIT, Files, announced, ensure_alive, last_words, launch, node_config, wait_while_alive},
@@ -78,14 +80,14 @@ const BALANCE_LIMIT: Duration = Duration::from_secs(8);
 /// Starts a cluster and answers what runs once it is ready: every node Active, every shard owned, all agreeing.
 ///
 /// # Errors
-/// A cluster is up in that folder already; nats-server cannot be had; or it was not ready in time, in which case the
+/// The folder is somebody else's, or a cluster is up in it already; nats-server cannot be had; or it was not ready in time, in which case the
 /// error shows the ends of the logs. Nothing is left running.
 pub fn up(options: &UpOptions) -> Result<ClusterFile> {
     ensure!(options.nodes > 0, "a cluster needs at least one node");
     let dir = std::path::absolute(&options.dir)?;
     let _lock = ClusterFile::lock(&dir)?;
     refuse_second(&dir)?;
-    clear(&dir, options.keep)?;
+    clear(&dir, &names(options), options.keep)?;
     let mut file = ClusterFile {
         nats_urls: Vec::new(),
         namespace: options.namespace.clone(),
@@ -152,16 +154,42 @@ fn refuse_second(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes what an earlier cluster left in `dir`, but only files this program writes.
-fn clear(dir: &Path, keep: bool) -> Result<()> {
+/// Removes what an earlier cluster left in `dir`: the files of the processes whose configuration we wrote, and of those
+/// that are started now. Whatever else lies there is not ours.
+fn clear(dir: &Path, names: &[String], keep: bool) -> Result<()> {
     ClusterFile::remove(dir)?;
     for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
         let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "toml" || e == "url" || e == "log") {
-            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        let Some(name) = path.file_stem().and_then(OsStr::to_str) else { continue };
+        if path.extension().is_some_and(|extension| extension == "toml") && is_ours(&path) {
+            let files = Files::of(dir, name);
+            // The configuration last: what it stands for is gone by then.
+            [&files.announce, &files.log, &files.config].into_iter().try_for_each(|path| remove(path))?;
         }
     }
+    for name in names {
+        let files = Files::of(dir, name);
+        [&files.announce, &files.log].into_iter().try_for_each(|path| remove(path))?;
+    }
     if keep { Ok(()) } else { down::remove_stores(dir) }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the processes to start are called.
+fn names(options: &UpOptions) -> Vec<String> {
+    if options.nats == NatsChoice::InMemory {
+        return vec!["demo".to_owned()];
+    }
+    let load = options.load.map(|_| "load".to_owned());
+    (1..=options.nodes).map(|number| format!("n{number}")).chain(load).collect()
 }
 
 fn start_nats(file: &mut ClusterFile, dir: &Path, servers: usize, program: Option<&Path>, sync: Sync) -> Result<()> {
@@ -305,4 +333,62 @@ fn wait_balanced(file: &ClusterFile) -> Result<()> {
         out::note(format!("{error:#}; it goes on meanwhile"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::file::tests::sample;
+
+    fn options(dir: &Path) -> UpOptions {
+        UpOptions {
+            dir: dir.to_owned(),
+            program: "/no/such/aether".into(),
+            namespace: "demo".to_owned(),
+            nodes: 2,
+            nats: NatsChoice::Running { urls: vec!["nats://127.0.0.1:1".to_owned()], replicas: 1 },
+            profile: Profile::Fast,
+            load: None,
+            keep: false,
+            ready_limit: Duration::from_secs(5),
+        }
+    }
+
+    fn left(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).expect("readable").filter_map(Result::ok);
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_folder_with_files_of_somebody_elses_is_refused_and_stays_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["Cargo.toml", "server.log", "n1.toml"] {
+            fs::write(folder.path().join(name), "precious").expect("written");
+        }
+        fs::create_dir_all(folder.path().join("nats/nats-1")).expect("made");
+        let before = left(folder.path());
+        let error = up(&options(folder.path())).expect_err("not a cluster's folder").to_string();
+        assert!(error.contains("--dir"), "{error}");
+        assert_eq!(left(folder.path()), before);
+    }
+
+    #[test]
+    fn of_an_earlier_cluster_only_what_it_wrote_is_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path();
+        // Two nodes of ours, one that was added under a name of its own; and things a person has put beside them.
+        for id in ["n7", "blue"] {
+            let files = Files::of(dir, id);
+            node_config(&sample(), id, &files).write(&files.config, None).expect("written");
+            fs::write(&files.log, "").expect("written");
+            fs::write(&files.announce, "").expect("written");
+        }
+        for name in ["n1.log", "n1.url", "Cargo.toml", "notes.log", "seen.url", "cluster.lock"] {
+            fs::write(dir.join(name), "").expect("written");
+        }
+        clear(dir, &names(&options(dir)), false).expect("cleared");
+        assert_eq!(left(dir), ["Cargo.toml", "cluster.lock", "notes.log", "seen.url"]);
+    }
 }
