@@ -15,7 +15,7 @@ use xtask::{
     out, steps, tidy,
 };
 
-/// How long a cluster may take until it is ready, counted from the end of the build.
+/// How long a cluster may take until it is ready, counted from when there are programs to start.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
 /// How many times a second a command that waits for an interrupt looks for one, as a pause.

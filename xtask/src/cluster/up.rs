@@ -70,7 +70,7 @@ pub struct UpOptions {
     pub load: Option<usize>,
     /// Go on from the stores an earlier cluster in `dir` left, and leave them in the end.
     pub keep: bool,
-    /// How long it may take until all is ready.
+    /// How long it may take until all is ready, once a nats-server is found.
     pub ready_limit: Duration,
 }
 
@@ -112,9 +112,9 @@ pub fn up(options: &UpOptions) -> Result<ClusterFile> {
 }
 
 fn start_all(file: &mut ClusterFile, dir: &Path, options: &UpOptions) -> Result<()> {
-    let deadline = Deadline::after(options.ready_limit);
+    let (nats_server, deadline) = located(options)?;
     match &options.nats {
-        NatsChoice::Start { servers, program, sync } => start_nats(file, dir, *servers, program.as_deref(), *sync)?,
+        NatsChoice::Start { servers, sync, .. } => start_nats(file, dir, *servers, nats_server, *sync)?,
         NatsChoice::Running { urls, replicas } => {
             file.nats_urls.clone_from(urls);
             file.replicas = *replicas;
@@ -192,13 +192,23 @@ fn names(options: &UpOptions) -> Vec<String> {
     (1..=options.nodes).map(|number| format!("n{number}")).chain(load).collect()
 }
 
-fn start_nats(file: &mut ClusterFile, dir: &Path, servers: usize, program: Option<&Path>, sync: Sync) -> Result<()> {
+/// The nats-server to start, if one is to be started, and the moment by which all must be ready. The search comes
+/// first: where a server must be fetched, how long that takes says nothing about the cluster.
+fn located(options: &UpOptions) -> Result<(Option<PathBuf>, Deadline)> {
+    let found = match &options.nats {
+        NatsChoice::Start { program, .. } => {
+            let default = nats::Options::default();
+            Some(nats::locate(&nats::Options { program: program.clone().or(default.program.clone()), ..default })?)
+        }
+        NatsChoice::Running { .. } | NatsChoice::InMemory => None,
+    };
+    Ok((found, Deadline::after(options.ready_limit)))
+}
+
+fn start_nats(file: &mut ClusterFile, dir: &Path, servers: usize, program: Option<PathBuf>, sync: Sync) -> Result<()> {
     ensure!(servers == 1 || servers == 3, "either 1 or 3 nats-servers, not {servers}: streams have 1 or 3 copies");
-    let locating = nats::Options::default();
-    let locating = nats::Options { program: program.map(Path::to_path_buf).or(locating.program.clone()), ..locating };
-    let program = nats::locate(&locating)?;
     let base = down::stores(dir);
-    let options = ServerOptions { program: Some(program), sync, own_group: true, ..ServerOptions::default() };
+    let options = ServerOptions { program, sync, own_group: true, ..ServerOptions::default() };
     let started = if servers == 1 {
         vec![NatsServer::start(ServerOptions { dir: Some(base.join("nats-1")), ..options })?]
     } else {
@@ -337,8 +347,10 @@ fn wait_balanced(file: &ClusterFile) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
-    use crate::cluster::file::tests::sample;
+    use crate::{clock::Stopwatch, cluster::file::tests::sample};
 
     fn options(dir: &Path) -> UpOptions {
         UpOptions {
@@ -372,6 +384,20 @@ mod tests {
         let error = up(&options(folder.path())).expect_err("not a cluster's folder").to_string();
         assert!(error.contains("--dir"), "{error}");
         assert_eq!(left(folder.path()), before);
+    }
+
+    #[test]
+    fn the_search_for_a_nats_server_is_not_counted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("nats-server");
+        fs::write(&program, "#!/bin/sh\nsleep 1\necho 'nats-server: v2.12.0'\n").expect("a script");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
+        let nats = NatsChoice::Start { servers: 1, program: Some(program.clone()), sync: Sync::ServerDefault };
+        let options = UpOptions { nats, ready_limit: Duration::from_secs(5), ..options(folder.path()) };
+        let watch = Stopwatch::start();
+        let (found, deadline) = located(&options).expect("it says a version");
+        assert_eq!(found, Some(program));
+        assert!(watch.elapsed() >= Duration::from_secs(1) && deadline.left() > Duration::from_millis(4_500));
     }
 
     #[test]
