@@ -8,8 +8,9 @@ use std::{
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// How many accounts the load uses.
-const LOAD_ACCOUNTS: usize = 64;
+/// How many accounts the load uses at least, and how many each of its workers.
+const LOAD_ACCOUNTS_MIN: usize = 64;
+const ACCOUNTS_A_WORKER: usize = 8;
 
 /// The first line of every file written here. By it `cluster-up` knows which files it may remove.
 const MARK: &str = "# Written by cargo xtask; the next cluster-up in this folder removes it.";
@@ -95,7 +96,7 @@ impl NodeConfig {
             node: Node { id: &self.id },
             nats: Nats { urls: &self.nats_urls, replicas: self.replicas },
             admin: Admin { listen: "127.0.0.1:0", announce: &self.announce },
-            load: workers.map(|workers| Load { workers, accounts: LOAD_ACCOUNTS }),
+            load: workers.map(|workers| Load { workers, accounts: LOAD_ACCOUNTS_MIN.max(workers * ACCOUNTS_A_WORKER) }),
         };
         let settings = toml::to_string(&file).context("writing a configuration file")?;
         Ok(format!("{MARK}\n{settings}"))
@@ -149,5 +150,13 @@ announce = "/tmp/n1.url"
     fn the_load_reads_the_same_file_with_a_section_of_its_own() {
         let text = config().render(Some(8)).expect("text");
         assert!(text.ends_with("\n[load]\nworkers = 8\naccounts = 64\n"), "{text}");
+    }
+
+    #[test]
+    fn every_worker_has_accounts_of_its_own() {
+        for (workers, accounts) in [(1, 64), (33, 264), (1024, 8192)] {
+            let text = config().render(Some(workers)).expect("text");
+            assert!(text.ends_with(&format!("\naccounts = {accounts}\n")), "{text}");
+        }
     }
 }
