@@ -46,11 +46,11 @@ pub(super) struct LoadArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArgs {
     /// How many nodes.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(super) nodes: u8,
     /// How many operations of the load are under way at once; no load without it.
-    #[arg(long)]
-    pub(super) load: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) load: Option<u16>,
     /// A file that is given each node's admin URL, one a line.
     #[arg(long)]
     pub(super) announce: Option<PathBuf>,

@@ -21,13 +21,13 @@ use crate::{entropy, telemetry};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How many accounts each worker of the load has.
-const ACCOUNTS_A_WORKER: usize = 8;
+const ACCOUNTS_A_WORKER: u32 = 8;
 
 pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let layers = Layers::text("the demo's own settings", "node.id = \"demo\"\nlog.level = \"warn\"");
     let announce = args.announce.as_ref().map(|file| file.display().to_string());
     let workers = args.load.map(|workers| workers.to_string());
-    let accounts = args.load.map(|workers| (workers * ACCOUNTS_A_WORKER).to_string());
+    let accounts = args.load.map(|workers| (u32::from(workers) * ACCOUNTS_A_WORKER).to_string());
     let layers = layers.with_process_environment().with_flag("admin.announce", announce);
     let settings = layers.with_flag("load.workers", workers).with_flag("load.accounts", accounts).load()?;
     telemetry::start(&settings.log)?;

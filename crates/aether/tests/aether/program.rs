@@ -61,6 +61,12 @@ fn a_wrong_command_line_is_usage() {
     for arguments in [&["nodes"][..], &["node"], &["node", "--conf", "x"], &["demo", "--nodes", "0"], &[]] {
         assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
     }
+    // As many as cluster-up allows, and a number that no multiplication may overflow.
+    for (flag, number) in [("--nodes", "65"), ("--load", "0"), ("--load", "1025"), ("--load", "18446744073709551615")] {
+        let output = run(&["demo", flag, number]);
+        assert_eq!(output.status.code(), Some(2), "{flag} {number}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("invalid value"), "{output:?}");
+    }
     assert_eq!(run(&["--help"]).status.code(), Some(0));
     assert_eq!(run(&["--version"]).status.code(), Some(0));
 }
