@@ -1,6 +1,7 @@
 //! The load finds what it is there to find: a bank that loses, doubles or forgets is caught, an honest one is not blamed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -200,4 +201,42 @@ async fn an_audit_of_a_silent_bank_ends_and_says_so() {
     load.stop();
     assert!(!view.verified && view.in_flight == 2 && view.acknowledged == 0, "{view:?}");
     assert_eq!(view.last_error.as_deref().map(|said| said.ends_with("nobody there")), Some(true), "{view:?}");
+}
+
+/// Answers operations until it falls silent, and never an audit.
+struct Unauditable {
+    bank: PlainBank,
+    silent: AtomicBool,
+}
+
+#[async_trait]
+impl Teller for Unauditable {
+    async fn ask(&self, account: u64, asked: &Asked, message: MessageId) -> Told {
+        if matches!(asked, Asked::Audit(_)) || self.silent.load(Ordering::SeqCst) {
+            std::future::pending().await
+        } else {
+            self.bank.ask(account, asked, message).await
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_an_audit_whose_reader_went_away_a_gap_is_a_gap_again() {
+    let bank = PlainBank { fault: Fault::None, state: Mutex::default() };
+    let teller = Arc::new(Unauditable { bank, silent: AtomicBool::new(false) });
+    let settings = LoadSettings { workers: 2, accounts: 4 };
+    let load = Load::start(teller.clone(), settings, SEED, Arc::new(BootClock));
+    timeout(Duration::from_secs(1), load.verify()).await.expect_err("the reader goes away first");
+    let before = load.view();
+    let more = async {
+        while load.view().acknowledged <= before.acknowledged {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), more).await.expect("the workers go on");
+    assert!(load.view().longest_gap_ms < 1_000, "the pause was none of theirs: {:?}", load.view());
+    teller.silent.store(true, Ordering::SeqCst);
+    sleep(Duration::from_millis(1_500)).await;
+    load.stop();
+    assert!(load.view().longest_gap_ms >= 1_000, "nobody has answered meanwhile: {:?}", load.view());
 }

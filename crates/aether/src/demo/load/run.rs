@@ -50,6 +50,22 @@ struct Shared {
     stop: CancellationToken,
 }
 
+/// The time during which the workers wait for an audit: no gap in the service, however long it is and however it ends.
+struct Paused<'a>(&'a Shared);
+
+impl<'a> Paused<'a> {
+    fn of(shared: &'a Shared) -> Self {
+        locked(&shared.tally).pause();
+        Self(shared)
+    }
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        locked(&self.0.tally).resume(self.0.clock.now());
+    }
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic elsewhere does not make plain figures wrong.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,11 +121,12 @@ impl Load {
         let one_at_a_time = self.shared.auditing.lock().await;
         let view = match timeout(QUIESCE_MAX, self.shared.gate.write()).await {
             Ok(quiet) => {
-                locked(&self.shared.tally).pause();
+                // Whoever asked may go away meanwhile, and this future with them: the end of the pause is a drop.
+                let paused = Paused::of(&self.shared);
                 let verified = timeout(AUDIT_MAX, self.audit()).await.is_ok();
                 // All figures are of one moment: taken before the workers go on.
                 let view = LoadView { verified, ..self.view() };
-                locked(&self.shared.tally).resume(self.shared.clock.now());
+                drop(paused);
                 drop(quiet);
                 view
             }
