@@ -54,7 +54,7 @@ struct RawNode {
 #[serde(default)]
 struct RawNats {
     #[serde(deserialize_with = "list_or_commas")]
-    urls: Vec<String>,
+    urls: Option<Vec<String>>,
     user: Option<String>,
     password: Option<String>,
     token: Option<String>,
@@ -90,17 +90,17 @@ struct RawLog {
 }
 
 /// A list in the file, or one text with commas in the environment.
-fn list_or_commas<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+fn list_or_commas<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Either {
         List(Vec<String>),
         Text(String),
     }
-    Ok(match Either::deserialize(from)? {
+    Ok(Some(match Either::deserialize(from)? {
         Either::List(list) => list,
         Either::Text(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
-    })
+    }))
 }
 
 impl Raw {
@@ -140,7 +140,11 @@ impl RawNode {
 
 impl RawNats {
     fn check(self) -> Result<NatsSettings, Misfit> {
-        let urls = if self.urls.is_empty() { vec!["nats://127.0.0.1:4222".to_owned()] } else { self.urls };
+        let urls = self.urls.unwrap_or_else(|| vec!["nats://127.0.0.1:4222".to_owned()]);
+        if urls.is_empty() {
+            let cure = "name at least one server, or leave the key out for nats://127.0.0.1:4222";
+            return Err(misfit("nats.urls", "the list is empty", cure));
+        }
         for url in &urls {
             let known = ["nats://", "tls://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
             if !known || url.contains(char::is_whitespace) {
@@ -160,6 +164,16 @@ impl RawNats {
         if self.user.is_some() != self.password.is_some() {
             let problem = "a user and a password go together";
             return Err(misfit("nats.password", problem, "set both nats.user and nats.password, or neither"));
+        }
+        let ways = [
+            ("nats.creds", self.creds.is_some()),
+            ("nats.token", self.token.is_some()),
+            ("nats.user", self.user.is_some()),
+        ];
+        let given: Vec<_> = ways.into_iter().filter_map(|(key, given)| given.then_some(key)).collect();
+        if let [first, second, ..] = given[..] {
+            let problem = format!("{second} is given as well, and NATS is told who we are in one way only");
+            return Err(misfit(first, problem, format!("keep one of {} and remove the others", given.join(", "))));
         }
         if let Some(creds) = &self.creds {
             private(creds)?;

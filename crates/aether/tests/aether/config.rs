@@ -70,6 +70,16 @@ fn a_refusal_names_the_place_the_key_and_what_to_do() {
         ("namespace = \"\"\n[node]\nid = \"n1\"", &["namespace", "choose a name"]),
         ("[node]\nid = \"n1\"\n[nats]\nurls = [\"http://x\"]", &["nats.urls", "nats://"]),
         ("[node]\nid = \"n1\"\n[nats]\nurls = [\"nats://me:pw@x\"]", &["nats.urls", "credentials", "nats.user"]),
+        ("[node]\nid = \"n1\"\n[nats]\nurls = []", &["nats.urls", "empty", "leave the key out"]),
+        (
+            "[node]\nid = \"n1\"\n[nats]\ncreds = \"/x\"\nuser = \"me\"\npassword = \"pw\"",
+            &["nats.creds", "nats.user is given as well", "keep one"],
+        ),
+        (
+            "[node]\nid = \"n1\"\n[nats]\ntoken = \"t\"\nuser = \"me\"\npassword = \"pw\"",
+            &["nats.token", "nats.user is given as well", "keep one"],
+        ),
+        ("[node]\nid = \"n1\"\n[nats]\ncreds = \"/x\"\ntoken = \"t\"", &["nats.creds", "nats.token"]),
         ("[node]\nid = \"n1\"\n[nats]\nreplicas = 2", &["nats.replicas", "1 or 3"]),
         ("[node]\nid = \"n1\"\n[nats]\nuser = \"me\"", &["nats.password", "both"]),
         ("[node]\nid = \"n1\"\n[nats]\ncreds = \"/no/such/file\"", &["nats.creds", "/no/such/file"]),
