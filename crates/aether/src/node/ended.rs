@@ -13,7 +13,11 @@ pub enum Ended {
         node: NodeId,
     },
     /// It asked to leave and nobody let it go in time; the others will notice its silence.
-    #[error("node {node} ended without having handed over everything: nobody let it go in time")]
+    #[error(
+        "node {node} ended without having handed over everything: nobody let it go in time; nothing acknowledged is lost, \
+         and the others take over what it still had once they have missed it; check that NATS answers and that one of the \
+         other nodes leads (aether status)"
+    )]
     NotLetGo {
         /// Which.
         node: NodeId,

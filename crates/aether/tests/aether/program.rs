@@ -226,6 +226,23 @@ fn a_second_signal_ends_what_the_first_cannot() {
 }
 
 #[test]
+fn a_node_that_nobody_lets_go_ends_with_code_1_and_says_what_that_means() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = NatsServer::start(ServerOptions::default()).expect("a nats-server");
+    let file = config(folder.path(), "n1", &server.url(), "");
+    let mut node = Started::new(&["node", "--config", &file], folder.path(), "n1");
+    node.wait_ready();
+    server.stop().expect("it stops answering");
+    node.signal(Signal::SIGTERM);
+    assert_eq!(node.exit_code(), Some(1));
+    let log = log(folder.path(), "n1");
+    let said = log.lines().find_map(|line| line.strip_prefix("aether: ")).expect("a paragraph");
+    for part in ["node n1", "without having handed over", "nothing acknowledged is lost", "check that NATS answers"] {
+        assert!(said.contains(part), "{part:?} is missing: {said}");
+    }
+}
+
+#[test]
 fn a_demo_shows_its_nodes_and_checks_itself() {
     let folder = tempfile::tempdir().expect("a folder");
     let announce = folder.path().join("demo.url").display().to_string();
