@@ -2,19 +2,28 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
 use super::{
     file::{ClusterFile, NodeRecord},
-    launch::{ANNOUNCE_LIMIT, Files, announced, wait_while_alive},
+    launch::{ANNOUNCE_LIMIT, Files, LOG_LINES_SHOWN, announced, last_words, wait_while_alive},
     up::start_node,
     view::{ClusterView, NodeView},
 };
-use crate::{clock::Deadline, process::end_all};
+use crate::{
+    clock::{Deadline, wait_for},
+    process::{self, end_all},
+};
 
 /// How long a node may take to hand everything over and end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long the others may take to have read that a node has left once it has ended.
+const LEFT_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a node says last that was let go.
+const LEFT_WORDS: &str = "has left the cluster";
 
 /// How long a node that is started again may be waited for when it must first be ended.
 const END_GRACE: Duration = Duration::from_secs(20);
@@ -47,26 +56,43 @@ pub fn resume(dir: &Path, id: &str) -> Result<()> {
     running(dir, id)?.process.signal(Signal::SIGCONT).map(drop)
 }
 
-/// Asks the node to hand over and leave (SIGTERM), and waits until it has. It ended well if it says so with exit
-/// code 0 to the command that started it, and if no other node takes it for failed.
+/// Asks the node to hand over and leave (SIGTERM), and waits until it has: until another node says so, or until it says
+/// so itself where there is no other.
 ///
 /// # Errors
-/// There is no such node, it does not run, it does not end within a minute, or it ended badly.
+/// There is no such node, it does not run, it does not end within a minute, or it ended without being let go.
 pub fn drain(dir: &Path, id: &str) -> Result<()> {
     let node = running(dir, id)?;
     node.process.signal(Signal::SIGTERM)?;
     node.process.wait_gone(DRAIN_LIMIT)?;
-    if let Some(status) = node.process.exit_status() {
-        ensure!(status.success(), "{id} handed over but ended with {status}; see {}", node.log.display());
-    }
-    let file = ClusterFile::load(dir)?;
-    let others = file.nodes.iter().filter(|other| other.id != id && other.process.is_alive());
-    for other in others {
-        let Ok(view) = ClusterView::ask(&other.admin_url) else { continue };
-        let failed = view.node(id).is_some_and(|node| node.status.eq_ignore_ascii_case("failed"));
-        ensure!(!failed, "{id} ended, but {} takes it for failed; see {}", other.id, node.log.display());
-    }
-    Ok(())
+    let others = ClusterFile::load(dir)?.nodes;
+    let others: Vec<_> = others.iter().filter(|other| other.id != id && other.process.is_alive()).collect();
+    let let_go = wait_for(&format!("the others to say that {id} has left"), Deadline::after(LEFT_LIMIT), || {
+        if let Some(status) = node.process.exit_status() {
+            ensure!(status.success(), "it ended with {status}");
+        }
+        if others.is_empty() {
+            let said = process::tail(&node.log, LOG_LINES_SHOWN);
+            return Ok(said.contains(LEFT_WORDS).then_some(()));
+        }
+        let views: Vec<_> = others.iter().filter_map(|other| ClusterView::ask(&other.admin_url).ok()).collect();
+        Ok(has_left(&views, id)?.then_some(()))
+    });
+    let_go.with_context(|| {
+        format!(
+            "{id} ended but may not have handed over everything; nothing acknowledged is lost, and the others take over \
+             what it had: look at cargo xtask cluster-status, and start it again with cargo xtask node restart {id}; {}",
+            last_words(id, &node.log)
+        )
+    })
+}
+
+/// Whether somebody knows that the node has left, or has never heard of it: then it had nothing to hand over.
+fn has_left(views: &[ClusterView], id: &str) -> Result<bool> {
+    let Some(furthest) = views.iter().max_by_key(|view| view.epoch) else { return Ok(false) };
+    let Some(node) = furthest.node(id) else { return Ok(true) };
+    ensure!(!node.status.eq_ignore_ascii_case("failed"), "the others take {id} for failed");
+    Ok(node.status.eq_ignore_ascii_case("left"))
 }
 
 /// Starts the node again with the configuration it had, ending it first if it runs, and waits until it is Active.
@@ -139,8 +165,60 @@ fn separate(dir: &Path) -> Result<ClusterFile> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
-    use crate::cluster::file::tests::sample;
+    use crate::cluster::{file::tests::sample, view::tests::whole};
+
+    /// A cluster whose only node is this shell script.
+    fn alone(dir: &Path, script: &str) -> NodeRecord {
+        let log = dir.join("n1.log");
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("{script}; echo started; while :; do sleep 0.05; done")]);
+        let process = process::spawn(command, &log).expect("it starts");
+        wait_for("the script to be under way", Deadline::after(Duration::from_secs(5)), || {
+            Ok(process::tail(&log, 3).contains("started").then_some(()))
+        })
+        .expect("it says so");
+        let node = NodeRecord { process, log, ..sample().nodes.remove(0) };
+        ClusterFile { nodes: vec![node.clone()], load: None, ..sample() }.save(dir).expect("saved");
+        node
+    }
+
+    #[test]
+    fn a_node_is_drained_only_if_it_was_let_go() {
+        for (script, drained) in [
+            ("trap 'echo node n1 has left the cluster; exit 0' TERM", true),
+            ("trap 'echo aether: node n1 ended without having handed over everything; exit 1' TERM", false),
+        ] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let node = alone(folder.path(), script);
+            let outcome = drain(folder.path(), "n1");
+            node.process.kill().expect("gone");
+            assert_eq!(outcome.is_ok(), drained, "{outcome:?}");
+            if let Err(error) = outcome {
+                let said = format!("{error:#}");
+                assert!(said.contains("node restart n1") && said.contains("without having handed over"), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn that_a_node_has_left_is_what_the_node_furthest_ahead_says() {
+        let status = |status: &str, epoch| {
+            let mut view = whole();
+            view.epoch = epoch;
+            status.clone_into(&mut view.nodes[1].status);
+            view
+        };
+        let left = |views: &[ClusterView]| has_left(views, &whole().nodes[1].id);
+        assert!(!left(&[]).expect("nobody knows"));
+        assert!(!left(&[status("active", 9)]).expect("not yet"));
+        assert!(!left(&[status("draining", 9)]).expect("not yet"));
+        assert!(left(&[status("failed", 3), status("left", 9)]).expect("it has left"));
+        assert!(left(&[status("left", 3), status("failed", 9)]).is_err());
+        assert!(has_left(&[whole()], "n99").expect("it was never a member"));
+    }
 
     #[test]
     fn a_node_that_does_not_run_is_told_apart_from_one_that_never_was() {
