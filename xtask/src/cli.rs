@@ -127,14 +127,15 @@ struct ClusterUp {
     /// How many nats-servers, which is also how many copies there are of everything: 1 or 3.
     #[arg(long, default_value_t = 1, value_name = "1|3", value_parser = one_or_three)]
     nats: usize,
-    /// Use running servers and start none; several are separated by commas.
-    #[arg(long, value_name = "URL", env = "AETHER_NATS_URL", value_delimiter = ',')]
+    /// Use running servers and start none; several are separated by commas. By default AETHER_NATS_URL, unless another
+    /// flag asks for a server of our own or for none.
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
     nats_url: Vec<String>,
-    /// This nats-server instead of one found or fetched.
-    #[arg(long, value_name = "PATH", env = "AETHER_NATS_SERVER")]
+    /// This nats-server instead of one found or fetched; by default AETHER_NATS_SERVER.
+    #[arg(long, value_name = "PATH", conflicts_with = "nats_url")]
     nats_server: Option<PathBuf>,
     /// All nodes in one process, without NATS.
-    #[arg(long, conflicts_with_all = ["nats_url", "nats_server"])]
+    #[arg(long, conflicts_with_all = ["nats", "nats_url", "nats_server", "sync", "keep"])]
     in_memory: bool,
     /// Which timings.
     #[arg(long, value_enum, default_value = "default")]
@@ -145,9 +146,9 @@ struct ClusterUp {
     /// What the nodes run.
     #[arg(long, value_enum, default_value = "bank")]
     app: App,
-    /// When nats-server writes to disk: before it acknowledges, or every two minutes.
-    #[arg(long, value_enum, default_value = "always")]
-    sync: SyncArg,
+    /// When nats-server writes to disk: before it acknowledges, which is the default, or every two minutes.
+    #[arg(long, value_enum, conflicts_with = "nats_url")]
+    sync: Option<SyncArg>,
     /// The name under which everything is stored.
     #[arg(long, default_value = "demo")]
     namespace: String,
@@ -229,7 +230,7 @@ fn cluster_up(asked: &ClusterUp) -> Result<()> {
         program,
         namespace: asked.namespace.clone(),
         nodes: usize::from(asked.nodes),
-        nats: choice(asked),
+        nats: choice(asked, std::env::var("AETHER_NATS_URL").ok()),
         profile: match asked.profile {
             ProfileArg::Default => Profile::Default,
             ProfileArg::Seed => Profile::Seed,
@@ -255,17 +256,23 @@ fn cluster_up(asked: &ClusterUp) -> Result<()> {
     shown
 }
 
-fn choice(asked: &ClusterUp) -> NatsChoice {
+/// Where the nodes find NATS: as the flags say, and only where they leave it open as the variable does.
+fn choice(asked: &ClusterUp, variable: Option<String>) -> NatsChoice {
     if asked.in_memory {
-        NatsChoice::InMemory
-    } else if asked.nats_url.is_empty() {
+        return NatsChoice::InMemory;
+    }
+    let own_server = asked.nats_server.is_some() || asked.sync.is_some();
+    let variable = variable.filter(|_| !own_server && asked.nats_url.is_empty());
+    let named = variable.iter().flat_map(|urls| urls.split(',').map(str::trim).filter(|url| !url.is_empty()));
+    let urls: Vec<_> = asked.nats_url.iter().cloned().chain(named.map(str::to_owned)).collect();
+    if urls.is_empty() {
         let sync = match asked.sync {
-            SyncArg::Always => Sync::Always,
-            SyncArg::Interval => Sync::ServerDefault,
+            Some(SyncArg::Always) | None => Sync::Always,
+            Some(SyncArg::Interval) => Sync::ServerDefault,
         };
         NatsChoice::Start { servers: asked.nats, program: asked.nats_server.clone(), sync }
     } else {
-        NatsChoice::Running { urls: asked.nats_url.clone(), replicas: asked.nats }
+        NatsChoice::Running { urls, replicas: asked.nats }
     }
 }
 
@@ -343,4 +350,54 @@ fn run_nats(run: bool, program: Option<PathBuf>) -> Result<()> {
         std::thread::sleep(PAUSE);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(flags: &[&str]) -> Result<ClusterUp, clap::Error> {
+        let line = ["cargo xtask", "cluster-up"].into_iter().chain(flags.iter().copied());
+        let Command::ClusterUp(up) = Cli::try_parse_from(line)?.command else { panic!("not cluster-up: {flags:?}") };
+        Ok(*up)
+    }
+
+    fn chosen(flags: &[&str], variable: &str) -> NatsChoice {
+        choice(&read(flags).expect("flags that go together"), Some(variable.to_owned()))
+    }
+
+    #[test]
+    fn a_variable_fills_in_what_the_flags_leave_open_and_never_contradicts_them() {
+        let urls = "nats://a:1, nats://b:2";
+        let running =
+            |urls: &[&str]| NatsChoice::Running { urls: urls.iter().map(|&url| url.to_owned()).collect(), replicas: 1 };
+        let own =
+            |program: Option<&str>, sync| NatsChoice::Start { servers: 1, program: program.map(Into::into), sync };
+        assert_eq!(chosen(&[], ""), own(None, Sync::Always));
+        assert_eq!(chosen(&[], urls), running(&["nats://a:1", "nats://b:2"]));
+        assert_eq!(chosen(&["--nats-url", "nats://c:3,nats://d:4"], urls), running(&["nats://c:3", "nats://d:4"]));
+        assert_eq!(chosen(&["--in-memory"], urls), NatsChoice::InMemory);
+        assert_eq!(chosen(&["--nats-server", "/x"], urls), own(Some("/x"), Sync::Always));
+        assert_eq!(chosen(&["--sync", "interval"], urls), own(None, Sync::ServerDefault));
+    }
+
+    #[test]
+    fn flags_that_mean_nothing_together_are_refused() {
+        for flags in [
+            &["--in-memory", "--nats", "3"][..],
+            &["--in-memory", "--nats-url", "nats://a:1"],
+            &["--in-memory", "--nats-server", "/x"],
+            &["--in-memory", "--sync", "always"],
+            &["--in-memory", "--keep"],
+            &["--nats-url", "nats://a:1", "--sync", "always"],
+            &["--nats-url", "nats://a:1", "--nats-server", "/x"],
+            &["--program", "/x", "--release"],
+        ] {
+            let refused = read(flags).expect_err("they do not go together").to_string();
+            assert!(refused.contains("cannot be used with"), "{flags:?}: {refused}");
+        }
+        for flags in [&["--in-memory", "--load", "4", "--detach", "--json"][..], &["--nats-url", "a", "--nats", "3"]] {
+            assert!(read(flags).is_ok(), "{flags:?}");
+        }
+    }
 }

@@ -133,6 +133,14 @@ pub fn end_all(processes: &[Identity], grace: Duration) -> Result<usize> {
     if failures.is_empty() { Ok(killed) } else { bail!("{}", failures.join("; ")) }
 }
 
+/// Lets no `AETHER_` variable of whoever started this command reach the program: there they would win over what it is
+/// told in its file.
+pub fn without_our_variables(command: &mut Command) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"AETHER_")) {
+        command.env_remove(name);
+    }
+}
+
 /// Starts a process that writes to `log` and runs on when this command ends.
 ///
 /// # Errors

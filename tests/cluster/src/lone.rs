@@ -49,6 +49,7 @@ impl Lone {
         let log = folder.join(format!("{name}.out"));
         let out = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
         let mut command = Command::new(program);
+        process::without_our_variables(&mut command);
         command.args(arguments).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         let watch = Stopwatch::start();
         let child = command.spawn().with_context(|| format!("starting {program}"))?;

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 
@@ -25,15 +25,31 @@ const UP_LIMIT: Duration = Duration::from_secs(30);
 /// How long nodes may take to have read the same log.
 const AGREE_LIMIT: Duration = Duration::from_secs(10);
 
-fn xtask(dir: &Path, arguments: &[&str]) -> Result<Output> {
+/// What somebody may have exported for a node of their own: none of it may reach a node that `cluster-up` starts.
+const EXPORTED: [(&str, &str); 4] = [
+    ("AETHER_NAMESPACE", "elsewhere"),
+    ("AETHER_NODE__ID", "somebody"),
+    ("AETHER_NATS__URLS", "nats://127.0.0.1:1"),
+    ("AETHER_ADMIN__LISTEN", "nowhere"),
+];
+
+fn command(dir: &Path, arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(workspace_root()).args(["run", "--quiet", "--package", "xtask", "--"]).args(arguments);
-    command.arg("--dir").arg(dir).output().context("starting cargo")
+    command.arg("--dir").arg(dir).envs(EXPORTED).env_remove("AETHER_NATS_URL").stdin(Stdio::null());
+    command
+}
+
+fn xtask(dir: &Path, arguments: &[&str]) -> Result<Output> {
+    command(dir, arguments).output().context("starting cargo")
 }
 
 fn succeed(dir: &Path, arguments: &[&str]) -> Result<String> {
-    let output = xtask(dir, arguments)?;
+    succeeded(arguments, &xtask(dir, arguments)?)
+}
+
+fn succeeded(arguments: &[&str], output: &Output) -> Result<String> {
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "{arguments:?} ended with {}: {said}{complained}", output.status);
     Ok(said.into_owned())
@@ -157,7 +173,11 @@ fn a_cluster_in_memory_comes_up_and_goes_down_the_same_way() -> Result<()> {
     let dir = folder.path().join("cluster");
     let _cleanup = Cleanup(&dir);
     let up = ["cluster-up", "--detach", "--json", "--in-memory", "--load", "4", "--program", PROGRAM];
-    let printed: Value = serde_json::from_str(&succeed(&dir, &up)?)?;
+    // What is exported for other clusters does not contradict the flag.
+    let mut command = command(&dir, &up);
+    command.env("AETHER_NATS_URL", "nats://127.0.0.1:1").env("AETHER_NATS_SERVER", "/no/such/nats-server");
+    let output = command.output().context("starting cargo")?;
+    let printed: Value = serde_json::from_str(&succeeded(&up, &output)?)?;
     ensure!(printed["nodes"].as_array().is_some_and(|nodes| nodes.len() == 3), "{printed}");
     let status: Value = serde_json::from_str(&succeed(&dir, &["cluster-status", "--json"])?)?;
     ensure!(status["whole"] == true && status["load"]["sums_exact"] == true, "{status}");

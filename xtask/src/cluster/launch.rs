@@ -64,6 +64,7 @@ pub(super) fn launch(
         _ => {}
     }
     let mut command = Command::new(program);
+    process::without_our_variables(&mut command);
     command.args(arguments).envs(environment.iter().map(|(name, value)| (name, value)));
     process::spawn(command, &files.log)
 }
