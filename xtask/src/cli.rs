@@ -6,13 +6,15 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xtask::{
     cluster::{self, ClusterFile, NatsChoice, Profile, UpOptions},
     interrupt,
     nats::{self, NatsServer, ServerOptions, Sync},
-    out, steps, tidy,
+    out,
+    process::last_words,
+    steps, tidy,
 };
 
 /// How long a cluster may take until it is ready, counted from when there are programs to start.
@@ -161,7 +163,7 @@ struct ClusterUp {
     /// Lines of text instead of a screen, on a terminal too.
     #[arg(long)]
     plain: bool,
-    /// Print cluster.json when ready.
+    /// Print cluster.json when ready, and nothing else on standard output.
     #[arg(long)]
     json: bool,
     /// Build the nodes optimised.
@@ -245,8 +247,11 @@ fn cluster_up(asked: &ClusterUp) -> Result<()> {
     if asked.detach {
         return Ok(());
     }
-    let shown = if asked.plain || asked.json || !io::stdout().is_terminal() {
-        cluster::watch(&options.dir)
+    let shown = if asked.json {
+        // Whoever reads standard output reads one JSON value there and nothing else.
+        cluster::watch(&options.dir, out::note)
+    } else if asked.plain || !io::stdout().is_terminal() {
+        cluster::watch(&options.dir, out::line)
     } else {
         xtask::screen::run(&options.dir)
     };
@@ -343,18 +348,32 @@ fn run_nats(run: bool, program: Option<PathBuf>) -> Result<()> {
     out::line(format!("{} (log {}); interrupt to end it", server.url(), server.log_path().display()));
     while !interrupt::requested() {
         if !server.is_running() {
-            bail!(
-                "nats-server ended; its log is gone with its folder, start it with a program of your own to see more"
-            );
+            return Err(ended(&server));
         }
         std::thread::sleep(PAUSE);
     }
     Ok(())
 }
 
+/// Why the server that was to run ended. Its log goes with its folder, so what it said last is told here.
+fn ended(server: &NatsServer) -> anyhow::Error {
+    anyhow!(
+        "nats-server ended; start it again with: cargo xtask nats --run; {}",
+        last_words("nats-server", &server.log_path())
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_nats_server_that_ends_is_quoted() {
+        let mut server = NatsServer::start(ServerOptions::default()).expect("a server");
+        server.terminate().expect("it ends when asked");
+        let error = ended(&server).to_string();
+        assert!(error.contains("Server is ready") && error.contains("Server Exiting"), "{error}");
+    }
 
     fn read(flags: &[&str]) -> Result<ClusterUp, clap::Error> {
         let line = ["cargo xtask", "cluster-up"].into_iter().chain(flags.iter().copied());

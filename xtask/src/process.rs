@@ -27,6 +27,9 @@ use crate::clock::{Deadline, wait_for};
 /// How long a killed process may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
+/// How much of a log an error shows.
+pub const LOG_LINES_SHOWN: usize = 20;
+
 /// Where a program path ends up in `/proc` once the file was replaced by a newer build.
 const DELETED: &str = " (deleted)";
 
@@ -165,6 +168,11 @@ pub fn spawn(mut command: Command, log: &Path) -> Result<Identity> {
 
 fn started() -> MutexGuard<'static, BTreeMap<u32, Option<ExitStatus>>> {
     STARTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The end of the log of the process called `name`, introduced: the last part of an error.
+pub fn last_words(name: &str, log: &Path) -> String {
+    format!("the end of {name}'s log {}:\n{}", log.display(), tail(log, LOG_LINES_SHOWN))
 }
 
 /// The last `lines` lines of a log, or nothing if there is none.

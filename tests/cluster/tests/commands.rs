@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    io::{BufRead, BufReader},
     path::Path,
     process::{Command, Output, Stdio},
     time::Duration,
@@ -185,5 +186,26 @@ fn a_cluster_in_memory_comes_up_and_goes_down_the_same_way() -> Result<()> {
     let ended = down(&dir)?;
     ensure!(ended.killed == 0, "it ends when asked to: {ended:?}");
     ensure!(processes.iter().all(|process| !process.is_alive()), "nothing is left");
+    Ok(())
+}
+
+#[test]
+fn with_json_a_running_cluster_up_prints_one_value_and_nothing_else() -> Result<()> {
+    let _alone = alone();
+    let folder = tempfile::tempdir()?;
+    let dir = folder.path().join("cluster");
+    let _cleanup = Cleanup(&dir);
+    let printed = folder.path().join("printed");
+    let mut command = command(&dir, &["cluster-up", "--json", "--in-memory", "--load", "2", "--program", PROGRAM]);
+    let mut up = command.stdout(std::fs::File::create(&printed)?).stderr(Stdio::piped()).spawn()?;
+    let said = BufReader::new(up.stderr.take().context("a pipe")?);
+    // The first line about the cluster's state comes after the JSON.
+    let told = said.lines().map_while(Result::ok).find(|line| line.starts_with("leader n"));
+    let ended = down(&dir);
+    let status = up.wait()?;
+    ensure!(told.is_some() && ended?.ended == 1 && status.success(), "{told:?}, {status}");
+    let printed = std::fs::read_to_string(&printed)?;
+    let value: Value = serde_json::from_str(&printed).with_context(|| format!("one JSON value: {printed}"))?;
+    ensure!(value["in_memory"] == true, "{value}");
     Ok(())
 }

@@ -14,14 +14,11 @@ use crate::{
     clock::{Deadline, wait_for},
     cluster::config::NodeConfig,
     interrupt,
-    process::{self, Identity},
+    process::{self, Identity, last_words},
 };
 
 /// How long a process may take until it answers over HTTP.
 pub(super) const ANNOUNCE_LIMIT: Duration = Duration::from_secs(30);
-
-/// How much of a log an error shows.
-pub(super) const LOG_LINES_SHOWN: usize = 20;
 
 /// Where the files of the process called `name` lie.
 #[derive(Clone, Debug)]
@@ -108,9 +105,4 @@ pub(super) fn ensure_alive(name: &str, process: &Identity) -> Result<()> {
     }
     let how = process.exit_status().map_or_else(|| "it is gone".to_owned(), |status| status.to_string());
     bail!("{name} ended ({how})")
-}
-
-/// The end of a log, introduced.
-pub(super) fn last_words(name: &str, log: &Path) -> String {
-    format!("the end of {name}'s log {}:\n{}", log.display(), process::tail(log, LOG_LINES_SHOWN))
 }

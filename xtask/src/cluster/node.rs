@@ -7,13 +7,13 @@ use nix::sys::signal::Signal;
 
 use super::{
     file::{ClusterFile, NodeRecord},
-    launch::{ANNOUNCE_LIMIT, Files, LOG_LINES_SHOWN, announced, last_words, wait_while_alive},
+    launch::{ANNOUNCE_LIMIT, Files, announced, wait_while_alive},
     up::start_node,
     view::{ClusterView, NodeView},
 };
 use crate::{
     clock::{Deadline, wait_for},
-    process::{self, end_all},
+    process::{LOG_LINES_SHOWN, end_all, last_words, tail},
 };
 
 /// How long a node may take to hand everything over and end.
@@ -72,7 +72,7 @@ pub fn drain(dir: &Path, id: &str) -> Result<()> {
             ensure!(status.success(), "it ended with {status}");
         }
         if others.is_empty() {
-            let said = process::tail(&node.log, LOG_LINES_SHOWN);
+            let said = tail(&node.log, LOG_LINES_SHOWN);
             return Ok(said.contains(LEFT_WORDS).then_some(()));
         }
         let views: Vec<_> = others.iter().filter_map(|other| ClusterView::ask(&other.admin_url).ok()).collect();
@@ -169,6 +169,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::{file::tests::sample, view::tests::whole};
+    use crate::process;
 
     /// A cluster whose only node is this shell script.
     fn alone(dir: &Path, script: &str) -> NodeRecord {
@@ -177,7 +178,7 @@ mod tests {
         command.args(["-c", &format!("{script}; echo started; while :; do sleep 0.05; done")]);
         let process = process::spawn(command, &log).expect("it starts");
         wait_for("the script to be under way", Deadline::after(Duration::from_secs(5)), || {
-            Ok(process::tail(&log, 3).contains("started").then_some(()))
+            Ok(tail(&log, 3).contains("started").then_some(()))
         })
         .expect("it says so");
         let node = NodeRecord { process, log, ..sample().nodes.remove(0) };

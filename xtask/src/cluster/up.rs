@@ -17,7 +17,7 @@ use super::{
     config::{Profile, is_ours},
     down,
     file::{ClusterFile, LoadRecord, NatsRecord, NodeRecord},
-    launch::{ANNOUNCE_LIMIT, Files, announced, ensure_alive, last_words, launch, node_config, wait_while_alive},
+    launch::{ANNOUNCE_LIMIT, Files, announced, ensure_alive, launch, node_config, wait_while_alive},
     view::ClusterView,
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     interrupt,
     nats::{self, API_LEVEL_MIN, NatsCluster, NatsServer, ServerOptions, Sync},
     out,
-    process::Identity,
+    process::{Identity, last_words},
 };
 
 /// Where the nodes find NATS.
@@ -76,6 +76,10 @@ pub struct UpOptions {
 
 /// How long a whole cluster may take to share its shards out evenly. It serves meanwhile, so being late is no failure.
 const BALANCE_LIMIT: Duration = Duration::from_secs(8);
+
+/// What to do about nodes that run and do not become a cluster in time.
+const NOT_WHOLE: &str = "on a machine that is busy, start fewer with --nodes or start again when it is not; if a log below \
+    names a reason, remove that; to see them without NATS, start with --in-memory";
 
 /// Starts a cluster and answers what runs once it is ready: every node Active, every shard owned, all agreeing.
 ///
@@ -134,7 +138,7 @@ fn start_all(file: &mut ClusterFile, dir: &Path, options: &UpOptions) -> Result<
         node.answers_at(&urls[0]);
     }
     file.save(dir)?;
-    wait_whole(file, deadline)?;
+    wait_whole(file, dir, deadline)?;
     wait_balanced(file)?;
     if let Some(workers) = options.load {
         start_load(file, dir, workers)?;
@@ -302,7 +306,7 @@ fn start_in_memory(file: &mut ClusterFile, dir: &Path, options: &UpOptions, dead
 }
 
 /// Waits until every node sees a whole cluster and all see the same.
-fn wait_whole(file: &ClusterFile, deadline: Deadline) -> Result<()> {
+fn wait_whole(file: &ClusterFile, dir: &Path, deadline: Deadline) -> Result<()> {
     let expected = file.nodes.len();
     let mut seen = String::new();
     let ready = wait_for("every node to be Active and every shard to be owned", deadline, || {
@@ -324,7 +328,11 @@ fn wait_whole(file: &ClusterFile, deadline: Deadline) -> Result<()> {
     });
     if let Err(error) = ready {
         let logs: Vec<_> = file.nodes.iter().map(|node| last_words(&node.id, &node.log)).collect();
-        bail!("{error:#}\nlast seen: {seen}\n{}", logs.join("\n"));
+        bail!(
+            "{error:#}\n{NOT_WHOLE}; the configurations and logs stay in {}\nlast seen: {seen}\n{}",
+            dir.display(),
+            logs.join("\n")
+        );
     }
     Ok(())
 }
@@ -384,6 +392,18 @@ mod tests {
         let error = up(&options(folder.path())).expect_err("not a cluster's folder").to_string();
         assert!(error.contains("--dir"), "{error}");
         assert_eq!(left(folder.path()), before);
+    }
+
+    #[test]
+    fn a_cluster_that_does_not_become_whole_says_what_to_do() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut file = sample();
+        file.nodes[0].process = Identity::of(std::process::id()).expect("this very process");
+        let error = wait_whole(&file, folder.path(), Deadline::after(Duration::ZERO)).expect_err("nobody answers");
+        let said = error.to_string();
+        for part in ["--nodes", "--in-memory", "last seen: n1", "n1.log"] {
+            assert!(said.contains(part), "{part} is missing: {said}");
+        }
     }
 
     #[test]

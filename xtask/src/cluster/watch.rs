@@ -1,4 +1,4 @@
-//! What `cluster-up` prints without a screen: a line whenever something has changed, until it is told to end.
+//! What `cluster-up` says without a screen: a line whenever something has changed, until it is told to end.
 
 use std::{path::Path, time::Duration};
 
@@ -7,17 +7,17 @@ use anyhow::Result;
 use super::{file::ClusterFile, status::status};
 use crate::{
     clock::{Deadline, wait_for},
-    interrupt, out,
+    interrupt,
 };
 
 /// How often everybody is asked.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Prints changes until this command is interrupted or another one has ended the cluster.
+/// Says each change with `say` until this command is interrupted or another one has ended the cluster.
 ///
 /// # Errors
 /// The cluster's file can no longer be read.
-pub fn watch(dir: &Path) -> Result<()> {
+pub fn watch(dir: &Path, say: impl Fn(String)) -> Result<()> {
     let mut last = String::new();
     while !interrupt::requested() && ClusterFile::find(dir)?.is_some() {
         if let Ok(now) = status(dir, false) {
@@ -40,7 +40,7 @@ pub fn watch(dir: &Path) -> Result<()> {
             );
             if line != last {
                 let load = now.load.map(|load| format!(" | {} acknowledged", load.acknowledged)).unwrap_or_default();
-                out::line(format!("{line}{load}"));
+                say(format!("{line}{load}"));
                 last = line;
             }
         }
