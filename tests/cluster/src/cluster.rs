@@ -27,6 +27,9 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 /// How long the load may take to compare its sums with what the accounts answer.
 const VERIFY_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long it may take until somebody answers a plain question, or all answer it alike.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+
 /// How much of each log is shown after a failure.
 const LOG_LINES_SHOWN: usize = 25;
 
@@ -36,7 +39,7 @@ static STARTED: AtomicU32 = AtomicU32::new(0);
 /// Held by whoever runs a cluster: two at once on two cores would measure each other.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Waits until no other test of this process runs a cluster, and keeps others out until the answer is dropped. Tests in
+/// Waits until no other test of this process runs a cluster or asks to be alone, and keeps others out until the answer is dropped. Tests in
 /// processes of their own are kept apart by the runner's configuration.
 pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -148,13 +151,22 @@ impl Cluster {
         Ok(living.filter_map(|node| Some((node.id, ClusterView::ask(&node.admin_url).ok()?))).collect())
     }
 
+    /// What the node furthest ahead sees.
+    ///
+    /// # Errors
+    /// Nobody answers for a while.
+    pub fn furthest(&self) -> Result<ClusterView> {
+        wait_for("a node to answer", Deadline::after(ANSWER_LIMIT), || {
+            Ok(self.views()?.into_values().max_by_key(|view| view.epoch))
+        })
+    }
+
     /// Who leads, as the node furthest ahead sees it.
     ///
     /// # Errors
-    /// Nobody answers, or nobody leads.
+    /// Nobody answers or leads for a while.
     pub fn leader(&self) -> Result<String> {
-        let view = self.views()?.into_values().max_by_key(|view| view.epoch).context("no node answers")?;
-        view.leader.context("nobody leads")
+        wait_for("somebody to lead", Deadline::after(ANSWER_LIMIT), || Ok(self.furthest()?.leader))
     }
 
     /// A living node that does not lead.
@@ -162,8 +174,10 @@ impl Cluster {
     /// # Errors
     /// There is none.
     pub fn follower(&self) -> Result<String> {
-        let leader = self.leader()?;
-        self.views()?.into_keys().find(|id| *id != leader).context("there is only a leader")
+        wait_for("a node beside the leader to answer", Deadline::after(ANSWER_LIMIT), || {
+            let leader = self.leader()?;
+            Ok(self.views()?.into_keys().find(|id| *id != leader))
+        })
     }
 
     /// Waits until `active` nodes answer, all Active and agreeing, every shard is owned by a node that answers, and
@@ -205,15 +219,15 @@ impl Cluster {
     /// Who owns each shard, as every living node says alike.
     ///
     /// # Errors
-    /// Two nodes differ, or one does not answer.
+    /// Two nodes differ for longer than a moment, or one does not answer.
     pub fn owners(&self) -> Result<Vec<String>> {
-        let mut said: Option<Vec<String>> = None;
-        for node in self.file()?.nodes.iter().filter(|node| node.process.is_alive()) {
-            let owners = owners(&node.admin_url)?;
-            ensure!(said.as_ref().is_none_or(|said| *said == owners), "{} differs about who owns what", node.id);
-            said = Some(owners);
-        }
-        said.context("no node answers")
+        let file = self.file()?;
+        let living: Vec<_> = file.nodes.iter().filter(|node| node.process.is_alive()).collect();
+        wait_for("every node to name the same owners", Deadline::after(ANSWER_LIMIT), || {
+            let mut said: Vec<_> = living.iter().filter_map(|node| owners(&node.admin_url).ok()).collect();
+            let alike = said.len() == living.len() && said.iter().all(|owners| *owners == said[0]);
+            Ok(said.pop().filter(|_| alike))
+        })
     }
 
     /// What the load says of itself, without an audit.
@@ -237,9 +251,11 @@ impl Cluster {
     /// # Errors
     /// Not within the limit.
     pub fn wait_progress(&self, more: u64, limit: Duration) -> Result<()> {
-        let from = self.acknowledged()?;
+        let mut from = None;
         wait_for(&format!("{more} more commands to be acknowledged"), Deadline::after(limit), || {
-            Ok((self.acknowledged()? >= from + more).then_some(()))
+            // A load that is slow to answer has not answered yet.
+            let Ok(now) = self.acknowledged() else { return Ok(None) };
+            Ok((now >= *from.get_or_insert(now) + more).then_some(()))
         })
         .with_context(|| self.load().map_or_else(|error| error.to_string(), |load| load.to_string()))
     }

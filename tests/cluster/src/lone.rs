@@ -66,6 +66,19 @@ impl Lone {
         Self::start(program, folder, name, &["node", "--config", &path.display().to_string()])
     }
 
+    /// Waits until it has said `words`, and answers a watch that counts from then. How long the system takes to start
+    /// the process is not what a test measures.
+    ///
+    /// # Errors
+    /// Not within `limit`; the error quotes what it said.
+    pub fn once_said(&self, words: &str, limit: Duration) -> Result<Stopwatch> {
+        wait_for(&format!("the process to say `{words}`"), Deadline::after(limit), || {
+            let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+            Ok(said.contains(words).then(Stopwatch::start))
+        })
+        .with_context(|| process::tail(&self.log, 20))
+    }
+
     /// Waits until it has ended.
     ///
     /// # Errors
