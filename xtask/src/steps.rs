@@ -91,6 +91,7 @@ fn add_tests(steps: &mut Steps<'_>) -> Result<()> {
 /// # Errors
 /// A step fails.
 pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
+    ensure_components(&COMPONENTS)?;
     let mut steps = Steps::new(root);
     steps.cargo("format", &["fmt", "--all", "--check"], &[])?;
     steps.step("rules of the house", tidy::tidy)?;
@@ -118,8 +119,9 @@ pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
 /// `cargo xtask fmt`: formats every source.
 ///
 /// # Errors
-/// A source is not Rust.
+/// There is no formatter, or a source is not Rust.
 pub fn fmt(root: &Path) -> Result<()> {
+    ensure_components(&["fmt"])?;
     run_cargo(root, &["fmt", "--all"], &[])
 }
 
@@ -194,6 +196,18 @@ fn advisories(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Parts of a toolchain that a minimal one lacks, as cargo's subcommands.
+const COMPONENTS: [&str; 2] = ["fmt", "clippy"];
+
+/// Asked for before anything is built: a run that would end without them ends at once.
+fn ensure_components(components: &[&str]) -> Result<()> {
+    for component in components {
+        let there = has_subcommand(component);
+        ensure!(there, "`cargo {component}` is missing; install it: rustup component add rustfmt clippy");
+    }
+    Ok(())
+}
+
 fn has_subcommand(name: &str) -> bool {
     let mut command = Command::new(cargo_program());
     command.args([name, "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -231,6 +245,15 @@ mod tests {
         let failed = steps.step("second", |_| bail!("broken")).expect_err("it fails");
         assert_eq!(format!("{failed:#}"), "step `second` failed: broken");
         assert_eq!(steps.taken.len(), 2);
+    }
+
+    #[test]
+    fn a_missing_component_is_named_with_the_command_that_installs_it() {
+        ensure_components(&COMPONENTS).expect("this house is built with them");
+        let missing = ensure_components(&["no-such-component"]).expect_err("there is none").to_string();
+        for part in ["cargo no-such-component", "rustup component add rustfmt clippy"] {
+            assert!(missing.contains(part), "{missing}");
+        }
     }
 
     #[test]
