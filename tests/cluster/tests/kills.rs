@@ -111,9 +111,9 @@ fn open_plan(cluster: &Cluster, leader: &str) -> Result<Option<String>> {
     let source = views.into_keys().find(|id| id != leader && id != "n4").context("a source that does not lead")?;
     let known = cluster.file()?.node("n4").is_ok();
     if known {
-        cluster::restart(dir, "n4")?
+        cluster::restart(dir, "n4")?;
     } else {
-        cluster::add(dir, "n4")?
+        cluster::add(dir, "n4")?;
     }
     cluster::stop(dir, &source)?;
     let moves = format!("{}/v1/moves", cluster.node(leader)?.admin_url);
