@@ -109,8 +109,9 @@ impl ClusterFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
         };
-        let file = serde_json::from_str(&text)
-            .with_context(|| format!("{} is not a cluster file; if no cluster runs, remove it", path.display()))?;
+        let file = serde_json::from_str(&text).with_context(|| {
+            format!("{} is not a cluster file; if no cluster runs, remove it, or {ANOTHER}", path.display())
+        })?;
         Ok(Some(file))
     }
 
@@ -152,7 +153,7 @@ impl ClusterFile {
 
     /// Whether `dir` is or was the folder of a cluster. In any other folder nothing is written or removed.
     pub fn marks(dir: &Path) -> bool {
-        [NAME, LOCK].iter().any(|name| dir.join(name).is_file())
+        dir.join(LOCK).is_file() || matches!(Self::find(dir), Ok(Some(_)))
     }
 
     /// Keeps every other command that changes the cluster in `dir` out, until the answer is dropped.
@@ -249,8 +250,11 @@ pub(super) mod tests {
         fs::write(folder.path().join("Cargo.toml"), "[workspace]").expect("written");
         let error = ClusterFile::lock(folder.path()).expect_err("not a cluster's").to_string();
         assert!(error.contains("--dir"), "{error}");
+        // A file that only happens to have the name is no mark of ours.
+        fs::write(folder.path().join(NAME), "{}").expect("written");
+        ClusterFile::lock(folder.path()).expect_err("still not a cluster's");
         let left: Vec<_> = fs::read_dir(folder.path()).expect("readable").filter_map(Result::ok).collect();
-        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(left.len(), 2, "{left:?}");
 
         let fresh = folder.path().join("fresh");
         drop(ClusterFile::lock(&fresh).expect("made"));
