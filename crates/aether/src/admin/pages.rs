@@ -141,6 +141,14 @@ fn settled(epoch: u64, variant: &str, asked: &HeaderMap, body: impl Serialize) -
     ([(ETAG, tag)], Json(body)).into_response()
 }
 
+/// One thing by itself, and the last entry applied.
+#[derive(Serialize)]
+struct At<T> {
+    epoch: u64,
+    #[serde(flatten)]
+    view: T,
+}
+
 async fn dashboard() -> Html<&'static str> {
     Html(include_str!("dashboard.html"))
 }
@@ -181,7 +189,8 @@ async fn node(State(source): Shared, Path(id): Path<String>) -> Result<Response,
     let picture = picture(&source)?;
     let member = NodeId::new(&id).ok().and_then(|id| picture.topology.cluster().member(&id).cloned());
     let none = || Refused::new(StatusCode::NOT_FOUND, "the log has not heard of that node", "see /v1/nodes");
-    Ok(page(picture.topology.epoch().0, NodeView::of(&picture, &member.ok_or_else(none)?)))
+    let epoch = picture.topology.epoch().0;
+    Ok(page(epoch, At { epoch, view: NodeView::of(&picture, &member.ok_or_else(none)?) }))
 }
 
 #[derive(Deserialize)]
@@ -203,7 +212,8 @@ async fn shard(State(source): Shared, Path(n): Path<String>, headers: HeaderMap)
     let none = || Refused::new(StatusCode::NOT_FOUND, "there is no shard of that number", "see total in /v1/shards");
     let shard = shard.ok_or_else(none)?;
     let view = ShardView::of(&picture, shard, assignment.shard(shard));
-    Ok(settled(picture.topology.epoch().0, &format!("-{shard}"), &headers, view))
+    let epoch = picture.topology.epoch().0;
+    Ok(settled(epoch, &format!("-{shard}"), &headers, At { epoch, view }))
 }
 
 async fn moves(State(source): Shared, headers: HeaderMap) -> Result<Response, Refused> {
