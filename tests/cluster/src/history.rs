@@ -54,6 +54,7 @@ impl History {
     /// No server answers.
     pub fn connect(urls: &str, namespace: &str) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let urls: Vec<_> = urls.split(',').collect();
         let client = runtime.block_on(async_nats::connect(urls)).context("connecting beside the cluster")?;
         Ok(Self { runtime, client, namespace: namespace.to_owned() })
     }
@@ -71,6 +72,16 @@ impl History {
     /// The name of the stream behind the control bucket.
     pub fn control(&self) -> String {
         format!("KV_aether_{}_ctl", self.namespace)
+    }
+
+    /// The name of the nats-server that leads a stream.
+    ///
+    /// # Errors
+    /// There is no such stream, or nobody leads it.
+    pub fn leader(&self, stream: &str) -> Result<String> {
+        let stream = self.runtime.block_on(self.stream(stream))?;
+        let cluster = stream.cached_info().cluster.as_ref();
+        cluster.and_then(|cluster| cluster.leader.clone()).context("nobody leads that stream")
     }
 
     /// The last sequence of a stream.

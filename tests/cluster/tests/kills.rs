@@ -8,7 +8,6 @@ use serde_json::Value;
 use xtask::{
     clock::{Deadline, Stopwatch, wait_for},
     cluster, http, out,
-    process::Identity,
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aether-under-test");
@@ -93,10 +92,13 @@ fn on_one_server_a_follower_and_then_the_leader_die_and_nothing_is_lost() -> Res
 fn on_three_servers_nodes_die_and_then_a_node_together_with_a_server() -> Result<()> {
     Cluster::run(&Spec { servers: 3, ..Spec::of(PROGRAM) }, |cluster| {
         let prober = follower_then_leader(cluster)?;
-        let server: Identity = cluster.file()?.nats[0].process.clone();
-        server.kill()?;
-        let follower = cluster.follower()?;
-        kill_and_measure(cluster, &prober, &follower, 2, NATS_KILL_GAP_MAX)?;
+        // The server that leads the topology log, so that it must find another leader before anything can be decided.
+        let (file, history) = (cluster.file()?, History::of(&cluster.file()?)?);
+        let named = history.leader(&history.topology())?;
+        let server = file.nats.iter().find(|server| server.name == named).context("a server of ours leads the log")?;
+        let leader = cluster.leader()?;
+        server.process.kill()?;
+        kill_and_measure(cluster, &prober, &leader, 2, NATS_KILL_GAP_MAX)?;
         let acknowledged = cluster.verify()?;
         out::note(format!("{acknowledged} commands acknowledged, all there once"));
         Ok(())
