@@ -38,6 +38,11 @@ struct World {
     refusals: Vec<String>,
 }
 
+fn config(profile: Profile) -> ControlConfig {
+    let settings = ClusterSettings::default();
+    ControlConfig { profile, settings, weight: 1, admin_url: String::new(), build: "test".into() }
+}
+
 impl World {
     fn new(profile: Profile) -> Self {
         let now = Monotonic::from_start(Duration::from_secs(1_000));
@@ -55,13 +60,7 @@ impl World {
     }
 
     fn start(&mut self, name: &str) -> usize {
-        let config = ControlConfig {
-            profile: self.profile,
-            settings: ClusterSettings::default(),
-            weight: 1,
-            admin_url: String::new(),
-            build: "test".into(),
-        };
+        let config = config(self.profile);
         let seed = self.nodes.len() as u64 + 1;
         let node = NodeId::new(name).expect("a valid name");
         let machine = Machine::new(node, config, seed);
@@ -502,4 +501,44 @@ fn half_of_six_nodes_die_at_once_and_one_entry_replaces_them() {
     assert!(took < Duration::from_secs(9), "{took:?}");
     let failures: Vec<_> = world.log[before..].iter().filter(|stored| stored.entry.cause.contains("failure")).collect();
     assert!(failures.len() <= 2, "{}", world.describe());
+}
+
+/// Turns one node's clock, and nobody else's, until it has asked for its next heartbeat to be written.
+fn next_beat(world: &mut World, at: usize) -> Effect {
+    for _ in 0..1_000 {
+        world.now = world.nodes[at].machine.wakes_at().expect("it wakes").max(world.now + Duration::from_micros(100));
+        let effects = world.nodes[at].machine.step(world.now, WallTime::default(), Input::Tick);
+        let is_beat =
+            |effect: &Effect| matches!(effect, Effect::Write { record, .. } if matches!(record.key(), ControlKey::Member(_)));
+        if let Some(beat) = effects.into_iter().find(is_beat) {
+            return beat;
+        }
+    }
+    panic!("no heartbeat: {}", world.describe())
+}
+
+#[test]
+fn a_node_that_has_found_a_fault_never_serves_again_and_still_ends_when_told_to() {
+    let mut world = three(Profile::Default);
+    let at = (world.leader().expect("a leader") + 1) % 3;
+    let Effect::Write { token, .. } = next_beat(&mut world, at) else { unreachable!("it is a write") };
+    let (now, wall) = (world.now, WallTime::default());
+    let machine = &mut world.nodes[at].machine;
+    let corrupt = LogUpdate::Corrupt { sequence: Sequence(1_000), reason: "spoiled".into() };
+    let found = machine.step(now, wall, Input::Log(corrupt.clone()));
+    assert!(found.contains(&Effect::EndServing), "{found:?}");
+    let outcome = WriteOutcome::Ok(Revision(1_000_000));
+    let landed = machine.step(now, wall, Input::Written { token, outcome });
+    assert!(!landed.iter().any(|effect| matches!(effect, Effect::ServeUntil(_))), "{landed:?}");
+    assert_eq!((machine.phase(now), machine.serve_until()), (Phase::Faulty, Monotonic::ZERO));
+    assert_eq!(machine.step(now, wall, Input::Log(corrupt)), [], "what is known is not said again");
+    let left = machine.step(now, wall, Input::Leave);
+    assert!(left.contains(&Effect::Stop(StopReason::LeftUnasked)), "{left:?}");
+}
+
+#[test]
+fn a_node_that_knows_nothing_of_the_cluster_yet_ends_at_once_when_told_to() {
+    let mut machine = Machine::new(NodeId::new("n1").expect("a valid name"), config(Profile::Default), 7);
+    let effects = machine.step(Monotonic::ZERO, WallTime::default(), Input::Leave);
+    assert!(effects.contains(&Effect::Stop(StopReason::Left)), "{effects:?}");
 }

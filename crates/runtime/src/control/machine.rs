@@ -311,7 +311,7 @@ impl Machine {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let me = NodeRef { node, incarnation: Incarnation(rng.next_u64().max(1)) };
         Self {
-            member: Member::new(me, config.clone(), None),
+            member: Member::new(me, config.clone()),
             coordinator: Coordinator::new(config.clone()),
             config,
             topology: Topology::default(),
@@ -353,7 +353,7 @@ impl Machine {
     }
     /// Until when this life may answer from memory.
     pub fn serve_until(&self) -> Monotonic {
-        self.member.serve_until()
+        if self.fault.is_some() { Monotonic::ZERO } else { self.member.serve_until() }
     }
     /// What is wrong, if anything is.
     pub fn fault(&self) -> Option<&str> {
@@ -371,10 +371,19 @@ impl Machine {
         if self.stopped {
             return effects;
         }
-        self.take(&mut timers, wall, input, &mut effects);
+        if self.fault.is_none() {
+            self.take(&mut timers, wall, input, &mut effects);
+        } else if matches!(input, Input::Leave) {
+            self.member.leave(now);
+        }
         if self.fault.is_none() {
             self.advance(&mut timers, wall, &mut effects);
+        } else {
+            // Whatever was decided before the fault was found: nothing is served from here on.
+            effects.retain(|effect| !matches!(effect, Effect::ServeUntil(_)));
         }
+        let faulty = self.fault.is_some();
+        self.with_member(&mut timers, &mut effects, |member, s| member.end_in_time(faulty, s));
         self.stopped |= effects.iter().any(|effect| matches!(effect, Effect::Stop(_)));
         self.wakes_at = timers.next();
         effects
@@ -489,9 +498,14 @@ impl Machine {
     }
 
     fn fail(&mut self, reason: String, effects: &mut Vec<Effect>) {
+        if self.fault.is_some() {
+            return;
+        }
         effects.push(Effect::EndServing);
         effects.push(Effect::Note(Note::Fault { reason: reason.clone() }));
-        self.fault.get_or_insert(reason);
+        self.fault = Some(reason);
+        // Others see its lease run out; what it meant to write it writes no more.
+        self.coordinator.new_life();
     }
 
     fn with_member<R>(

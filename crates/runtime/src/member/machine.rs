@@ -69,7 +69,7 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Member {
-    pub(crate) fn new(me: NodeRef, config: ControlConfig, leaving_since: Option<Monotonic>) -> Self {
+    pub(crate) fn new(me: NodeRef, config: ControlConfig) -> Self {
         Self {
             me,
             config,
@@ -80,7 +80,7 @@ impl Member {
             beating: None,
             serve_until: Monotonic::ZERO,
             retired: false,
-            leaving_since,
+            leaving_since: None,
             released: BTreeMap::new(),
             released_since: None,
             reported: BTreeMap::new(),
@@ -230,11 +230,21 @@ impl Member {
         if let Some(pending) = &mut self.reporting {
             pending.advance(s.timers, s.effects);
         }
-        if let Some(since) = self.leaving_since
-            && !matches!(self.stage, Stage::Ended)
-            && s.timers.reached(since + LEAVE_WITHIN)
-        {
-            self.end(StopReason::LeftUnasked, s);
+    }
+
+    /// Ends a node that was asked to leave, whether or not it hears anything of the world: at once if nothing can come
+    /// of waiting, or when its time is over.
+    pub(crate) fn end_in_time(&mut self, faulty: bool, s: &mut Surroundings<'_>) {
+        let Some(since) = self.leaving_since else { return };
+        match self.stage {
+            Stage::Ended => {}
+            // It has told nobody of itself yet.
+            Stage::Probing { .. } => self.end(StopReason::Left, s),
+            Stage::Registering | Stage::Member => {
+                if faulty || s.timers.reached(since + LEAVE_WITHIN) {
+                    self.end(StopReason::LeftUnasked, s);
+                }
+            }
         }
     }
 
@@ -366,7 +376,9 @@ impl Member {
                 // What cannot be understood may have replaced a fence: this life is over, and a new one writes over it.
                 _ => {
                     self.over(s);
-                    self.register(Expected::At(revision), s);
+                    if !matches!(self.stage, Stage::Ended) {
+                        self.register(Expected::At(revision), s);
+                    }
                 }
             },
         }
@@ -388,13 +400,17 @@ impl Member {
         }
     }
 
-    /// This life is over, by a fence: nothing of it goes on, and the process begins a new one.
+    /// This life is over, by a fence: nothing of it goes on, and the process begins a new one, unless it was to leave:
+    /// then there is nothing left to hand over.
     fn over(&mut self, s: &mut Surroundings<'_>) {
         s.effects.push(Effect::EndServing);
         s.effects.push(Effect::Note(Note::LifeOver { node: self.me.clone() }));
+        if self.is_leaving() {
+            return self.end(StopReason::LeftUnasked, s);
+        }
         let me = NodeRef { node: self.me.node.clone(), incarnation: Incarnation((s.fresh)().max(1)) };
         s.effects.push(Effect::NewLife { me: me.clone() });
-        *self = Self { load: self.load, ..Self::new(me, self.config.clone(), self.leaving_since) };
+        *self = Self { load: self.load, ..Self::new(me, self.config.clone()) };
         s.timers.reached(s.timers.now() + Duration::from_millis(1));
     }
 
