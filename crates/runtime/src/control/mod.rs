@@ -7,6 +7,7 @@ mod cas;
 pub mod machine;
 pub mod service;
 mod sightings;
+mod sources;
 mod timers;
 
 pub use crate::coordinator::append::AppendResult;
@@ -14,3 +15,6 @@ pub(crate) use cas::{PendingWrite, Progress};
 pub use machine::{ControlConfig, Effect, Input, Machine, Note, Phase, StopReason, Token, WriteOutcome};
 pub use sightings::{Sighting, Sightings};
 pub(crate) use timers::Timers;
+
+#[cfg(test)]
+mod tests;

@@ -4,12 +4,11 @@
 //! heartbeat. It decides nothing.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aether_domain::ports::{
-    Answer, AnswerFrame, AppendError, ControlStore, ControlUpdate, Frame, LogUpdate, ReadError, TopologyLog, Transport,
-    Updates, WriteError,
+    Answer, AnswerFrame, AppendError, ControlStore, Frame, LogUpdate, ReadError, TopologyLog, Transport, WriteError,
 };
 use aether_domain::records::{Load, MemberRecord};
 use aether_domain::topology::Topology;
@@ -20,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::machine::{Effect, IDLE_MAX, Input, Machine, Note, Phase, StopReason, WriteOutcome};
+use super::sources::{READ_BATCH, following, watching};
 use crate::clock::Clock;
 use crate::coordinator::append::AppendResult;
 use crate::view::{ServeLease, View};
@@ -27,10 +27,6 @@ use crate::view::{ServeLease, View};
 /// Answers and notices waiting for the loop. Each operation under way holds at most one, and there are few of those; the
 /// rest are releases, of which the host has at most one a shard.
 pub const INBOX_MAX: usize = 4_096;
-/// Entries read from the log at once while catching up.
-const READ_BATCH: usize = 256;
-/// How long to wait before a watch or a follower that could not begin, or ended, is begun again.
-const REOPEN_AFTER: Duration = Duration::from_millis(200);
 
 /// What everybody may know of this node's control plane.
 #[derive(Clone, Debug)]
@@ -132,8 +128,8 @@ impl Loop {
         mut releases: mpsc::Receiver<(ShardId, Epoch)>,
         shutdown: CancellationToken,
     ) -> Option<StopReason> {
-        let mut watch = self.open_watch().await;
-        let mut follow = self.catch_up(&shutdown).await?;
+        let mut watch = pin!(watching(Arc::clone(&self.wiring.control)));
+        let mut log = pin!(following(Arc::clone(&self.wiring.log)));
         let mut beat = Monotonic::ZERO;
         loop {
             let now = self.wiring.clock.now();
@@ -150,82 +146,13 @@ impl Loop {
                 () = tokio::time::sleep(wakes_in) => Input::Tick,
                 Some(input) = inbox.recv() => input,
                 Some((shard, drain_epoch)) = releases.recv() => Input::Released(shard, drain_epoch),
-                update = follow.next() => if let Some(update) = update {
-                    Input::Log(update)
-                } else {
-                    follow = self.open_follow(&shutdown).await?;
-                    Input::Tick
-                },
-                update = watch.next() => if let Some(update) = update {
-                    Input::Control(update)
-                } else {
-                    watch = self.open_watch().await;
-                    Input::Control(ControlUpdate::Interrupted)
-                },
+                // Nothing is learnt from the log any more by a node that has found something wrong.
+                Some(input) = log.next(), if self.machine.fault().is_none() => input,
+                Some(update) = watch.next() => Input::Control(update),
             };
             self.step(input);
             if self.stopped.is_some() {
                 return self.stopped;
-            }
-        }
-    }
-
-    async fn open_watch(&self) -> Updates<ControlUpdate> {
-        loop {
-            match self.wiring.control.watch().await {
-                Ok(watch) => return watch,
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the control watch cannot begin");
-                }
-            }
-            tokio::time::sleep(REOPEN_AFTER).await;
-        }
-    }
-
-    /// Reads the log to its present end, then follows it.
-    async fn catch_up(&mut self, shutdown: &CancellationToken) -> Option<Updates<LogUpdate>> {
-        loop {
-            let after = self.machine.topology().at().sequence;
-            let read = tokio::select! {
-                () = shutdown.cancelled() => return None,
-                read = self.wiring.log.read(after, READ_BATCH) => read,
-            };
-            match read {
-                Ok(entries) if entries.is_empty() => break,
-                Ok(entries) => {
-                    for stored in entries {
-                        self.step(Input::Log(LogUpdate::Entry(stored)));
-                    }
-                }
-                Err(ReadError::Corrupt { sequence, reason }) => {
-                    self.step(Input::Log(LogUpdate::Corrupt { sequence: Sequence(sequence), reason }));
-                    break;
-                }
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the topology log cannot be read yet");
-                    tokio::time::sleep(REOPEN_AFTER).await;
-                }
-            }
-            if self.stopped.is_some() || self.machine.fault().is_some() {
-                break;
-            }
-        }
-        self.step(Input::LogCaughtUp);
-        self.open_follow(shutdown).await
-    }
-
-    async fn open_follow(&self, shutdown: &CancellationToken) -> Option<Updates<LogUpdate>> {
-        loop {
-            let after = self.machine.topology().at().sequence;
-            match self.wiring.log.follow(after).await {
-                Ok(follow) => return Some(follow),
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the topology log cannot be followed yet");
-                }
-            }
-            tokio::select! {
-                () = shutdown.cancelled() => return None,
-                () = tokio::time::sleep(REOPEN_AFTER) => {}
             }
         }
     }

@@ -1,0 +1,125 @@
+//! What the control plane's loop listens to: the control store's watch and the topology log, each as one stream that
+//! begins by itself, and begins again whenever it ends.
+//!
+//! Opening is part of the stream, so whoever waits for it can go on waiting for everything else too. Nothing is begun
+//! again at once: a store that ends what it began is asked only so often.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aether_domain::Sequence;
+use aether_domain::ports::{ControlStore, ControlUpdate, LogUpdate, ReadError, TopologyLog, Updates};
+use futures_util::{Stream, StreamExt as _, stream};
+
+use super::machine::Input;
+
+/// Entries read from the log at once while catching up.
+pub(super) const READ_BATCH: usize = 256;
+/// How long to wait before a watch or a follower that could not begin, or ended, is begun again.
+const REOPEN_AFTER: Duration = Duration::from_millis(200);
+
+/// Everything the watch says, without end.
+pub(super) fn watching(control: Arc<dyn ControlStore>) -> impl Stream<Item = ControlUpdate> {
+    stream::unfold((control, Watch::Due), |(control, mut state)| async {
+        loop {
+            state = match state {
+                Watch::Ended => {
+                    tokio::time::sleep(REOPEN_AFTER).await;
+                    Watch::Due
+                }
+                Watch::Due => match control.watch().await {
+                    Ok(watch) => Watch::Open(watch),
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "the control watch cannot begin");
+                        Watch::Ended
+                    }
+                },
+                Watch::Open(mut watch) => match watch.next().await {
+                    Some(update) => return Some((update, (control, Watch::Open(watch)))),
+                    None => return Some((ControlUpdate::Interrupted, (control, Watch::Ended))),
+                },
+            };
+        }
+    })
+}
+
+enum Watch {
+    Due,
+    Open(Updates<ControlUpdate>),
+    Ended,
+}
+
+/// Every entry of the log from the first one on, with [`Input::LogCaughtUp`] where the log ended when this began. It
+/// ends only behind something that cannot be understood.
+pub(super) fn following(log: Arc<dyn TopologyLog>) -> impl Stream<Item = Input> {
+    let state = Follow { log, at: Sequence::ZERO, stage: FollowStage::Reading };
+    stream::unfold(Some(state), |state| async {
+        let mut state = state?;
+        let input = state.next().await;
+        let ends = matches!(input, Input::Log(LogUpdate::Corrupt { .. }));
+        Some((input, (!ends).then_some(state)))
+    })
+}
+
+struct Follow {
+    log: Arc<dyn TopologyLog>,
+    /// The last entry told.
+    at: Sequence,
+    stage: FollowStage,
+}
+
+enum FollowStage {
+    Reading,
+    Read(VecDeque<aether_domain::records::StoredEntry>),
+    Due,
+    Open(Updates<LogUpdate>),
+}
+
+impl Follow {
+    async fn next(&mut self) -> Input {
+        loop {
+            match &mut self.stage {
+                FollowStage::Reading => match self.log.read(self.at, READ_BATCH).await {
+                    Ok(entries) if entries.is_empty() => {
+                        self.stage = FollowStage::Due;
+                        return Input::LogCaughtUp;
+                    }
+                    Ok(entries) => self.stage = FollowStage::Read(entries.into()),
+                    Err(ReadError::Corrupt { sequence, reason }) => {
+                        return Input::Log(LogUpdate::Corrupt { sequence: Sequence(sequence), reason });
+                    }
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "the topology log cannot be read yet");
+                        tokio::time::sleep(REOPEN_AFTER).await;
+                    }
+                },
+                FollowStage::Read(entries) => match entries.pop_front() {
+                    Some(stored) => return self.told(LogUpdate::Entry(stored)),
+                    None => self.stage = FollowStage::Reading,
+                },
+                FollowStage::Due => match self.log.follow(self.at).await {
+                    Ok(follow) => self.stage = FollowStage::Open(follow),
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "the topology log cannot be followed");
+                        tokio::time::sleep(REOPEN_AFTER).await;
+                    }
+                },
+                FollowStage::Open(follow) => match follow.next().await {
+                    Some(update) => return self.told(update),
+                    None => {
+                        self.stage = FollowStage::Due;
+                        tokio::time::sleep(REOPEN_AFTER).await;
+                    }
+                },
+            }
+        }
+    }
+
+    fn told(&mut self, update: LogUpdate) -> Input {
+        if let LogUpdate::Entry(stored) = &update {
+            self.at = self.at.max(stored.at.sequence);
+        }
+        Input::Log(update)
+    }
+}
