@@ -12,7 +12,7 @@ use aether_domain::records::{ControlKey, MemberState, Position, StoredEntry, Sto
 use aether_domain::timing::Profile;
 use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Revision, Sequence, ShardId, WallTime};
 use aether_runtime::control::AppendResult;
-use aether_runtime::control::{ControlConfig, Effect, Input, Machine, Note, Phase, StopReason, WriteOutcome};
+use aether_runtime::control::{ControlConfig, Effect, Fault, Input, Machine, Note, Phase, StopReason, WriteOutcome};
 
 struct Node {
     machine: Machine,
@@ -123,7 +123,7 @@ impl World {
                     }
                     WriteOutcome::Ok(Revision(self.revision))
                 } else {
-                    WriteOutcome::Conflict
+                    WriteOutcome::Conflict { actual: Some(present) }
                 };
                 self.queue.push_front((at, Input::Written { token, outcome }));
             }
@@ -146,7 +146,7 @@ impl World {
                     }
                     AppendResult::Ok(position)
                 } else {
-                    AppendResult::Conflict
+                    AppendResult::Conflict { actual: Some(tail) }
                 };
                 self.queue.push_front((at, Input::Appended { token, outcome }));
             }
@@ -166,7 +166,8 @@ impl World {
                 self.nodes[at].stopped = Some(reason);
                 self.nodes[at].alive = false;
             }
-            Effect::Note(Note::Refused { reason } | Note::Fault { reason }) => self.refusals.push(reason),
+            Effect::Note(Note::Refused { reason }) => self.refusals.push(reason),
+            Effect::Note(Note::Fault { fault }) => self.refusals.push(fault.to_string()),
             Effect::ServeUntil(_) | Effect::EndServing | Effect::Note(_) => {}
         }
     }
@@ -541,4 +542,70 @@ fn a_node_that_knows_nothing_of_the_cluster_yet_ends_at_once_when_told_to() {
     let mut machine = Machine::new(NodeId::new("n1").expect("a valid name"), config(Profile::Default), 7);
     let effects = machine.step(Monotonic::ZERO, WallTime::default(), Input::Leave);
     assert!(effects.contains(&Effect::Stop(StopReason::Left)), "{effects:?}");
+}
+
+/// Three nodes whose log has lost its last two entries, when the leader has just been told so; what was lost.
+fn a_shorter_log() -> (World, usize, Vec<StoredEntry>) {
+    let mut world = three(Profile::Default);
+    let leader = world.leader().expect("a leader");
+    let kept = world.log.len() - 2;
+    let lost = world.log.split_off(kept);
+    world.nodes[(leader + 1) % 3].alive = false;
+    world.until(SOON, "the leader is told", |world| world.nodes[leader].machine.serve_until() == Monotonic::ZERO);
+    assert_eq!(world.nodes[leader].machine.phase(world.now), Phase::Paused, "it serves nothing from here on");
+    (world, leader, lost)
+}
+
+#[test]
+fn a_log_that_has_lost_its_end_is_noticed_by_whoever_appends() {
+    let (mut world, leader, lost) = a_shorter_log();
+    let (known, found) = (lost[1].at.sequence, world.log.last().expect("entries").at.sequence);
+    let other = (leader + 2) % 3;
+    let faulty = |world: &World, at: usize| world.nodes[at].machine.fault().cloned();
+    let within = Duration::from_secs(120);
+    world.until(within, "both are convinced", |world| [leader, other].iter().all(|at| faulty(world, *at).is_some()));
+    for at in [leader, other] {
+        assert_eq!(faulty(&world, at), Some(Fault::LogRegression { known, found }));
+        assert_eq!(world.nodes[at].machine.phase(world.now), Phase::Faulty);
+    }
+    assert_eq!(world.log.last().expect("entries").at.sequence, found, "nobody has written behind what is left");
+}
+
+#[test]
+fn a_server_that_does_not_know_yet_that_it_leads_no_more_convinces_nobody() {
+    let (mut world, _, lost) = a_shorter_log();
+    let until = world.now + Duration::from_secs(19);
+    world.until(SOON * 2, "19 s pass", |world| world.now >= until);
+    world.log.extend(lost);
+    world.until(SOON * 2, "the two that live have everything", |world| world.settled(2));
+    world.until(SOON, "they serve again", |world| {
+        world.nodes.iter().filter(|node| node.alive).all(|node| node.machine.phase(world.now) == Phase::Active)
+    });
+    assert_eq!(world.refusals, Vec::<String>::new());
+}
+
+#[test]
+fn a_log_that_was_replaced_is_noticed_by_whoever_reads_it() {
+    let mut world = three(Profile::Default);
+    let (now, wall, machine) = (world.now, WallTime::default(), &mut world.nodes[0].machine);
+    let mut other = world.log[2].clone();
+    machine.step(now, wall, Input::Log(LogUpdate::Entry(other.clone())));
+    assert_eq!(machine.fault(), None, "an entry told twice is nothing new");
+    other.at.hash ^= 1;
+    let effects = machine.step(now, wall, Input::Log(LogUpdate::Entry(other.clone())));
+    assert!(effects.contains(&Effect::EndServing), "{effects:?}");
+    assert_eq!(machine.fault(), Some(&Fault::LogReplaced { sequence: other.at.sequence }));
+}
+
+#[test]
+fn a_control_store_that_has_lost_a_heartbeat_is_noticed_by_its_sender() {
+    let mut world = three(Profile::Default);
+    let at = (world.leader().expect("a leader") + 1) % 3;
+    let key = ControlKey::Member(world.nodes[at].machine.me().node.clone());
+    let stored = world.control.get_mut(&key).expect("it beats");
+    stored.revision = Revision(stored.revision.0 - 1);
+    let found = stored.revision;
+    world.until(Duration::from_secs(60), "it is convinced", |world| world.nodes[at].machine.fault().is_some());
+    let fault = world.nodes[at].machine.fault().cloned();
+    assert_eq!(fault, Some(Fault::ControlRegression { key, known: Revision(found.0 + 1), found }));
 }

@@ -42,7 +42,7 @@ impl World {
             (Purpose::Write(token), Outcome::Written(outcome)) => {
                 let outcome = match outcome {
                     Ok(revision) => WriteOutcome::Ok(revision),
-                    Err(WriteFailure::Conflict { .. }) => WriteOutcome::Conflict,
+                    Err(WriteFailure::Conflict { actual }) => WriteOutcome::Conflict { actual },
                     Err(WriteFailure::Unknown(_)) => WriteOutcome::Unknown,
                     Err(WriteFailure::Unavailable(_)) => WriteOutcome::Unavailable,
                 };
@@ -54,7 +54,7 @@ impl World {
             (Purpose::Append(token), Outcome::Appended(outcome)) => {
                 let outcome = match outcome {
                     Ok(position) => AppendResult::Ok(position),
-                    Err(AppendFailure::Conflict { .. }) => AppendResult::Conflict,
+                    Err(AppendFailure::Conflict { actual, .. }) => AppendResult::Conflict { actual },
                     Err(AppendFailure::Unknown(_)) => AppendResult::Unknown,
                     Err(AppendFailure::Unavailable(_)) => AppendResult::Unavailable,
                     Err(AppendFailure::TooLarge { .. }) => AppendResult::TooLarge,
@@ -266,7 +266,7 @@ impl World {
             Note::LifeOver { .. } => self.count("life over"),
             Note::Refused { reason } => return Err(format!("{id} meant to write what it must not: {reason}")),
             Note::CorruptRecord { key, reason } => return Err(format!("{id} cannot read {key}: {reason}")),
-            Note::Fault { reason } => return Err(format!("{id} cannot go on: {reason}")),
+            Note::Fault { fault } => return Err(format!("{id} cannot go on: {fault}")),
             Note::Applied { .. } | Note::Member { .. } | Note::Renewed { .. } => {}
         }
         Ok(())

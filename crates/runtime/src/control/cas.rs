@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use aether_domain::ports::Expected;
-use aether_domain::records::{ControlRecord, StoredRecord};
+use aether_domain::records::{ControlKey, ControlRecord, StoredRecord};
 use aether_domain::{Monotonic, Revision};
 
 use super::machine::{Effect, Token, WriteOutcome};
@@ -57,6 +57,10 @@ impl PendingWrite {
     pub(crate) fn record(&self) -> &ControlRecord {
         &self.record
     }
+    /// Which key it is for, and the revision that must have been stored there.
+    pub(crate) fn expects(&self) -> (ControlKey, Revision) {
+        (self.record.key(), self.expected.revision())
+    }
     pub(crate) fn first_sent(&self) -> Monotonic {
         self.first_sent
     }
@@ -66,7 +70,7 @@ impl PendingWrite {
             WriteOutcome::Ok(revision) => {
                 return Progress::Landed { revision: *revision, first_sent: self.first_sent };
             }
-            WriteOutcome::Conflict | WriteOutcome::Unknown => {
+            WriteOutcome::Conflict { .. } | WriteOutcome::Unknown => {
                 effects.push(Effect::ReadBack { token: self.token, key: self.record.key() });
             }
             WriteOutcome::Unavailable => self.resend_at = Some(now + RETRY_AFTER),

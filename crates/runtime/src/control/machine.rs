@@ -16,6 +16,7 @@ use aether_domain::{Epoch, Incarnation, Monotonic, NodeId, NodeRef, Revision, Se
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
+use super::fault::{Doubted, Doubts, Fault};
 use super::sightings::Sightings;
 use super::timers::Timers;
 use crate::coordinator::append::AppendResult;
@@ -47,7 +48,10 @@ pub enum WriteOutcome {
     /// Stored at that revision.
     Ok(Revision),
     /// Nothing of this attempt was stored.
-    Conflict,
+    Conflict {
+        /// The revision found, where the store named it.
+        actual: Option<Revision>,
+    },
     /// It may be stored now, later, or never.
     Unknown,
     /// Certainly not stored.
@@ -254,7 +258,7 @@ pub enum Note {
     /// This node cannot go on serving: a person should look.
     Fault {
         /// What is wrong.
-        reason: String,
+        fault: Fault,
     },
 }
 
@@ -300,7 +304,8 @@ pub struct Machine {
     rng: ChaCha8Rng,
     control_caught_up: bool,
     log_caught_up: bool,
-    fault: Option<String>,
+    fault: Option<Fault>,
+    doubts: Doubts,
     stopped: bool,
     wakes_at: Option<Monotonic>,
 }
@@ -320,6 +325,7 @@ impl Machine {
             control_caught_up: false,
             log_caught_up: false,
             fault: None,
+            doubts: Doubts::default(),
             stopped: false,
             wakes_at: None,
         }
@@ -344,7 +350,10 @@ impl Machine {
         } else if self.fault.is_some() {
             Phase::Faulty
         } else {
-            self.member.phase(now)
+            match self.member.phase(now) {
+                Phase::Active | Phase::Draining if self.doubts.any() => Phase::Paused,
+                phase => phase,
+            }
         }
     }
     /// The term this node leads in, and until when by its own clock.
@@ -353,11 +362,11 @@ impl Machine {
     }
     /// Until when this life may answer from memory.
     pub fn serve_until(&self) -> Monotonic {
-        if self.fault.is_some() { Monotonic::ZERO } else { self.member.serve_until() }
+        if self.fault.is_some() || self.doubts.any() { Monotonic::ZERO } else { self.member.serve_until() }
     }
     /// What is wrong, if anything is.
-    pub fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
     }
     /// When to step again with [`Input::Tick`] if nothing else comes first.
     pub fn wakes_at(&self) -> Option<Monotonic> {
@@ -378,8 +387,9 @@ impl Machine {
         }
         if self.fault.is_none() {
             self.advance(&mut timers, wall, &mut effects);
-        } else {
-            // Whatever was decided before the fault was found: nothing is served from here on.
+        }
+        if self.fault.is_some() || self.doubts.any() {
+            // Whatever was decided before that was found: nothing is served from here on.
             effects.retain(|effect| !matches!(effect, Effect::ServeUntil(_)));
         }
         let faulty = self.fault.is_some();
@@ -403,10 +413,11 @@ impl Machine {
             }
             Input::Log(LogUpdate::Entry(stored)) => self.apply(&stored, timers, wall, effects),
             Input::Log(LogUpdate::Corrupt { sequence, reason }) => {
-                self.fail(format!("the topology log cannot be read at {sequence}: {reason}"), effects);
+                self.fail(Fault::Unreadable { sequence, reason }, effects);
             }
             Input::LogCaughtUp => self.log_caught_up = true,
             Input::Written { token, outcome } => {
+                self.weigh_write(token, &outcome, timers.now(), effects);
                 let ours = self.with_member(timers, effects, |member, s| member.written(token, &outcome, s));
                 if !ours {
                     self.with_coordinator(timers, wall, effects, |coordinator, s| {
@@ -435,6 +446,7 @@ impl Machine {
                 }
             }
             Input::Appended { token, outcome } => {
+                self.weigh_append(token, &outcome, timers.now(), effects);
                 let landed = self
                     .with_coordinator(timers, wall, effects, |coordinator, s| coordinator.appended(token, &outcome, s));
                 if let Some((entry, at)) = landed {
@@ -476,14 +488,21 @@ impl Machine {
 
     /// Applies an entry if it is the next; one that was applied before is passed over.
     fn apply(&mut self, stored: &StoredEntry, timers: &mut Timers, wall: WallTime, effects: &mut Vec<Effect>) {
-        if self.fault.is_some() || stored.at.sequence <= self.topology.at().sequence {
+        if self.fault.is_some() {
+            return;
+        }
+        let sequence = stored.at.sequence;
+        if sequence <= self.topology.at().sequence {
+            if self.doubts.is_another(stored.at) {
+                self.fail(Fault::LogReplaced { sequence }, effects);
+            }
             return;
         }
         if let Err(violations) = self.topology.apply(stored) {
-            let found = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            let reason = format!("the topology log is not what it must be at {}: {found}", stored.at.sequence);
-            return self.fail(reason, effects);
+            let violations = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            return self.fail(Fault::Broken { sequence, violations }, effects);
         }
+        self.doubts.applied(stored.at);
         let entry = &stored.entry;
         let events = entry.events.iter().map(aether_domain::topology::TopologyEvent::name).collect();
         effects.push(Effect::Note(Note::Applied { epoch: entry.epoch, cause: entry.cause.clone(), events }));
@@ -497,13 +516,47 @@ impl Machine {
         self.with_coordinator(timers, wall, effects, |coordinator, s| coordinator.applied(entry, stored.at, s));
     }
 
-    fn fail(&mut self, reason: String, effects: &mut Vec<Effect>) {
+    /// Whether an answer of the control store contradicts what it had stored (R16).
+    fn weigh_write(&mut self, token: Token, outcome: &WriteOutcome, now: Monotonic, effects: &mut Vec<Effect>) {
+        let Some((key, known)) = self.member.expects(token).or_else(|| self.coordinator.expects(token)) else { return };
+        let doubted = Doubted::Control(key.clone());
+        match outcome {
+            WriteOutcome::Conflict { actual: Some(found) } if *found < known => {
+                self.contradicted(doubted, Fault::ControlRegression { key, known, found: *found }, now, effects);
+            }
+            WriteOutcome::Ok(_) | WriteOutcome::Conflict { actual: Some(_) } => self.doubts.settled(&doubted),
+            WriteOutcome::Conflict { actual: None } | WriteOutcome::Unknown | WriteOutcome::Unavailable => {}
+        }
+    }
+
+    /// Whether an answer of the log contradicts what it had stored (R16): an append names an entry that was there.
+    fn weigh_append(&mut self, token: Token, outcome: &AppendResult, now: Monotonic, effects: &mut Vec<Effect>) {
+        let Some(known) = self.coordinator.appends_behind(token) else { return };
+        match outcome {
+            AppendResult::Conflict { actual: Some(found) } if *found < known => {
+                self.contradicted(Doubted::Log, Fault::LogRegression { known, found: *found }, now, effects);
+            }
+            AppendResult::Ok(_) | AppendResult::Conflict { actual: Some(_) } => self.doubts.settled(&Doubted::Log),
+            _ => {}
+        }
+    }
+
+    fn contradicted(&mut self, doubted: Doubted, fault: Fault, now: Monotonic, effects: &mut Vec<Effect>) {
+        if !self.doubts.any() {
+            effects.push(Effect::EndServing);
+        }
+        if self.doubts.contradicted(doubted, now) {
+            self.fail(fault, effects);
+        }
+    }
+
+    fn fail(&mut self, fault: Fault, effects: &mut Vec<Effect>) {
         if self.fault.is_some() {
             return;
         }
         effects.push(Effect::EndServing);
-        effects.push(Effect::Note(Note::Fault { reason: reason.clone() }));
-        self.fault = Some(reason);
+        effects.push(Effect::Note(Note::Fault { fault: fault.clone() }));
+        self.fault = Some(fault);
         // Others see its lease run out; what it meant to write it writes no more.
         self.coordinator.new_life();
     }

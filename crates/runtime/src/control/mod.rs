@@ -4,6 +4,7 @@
 //! `member` keeps this life alive and known, `coordinator` elects and leads.
 
 mod cas;
+mod fault;
 pub mod machine;
 pub mod service;
 mod sightings;
@@ -12,6 +13,7 @@ mod timers;
 
 pub use crate::coordinator::append::AppendResult;
 pub(crate) use cas::{PendingWrite, Progress};
+pub use fault::Fault;
 pub use machine::{ControlConfig, Effect, Input, Machine, Note, Phase, StopReason, Token, WriteOutcome};
 pub use sightings::{Sighting, Sightings};
 pub(crate) use timers::Timers;

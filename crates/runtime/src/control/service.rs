@@ -182,7 +182,7 @@ impl Loop {
             serve_until: self.machine.serve_until(),
             renewed: self.status.renewed.filter(|_| self.machine.leads().is_some()),
             members: Arc::new(members),
-            fault: self.machine.fault().map(str::to_owned),
+            fault: self.machine.fault().map(ToString::to_string),
             counts: self.status.counts,
         };
         self.status = next;
@@ -196,7 +196,7 @@ impl Loop {
                 self.beside(async move {
                     let outcome = match control.write(&record, expected).await {
                         Ok(revision) => WriteOutcome::Ok(revision),
-                        Err(WriteError::Conflict { .. }) => WriteOutcome::Conflict,
+                        Err(WriteError::Conflict { actual }) => WriteOutcome::Conflict { actual },
                         Err(WriteError::Unknown { .. }) => WriteOutcome::Unknown,
                         Err(WriteError::Unavailable { .. }) => WriteOutcome::Unavailable,
                     };
@@ -220,7 +220,7 @@ impl Loop {
                 self.beside(async move {
                     let outcome = match log.append(&entry, after).await {
                         Ok(position) => AppendResult::Ok(position),
-                        Err(AppendError::Conflict { .. }) => AppendResult::Conflict,
+                        Err(AppendError::Conflict { actual, .. }) => AppendResult::Conflict { actual },
                         Err(AppendError::Unknown { .. }) => AppendResult::Unknown,
                         Err(AppendError::Unavailable { .. }) => AppendResult::Unavailable,
                         Err(AppendError::TooLarge { .. }) => AppendResult::TooLarge,
@@ -298,7 +298,7 @@ impl Loop {
                 self.status.counts.corrupt_records += 1;
                 tracing::error!(node = %me.node, key, reason, "a control record cannot be understood");
             }
-            Note::Fault { reason } => tracing::error!(node = %me.node, reason, "this node serves nothing any more"),
+            Note::Fault { fault } => tracing::error!(node = %me.node, reason = %fault, "this node serves nothing any more"),
         }
     }
 }

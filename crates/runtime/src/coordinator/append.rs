@@ -17,7 +17,10 @@ pub enum AppendResult {
     /// Stored there.
     Ok(Position),
     /// Nothing of this attempt was stored.
-    Conflict,
+    Conflict {
+        /// The sequence found, where the log named it.
+        actual: Option<Sequence>,
+    },
     /// It may be stored now, later, or never.
     Unknown,
     /// Certainly not stored.
@@ -62,6 +65,10 @@ impl PendingAppend {
 
     pub(super) fn token(&self) -> Token {
         self.token
+    }
+    /// Behind which entry it is to be stored.
+    pub(super) fn after(&self) -> Sequence {
+        self.after
     }
     pub(super) fn entry(&self) -> &Entry {
         &self.entry

@@ -53,6 +53,11 @@ impl Fences {
         self.open.push(Fence { write, node, watched_since });
     }
 
+    /// The write with that token, if it is a fence's.
+    pub(super) fn write(&self, token: Token) -> Option<&PendingWrite> {
+        self.open.iter().map(|fence| &fence.write).find(|write| write.token() == token)
+    }
+
     /// Carries on the fence with that token, if there is one.
     pub(super) fn answered(
         &mut self,

@@ -9,10 +9,10 @@ use aether_domain::aggregate::Aggregate;
 use aether_domain::cluster::NodeStatus;
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::ports::Expected;
-use aether_domain::records::{ControlRecord, LeaseRecord, LeaseState, MemberState, Position};
+use aether_domain::records::{ControlKey, ControlRecord, LeaseRecord, LeaseState, MemberState, Position};
 use aether_domain::records::{Entry, StoredRecord};
 use aether_domain::topology::{Signature, Topology};
-use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Revision, Term, WallTime};
+use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, Term, WallTime};
 use aether_placement::StickyBalanced;
 
 use super::append::{AppendResult, Met, PendingAppend};
@@ -115,6 +115,17 @@ impl Coordinator {
         }
     }
 
+    /// The key and the revision that the write with that token expects, if it is ours.
+    pub(crate) fn expects(&self, token: Token) -> Option<(ControlKey, Revision)> {
+        let lease = self.writing.as_ref().filter(|pending| pending.token() == token);
+        lease.or_else(|| self.fences.write(token)).map(PendingWrite::expects)
+    }
+
+    /// Behind which entry the append with that token is to be stored.
+    pub(crate) fn appends_behind(&self, token: Token) -> Option<Sequence> {
+        self.appending.as_ref().filter(|pending| pending.token() == token).map(PendingAppend::after)
+    }
+
     pub(crate) fn written(&mut self, token: Token, outcome: &WriteOutcome, s: &mut Surroundings<'_>) {
         let now = s.timers.now();
         if let Some(pending) = self.writing.as_mut().filter(|pending| pending.token() == token) {
@@ -173,7 +184,7 @@ impl Coordinator {
                 self.appending = None;
                 return Some(landed);
             }
-            AppendResult::Conflict | AppendResult::Unknown => pending.in_doubt(s.timers.now()),
+            AppendResult::Conflict { .. } | AppendResult::Unknown => pending.in_doubt(s.timers.now()),
             AppendResult::Unavailable => pending.not_stored(s.timers.now()),
             AppendResult::TooLarge => {
                 s.effects.push(Effect::Note(Note::Refused { reason: "an entry exceeds its bound".into() }));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aether_domain::assignment::ShardState;
 use aether_domain::cluster::NodeStatus;
 use aether_domain::ports::Expected;
-use aether_domain::records::{ControlRecord, Load, MemberRecord, MemberState, ReleaseReport, StoredRecord};
+use aether_domain::records::{ControlKey, ControlRecord, Load, MemberRecord, MemberState, ReleaseReport, StoredRecord};
 use aether_domain::topology::Topology;
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, Nonce, Revision, ShardId};
 
@@ -132,6 +132,12 @@ impl Member {
         {
             *nobody_home = true;
         }
+    }
+
+    /// The key and the revision that the write with that token expects, if it is ours.
+    pub(crate) fn expects(&self, token: Token) -> Option<(ControlKey, Revision)> {
+        let pending = self.beating.iter().chain(&self.reporting).find(|pending| pending.token() == token);
+        pending.map(PendingWrite::expects)
     }
 
     /// The outcome of a write that may be ours; true if it was.
