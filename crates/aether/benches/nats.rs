@@ -15,7 +15,7 @@ use aether::prelude::*;
 use aether_domain::cluster::ClusterSettings;
 use aether_domain::records::PayloadCodec;
 use aether_domain::timing::Profile;
-use aether_domain::{Namespace, NodeId, ShardCount};
+use aether_domain::{Namespace, NodeId};
 use aether_infra_nats::NatsConfig;
 use aether_placement::ShardHash;
 use aether_runtime::actor::{KindRegistry, Settings};
@@ -109,7 +109,7 @@ async fn node(url: &str, name: &str, seed: u64) -> anyhow::Result<Runtime> {
         namespace,
         node: NodeId::new(name)?,
         profile: Profile::Default,
-        settings: ClusterSettings { shards: ShardCount::DEFAULT, hash: ShardHash::ID, hash_seed: 0 },
+        settings: ClusterSettings { hash: ShardHash::ID, ..ClusterSettings::default() },
         weight: 1,
         admin_url: String::new(),
         seed,

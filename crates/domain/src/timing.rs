@@ -130,17 +130,17 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// Every profile with its stable name.
+    pub const NAMES: [(Self, &'static str); 3] =
+        [(Self::Default, "default"), (Self::Fast, "fast"), (Self::Seed, "seed")];
+
     /// The profile's name in configuration: `default`, `fast` or `seed`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Fast => "fast",
-            Self::Seed => "seed",
-        }
+        Self::NAMES.iter().find(|(profile, _)| *profile == self).map_or("default", |(_, name)| name)
     }
     /// The profile of that name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Default, Self::Fast, Self::Seed].into_iter().find(|profile| profile.name() == name)
+        Self::NAMES.iter().find(|(_, named)| *named == name).map(|(profile, _)| *profile)
     }
     /// The leadership lease's timers.
     pub fn lease(self) -> LeaseTimings {
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn every_profile_passes_its_own_checks() {
-        for profile in [Profile::Default, Profile::Fast, Profile::Seed] {
+        for (profile, _) in Profile::NAMES {
             let (lease, member) = (profile.lease(), profile.member());
             assert_eq!(LeaseTimings::new(lease.ttl(), lease.renew_every()), Ok(lease));
             let again = MemberTimings::new(member.heartbeat_every(), member.serve_lease(), member.suspect_after());

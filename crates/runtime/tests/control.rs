@@ -609,3 +609,17 @@ fn a_control_store_that_has_lost_a_heartbeat_is_noticed_by_its_sender() {
     let fault = world.nodes[at].machine.fault().cloned();
     assert_eq!(fault, Some(Fault::ControlRegression { key, known: Revision(found.0 + 1), found }));
 }
+
+#[test]
+fn a_node_with_other_timers_than_the_cluster_was_founded_with_refuses_to_join() {
+    let mut world = three(Profile::Default);
+    let entries = world.log.len();
+    world.profile = Profile::Fast;
+    let other = world.start("n4");
+    world.until(SOON, "it ends", |world| world.nodes[other].stopped.is_some());
+    let Some(StopReason::SettingsDiffer { found, configured }) = &world.nodes[other].stopped else {
+        panic!("{:?}", world.nodes[other].stopped)
+    };
+    assert_eq!((found.profile, configured.profile), (Profile::Default, Profile::Fast));
+    assert_eq!(world.log.len(), entries, "nothing was written for it");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aether_domain::cluster::ClusterSettings;
 use aether_domain::timing::Profile;
-use aether_domain::{Namespace, NodeId, ShardCount};
+use aether_domain::{Namespace, NodeId};
 use aether_infra_memory::MemoryHub;
 use aether_placement::ShardHash;
 use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle, KindRegistry};
@@ -80,7 +80,7 @@ fn start(hub: &MemoryHub, name: &str, seed: u64) -> Runtime {
         namespace: Namespace::new("test").expect("a valid name"),
         node,
         profile: Profile::Fast,
-        settings: ClusterSettings { shards: ShardCount::DEFAULT, hash: ShardHash::ID, hash_seed: 7 },
+        settings: ClusterSettings { hash: ShardHash::ID, hash_seed: 7, ..ClusterSettings::default() },
         weight: 1,
         admin_url: String::new(),
         seed,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{ClusterCommand as Command, ClusterEvent as Event, ClusterRefusal as Refusal, RebalanceCause};
 use crate::aggregate::Aggregate;
 use crate::ids::{ClusterUid, Epoch, Incarnation, NodeId, NodeRef, PlanId, ShardCount};
+use crate::timing::Profile;
 use crate::topology::TopologyEvent;
 
 /// What is fixed when a cluster is created; a node that is configured otherwise refuses to start.
@@ -16,6 +17,8 @@ pub struct ClusterSettings {
     pub hash: u8,
     /// That hash's seed.
     pub hash_seed: u64,
+    /// The timers: who waits for whom, and for how long, must be the same everywhere.
+    pub profile: Profile,
 }
 
 /// A node's standing.

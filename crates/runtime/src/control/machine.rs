@@ -313,6 +313,9 @@ pub struct Machine {
 impl Machine {
     /// A node's control plane at its start. All its randomness comes from `seed`: never use one twice.
     pub fn new(node: NodeId, config: ControlConfig, seed: u64) -> Self {
+        // A cluster is founded with the timers that its founder goes by.
+        let settings = ClusterSettings { profile: config.profile, ..config.settings };
+        let config = ControlConfig { settings, ..config };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let me = NodeRef { node, incarnation: Incarnation(rng.next_u64().max(1)) };
         Self {

@@ -4,11 +4,12 @@ use aether_domain::assignment::{AssignmentEvent, CancelReason, PlannedMove};
 use aether_domain::cluster::{ClusterEvent, ClusterSettings, FailureReason, RebalanceCause};
 use aether_domain::lease::{LeadershipEvent, LossReason};
 use aether_domain::records::Entry;
+use aether_domain::timing::Profile;
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{ClusterUid, Epoch, Incarnation, NodeRef, Nonce, PlanId, ShardCount, ShardSet, Term, WallTime};
 use serde::{Deserialize, Serialize};
 
-use super::json::{self, Counter, JsonRecord, Life, Mark, ShardBudget, WideMark, Word};
+use super::json::{self, Counter, JsonRecord, Life, Mark, ShardBudget, WideMark, Word, Words};
 use super::{ENTRY_BYTES_MAX, Encoded, FORMAT, WireFault};
 
 #[derive(Serialize, Deserialize)]
@@ -37,7 +38,7 @@ impl JsonRecord for EntryV1 {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "event", deny_unknown_fields)]
 enum EventV1 {
-    ClusterCreated { uid: WideMark, shards: u32, hash: u8, hash_seed: Mark },
+    ClusterCreated { uid: WideMark, shards: u32, hash: u8, hash_seed: Mark, profile: Word<Profile> },
     NodeJoined { node: Life, weight: u32 },
     NodeRestarted { node: Life, previous: Mark, weight: u32 },
     NodeDraining { node: Life },
@@ -61,6 +62,10 @@ struct MoveV1 {
     shards: String,
     from: Life,
     to: Life,
+}
+
+impl Words for Profile {
+    const TABLE: &'static [(Self, &'static str)] = &Self::NAMES;
 }
 
 fn life(node: &NodeRef) -> Life {
@@ -89,6 +94,7 @@ impl From<&ClusterEvent> for EventV1 {
                 shards: settings.shards.get() as u32,
                 hash: settings.hash,
                 hash_seed: Mark(settings.hash_seed),
+                profile: Word(settings.profile),
             },
             ClusterEvent::NodeJoined { node, weight } => Self::NodeJoined { node: life(node), weight: *weight },
             ClusterEvent::NodeRestarted { node, previous, weight } => {
@@ -155,8 +161,9 @@ impl From<&AssignmentEvent> for EventV1 {
 impl EventV1 {
     fn read(self, budget: &mut ShardBudget) -> Result<TopologyEvent, WireFault> {
         Ok(match self {
-            Self::ClusterCreated { uid: WideMark(uid), shards, hash, hash_seed: Mark(hash_seed) } => {
-                let settings = ClusterSettings { shards: ShardCount::new(shards)?, hash, hash_seed };
+            Self::ClusterCreated { uid: WideMark(uid), shards, hash, hash_seed: Mark(hash_seed), profile } => {
+                let shards = ShardCount::new(shards)?;
+                let settings = ClusterSettings { shards, hash, hash_seed, profile: profile.0 };
                 ClusterEvent::ClusterCreated { uid: ClusterUid(uid), settings }.into()
             }
             Self::NodeJoined { node: Life(node), weight } => ClusterEvent::NodeJoined { node, weight }.into(),
