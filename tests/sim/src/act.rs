@@ -32,6 +32,11 @@ pub enum Act {
         /// Whether it is stopped between deciding something and sending it.
         half_way: bool,
     },
+    /// Stops every process at the same instant, as when the machine under all of them is, for that long.
+    FreezeAll {
+        /// For how long.
+        lasts: Duration,
+    },
     /// Cuts a node off from the server for that long.
     Cut {
         /// Which.
@@ -96,6 +101,7 @@ impl Act {
             Self::Crash { .. } => "crash",
             Self::Freeze { half_way: false, .. } => "freeze",
             Self::Freeze { half_way: true, .. } => "freeze half way",
+            Self::FreezeAll { .. } => "freeze of all",
             Self::Cut { .. } => "cut",
             Self::Replace { .. } => "replacement",
             Self::Outage { .. } => "outage",

@@ -36,7 +36,12 @@ impl World {
                 None => return Ok(()),
             },
             Act::Start(node) | Act::Rival(node) | Act::Thaw(node) | Act::Reconnect(node) => node,
-            Act::Outage { .. } | Act::DrainAll { .. } | Act::CrashAll { .. } | Act::Join | Act::Return => 0,
+            Act::FreezeAll { .. }
+            | Act::Outage { .. }
+            | Act::DrainAll { .. }
+            | Act::CrashAll { .. }
+            | Act::Join
+            | Act::Return => 0,
         };
         self.trace.line(self.now, format_args!("{} of n{}: {act:?}", act.name(), of + 1));
         self.count(act.name());
@@ -49,14 +54,10 @@ impl World {
                     }
                 }
             }
-            Act::Freeze { lasts, half_way, .. } => {
-                if let Some(process) = self.nodes[of].process.as_mut().filter(|p| p.freeze == Freeze::No) {
-                    if half_way {
-                        process.freeze = Freeze::HalfWay;
-                    } else {
-                        self.freeze(of);
-                    }
-                    self.plan_act(lasts, Act::Thaw(of));
+            Act::Freeze { lasts, half_way, .. } => self.freeze_for(of, lasts, half_way),
+            Act::FreezeAll { lasts } => {
+                for node in 0..self.nodes.len() {
+                    self.freeze_for(node, lasts, false);
                 }
             }
             Act::Cut { lasts, .. } => {
@@ -105,6 +106,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn freeze_for(&mut self, node: usize, lasts: Duration, half_way: bool) {
+        let Some(process) = self.nodes[node].process.as_mut().filter(|p| p.freeze == Freeze::No) else { return };
+        if half_way {
+            process.freeze = Freeze::HalfWay;
+        } else {
+            self.freeze(node);
+        }
+        self.plan_act(lasts, Act::Thaw(node));
     }
 
     /// Whether no process runs under that place's id, there or elsewhere.

@@ -114,7 +114,7 @@ fn draw_clock(dice: &mut impl Rng) -> NodeClock {
 
 /// Which kinds of act are on, how often one strikes, and then each of them.
 fn draw_acts(dice: &mut impl Rng, until: Duration) -> Vec<(Duration, Act)> {
-    let kinds: Vec<u8> = (0..12).filter(|_| dice.random_ratio(3, 5)).collect();
+    let kinds: Vec<u8> = (0..13).filter(|_| dice.random_ratio(3, 5)).collect();
     let gap_millis = dice.random_range(2_000..=40_000);
     let mut acts = Vec::new();
     let mut at = Duration::from_millis(dice.random_range(0..10_000));
@@ -141,6 +141,7 @@ fn draw_act(dice: &mut impl Rng, kind: u8) -> Act {
         7 => Act::Drain { of, restart_after },
         8 => Act::DrainAll { restart_after },
         9 => Act::CrashAll { restart_after: long },
+        11 => Act::FreezeAll { lasts: long },
         10 => Act::Replace { of, lasts: long, after: Duration::from_millis(dice.random_range(0..8_000)) },
         _ => Act::Join,
     }

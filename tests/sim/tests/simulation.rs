@@ -62,6 +62,16 @@ fn a_frozen_leader_wakes_up_fenced_whatever_it_was_about_to_send() {
 }
 
 #[test]
+fn nodes_that_are_all_frozen_at_once_accuse_nobody_when_they_wake_up() {
+    for (begins, lasts) in (0..6).flat_map(|nth| [4, 7, 8, 9, 30].map(|lasts| (nth, secs(lasts)))) {
+        let begins = secs(28) + Duration::from_millis(500 * begins);
+        let run = three(&[(begins, Act::FreezeAll { lasts })], begins + lasts);
+        let accused = (count(&run, "suspected"), count(&run, "life over"));
+        assert_eq!(accused, (0, 0), "from {begins:?} for {lasts:?}: {:?}", run.counts);
+    }
+}
+
+#[test]
 fn a_node_started_elsewhere_waits_until_the_one_cut_off_has_surely_stopped_serving() {
     let replace = Act::Replace { of: Target::Node(1), lasts: secs(20), after: Duration::from_millis(350) };
     let scenario = Scenario { acts: vec![(secs(30), replace)], heals_at: secs(50), ..Scenario::calm(1, 3) };

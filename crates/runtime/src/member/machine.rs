@@ -46,6 +46,8 @@ pub(crate) struct Member {
     heartbeat: u64,
     next_beat: Monotonic,
     beating: Option<PendingWrite>,
+    /// When the last heartbeat was answered, if that was in good time.
+    answered: Option<Monotonic>,
     serve_until: Monotonic,
     /// Whether it is drained and nobody is there to hand over to: it serves nothing any more then. Whoever leaves last
     /// gives its shards up to nobody, and the next node to start takes them at once.
@@ -78,6 +80,7 @@ impl Member {
             heartbeat: 0,
             next_beat: Monotonic::ZERO,
             beating: None,
+            answered: None,
             serve_until: Monotonic::ZERO,
             retired: false,
             leaving_since: None,
@@ -215,8 +218,17 @@ impl Member {
         }
     }
 
+    /// How long after one heartbeat's answer the next one's comes, if all is well with this process and its way.
+    fn answers_within(&self) -> Duration {
+        self.config.profile.member().heartbeat_every() + WELL_WITHIN
+    }
+
     /// Does whatever is due.
     pub(crate) fn advance(&mut self, s: &mut Surroundings<'_>) {
+        // A process that did not run, whatever stopped it, has heard nobody meanwhile.
+        if self.answered.is_some_and(|before| s.timers.reached(before + self.answers_within())) {
+            s.sightings.set_well(None);
+        }
         match &self.stage {
             Stage::Probing { .. } => self.probe(s),
             Stage::Registering | Stage::Member => {
@@ -361,8 +373,12 @@ impl Member {
                 let now = s.timers.now();
                 self.beating = None;
                 self.revision = Some(revision);
-                let in_good_time = now.since(first_sent) < WELL_WITHIN;
-                s.sightings.set_well(in_good_time.then_some(now));
+                if self.answered.is_none_or(|before| now > before + self.answers_within()) {
+                    // Nobody was heard in between, by no fault of theirs.
+                    s.sightings.set_well(None);
+                }
+                self.answered = (now.since(first_sent) < WELL_WITHIN).then_some(now);
+                s.sightings.set_well(self.answered);
                 // The lease counts from when the heartbeat was first sent, never from its acknowledgement (R3).
                 self.serve_until = self.serve_until.max(first_sent + self.config.profile.member().serve_lease());
                 if matches!(self.stage, Stage::Member) && !self.retired {
