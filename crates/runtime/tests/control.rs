@@ -36,6 +36,8 @@ struct World {
     queue: std::collections::VecDeque<(usize, Input)>,
     profile: Profile,
     refusals: Vec<String>,
+    /// How many shards a host releases each time it is asked.
+    releases_max: usize,
 }
 
 fn config(profile: Profile) -> ControlConfig {
@@ -56,6 +58,7 @@ impl World {
             queue: std::collections::VecDeque::new(),
             profile,
             refusals: Vec::new(),
+            releases_max: usize::MAX,
         }
     }
 
@@ -196,9 +199,11 @@ impl World {
                 _ => None,
             })
             .collect();
+        let mut left = self.releases_max;
         for (shard, drain_epoch) in asked {
             let done = self.nodes[at].owned.entry(shard).or_default();
-            if done.1 != Some(drain_epoch) {
+            if left > 0 && done.1 != Some(drain_epoch) {
+                left -= 1;
                 done.1 = Some(drain_epoch);
                 self.queue.push_back((at, Input::Released(shard, drain_epoch)));
             }
@@ -352,6 +357,25 @@ fn a_join_moves_exactly_the_fewest_shards() {
         })
         .sum();
     assert_eq!(moved, 256);
+}
+
+#[test]
+fn no_source_drains_more_than_32_shards_at_once() {
+    let mut world = World::new(Profile::Default);
+    let only = world.start("n1");
+    world.until(SOON, "one node with everything", |world| world.settled(1));
+    world.releases_max = 16;
+    world.start("n2");
+    let mut most = 0;
+    for _ in 0..400 {
+        let until = world.now + Duration::from_millis(10);
+        world.until(SOON, "a moment", |world| world.now >= until);
+        most = most.max(world.nodes[only].machine.topology().assignment().moving());
+        world.release(only);
+        world.drain_queue();
+    }
+    assert!(world.settled(2), "{}", world.describe());
+    assert_eq!(most, 32, "a full wave and no more");
 }
 
 #[test]

@@ -375,8 +375,8 @@ fn begin_moves(draft: &mut Draft, before: &Topology, causes: &mut Vec<String>) -
             *draining.entry(from).or_default() += 1;
         }
     }
-    draining.retain(|_, shards| *shards > DRAINING_PER_SOURCE_LOW);
-    let busy: Vec<_> = draining.keys().copied().collect();
+    let busy: Vec<_> =
+        draining.iter().filter(|(_, shards)| **shards > DRAINING_PER_SOURCE_LOW).map(|(source, _)| *source).collect();
     let mut begun: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
     for (shard, from, to) in topology.assignment().pending() {
         if busy.contains(&from.incarnation) {
