@@ -53,6 +53,24 @@ pub enum Violation {
         /// The source the event names.
         from: NodeRef,
     },
+    /// I4: a move ends only if it has begun.
+    #[error("I4: shard {shard} is not on its way from {from} to {to}")]
+    NotOnItsWay {
+        /// The shard.
+        shard: ShardId,
+        /// The source the event names.
+        from: NodeRef,
+        /// The destination the event names.
+        to: NodeRef,
+    },
+    /// I4: nothing is taken from a life that may still serve it.
+    #[error("I4: shard {shard} is taken from {from}, which still has it")]
+    TakenFromTheLiving {
+        /// The shard.
+        shard: ShardId,
+        /// Its owner.
+        from: NodeRef,
+    },
     /// I5: the leader is an Active node when its term starts, and a member while it leads.
     #[error("I5: the leader {leader} is not an active node")]
     LeaderNotActive {
@@ -94,7 +112,7 @@ pub fn check(before: &Topology, entry: &Entry, after: &Topology) -> Vec<Violatio
     let mut found = Vec::new();
     log(before, entry, after, &mut found);
     leadership(before, entry, after, &mut found);
-    hands(before, entry, &mut found);
+    hands(before, entry, after, &mut found);
     ownership(before, after, &mut found);
     found
 }
@@ -159,20 +177,40 @@ fn leadership(before: &Topology, entry: &Entry, after: &Topology, found: &mut Ve
     }
 }
 
-fn hands(before: &Topology, entry: &Entry, found: &mut Vec<Violation>) {
+fn hands(before: &Topology, entry: &Entry, after: &Topology, found: &mut Vec<Violation>) {
     for event in &entry.events {
-        let TopologyEvent::Assignment(
-            AssignmentEvent::ShardMigrationStarted { shards, from, .. }
-            | AssignmentEvent::ShardMigrated { shards, from, .. }
-            | AssignmentEvent::ShardMigrationFailed { shards, from, .. },
-        ) = event
-        else {
-            continue;
-        };
-        for shard in shards.iter() {
-            if before.assignment().shard(shard).owner() != Some(from.incarnation) {
-                found.push(Violation::MovedFromElsewhere { shard, from: from.clone() });
+        let TopologyEvent::Assignment(event) = event else { continue };
+        match event {
+            AssignmentEvent::ShardAssigned { shards, .. } => {
+                for shard in shards.iter() {
+                    // Owning in `after` is what counts: failing its owner and assigning a shard anew is one entry.
+                    let owner = before.assignment().shard(shard).owner();
+                    if let Some(member) = owner.and_then(|owner| after.cluster().owner(owner)) {
+                        found.push(Violation::TakenFromTheLiving { shard, from: member.node.clone() });
+                    }
+                }
             }
+            AssignmentEvent::ShardMigrationStarted { shards, from, .. } => {
+                for shard in shards.iter() {
+                    if before.assignment().shard(shard).owner() != Some(from.incarnation) {
+                        found.push(Violation::MovedFromElsewhere { shard, from: from.clone() });
+                    }
+                }
+            }
+            AssignmentEvent::ShardMigrated { shards, from, to }
+            | AssignmentEvent::ShardMigrationFailed { shards, from, to, .. } => {
+                for shard in shards.iter() {
+                    match before.assignment().shard(shard) {
+                        ShardState::Draining { from: source, to: destination, .. }
+                            if (source, destination) == (from.incarnation, to.incarnation) => {}
+                        state if state.owner() == Some(from.incarnation) => {
+                            found.push(Violation::NotOnItsWay { shard, from: from.clone(), to: to.clone() });
+                        }
+                        _ => found.push(Violation::MovedFromElsewhere { shard, from: from.clone() }),
+                    }
+                }
+            }
+            AssignmentEvent::ShardsOrphaned { .. } => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The fold and its invariants: what a leader may compose is believed, and everything else is refused.
 
-use aether_domain::assignment::{AssignmentCommand, AssignmentEvent, Grant, PlannedMove};
+use aether_domain::assignment::{AssignmentCommand, AssignmentEvent, CancelReason, Grant, PlannedMove};
 use aether_domain::cluster::{ClusterCommand, ClusterEvent, ClusterSettings, FailureReason};
 use aether_domain::invariants::Violation;
 use aether_domain::lease::{LeadershipCommand, LeadershipEvent};
@@ -110,6 +110,55 @@ fn an_entry_out_of_order_of_another_chain_or_of_another_cluster_is_refused() {
 }
 
 #[test]
+fn nothing_is_taken_from_a_life_that_may_still_serve_it() {
+    let topology = founded();
+    let shards: ShardSet = [ShardId(3)].into_iter().collect();
+    let (a, b) = (life("a", 1), life("b", 1));
+    let assigned = AssignmentEvent::ShardAssigned { shards: shards.clone(), to: b.clone() };
+    let found = refused(&topology, &forged(&topology, vec![assigned.clone().into()]));
+    assert_eq!(found, [Violation::TakenFromTheLiving { shard: ShardId(3), from: a.clone() }]);
+    let orphaned = AssignmentEvent::ShardsOrphaned { shards: shards.clone() };
+    let found = refused(&topology, &forged(&topology, vec![orphaned.into(), assigned.into()]));
+    assert_eq!(found, [Violation::TakenFromTheLiving { shard: ShardId(3), from: a.clone() }], "not in two steps either");
+    // The same of an owner that fails in this very entry is what a failure looks like.
+    let all_to_b = AssignmentEvent::ShardAssigned { shards: all(), to: b.clone() };
+    let failed = ClusterEvent::NodeFailed { node: a, reason: FailureReason::Silent };
+    let started = LeadershipEvent::TermStarted { term: Term(2), leader: b.clone() };
+    let events = vec![failed.into(), started.into(), all_to_b.into()];
+    let lawful = Entry { term: Term(2), leader: b, ..forged(&topology, events) };
+    assert_eq!(refused(&topology, &lawful), []);
+}
+
+#[test]
+fn a_move_ends_only_if_it_has_begun_and_only_between_those_it_began_between() {
+    let mut topology = founded();
+    let (a, b, c) = (life("a", 1), life("b", 1), life("c", 1));
+    let shards: ShardSet = [ShardId(3)].into_iter().collect();
+    let migrated = |to: &aether_domain::NodeRef| {
+        let (shards, from, to) = (shards.clone(), a.clone(), to.clone());
+        TopologyEvent::from(AssignmentEvent::ShardMigrated { shards, from, to })
+    };
+    let failed = |to: &aether_domain::NodeRef| {
+        let (shards, from, to, reason) = (shards.clone(), a.clone(), to.clone(), CancelReason::Deadline);
+        TopologyEvent::from(AssignmentEvent::ShardMigrationFailed { shards, from, to, reason })
+    };
+    let violation = |to: &aether_domain::NodeRef| {
+        vec![Violation::NotOnItsWay { shard: ShardId(3), from: a.clone(), to: to.clone() }]
+    };
+    assert_eq!(refused(&topology, &forged(&topology, vec![migrated(&b)])), violation(&b));
+    assert_eq!(refused(&topology, &forged(&topology, vec![failed(&b)])), violation(&b));
+    let joined = ClusterEvent::NodeJoined { node: c.clone(), weight: 1 };
+    let (from, to) = (a.clone(), b.clone());
+    let begun = AssignmentEvent::ShardMigrationStarted { shards: shards.clone(), from, to };
+    let next = stored(&topology, forged(&topology, vec![joined.into(), begun.into()]));
+    topology.apply(&next).expect("a lawful entry");
+    assert_eq!(refused(&topology, &forged(&topology, vec![migrated(&b)])), []);
+    assert_eq!(refused(&topology, &forged(&topology, vec![failed(&b)])), []);
+    assert_eq!(refused(&topology, &forged(&topology, vec![migrated(&c)])), violation(&c));
+    assert_eq!(refused(&topology, &forged(&topology, vec![failed(&c)])), violation(&c));
+}
+
+#[test]
 fn nobody_writes_but_the_leader_of_the_term() {
     let topology = founded();
     let good = forged(&topology, draining_b());
@@ -165,9 +214,9 @@ fn a_shard_is_not_newly_given_to_a_draining_or_an_unknown_node() {
         TopologyEvent::from(AssignmentEvent::ShardAssigned { shards: ShardId(3).into(), to: life(name, 1) })
     };
     let found = refused(&topology, &forged(&topology, [draining_b(), vec![give("b")]].concat()));
-    assert_eq!(found, [Violation::GivenToInactive { shard: ShardId(3), node: life("b", 1) }]);
+    assert!(found.contains(&Violation::GivenToInactive { shard: ShardId(3), node: life("b", 1) }), "{found:?}");
     let found = refused(&topology, &forged(&topology, vec![give("z")]));
-    assert_eq!(found, [Violation::NotAMember { shard: ShardId(3) }]);
+    assert!(found.contains(&Violation::NotAMember { shard: ShardId(3) }), "{found:?}");
 }
 
 #[test]
