@@ -15,9 +15,9 @@ pub enum TimingFault {
     NoSecondChance {
         /// The interval between two renewals.
         renew_every: Duration,
-        /// How long one renewal lasts.
+        /// How long its holder may act on one renewal.
         ttl: Duration,
-        /// The longest interval that would do: half of `ttl`.
+        /// The longest interval that would do: half of that.
         at_most: Duration,
     },
     /// Suspicion must not come before a healthy node's own serve lease is over.
@@ -46,19 +46,20 @@ fn safely_over(after: Duration) -> Duration {
 /// The timers of the leadership lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseTimings {
-    /// Invariant: at least twice `renew_every`.
+    /// Invariant: `self_stop()` is at least twice `renew_every`.
     ttl: Duration,
     renew_every: Duration,
 }
 
 impl LeaseTimings {
-    /// Checks that a holder has a second chance to renew.
+    /// Checks that a holder has a second chance to renew before it stops by itself.
     ///
     /// # Errors
-    /// [`TimingFault::NoSecondChance`] if `renew_every` is zero or more than half of `ttl`.
+    /// [`TimingFault::NoSecondChance`] if `renew_every` is zero or more than half of [`Self::self_stop`].
     pub fn new(ttl: Duration, renew_every: Duration) -> Result<Self, TimingFault> {
-        second_chance(renew_every, ttl)?;
-        Ok(Self { ttl, renew_every })
+        let timings = Self { ttl, renew_every };
+        second_chance(renew_every, timings.self_stop())?;
+        Ok(timings)
     }
     /// How long a renewal lasts, counted from when it was sent.
     pub fn ttl(self) -> Duration {
@@ -186,6 +187,16 @@ mod tests {
     fn a_renewal_without_a_second_chance_is_refused() {
         let (ttl, every) = (Duration::from_secs(10), Duration::from_secs(6));
         assert!(matches!(LeaseTimings::new(ttl, every), Err(TimingFault::NoSecondChance { .. })));
+        // Half of the TTL is not enough if the holder stops by itself long before the TTL is over.
+        let (ttl, every) = (Duration::from_millis(400), Duration::from_millis(200));
+        let fault = TimingFault::NoSecondChance {
+            renew_every: every,
+            ttl: Duration::from_millis(130),
+            at_most: Duration::from_millis(65),
+        };
+        assert_eq!(LeaseTimings::new(ttl, every), Err(fault));
+        assert!(LeaseTimings::new(Duration::from_secs(1), Duration::from_millis(350)).is_ok());
+        assert!(LeaseTimings::new(Duration::from_secs(1), Duration::from_millis(351)).is_err());
         let refused = MemberTimings::new(Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(3));
         assert!(matches!(refused, Err(TimingFault::SuspectsTheLiving { .. })));
     }
