@@ -8,7 +8,7 @@ use std::time::Duration;
 use aether_domain::assignment::ShardState;
 use aether_domain::cluster::{ClusterSettings, NodeStatus};
 use aether_domain::ports::{ControlUpdate, LogUpdate};
-use aether_domain::records::{ControlKey, MemberState, Position, StoredEntry, StoredRecord};
+use aether_domain::records::{ControlKey, ControlRecord, LeaseState, MemberState, Position, StoredEntry, StoredRecord};
 use aether_domain::timing::Profile;
 use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Revision, Sequence, ShardId, WallTime};
 use aether_runtime::control::AppendResult;
@@ -36,6 +36,8 @@ struct World {
     queue: std::collections::VecDeque<(usize, Input)>,
     profile: Profile,
     refusals: Vec<String>,
+    /// Nodes that cannot reach the log.
+    log_away: std::collections::BTreeSet<usize>,
     /// How many shards a host releases each time it is asked.
     releases_max: usize,
 }
@@ -58,6 +60,7 @@ impl World {
             queue: std::collections::VecDeque::new(),
             profile,
             refusals: Vec::new(),
+            log_away: std::collections::BTreeSet::new(),
             releases_max: usize::MAX,
         }
     }
@@ -140,7 +143,9 @@ impl World {
             }
             Effect::Append { token, entry, after } => {
                 let tail = self.log.last().map_or(Sequence::ZERO, |stored| stored.at.sequence);
-                let outcome = if tail == after {
+                let outcome = if self.log_away.contains(&at) {
+                    AppendResult::Unavailable
+                } else if tail == after {
                     let position = Position { sequence: tail.next(), hash: tail.0 + 77 };
                     let stored = StoredEntry { entry, at: position };
                     self.log.push(stored.clone());
@@ -155,7 +160,8 @@ impl World {
             }
             Effect::ReadLog { token, after } => {
                 let entries = self.log.iter().filter(|stored| stored.at.sequence > after).cloned().collect();
-                self.queue.push_back((at, Input::LogRead { token, entries: Some(entries) }));
+                let entries = (!self.log_away.contains(&at)).then_some(entries);
+                self.queue.push_back((at, Input::LogRead { token, entries }));
             }
             Effect::Probe { node } => {
                 let listens = self.nodes.iter().any(|other| other.alive && *other.machine.me() == node);
@@ -268,6 +274,13 @@ impl World {
         })
     }
 
+    /// Who holds the lease, whatever the log says.
+    fn holder(&self) -> Option<usize> {
+        let ControlRecord::Lease(lease) = &self.control.get(&ControlKey::Lease)?.record else { return None };
+        let is_its = |node: &Node| lease.state == LeaseState::Held && *node.machine.me() == lease.holder;
+        self.nodes.iter().position(is_its)
+    }
+
     fn leader(&self) -> Option<usize> {
         self.nodes.iter().position(|node| node.alive && node.machine.leads().is_some())
     }
@@ -319,6 +332,25 @@ fn a_dead_leader_is_succeeded_and_its_shards_are_served_elsewhere() {
         let leader = world.leader().expect("a leader");
         assert!(world.nodes[leader].machine.topology().leadership().term() > term);
     }
+}
+
+#[test]
+fn whoever_holds_the_lease_and_cannot_reach_the_log_gives_it_back_and_stands_aside() {
+    let mut world = three(Profile::Default);
+    let victim = world.leader().expect("a leader");
+    let others = [(victim + 1) % 3, (victim + 2) % 3];
+    world.nodes[victim].alive = false;
+    world.log_away.extend(others);
+    world.until(SOON, "another holds the lease", |world| world.holder().is_some_and(|at| at != victim));
+    let first = world.holder().expect("held");
+    let took = world.until(SOON, "it gives it back", |world| world.holder() != Some(first));
+    assert!(took < Duration::from_secs(11), "{took:?}");
+    world.until(SOON, "the other one tries", |world| world.holder().is_some_and(|at| at != first));
+    let stays = world.now + Duration::from_secs(9);
+    world.until(SOON, "a while", |world| world.holder() == Some(first) || world.now >= stays);
+    assert_ne!(world.holder(), Some(first), "it does not push itself forward");
+    world.log_away.clear();
+    world.until(SOON, "the two that live have everything", |world| world.settled(2));
 }
 
 #[test]
@@ -507,7 +539,7 @@ fn a_whole_dead_cluster_starts_again_without_anybody_from_before() {
     assert_eq!(status("n2"), Some(NodeStatus::Active));
     assert!(world.control.values().any(|stored| matches!(
         &stored.record,
-        aether_domain::records::ControlRecord::Member(record) if record.state == MemberState::Fenced
+        ControlRecord::Member(record) if record.state == MemberState::Fenced
     )));
 }
 

@@ -22,7 +22,8 @@ use crate::control::{ControlConfig, Effect, Note, PendingWrite, Progress, Sighti
 
 /// Contenders wait up to this long at random, so that one is usually alone.
 const JITTER_MAX_MILLIS: u64 = 300;
-/// A leader whose append has no known outcome for this long gives the lead back.
+/// A leader whose append has no known outcome for this long gives the lead back; so does one whose term the log has not
+/// taken for this long.
 const APPEND_UNKNOWN_MAX: Duration = Duration::from_secs(10);
 /// Entries are at least this far apart, so that what happens together is one entry.
 const ENTRY_GAP: Duration = Duration::from_millis(5);
@@ -35,8 +36,8 @@ enum Stage {
     Follower { contend_at: Option<(Monotonic, ContendFor)> },
     /// The lease has been asked for.
     Contending { term: Term },
-    /// The lease is held; the log has not been told.
-    Elected { term: Term, reading: Reading },
+    /// The lease is held, since then; the log has not been told.
+    Elected { term: Term, reading: Reading, since: Monotonic },
     /// The log has been told.
     Leader { term: Term },
 }
@@ -68,6 +69,8 @@ pub(crate) struct Coordinator {
     writing: Option<PendingWrite>,
     appending: Option<PendingAppend>,
     retry_at: Monotonic,
+    /// Until then this node, which gave the lease back because the log did not answer it, leaves it to others.
+    stands_aside: Monotonic,
     fences: Fences,
     memory: Memory,
     strategy: StickyBalanced,
@@ -100,6 +103,7 @@ impl Coordinator {
             writing: None,
             appending: None,
             retry_at: Monotonic::ZERO,
+            stands_aside: Monotonic::ZERO,
             fences: Fences::default(),
             memory: Memory::default(),
             strategy: StickyBalanced,
@@ -282,6 +286,9 @@ impl Coordinator {
         if self.writing.is_some() || s.leaving && !self.alone(s) || !self.may_contend(s) {
             return;
         }
+        if !s.timers.reached(self.stands_aside) && !self.alone(s) {
+            return;
+        }
         let Stage::Follower { contend_at } = &mut self.stage else { return };
         let profile = self.config.profile;
         let (reason, from, jitter) = match s.sightings.lease() {
@@ -415,7 +422,8 @@ impl Coordinator {
         match &self.stage {
             Stage::Contending { term } => {
                 let term = *term;
-                self.stage = Stage::Elected { term, reading: Reading::Due { at: s.timers.now() } };
+                let now = s.timers.now();
+                self.stage = Stage::Elected { term, reading: Reading::Due { at: now }, since: now };
             }
             Stage::Leader { term } => {
                 let renew = LeadershipCommand::RenewLeadership { leader: s.me.clone(), term: *term };
@@ -458,7 +466,13 @@ impl Coordinator {
             }
             self.resigning = true;
         }
-        let stuck = self.appending.as_ref().is_some_and(|pending| pending.is_stuck(APPEND_UNKNOWN_MAX, s.timers));
+        let mut stuck = self.appending.as_ref().is_some_and(|pending| pending.is_stuck(APPEND_UNKNOWN_MAX, s.timers));
+        if let Stage::Elected { since, .. } = self.stage {
+            stuck |= s.timers.reached(since + APPEND_UNKNOWN_MAX);
+        }
+        if stuck && !self.resigning {
+            self.stands_aside = s.timers.now() + self.config.profile.lease().takeover();
+        }
         let hand_over = s.leaving && !self.alone(s) && self.appending.is_none();
         // Another leader may have begun to drain this node meanwhile: it cannot start a term any more.
         let standing = s.topology.cluster().status_of(s.me);
@@ -490,7 +504,7 @@ impl Coordinator {
     }
 
     fn tell_the_log(&mut self, s: &mut Surroundings<'_>) {
-        let Stage::Elected { term, reading } = &mut self.stage else { return };
+        let Stage::Elected { term, reading, .. } = &mut self.stage else { return };
         let term = *term;
         match reading {
             Reading::Due { at } => {
