@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aether_domain::assignment::ShardState;
-use aether_domain::cluster::{ClusterSettings, NodeStatus};
+use aether_domain::assignment::{AssignmentEvent, ShardState};
+use aether_domain::cluster::{ClusterEvent, ClusterSettings, NodeStatus, RebalanceCause};
 use aether_domain::ports::{ControlUpdate, LogUpdate};
 use aether_domain::records::{ControlKey, ControlRecord, LeaseState, MemberState, Position, StoredEntry, StoredRecord};
 use aether_domain::timing::Profile;
+use aether_domain::topology::TopologyEvent;
 use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Revision, Sequence, ShardId, WallTime};
 use aether_runtime::control::AppendResult;
 use aether_runtime::control::{ControlConfig, Effect, Fault, Input, Machine, Note, Phase, StopReason, WriteOutcome};
@@ -382,9 +383,7 @@ fn a_join_moves_exactly_the_fewest_shards() {
         .iter()
         .flat_map(|stored| &stored.entry.events)
         .map(|event| match event {
-            aether_domain::topology::TopologyEvent::Assignment(
-                aether_domain::assignment::AssignmentEvent::ShardMigrated { shards, .. },
-            ) => shards.len(),
+            TopologyEvent::Assignment(AssignmentEvent::ShardMigrated { shards, .. }) => shards.len(),
             _ => 0,
         })
         .sum();
@@ -543,21 +542,103 @@ fn a_whole_dead_cluster_starts_again_without_anybody_from_before() {
     )));
 }
 
+/// How often each shard was given to somebody by these entries.
+fn hands_changed(entries: &[StoredEntry]) -> BTreeMap<ShardId, usize> {
+    let mut changes = BTreeMap::new();
+    for event in entries.iter().flat_map(|stored| &stored.entry.events) {
+        let TopologyEvent::Assignment(
+            AssignmentEvent::ShardAssigned { shards, .. } | AssignmentEvent::ShardMigrated { shards, .. },
+        ) = event
+        else {
+            continue;
+        };
+        for shard in shards.iter() {
+            *changes.entry(shard).or_default() += 1;
+        }
+    }
+    changes
+}
+
 #[test]
 fn half_of_six_nodes_die_at_once_and_one_entry_replaces_them() {
+    for (profile, victims) in [
+        (Profile::Default, [0, 2, 4]),
+        (Profile::Default, [1, 2, 3]),
+        (Profile::Default, [3, 4, 5]),
+        (Profile::Fast, [0, 1, 5]),
+        (Profile::Fast, [2, 3, 4]),
+    ] {
+        let mut world = World::new(profile);
+        let sixth = profile.member().heartbeat_every() / 6;
+        for nth in 1..=6 {
+            world.start(&format!("n{nth}"));
+            let next = world.now + sixth + Duration::from_millis(7 * nth);
+            world.until(SOON, "its heartbeats have another phase", |world| world.now >= next);
+        }
+        world.until(SOON, "six balanced nodes", |world| world.settled(6));
+        let before = world.log.len();
+        for victim in victims {
+            world.nodes[victim].alive = false;
+        }
+        let took = world.until(SOON, "three have everything", |world| world.settled(3));
+        let bound = profile.member().suspect_after() + profile.member().heartbeat_every() * 2 + Duration::from_secs(1);
+        assert!(took < bound, "{took:?}");
+        let later = world.now + Duration::from_secs(3);
+        world.until(SOON, "a while", |world| world.now >= later);
+        let entries = &world.log[before..];
+        let failures: Vec<_> = entries.iter().filter(|stored| stored.entry.cause.contains("failure")).collect();
+        assert_eq!(failures.len(), 1, "{victims:?}: {}", world.describe());
+        let changes = hands_changed(entries);
+        assert!(changes.values().all(|times| *times == 1), "{victims:?}: {}", world.describe());
+        assert!((510..=514).contains(&changes.len()), "{} shards moved", changes.len());
+    }
+}
+
+#[test]
+fn a_node_that_may_be_dying_is_given_nothing() {
     let mut world = World::new(Profile::Default);
-    for nth in 1..=6 {
+    for nth in 1..=5 {
         world.start(&format!("n{nth}"));
     }
-    world.until(SOON, "six balanced nodes", |world| world.settled(6));
+    world.until(SOON, "five balanced nodes", |world| world.settled(5));
+    let leader = world.leader().expect("a leader");
+    let (first, second) = ((leader + 1) % 5, (leader + 2) % 5);
     let before = world.log.len();
-    for victim in [0, 2, 4] {
-        world.nodes[victim].alive = false;
-    }
-    let took = world.until(SOON, "three have everything", |world| world.settled(3));
-    assert!(took < Duration::from_secs(9), "{took:?}");
-    let failures: Vec<_> = world.log[before..].iter().filter(|stored| stored.entry.cause.contains("failure")).collect();
-    assert!(failures.len() <= 2, "{}", world.describe());
+    world.nodes[first].alive = false;
+    let later = world.now + Duration::from_millis(3_500);
+    world.until(SOON, "a while", |world| world.now >= later);
+    world.nodes[second].alive = false;
+    world.until(SOON, "three have everything", |world| world.settled(3));
+    let changes = hands_changed(&world.log[before..]);
+    assert!(changes.values().all(|times| *times == 1), "{}", world.describe());
+}
+
+/// What the log says that happened to the cluster.
+fn cluster_events(entries: &[StoredEntry]) -> impl Iterator<Item = &ClusterEvent> {
+    entries.iter().flat_map(|stored| &stored.entry.events).filter_map(|event| match event {
+        TopologyEvent::Cluster(event) => Some(event),
+        _ => None,
+    })
+}
+
+fn plan_causes(entries: &[StoredEntry]) -> Vec<RebalanceCause> {
+    let plans = cluster_events(entries).filter_map(|event| match event {
+        ClusterEvent::RebalancingTriggered { cause, .. } => Some(*cause),
+        _ => None,
+    });
+    plans.collect()
+}
+
+#[test]
+fn a_plan_says_what_made_it_necessary() {
+    let mut world = three(Profile::Default);
+    assert!(plan_causes(&world.log).iter().all(|cause| *cause == RebalanceCause::Join), "{}", world.describe());
+    let before = world.log.len();
+    let leaver = (world.leader().expect("a leader") + 1) % 3;
+    world.queue.push_back((leaver, Input::Leave));
+    world.drain_queue();
+    world.until(SOON, "it is let go", |world| world.nodes[leaver].stopped.is_some() && world.settled(2));
+    assert_eq!(plan_causes(&world.log[before..]), [RebalanceCause::Drain]);
 }
 
 /// Turns one node's clock, and nobody else's, until it has asked for its next heartbeat to be written.

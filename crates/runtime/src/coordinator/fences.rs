@@ -53,6 +53,11 @@ impl Fences {
         self.open.push(Fence { write, node, watched_since });
     }
 
+    /// Whether a life of that node is being fenced.
+    pub(super) fn is_open(&self, node: &NodeId) -> bool {
+        self.open.iter().any(|fence| fence.node.node == *node)
+    }
+
     /// The write with that token, if it is a fence's.
     pub(super) fn write(&self, token: Token) -> Option<&PendingWrite> {
         self.open.iter().map(|fence| &fence.write).find(|write| write.token() == token)

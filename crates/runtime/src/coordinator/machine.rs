@@ -57,6 +57,26 @@ enum Reading {
     AtTail,
 }
 
+/// What the policy looks at: borrowed field by field, so that the rest of the coordinator and its surroundings stay free.
+macro_rules! facts {
+    ($coordinator:expr, $s:expr) => {
+        Facts {
+            me: $s.me,
+            config: &$coordinator.config,
+            sightings: $s.sightings,
+            strategy: &$coordinator.strategy,
+            fences: &$coordinator.fences,
+            doubtful: policy::doubtful(
+                $s.topology,
+                $s.me,
+                &$coordinator.config,
+                ($s.sightings, &$coordinator.fences),
+                $s.timers,
+            ),
+        }
+    };
+}
+
 /// Leadership, from one node's side.
 #[derive(Debug)]
 pub(crate) struct Coordinator {
@@ -499,9 +519,6 @@ impl Coordinator {
 
     // --- Leading ---
 
-    fn facts<'a>(&'a self, s: &'a Surroundings<'_>) -> Facts<'a> {
-        Facts { me: s.me, config: &self.config, sightings: s.sightings, strategy: &self.strategy }
-    }
 
     fn tell_the_log(&mut self, s: &mut Surroundings<'_>) {
         let Stage::Elected { term, reading, .. } = &mut self.stage else { return };
@@ -525,7 +542,7 @@ impl Coordinator {
                 }
                 let drawn = ClusterUid(u128::from((s.fresh)()) << 64 | u128::from((s.fresh)()));
                 let uid = s.topology.cluster().uid().unwrap_or(drawn);
-                let facts = self.facts(s);
+                let facts = facts!(self, s);
                 match policy::first_entry(s.topology, &facts, term, uid) {
                     Ok((draft, cause)) => self.append(draft, cause, term, uid, s),
                     Err(reason) => self.refused(reason, s),
@@ -536,7 +553,7 @@ impl Coordinator {
 
     fn lead(&mut self, s: &mut Surroundings<'_>) {
         let Stage::Leader { term } = self.stage else { return };
-        let facts = Facts { me: s.me, config: &self.config, sightings: s.sightings, strategy: &self.strategy };
+        let facts = facts!(self, s);
         for node in policy::suspects(s.topology, &facts, s.timers) {
             self.fences.begin(node, &self.config, s);
         }
@@ -544,7 +561,7 @@ impl Coordinator {
             return;
         }
         let Some(uid) = s.topology.cluster().uid() else { return };
-        let facts = Facts { me: s.me, config: &self.config, sightings: s.sightings, strategy: &self.strategy };
+        let facts = facts!(self, s);
         match policy::next_entry(s.topology, &facts, &mut self.memory, s.timers) {
             Ok((draft, _)) if draft.is_empty() => {}
             Ok((draft, cause)) => self.append(draft, cause, term, uid, s),

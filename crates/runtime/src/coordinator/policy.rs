@@ -12,7 +12,7 @@
 //!
 //! It is level-triggered: it looks at what is, not at what changed, so a new leader carries on where another stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -24,8 +24,11 @@ use aether_domain::topology::{Draft, Topology};
 use aether_domain::{ClusterUid, Epoch, Incarnation, Monotonic, NodeRef, PlanId, ShardId, ShardSet, Term};
 use aether_placement::{InFlight, NodeIdx, NodeState, NodeView, PlacementInput, PlacementStrategy};
 
-use crate::control::{ControlConfig, Sightings, Timers};
+use super::fences::Fences;
+use crate::control::{ControlConfig, Sighting, Sightings, Timers};
 
+/// How much later than due a heartbeat may be seen and nobody thinks anything of it.
+const BEAT_LATE_MAX: Duration = Duration::from_millis(250);
 /// How many shards one source drains at once.
 pub(crate) const DRAINING_PER_SOURCE_MAX: usize = 32;
 /// A source is given more to drain once it has no more than this left: moves go in waves, not one by one.
@@ -37,10 +40,44 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 /// How long a move that was given up is not tried again.
 const DRAIN_BACK_OFF: Duration = Duration::from_secs(5);
 
+/// Every node's last life, with its standing.
+type Membership = Vec<(NodeRef, NodeStatus)>;
+
+fn membership_of(topology: &Topology) -> Membership {
+    topology.cluster().members().map(|member| (member.node.clone(), member.status)).collect()
+}
+
+/// What the difference between two memberships is, as the cause of a plan; the weightiest if there are several.
+fn change_between(before: &Membership, after: &Membership) -> Option<RebalanceCause> {
+    let changed = after.iter().filter(|now| !before.contains(now)).map(|(_, status)| match status {
+        NodeStatus::Active => RebalanceCause::Join,
+        NodeStatus::Draining => RebalanceCause::Drain,
+        NodeStatus::Failed => RebalanceCause::Failure,
+        NodeStatus::Left => RebalanceCause::Leave,
+    });
+    changed.max_by_key(|cause| weight_of(*cause))
+}
+
+/// Which of two causes a plan is put down to.
+fn weight_of(cause: RebalanceCause) -> u8 {
+    match cause {
+        RebalanceCause::Repair => 0,
+        RebalanceCause::Join => 1,
+        RebalanceCause::Leave => 2,
+        RebalanceCause::Failure => 3,
+        RebalanceCause::Drain => 4,
+        RebalanceCause::Operator => 5,
+    }
+}
+
 /// What a leader remembers beside the log: when things began, by its own clock. Lost with it, and harmless to lose.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    membership: Option<(Vec<(NodeRef, NodeStatus)>, Monotonic)>,
+    membership: Option<(Membership, Monotonic)>,
+    /// The weightiest change of membership since shards were last found in balance, or a plan was made.
+    changed: Option<RebalanceCause>,
+    /// Since when a failure is due that is held back for others to join it.
+    failing_since: Option<Monotonic>,
     draining_since: BTreeMap<ShardId, (Epoch, Monotonic)>,
     backed_off: BTreeMap<ShardId, Monotonic>,
 }
@@ -72,6 +109,32 @@ pub(crate) struct Facts<'a> {
     pub(crate) config: &'a ControlConfig,
     pub(crate) sightings: &'a Sightings,
     pub(crate) strategy: &'a dyn PlacementStrategy,
+    /// Lives that are being fenced.
+    pub(super) fences: &'a Fences,
+    /// Lives that may be dying: see [`doubtful`].
+    pub(crate) doubtful: BTreeSet<Incarnation>,
+}
+
+/// The members that may be dying: their life is over or being ended, or they have missed two heartbeats. They keep what
+/// they have, and nothing is given to them until that is settled.
+pub(super) fn doubtful(
+    topology: &Topology,
+    me: &NodeRef,
+    config: &ControlConfig,
+    (sightings, fences): (&Sightings, &Fences),
+    timers: &mut Timers,
+) -> BTreeSet<Incarnation> {
+    let missed_two = config.profile.member().heartbeat_every() * 2 + BEAT_LATE_MAX;
+    let others = topology.cluster().members().filter(|member| member.status.owns() && member.node != *me);
+    others
+        .map(|member| &member.node)
+        .filter(|node| {
+            fences.is_open(&node.node)
+                || sightings.is_over(node)
+                || sightings.silent_at(node, missed_two).is_some_and(|at| timers.reached(at))
+        })
+        .map(|node| node.incarnation)
+        .collect()
 }
 
 /// The first entry of a term: whatever founding or return it takes for the leader to be Active, then `TermStarted`, then
@@ -111,13 +174,13 @@ pub(crate) fn next_entry(
 ) -> Result<(Draft, String), String> {
     let mut draft = Draft::new(topology);
     let mut causes = Vec::new();
-    members(&mut draft, facts, timers, &mut causes)?;
+    members(&mut draft, facts, memory, timers, &mut causes)?;
     cancel(&mut draft, &mut |shard, drain_epoch| memory.is_late(shard, drain_epoch, timers), &mut causes)?;
     memory.forget_drains(draft.topology());
     assign_homeless(&mut draft, facts)?;
     complete(&mut draft, facts, &mut causes)?;
-    rebalance(&mut draft, facts, memory, timers, &mut causes)?;
-    begin_moves(&mut draft, topology, &mut causes)?;
+    rebalance(&mut draft, topology, facts, memory, timers, &mut causes)?;
+    begin_moves(&mut draft, topology, facts, &mut causes)?;
     leave(&mut draft, topology, facts, &mut causes)?;
     if causes.is_empty() {
         causes.push("repair".to_owned());
@@ -153,8 +216,42 @@ fn is_before_the_log(member: &Member, record: &MemberRecord) -> bool {
     member.node != record.node && record.view < member.since
 }
 
-fn members(draft: &mut Draft, facts: &Facts<'_>, timers: &mut Timers, causes: &mut Vec<String>) -> Result<(), String> {
+/// Whether another failure will be due by then than those that are due now: those who die together fail in one entry.
+fn more_will_fail(draft: &Draft, facts: &Facts<'_>, by: Monotonic, now: Monotonic) -> bool {
+    let timings = facts.config.profile.member();
+    let others = draft.topology().cluster().members().filter(|m| m.status.owns() && m.node != *facts.me);
+    others.map(|member| &member.node).any(|node| {
+        let fenced = facts.sightings.member(&node.node).filter(|seen| seen.record.state == MemberState::Fenced);
+        let due = match fenced {
+            Some(seen) => Some(seen.over_since + timings.serve_lease_over()),
+            None if facts.fences.is_open(&node.node) => return true,
+            None => facts.sightings.silent_at(node, timings.suspect_after()),
+        };
+        due.is_some_and(|due| due <= by && (fenced.is_none() || due > now))
+    })
+}
+
+fn members(
+    draft: &mut Draft,
+    facts: &Facts<'_>,
+    memory: &mut Memory,
+    timers: &mut Timers,
+    causes: &mut Vec<String>,
+) -> Result<(), String> {
     let safe = facts.config.profile.member().serve_lease_over();
+    let fails = |seen: &Sighting| {
+        let known = draft.topology().cluster().member(&seen.record.node.node);
+        seen.record.state == MemberState::Fenced
+            && known.is_some_and(|known| known.status.owns() && !is_before_the_log(known, &seen.record))
+    };
+    let due = facts.sightings.members().any(|(_, seen)| fails(seen) && timers.reached(seen.over_since + safe));
+    if !due {
+        memory.failing_since = None;
+    }
+    let held_back = due && {
+        let until = *memory.failing_since.get_or_insert(timers.now()) + facts.config.profile.member().heartbeat_every();
+        !timers.reached(until) && more_will_fail(draft, facts, until, timers.now())
+    };
     for (_, seen) in facts.sightings.members() {
         let (record, node) = (&seen.record, &seen.record.node);
         let known = draft.topology().cluster().member(&node.node).cloned();
@@ -168,11 +265,13 @@ fn members(draft: &mut Draft, facts: &Facts<'_>, timers: &mut Timers, causes: &m
         let command = match (&known, record.state) {
             // A member fails once it has surely stopped serving after its fence, or that of a life that took its record.
             (Some(member), MemberState::Fenced) if member.status.owns() => {
-                if !timers.reached(surely_over) {
+                if !timers.reached(surely_over) || held_back {
                     continue;
                 }
                 causes.push(format!("failure of {}", node.node));
-                ClusterCommand::MarkNodeFailed { node: member.node.clone(), reason: FailureReason::Silent }
+                let same = member.node == *node;
+                let reason = if same { FailureReason::Silent } else { FailureReason::Replaced };
+                ClusterCommand::MarkNodeFailed { node: member.node.clone(), reason }
             }
             // A new life over one that is still a member.
             (Some(member), MemberState::Starting | MemberState::Alive | MemberState::Leaving)
@@ -268,7 +367,10 @@ fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<(), String> {
         let command = AssignmentCommand::ReleaseShard { shards };
         return draft.assignment(&command).map_err(|refusal| refusal.to_string());
     }
-    let plan = Planning::of(topology);
+    // Whoever may be dying is passed over, unless there is nobody else.
+    let fit = topology.cluster().active().any(|member| !facts.doubtful.contains(&member.node.incarnation));
+    let nobody = BTreeSet::new();
+    let plan = Planning::of(topology, if fit { &facts.doubtful } else { &nobody });
     let moves = plan.run(facts.strategy, true)?;
     let mut grants: BTreeMap<NodeRef, Vec<ShardId>> = BTreeMap::new();
     for (shard, _, to) in moves {
@@ -318,13 +420,19 @@ fn complete(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Vec<String>) -> R
 /// Announces a plan if shards are out of balance, on a draining node, and nothing else is under way.
 fn rebalance(
     draft: &mut Draft,
+    before: &Topology,
     facts: &Facts<'_>,
     memory: &mut Memory,
     timers: &mut Timers,
     causes: &mut Vec<String>,
 ) -> Result<(), String> {
     let topology = draft.topology();
-    let membership: Vec<_> = topology.cluster().members().map(|member| (member.node.clone(), member.status)).collect();
+    let membership = membership_of(topology);
+    let change = match &memory.membership {
+        Some((before, _)) => change_between(before, &membership),
+        None => change_between(&membership_of(before), &membership),
+    };
+    memory.changed = memory.changed.into_iter().chain(change).max_by_key(|cause| weight_of(*cause));
     let quiet_since = match &memory.membership {
         Some((before, since)) if *before == membership => *since,
         _ => timers.now(),
@@ -342,17 +450,21 @@ fn rebalance(
     }
     memory.backed_off.retain(|_, until| !timers.reached(*until));
     let mut moves: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
-    for (shard, from, to) in Planning::of(topology).run(facts.strategy, false)? {
+    let in_doubt = |node: &NodeRef| facts.doubtful.contains(&node.incarnation);
+    for (shard, from, to) in Planning::of(topology, &BTreeSet::new()).run(facts.strategy, false)? {
         if let Some(from) = from
             && !memory.backed_off.contains_key(&shard)
+            && !in_doubt(&from)
+            && !in_doubt(&to)
         {
             moves.entry((from, to)).or_default().push(shard);
         }
     }
+    let changed = memory.changed.take().unwrap_or(RebalanceCause::Repair);
     if moves.is_empty() {
         return Ok(());
     }
-    let cause = if draining { RebalanceCause::Drain } else { RebalanceCause::Join };
+    let cause = if draining { RebalanceCause::Drain } else { changed };
     causes.push(format!("rebalance after {}", cause.name()));
     let moves = moves
         .into_iter()
@@ -364,7 +476,12 @@ fn rebalance(
 
 /// Begins planned moves, as many as each source may drain at once. What changes hands in this very entry moves on in a
 /// later one: an entry's moves start from who owned the shards `before` it (I4).
-fn begin_moves(draft: &mut Draft, before: &Topology, causes: &mut Vec<String>) -> Result<(), String> {
+fn begin_moves(
+    draft: &mut Draft,
+    before: &Topology,
+    facts: &Facts<'_>,
+    causes: &mut Vec<String>,
+) -> Result<(), String> {
     let topology = draft.topology();
     if topology.assignment().pending().len() == 0 {
         return Ok(());
@@ -379,7 +496,8 @@ fn begin_moves(draft: &mut Draft, before: &Topology, causes: &mut Vec<String>) -
         draining.iter().filter(|(_, shards)| **shards > DRAINING_PER_SOURCE_LOW).map(|(source, _)| *source).collect();
     let mut begun: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
     for (shard, from, to) in topology.assignment().pending() {
-        if busy.contains(&from.incarnation) {
+        let in_doubt = |node: &NodeRef| facts.doubtful.contains(&node.incarnation);
+        if busy.contains(&from.incarnation) || in_doubt(from) || in_doubt(to) {
             continue;
         }
         let at_source = draining.entry(from.incarnation).or_default();
@@ -462,7 +580,8 @@ struct Planning {
 }
 
 impl Planning {
-    fn of(topology: &Topology) -> Self {
+    /// With those in doubt given nothing.
+    fn of(topology: &Topology, doubtful: &BTreeSet<Incarnation>) -> Self {
         let members: Vec<_> = topology.cluster().members().filter(|member| member.status.owns()).collect();
         let refs: Vec<_> = members.iter().map(|member| member.node.clone()).collect();
         let nodes = members
@@ -471,7 +590,7 @@ impl Planning {
                 id: member.node.node.clone(),
                 weight: NonZeroU32::new(member.weight).unwrap_or(NonZeroU32::MIN),
                 state: match member.status {
-                    NodeStatus::Active => NodeState::Receiving,
+                    NodeStatus::Active if !doubtful.contains(&member.node.incarnation) => NodeState::Receiving,
                     _ => NodeState::Draining,
                 },
             })
@@ -510,5 +629,35 @@ impl Planning {
             .filter(|step| !forced_only || step.from.is_none())
             .map(|step| (step.shard, step.from.map(node), node(step.to)))
             .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aether_domain::testing::life;
+
+    use super::*;
+
+    #[test]
+    fn a_plan_is_put_down_to_the_weightiest_change_of_membership() {
+        let with = |changes: &[(&str, u64, NodeStatus)]| {
+            let mut membership = vec![(life("a", 1), NodeStatus::Active), (life("b", 1), NodeStatus::Active)];
+            for (name, incarnation, status) in changes {
+                membership.retain(|(node, _)| node.node != life(name, 1).node);
+                membership.push((life(name, *incarnation), *status));
+            }
+            membership
+        };
+        for (changes, cause) in [
+            (&[][..], None),
+            (&[("c", 1, NodeStatus::Active)][..], Some(RebalanceCause::Join)),
+            (&[("b", 2, NodeStatus::Active)][..], Some(RebalanceCause::Join)),
+            (&[("b", 1, NodeStatus::Failed)][..], Some(RebalanceCause::Failure)),
+            (&[("b", 1, NodeStatus::Left)][..], Some(RebalanceCause::Leave)),
+            (&[("b", 1, NodeStatus::Draining)][..], Some(RebalanceCause::Drain)),
+            (&[("b", 1, NodeStatus::Failed), ("c", 1, NodeStatus::Active)][..], Some(RebalanceCause::Failure)),
+        ] {
+            assert_eq!(change_between(&with(&[]), &with(changes)), cause, "{changes:?}");
+        }
     }
 }
