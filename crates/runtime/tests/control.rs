@@ -336,6 +336,17 @@ fn a_dead_leader_is_succeeded_and_its_shards_are_served_elsewhere() {
 }
 
 #[test]
+fn a_dead_leader_whom_nobody_finds_is_succeeded_long_before_its_silence_is_suspicious() {
+    let mut world = three(Profile::Default);
+    let victim = world.leader().expect("a leader");
+    world.nodes[victim].alive = false;
+    let took = world.until(SOON, "a new leader", |world| world.leader().is_some());
+    assert!((Duration::from_millis(1_300)..Duration::from_millis(2_700)).contains(&took), "{took:?}");
+    let took = world.until(SOON, "its shards elsewhere", |world| world.settled(2));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
 fn whoever_holds_the_lease_and_cannot_reach_the_log_gives_it_back_and_stands_aside() {
     let mut world = three(Profile::Default);
     let victim = world.leader().expect("a leader");
@@ -605,7 +616,7 @@ fn a_node_that_may_be_dying_is_given_nothing() {
     let (first, second) = ((leader + 1) % 5, (leader + 2) % 5);
     let before = world.log.len();
     world.nodes[first].alive = false;
-    let later = world.now + Duration::from_millis(3_500);
+    let later = world.now + Duration::from_millis(700);
     world.until(SOON, "a while", |world| world.now >= later);
     world.nodes[second].alive = false;
     world.until(SOON, "three have everything", |world| world.settled(3));

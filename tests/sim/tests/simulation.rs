@@ -39,7 +39,32 @@ fn a_dead_leader_is_succeeded_and_its_shards_are_served_within_ten_seconds() {
     let dies = Act::Crash { of: Target::Leader, restart_after: None };
     let run = three(&[(secs(30), dies)], secs(30));
     assert_eq!((count(&run, "elected"), count(&run, "fenced")), (2, 1));
-    assert!(run.rested_after < secs(10), "{:?}", run.rested_after);
+    assert!(run.rested_after < secs(5), "{:?}", run.rested_after);
+}
+
+#[test]
+fn a_dead_node_is_replaced_before_it_would_be_suspected_for_its_silence_alone() {
+    for nth in 0..10 {
+        let at = secs(30) + Duration::from_millis(100 * nth);
+        let run = three(&[(at, Act::Crash { of: Target::Anybody, restart_after: None })], at);
+        assert_eq!(count(&run, "fenced"), 1, "{:?}", run.counts);
+        assert!(run.rested_after < secs(5), "{:?}", run.rested_after);
+    }
+}
+
+#[test]
+fn a_node_that_is_only_connecting_again_loses_neither_the_lead_nor_its_life() {
+    for (nth, lasts) in (0..10).flat_map(|nth| [(nth, 500), (nth, 1_000), (nth, 1_500)]) {
+        let at = secs(30) + Duration::from_millis(100 * nth);
+        let lasts = Duration::from_millis(lasts);
+        for of in [Target::Leader, Target::Node(0), Target::Node(1)] {
+            let faults = Faults { notices_after: Duration::from_millis(100), ..Faults::none() };
+            let acts = vec![(at, Act::Cut { of, lasts })];
+            let run = run(Scenario { acts, faults, heals_at: at + lasts, ..Scenario::calm(1, 3) });
+            assert_eq!((count(&run, "suspected"), count(&run, "life over")), (0, 0), "{:?}", run.counts);
+            assert!(lasts > secs(1) || count(&run, "elected") == 1, "{lasts:?} from {at:?}: {:?}", run.counts);
+        }
+    }
 }
 
 #[test]

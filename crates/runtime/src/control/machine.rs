@@ -463,7 +463,10 @@ impl Machine {
                 let count = entries.map(|entries| entries.len());
                 self.with_coordinator(timers, wall, effects, |coordinator, s| coordinator.log_read(token, count, s));
             }
-            Input::Unreachable(node) => self.member.unreachable(&node, &self.sightings),
+            Input::Unreachable(node) => {
+                self.sightings.unanswered(&node, timers.now());
+                self.member.unreachable(&node, &self.sightings);
+            }
             Input::Released(shard, drain_epoch) => self.member.released(shard, drain_epoch),
             Input::Carries(load) => self.member.carries(load),
             Input::Leave => self.member.leave(timers.now()),

@@ -22,12 +22,30 @@ pub struct Sighting {
     pub over_since: Monotonic,
 }
 
+/// How often nobody must have answered on a life's subject, and over how long, before that says anything: a node that
+/// has lost its server is back on another within that time.
+const UNANSWERED_MIN: u32 = 3;
+const UNANSWERED_FOR: Duration = Duration::from_secs(1);
+/// Messages that nobody answered further apart than this are not one story, and one that is over this long says nothing
+/// any more: somebody was there for the next one.
+const UNANSWERED_GAP_MAX: Duration = Duration::from_millis(600);
+
+/// Messages to a life that met nobody since its record last changed.
+#[derive(Clone, Copy, Debug)]
+struct Unanswered {
+    times: u32,
+    first: Monotonic,
+    last: Monotonic,
+}
+
 /// Everything seen in the control store.
 #[derive(Debug, Default)]
 pub struct Sightings {
     lease: Option<(LeaseRecord, Revision, Monotonic)>,
     members: BTreeMap<NodeId, Sighting>,
     releases: BTreeMap<NodeId, (ReleaseReport, Revision)>,
+    /// Of the lives in `members`.
+    unanswered: BTreeMap<NodeId, Unanswered>,
     /// Since when this node has been able to hear others; `None` while it is not.
     well_since: Option<Monotonic>,
     /// Whether the watch has lost its connection and not yet told what it missed.
@@ -91,11 +109,42 @@ impl Sightings {
                     }
                     _ => now,
                 };
+                self.unanswered.remove(key);
                 let (record, revision) = (record.clone(), stored.revision);
                 self.members.insert(key.clone(), Sighting { record, revision, first_seen: now, over_since });
                 true
             }
         }
+    }
+
+    /// A message to that life met nobody.
+    pub(crate) fn unanswered(&mut self, node: &NodeRef, now: Monotonic) {
+        if self.life(&node.node) != Some(node.incarnation) {
+            return;
+        }
+        let fresh = Unanswered { times: 0, first: now, last: now };
+        let story = self.unanswered.entry(node.node.clone()).or_insert(fresh);
+        if now.since(story.last) > UNANSWERED_GAP_MAX {
+            *story = fresh;
+        }
+        story.times = story.times.saturating_add(1);
+        story.last = now;
+    }
+
+    /// Whether a message to that life has met nobody since it was last heard of.
+    pub(crate) fn is_unanswering(&self, node: &NodeId) -> bool {
+        self.unanswered.contains_key(node)
+    }
+
+    /// Whether nobody has been there for a while, as far as messages tell. It is no proof of death: a node that has lost
+    /// its server looks the same.
+    pub(crate) fn is_deserted(&self, node: &NodeRef, now: Monotonic) -> bool {
+        self.life(&node.node) == Some(node.incarnation)
+            && self.unanswered.get(&node.node).is_some_and(|story| {
+                story.times >= UNANSWERED_MIN
+                    && story.last.since(story.first) >= UNANSWERED_FOR
+                    && now.since(story.last) <= UNANSWERED_GAP_MAX
+            })
     }
 
     /// Our own fence landed on exactly the revision we had been watching: nothing was sent after it that counts.

@@ -3,6 +3,7 @@
 //! Nothing here trusts the lease: until `TermStarted` is acknowledged by the log a node does nothing as leader, and every
 //! entry it writes fails if a newer leader has written one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aether_domain::aggregate::Aggregate;
@@ -25,6 +26,15 @@ const JITTER_MAX_MILLIS: u64 = 300;
 /// A leader whose append has no known outcome for this long gives the lead back; so does one whose term the log has not
 /// taken for this long.
 const APPEND_UNKNOWN_MAX: Duration = Duration::from_secs(10);
+/// A life that is silent is sent something this often, to see whether anybody is there.
+const PROBE_EVERY: Duration = Duration::from_millis(350);
+/// A node is not asked before it has been silent this long, however often it is to beat.
+const PROBE_AFTER_MIN: Duration = Duration::from_secs(1);
+/// The lease of a holder that nobody finds is not taken before it has been silent this long: a node that has lost its
+/// server beats again within that time.
+const STEAL_AFTER_MIN: Duration = Duration::from_secs(2);
+/// How long after one such taking from a holder there is no other.
+const STEAL_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Entries are at least this far apart, so that what happens together is one entry.
 const ENTRY_GAP: Duration = Duration::from_millis(5);
 /// How long to wait before reading or appending again after a failure.
@@ -91,6 +101,10 @@ pub(crate) struct Coordinator {
     retry_at: Monotonic,
     /// Until then this node, which gave the lease back because the log did not answer it, leaves it to others.
     stands_aside: Monotonic,
+    /// The holder whose lease was last taken because nobody found it, and when.
+    stole: Option<(NodeRef, Monotonic)>,
+    /// When silent lives were last sent something.
+    probed: BTreeMap<NodeRef, Monotonic>,
     fences: Fences,
     memory: Memory,
     strategy: StickyBalanced,
@@ -124,6 +138,8 @@ impl Coordinator {
             appending: None,
             retry_at: Monotonic::ZERO,
             stands_aside: Monotonic::ZERO,
+            stole: None,
+            probed: BTreeMap::new(),
             fences: Fences::default(),
             memory: Memory::default(),
             strategy: StickyBalanced,
@@ -285,6 +301,7 @@ impl Coordinator {
         if matches!(self.stage, Stage::Elected { .. } | Stage::Leader { .. }) {
             self.keep(s);
         }
+        self.probe(s);
         match &self.stage {
             Stage::Follower { .. } => self.contend(s),
             Stage::Contending { .. } => {}
@@ -311,6 +328,7 @@ impl Coordinator {
         }
         let Stage::Follower { contend_at } = &mut self.stage else { return };
         let profile = self.config.profile;
+        let mut from_nobody = None;
         let (reason, from, jitter) = match s.sightings.lease() {
             None => (ContendFor::Free(Revision::ZERO), s.timers.now(), true),
             Some((record, revision, _)) if record.state == LeaseState::Resigned => {
@@ -327,7 +345,17 @@ impl Coordinator {
                 } else {
                     let lease_over = seen + profile.lease().takeover();
                     let silent = s.sightings.silent_at(holder, profile.member().suspect_after());
-                    (ContendFor::Silent(revision), silent.map_or(lease_over, |silent| silent.min(lease_over)), true)
+                    let over = silent.map_or(lease_over, |silent| silent.min(lease_over));
+                    let stole = self.stole.as_ref().filter(|(from, _)| from == holder);
+                    let again = stole.is_none_or(|(_, at)| s.timers.now() >= *at + STEAL_AGAIN_AFTER);
+                    let after = STEAL_AFTER_MIN.max(profile.member().heartbeat_every() * 2);
+                    match s.sightings.silent_at(holder, after) {
+                        Some(deserted) if again && s.sightings.is_deserted(holder, s.timers.now()) && deserted < over => {
+                            from_nobody = Some(holder.clone());
+                            (ContendFor::Silent(revision), deserted, true)
+                        }
+                        _ => (ContendFor::Silent(revision), over, true),
+                    }
                 }
             }
         };
@@ -350,7 +378,30 @@ impl Coordinator {
             return;
         }
         if s.timers.reached(due) {
+            if let Some(holder) = from_nobody {
+                self.stole = Some((holder, s.timers.now()));
+            }
             self.ask_for_lease(s);
+        }
+    }
+
+    /// Sends something to silent lives whose end would be this node's business: whether anybody is there comes back.
+    fn probe(&mut self, s: &mut Surroundings<'_>) {
+        let timings = self.config.profile.member();
+        let silence = PROBE_AFTER_MIN.max(timings.heartbeat_every() * 5 / 4);
+        let leads = matches!(self.stage, Stage::Leader { .. });
+        let holder = s.sightings.lease().filter(|(record, ..)| record.state == LeaseState::Held);
+        let holder = holder.map(|(record, ..)| &record.holder);
+        let members = s.topology.cluster().members().filter(|member| member.status.owns()).map(|member| &member.node);
+        let asked: Vec<_> = members.filter(|node| *node != s.me && (leads || holder == Some(*node))).cloned().collect();
+        self.probed.retain(|node, _| asked.contains(node));
+        for node in asked {
+            let silent = !s.sightings.is_over(&node)
+                && s.sightings.silent_at(&node, silence).is_some_and(|at| s.timers.reached(at));
+            if silent && self.probed.get(&node).is_none_or(|last| s.timers.reached(*last + PROBE_EVERY)) {
+                self.probed.insert(node.clone(), s.timers.now());
+                s.effects.push(Effect::Probe { node });
+            }
         }
     }
 

@@ -189,10 +189,11 @@ pub(crate) fn next_entry(
     Ok((draft, causes.join(", ")))
 }
 
-/// The lives whose silence is over `suspect_after` and that are not fenced yet: to be fenced, each by compare-and-set on
+/// The lives whose silence is over `suspect_after`, or over their serve lease and nobody is found under their name, and
+/// that are not fenced yet: to be fenced, each by compare-and-set on
 /// the record that was watched.
 pub(crate) fn suspects(topology: &Topology, facts: &Facts<'_>, timers: &mut Timers) -> Vec<NodeRef> {
-    let after = facts.config.profile.member().suspect_after();
+    let timings = facts.config.profile.member();
     let mut silent = Vec::new();
     for member in topology.cluster().members().filter(|member| member.status.owns() && member.node != *facts.me) {
         let life = match facts.sightings.member(&member.node.node) {
@@ -202,6 +203,8 @@ pub(crate) fn suspects(topology: &Topology, facts: &Facts<'_>, timers: &mut Time
             _ if facts.sightings.is_over(&member.node) => continue,
             _ => &member.node,
         };
+        let deserted = facts.sightings.is_deserted(life, timers.now());
+        let after = if deserted { timings.serve_lease() } else { timings.suspect_after() };
         if facts.sightings.silent_at(life, after).is_some_and(|at| timers.reached(at)) {
             silent.push(life.clone());
         }
@@ -225,6 +228,9 @@ fn more_will_fail(draft: &Draft, facts: &Facts<'_>, by: Monotonic, now: Monotoni
         let due = match fenced {
             Some(seen) => Some(seen.over_since + timings.serve_lease_over()),
             None if facts.fences.is_open(&node.node) => return true,
+            None if facts.sightings.is_unanswering(&node.node) => {
+                facts.sightings.silent_at(node, timings.serve_lease())
+            }
             None => facts.sightings.silent_at(node, timings.suspect_after()),
         };
         due.is_some_and(|due| due <= by && (fenced.is_none() || due > now))
