@@ -119,7 +119,11 @@ fn nothing_is_taken_from_a_life_that_may_still_serve_it() {
     assert_eq!(found, [Violation::TakenFromTheLiving { shard: ShardId(3), from: a.clone() }]);
     let orphaned = AssignmentEvent::ShardsOrphaned { shards: shards.clone() };
     let found = refused(&topology, &forged(&topology, vec![orphaned.into(), assigned.into()]));
-    assert_eq!(found, [Violation::TakenFromTheLiving { shard: ShardId(3), from: a.clone() }], "not in two steps either");
+    assert_eq!(
+        found,
+        [Violation::TakenFromTheLiving { shard: ShardId(3), from: a.clone() }],
+        "not in two steps either"
+    );
     // The same of an owner that fails in this very entry is what a failure looks like.
     let all_to_b = AssignmentEvent::ShardAssigned { shards: all(), to: b.clone() };
     let failed = ClusterEvent::NodeFailed { node: a, reason: FailureReason::Silent };

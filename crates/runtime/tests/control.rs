@@ -657,8 +657,7 @@ fn next_beat(world: &mut World, at: usize) -> Effect {
     for _ in 0..1_000 {
         world.now = world.nodes[at].machine.wakes_at().expect("it wakes").max(world.now + Duration::from_micros(100));
         let effects = world.nodes[at].machine.step(world.now, WallTime::default(), Input::Tick);
-        let is_beat =
-            |effect: &Effect| matches!(effect, Effect::Write { record, .. } if matches!(record.key(), ControlKey::Member(_)));
+        let is_beat = |effect: &Effect| matches!(effect, Effect::Write { record, .. } if matches!(record.key(), ControlKey::Member(_)));
         if let Some(beat) = effects.into_iter().find(is_beat) {
             return beat;
         }

@@ -298,7 +298,9 @@ impl Loop {
                 self.status.counts.corrupt_records += 1;
                 tracing::error!(node = %me.node, key, reason, "a control record cannot be understood");
             }
-            Note::Fault { fault } => tracing::error!(node = %me.node, reason = %fault, "this node serves nothing any more"),
+            Note::Fault { fault } => {
+                tracing::error!(node = %me.node, reason = %fault, "this node serves nothing any more");
+            }
         }
     }
 }

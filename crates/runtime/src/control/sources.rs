@@ -105,13 +105,13 @@ impl Follow {
                         tokio::time::sleep(REOPEN_AFTER).await;
                     }
                 },
-                FollowStage::Open(follow) => match follow.next().await {
-                    Some(update) => return self.told(update),
-                    None => {
-                        self.stage = FollowStage::Due;
-                        tokio::time::sleep(REOPEN_AFTER).await;
+                FollowStage::Open(follow) => {
+                    if let Some(update) = follow.next().await {
+                        return self.told(update);
                     }
-                },
+                    self.stage = FollowStage::Due;
+                    tokio::time::sleep(REOPEN_AFTER).await;
+                }
             }
         }
     }

@@ -350,7 +350,9 @@ impl Coordinator {
                     let again = stole.is_none_or(|(_, at)| s.timers.now() >= *at + STEAL_AGAIN_AFTER);
                     let after = STEAL_AFTER_MIN.max(profile.member().heartbeat_every() * 2);
                     match s.sightings.silent_at(holder, after) {
-                        Some(deserted) if again && s.sightings.is_deserted(holder, s.timers.now()) && deserted < over => {
+                        Some(deserted)
+                            if again && s.sightings.is_deserted(holder, s.timers.now()) && deserted < over =>
+                        {
                             from_nobody = Some(holder.clone());
                             (ContendFor::Silent(revision), deserted, true)
                         }
@@ -569,7 +571,6 @@ impl Coordinator {
     }
 
     // --- Leading ---
-
 
     fn tell_the_log(&mut self, s: &mut Surroundings<'_>) {
         let Stage::Elected { term, reading, .. } = &mut self.stage else { return };
