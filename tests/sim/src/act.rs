@@ -80,6 +80,12 @@ pub enum Act {
         /// When they start again.
         restart_after: Duration,
     },
+    /// Lets the server lose the log's last entries although it had acknowledged them. Never drawn: nobody comes to rest
+    /// after that.
+    LoseEntries {
+        /// How many.
+        count: usize,
+    },
     /// Starts some node of which no process runs.
     Join,
     /// Starts that node, if no process of it runs.
@@ -109,6 +115,7 @@ impl Act {
             Self::Drain { .. } => "drain",
             Self::DrainAll { .. } => "drain of all",
             Self::CrashAll { .. } => "crash of all",
+            Self::LoseEntries { .. } => "loss of entries",
             Self::Join => "join",
             Self::Start(_) => "start",
             Self::Rival(_) => "rival",

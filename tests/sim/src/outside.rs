@@ -40,6 +40,7 @@ impl World {
             | Act::Outage { .. }
             | Act::DrainAll { .. }
             | Act::CrashAll { .. }
+            | Act::LoseEntries { .. }
             | Act::Join
             | Act::Return => 0,
         };
@@ -70,6 +71,7 @@ impl World {
                     self.plan_act(lasts, Act::Return);
                 }
             }
+            Act::LoseEntries { count } => self.fabric.lose_entries(count),
             Act::Reset { .. } => self.reset(of)?,
             Act::Drain { restart_after, .. } => self.drain(of, restart_after)?,
             Act::DrainAll { restart_after } => {

@@ -144,6 +144,18 @@ fn the_last_node_serves_nothing_any_more_when_it_gives_its_shards_up() {
 }
 
 #[test]
+fn entries_that_were_acknowledged_and_lost_are_missed_by_whoever_appends_next() {
+    for count in [1, 3] {
+        let dies = Act::Crash { of: Target::Leader, restart_after: None };
+        let acts = vec![(secs(30), Act::LoseEntries { count }), (secs(31), dies)];
+        let scenario = Scenario { acts, heals_at: secs(120), ..Scenario::calm(1, 3) };
+        let failure = World::new(scenario, false).run().expect_err("a node cannot go on");
+        assert!(failure.what.contains("the topology log has lost what it had acknowledged"), "{}", failure.what);
+        assert!((secs(55)..secs(70)).contains(&failure.at), "{:?}", failure.at);
+    }
+}
+
+#[test]
 fn ten_seeds_break_no_invariant_and_come_to_rest() {
     for seed in 0..SEEDS {
         if let Err(failure) = run_seed(seed, None, false) {

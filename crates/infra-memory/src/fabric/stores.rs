@@ -1,6 +1,6 @@
 //! What the server holds: control records, the topology log and actor histories, under compare-and-set.
 //!
-//! This is the honest part: it never fails, delays or forgets. Faults are laid over it by whoever uses it
+//! This is the honest part: it never fails or delays, and forgets only what it is told to. Faults are laid over it by whoever uses it
 //! ([`Fabric`](super::Fabric) in virtual time, [`MemoryHub`](crate::MemoryHub) in real time). What it keeps grows with
 //! what is written, as a history must.
 
@@ -81,6 +81,11 @@ impl Stores {
     pub fn entries(&self, after: Sequence) -> &[StoredEntry] {
         let from = usize::try_from(after.0).unwrap_or(usize::MAX).min(self.log.len());
         &self.log[from..]
+    }
+
+    /// Loses the last entries of the log, as a server may that had not written to disk what it acknowledged.
+    pub(super) fn lose_entries(&mut self, count: usize) {
+        self.log.truncate(self.log.len().saturating_sub(count));
     }
 
     /// Appends `entry` if the log's last sequence is `after`.

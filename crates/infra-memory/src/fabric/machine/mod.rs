@@ -4,7 +4,7 @@
 //! [`Fabric::step`] makes it happen. The same seed, faults and calls give the same events, in the same order.
 //!
 //! An operation takes a request's way, is run, and takes an answer's way back. Faults strike on either way; which ones
-//! and how often is [`Faults`]. What is stored is never touched by them.
+//! and how often is [`Faults`]. What is stored is never touched by them, but by [`Fabric::lose_entries`].
 
 mod feeds;
 mod messages;
@@ -206,6 +206,12 @@ impl Fabric {
         for node in nodes {
             self.feed(now, node);
         }
+    }
+
+    /// Loses the log's last entries although they were acknowledged. The one fault that what is stored does not survive.
+    pub fn lose_entries(&mut self, count: usize) {
+        self.strike("acknowledged entries lost");
+        self.stores.lose_entries(count);
     }
 
     /// When something will happen next, if anything will.
