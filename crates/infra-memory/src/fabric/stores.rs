@@ -1,8 +1,8 @@
 //! What the server holds: control records, the topology log and actor histories, under compare-and-set.
 //!
-//! This is the honest part: it never fails or delays, and forgets only what it is told to. Faults are laid over it by whoever uses it
-//! ([`Fabric`](super::Fabric) in virtual time, [`MemoryHub`](crate::MemoryHub) in real time). What it keeps grows with
-//! what is written, as a history must.
+//! This is the honest part: it never fails or delays, and forgets only what it is told to. Faults are laid over it by
+//! whoever uses it ([`Fabric`](super::Fabric) in virtual time, [`MemoryHub`](crate::MemoryHub) in real time). What it
+//! keeps grows with what is written, as a history must.
 
 use std::collections::{BTreeMap, VecDeque};
 
