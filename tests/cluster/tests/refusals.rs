@@ -130,6 +130,9 @@ fn settings_drift() -> Result<()> {
             ensure!(history.last(&stream)? >= before, "nothing stored is gone");
             history.api(&format!("STREAM.UPDATE.{stream}"), &right)?;
         }
+        let other = config.replace("\"fast\"", "\"default\"");
+        let words = ["was founded with other settings", "profile fast", "profile default", "give it the profile"];
+        refused(folder.path(), "other-profile", &other, 1, &words)?;
         // Set back, it is taken in.
         let node = Lone::node(PROGRAM, folder.path(), "n2", &config)?;
         let joined = cluster_has(cluster, "n2");

@@ -36,7 +36,8 @@ pub enum Ended {
     /// The cluster was founded with other settings.
     #[error(
         "the cluster that node {node} would join was founded with other settings ({founded}) than it has ({configured}); \
-         run the build that founded it, or choose another namespace"
+         give it the profile it was founded with, run a build of the same shards, hash and seed, or choose another \
+         namespace"
     )]
     SettingsDiffer {
         /// Which node.
@@ -64,7 +65,8 @@ impl Ended {
             Some(StopReason::SettingsDiffer { found, configured }) => {
                 let shown = |settings: aether_domain::cluster::ClusterSettings| {
                     let (shards, hash, seed) = (settings.shards.get(), settings.hash, settings.hash_seed);
-                    format!("{shards} shards, hash {hash}, seed {seed:x}")
+                    let profile = settings.profile.name();
+                    format!("{shards} shards, hash {hash}, seed {seed:x}, profile {profile}")
                 };
                 Self::SettingsDiffer { node, founded: shown(found), configured: shown(configured) }
             }
