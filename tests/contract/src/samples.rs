@@ -293,9 +293,9 @@ pub(crate) fn odd_frames() -> Vec<Frame> {
         Answer::Busy,
         Answer::Expired { maybe_applied: true },
         Answer::Expired { maybe_applied: false },
-        Answer::Poisoned { reason: "\u{1f980} \"quoted\"".to_owned() },
-        Answer::Invalid { reason: String::new() },
-        Answer::Quarantined { reason: "prev_hash of 12".to_owned() },
+        Answer::Poisoned { reason: "\u{1f980} \"quoted\"".to_owned(), maybe_applied: true },
+        Answer::Invalid { reason: String::new(), maybe_applied: false },
+        Answer::Quarantined { reason: "prev_hash of 12".to_owned(), maybe_applied: true },
     ];
     let answered = |answer| Frame::Answer(AnswerFrame { id: odd_id, view: Epoch(u64::MAX), answer });
     frames.extend(answers.into_iter().map(answered));

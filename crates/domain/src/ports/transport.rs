@@ -175,21 +175,51 @@ pub enum Answer {
         /// Whether the command may be in the history all the same.
         maybe_applied: bool,
     },
-    /// The command makes the actor panic; nothing was stored.
+    /// The command makes the actor panic; nothing was stored, unless `maybe_applied`.
     Poisoned {
         /// The panic's message.
         reason: String,
+        /// Whether an earlier sending of it may be in the history all the same.
+        maybe_applied: bool,
     },
-    /// It cannot be run here and trying again will not help; nothing was stored.
+    /// It cannot be run here, or its reply cannot be told, and trying again will not help; nothing was stored, unless
+    /// `maybe_applied`.
     Invalid {
         /// What is wrong, in words.
         reason: String,
+        /// Whether the command may be in the history all the same.
+        maybe_applied: bool,
     },
-    /// The actor's history is not what it must be; it is set aside until a person looks.
+    /// The actor's history is not what it must be; it is set aside until a person looks. Nothing was run, unless
+    /// `maybe_applied`.
     Quarantined {
         /// What is wrong with it.
         reason: String,
+        /// Whether an earlier sending of the command may be in the history all the same.
+        maybe_applied: bool,
     },
+}
+
+impl Answer {
+    /// The same, for a command of which an earlier sending may be in the history. What says already that it is there,
+    /// or that nothing was run this time, stays as it is.
+    #[must_use]
+    pub fn or_applied(mut self, perhaps: bool) -> Self {
+        match &mut self {
+            Self::Unavailable { maybe_applied, .. }
+            | Self::Expired { maybe_applied }
+            | Self::Poisoned { maybe_applied, .. }
+            | Self::Invalid { maybe_applied, .. }
+            | Self::Quarantined { maybe_applied, .. } => *maybe_applied |= perhaps,
+            Self::Replied(_)
+            | Self::Rejected(_)
+            | Self::NotOwner { .. }
+            | Self::Moving { .. }
+            | Self::Behind
+            | Self::Busy => {}
+        }
+        self
+    }
 }
 
 /// Commands from clients that are no node, in JSON.

@@ -36,23 +36,33 @@ pub enum AskError<E> {
     /// A queue on the way is full. Nothing was run; try again later, or ask for less.
     #[error("busy: a queue is full")]
     Busy,
-    /// The command makes the actor panic. Nothing was stored; the actor lives on.
-    #[error("the command makes the actor panic: {reason}")]
+    /// The command makes the actor panic; the actor lives on. Running it stored nothing, but see `maybe_applied`.
+    #[error("the command makes the actor panic: {reason}{}", maybe(*.maybe_applied))]
     Poisoned {
         /// The panic's message.
         reason: String,
+        /// Whether an earlier sending of the same ask may be in the history all the same: it was given up in doubt, or
+        /// never answered. If false, nothing was stored, nor will be.
+        maybe_applied: bool,
     },
-    /// It cannot be run, and trying again will not help. Nothing was stored.
-    #[error("cannot be run: {reason}")]
+    /// It cannot be run, or what came of it cannot be told, and trying again will not help.
+    #[error("cannot be run: {reason}{}", maybe(*.maybe_applied))]
     Invalid {
         /// What is wrong.
         reason: String,
+        /// Whether the command may be in the history all the same: an earlier sending was given up in doubt or never
+        /// answered, or the command is in the history and only its reply cannot be told. If false, nothing was stored,
+        /// nor will be.
+        maybe_applied: bool,
     },
-    /// The actor's history is not what it must be; it is set aside until a person looks.
-    #[error("the actor is set aside: {reason}")]
+    /// The actor's history is not what it must be; it is set aside until a person looks, and runs nothing until then.
+    #[error("the actor is set aside: {reason}{}", maybe(*.maybe_applied))]
     Quarantined {
         /// What is wrong with it.
         reason: String,
+        /// Whether an earlier sending of the same ask may be in the history all the same: it was given up in doubt, or
+        /// never answered. If false, nothing was stored, nor will be.
+        maybe_applied: bool,
     },
     /// The command could not be written, or its answer not be read.
     #[error("command or answer not understood{}", maybe(*.maybe_applied))]
@@ -75,12 +85,11 @@ impl<E> AskError<E> {
         match self {
             Self::Timeout { maybe_applied }
             | Self::Unavailable { maybe_applied, .. }
+            | Self::Poisoned { maybe_applied, .. }
+            | Self::Invalid { maybe_applied, .. }
+            | Self::Quarantined { maybe_applied, .. }
             | Self::Codec { maybe_applied, .. } => *maybe_applied,
-            Self::Rejected(_)
-            | Self::Busy
-            | Self::Poisoned { .. }
-            | Self::Invalid { .. }
-            | Self::Quarantined { .. } => false,
+            Self::Rejected(_) | Self::Busy => false,
         }
     }
 }
@@ -119,9 +128,9 @@ fn failure<E>(answer: Answer) -> AskError<E> {
         Answer::Unavailable { retry_after, maybe_applied } => AskError::Unavailable { retry_after, maybe_applied },
         Answer::Busy => AskError::Busy,
         Answer::Expired { maybe_applied } => AskError::Timeout { maybe_applied },
-        Answer::Poisoned { reason } => AskError::Poisoned { reason },
-        Answer::Invalid { reason } => AskError::Invalid { reason },
-        Answer::Quarantined { reason } => AskError::Quarantined { reason },
+        Answer::Poisoned { reason, maybe_applied } => AskError::Poisoned { reason, maybe_applied },
+        Answer::Invalid { reason, maybe_applied } => AskError::Invalid { reason, maybe_applied },
+        Answer::Quarantined { reason, maybe_applied } => AskError::Quarantined { reason, maybe_applied },
         Answer::Replied(_) | Answer::Rejected(_) => {
             let reason = "the answer does not say how it is encoded".into();
             AskError::Codec { cause: CodecError::Decode { reason }, maybe_applied: true }

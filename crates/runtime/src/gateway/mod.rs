@@ -139,6 +139,7 @@ fn worded(outcome: Outcome) -> GatewayAnswer {
             "; nothing was run: ask again"
         }
     };
+    let earlier = |maybe_applied| if maybe_applied { "; the command may have been applied all the same" } else { "" };
     let unwritten = || failed("invalid", "the answer was not written as JSON", true);
     match outcome {
         Outcome::Replied(Payload::Encoded(PayloadCodec::Json, bytes)) => GatewayAnswer::Replied(bytes),
@@ -156,12 +157,16 @@ fn worded(outcome: Outcome) -> GatewayAnswer {
                 failed("unavailable", format!("the actor is on its way{}", doubt(false)), false)
             }
             Answer::Busy => failed("busy", format!("a queue on the way is full{}", doubt(false)), false),
-            Answer::Poisoned { reason } => {
-                failed("poisoned", format!("the command makes the actor panic: {reason}"), false)
+            Answer::Poisoned { reason, maybe_applied } => {
+                let reason = format!("the command makes the actor panic: {reason}{}", earlier(maybe_applied));
+                failed("poisoned", reason, maybe_applied)
             }
-            Answer::Invalid { reason } => failed("invalid", reason, false),
-            Answer::Quarantined { reason } => {
-                failed("quarantined", format!("the actor is set aside until a person looks: {reason}"), false)
+            Answer::Invalid { reason, maybe_applied } => {
+                failed("invalid", format!("{reason}{}", earlier(maybe_applied)), maybe_applied)
+            }
+            Answer::Quarantined { reason, maybe_applied } => {
+                let reason = format!("the actor is set aside until a person looks: {reason}{}", earlier(maybe_applied));
+                failed("quarantined", reason, maybe_applied)
             }
             Answer::Replied(_) | Answer::Rejected(_) => unwritten(),
         },

@@ -69,9 +69,9 @@ fn frame_bytes(frame: &Frame) -> usize {
             Frame::Ask(ask) => ask.payload.len() + ask.command.len() + ask.actor.key.id.as_str().len(),
             Frame::Answer(answer) => match &answer.answer {
                 Answer::Replied(bytes) | Answer::Rejected(bytes) => bytes.len(),
-                Answer::Poisoned { reason } | Answer::Invalid { reason } | Answer::Quarantined { reason } => {
-                    reason.len()
-                }
+                Answer::Poisoned { reason, .. }
+                | Answer::Invalid { reason, .. }
+                | Answer::Quarantined { reason, .. } => reason.len(),
                 Answer::NotOwner { .. }
                 | Answer::Moving { .. }
                 | Answer::Behind

@@ -139,9 +139,9 @@ impl Core {
     /// Answers another node's command.
     pub(crate) fn reply(&self, to: &NodeRef, id: CommandId, answer: Answer) {
         let answer = match answer {
-            Answer::Replied(bytes) | Answer::Rejected(bytes) if bytes.len() > REPLY_BYTES_MAX => {
+            Answer::Replied(ref bytes) | Answer::Rejected(ref bytes) if bytes.len() > REPLY_BYTES_MAX => {
                 let reason = format!("an answer of {} bytes exceeds {REPLY_BYTES_MAX}", bytes.len());
-                Answer::Invalid { reason }
+                Answer::Invalid { reason, maybe_applied: matches!(answer, Answer::Replied(_)) }
             }
             answer => answer,
         };
@@ -174,13 +174,16 @@ impl Undelivered for Core {
 
 /// An outcome as it travels. A value here would be an answer to a command that nobody sent as a value.
 pub(crate) fn in_bytes(outcome: Outcome) -> Answer {
+    let unwritten = |maybe_applied| {
+        let reason = "the answer to a written command was not written".into();
+        Answer::Invalid { reason, maybe_applied }
+    };
     match outcome {
         Outcome::Replied(Payload::Encoded(_, bytes)) => Answer::Replied(bytes),
         Outcome::Rejected(Payload::Encoded(_, bytes)) => Answer::Rejected(bytes),
         Outcome::Other(answer) => answer,
-        Outcome::Replied(Payload::Typed(_)) | Outcome::Rejected(Payload::Typed(_)) => {
-            Answer::Invalid { reason: "the answer to a written command was not written".into() }
-        }
+        Outcome::Replied(Payload::Typed(_)) => unwritten(true),
+        Outcome::Rejected(Payload::Typed(_)) => unwritten(false),
     }
 }
 

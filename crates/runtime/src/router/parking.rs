@@ -38,7 +38,8 @@ pub(crate) fn judge(view: &View, received: &Received) -> Judgement {
         Judgement::Forged
     } else if ask.payload.len() > AskFrame::PAYLOAD_BYTES_MAX {
         let (bytes, bytes_max) = (ask.payload.len(), AskFrame::PAYLOAD_BYTES_MAX);
-        Judgement::Refuse(Answer::Invalid { reason: format!("a command of {bytes} bytes exceeds {bytes_max}") })
+        let reason = format!("a command of {bytes} bytes exceeds {bytes_max}");
+        Judgement::Refuse(Answer::Invalid { reason, maybe_applied: false })
     } else if ask.view > view.epoch {
         Judgement::Wait
     } else if !view.lives.contains(&from.incarnation) {

@@ -144,7 +144,10 @@ impl Router {
                 self.through_machine(shard, request, deadline, Some((id.sequence, refusal))).await
             }
             // It can run only in this process, and was refused here.
-            Err(answer) => core.tell_caller(answer),
+            Err(answer) => {
+                let applied = matches!(refusal, Answer::Unavailable { maybe_applied: true, .. });
+                core.tell_caller(answer.or_applied(applied))
+            }
         }
     }
 
@@ -208,10 +211,11 @@ fn work<P: Parcel>(id: CommandId, floor: u64, deadline: Monotonic, outgoing: &Ou
 
 /// The command in bytes, if it can be written and is not too large to be sent.
 fn written<P: Parcel>(outgoing: Outgoing<P>) -> Result<Request, Answer> {
-    let request = outgoing.into_request().map_err(|fault| Answer::Invalid { reason: fault.to_string() })?;
+    let invalid = |reason| Answer::Invalid { reason, maybe_applied: false };
+    let request = outgoing.into_request().map_err(|fault| invalid(fault.to_string()))?;
     let (bytes, bytes_max) = (request.payload.len(), AskFrame::PAYLOAD_BYTES_MAX);
     if bytes > bytes_max {
-        return Err(Answer::Invalid { reason: format!("a command of {bytes} bytes exceeds {bytes_max}: send less") });
+        return Err(invalid(format!("a command of {bytes} bytes exceeds {bytes_max}: send less")));
     }
     Ok(request)
 }

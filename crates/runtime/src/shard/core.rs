@@ -92,7 +92,7 @@ impl<T> Core<T> {
         let Some(asked) = busy.echo(asked) else { return };
         if let Live::Quarantined(reason) = &slot.live {
             let reason = reason.to_string();
-            return self.give_up(asked, &Answer::Quarantined { reason });
+            return self.give_up(asked, &Answer::Quarantined { reason, maybe_applied: false });
         }
         if busy.flight.as_ref().is_some_and(|flight| flight.tries >= REFUSE_AFTER_TRIES) {
             return self.give_up(asked, &Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false });
@@ -162,10 +162,10 @@ impl<T> Core<T> {
                 let bytes = stored.len() + events.iter().map(|event| event.payload.len()).sum::<usize>();
                 (What::Change { events, stored, reply }, bytes)
             }
-            Ran::Invalid(reason) => return self.give_up(asked, &Answer::Invalid { reason }),
+            Ran::Invalid(reason) => return self.give_up(asked, &Answer::Invalid { reason, maybe_applied: false }),
             Ran::Spoiled(reason) => {
                 self.spoil(slot, Duration::ZERO);
-                return self.give_up(asked, &Answer::Invalid { reason });
+                return self.give_up(asked, &Answer::Invalid { reason, maybe_applied: false });
             }
             Ran::Panicked(reason) => return self.panicked(slot, now, asked, reason),
         };
@@ -195,7 +195,7 @@ impl<T> Core<T> {
         if asked.panics > PANIC_RETRIES_MAX {
             self.counts.poisoned += 1;
             self.fact(Fact::Poisoned { actor, command });
-            self.give_up(asked, &Answer::Poisoned { reason });
+            self.give_up(asked, &Answer::Poisoned { reason, maybe_applied: false });
         } else {
             wait = back_off(asked.panics.into());
             // Before what came later; what was decided earlier is put before it.
@@ -346,7 +346,7 @@ impl<T> Core<T> {
         slot.live = Live::Quarantined(reason.as_str().into());
         let Some(busy) = &mut slot.busy else { return };
         self.out.push(Effect::Fact(Fact::Quarantined { actor: busy.actor.clone(), reason: reason.clone() }));
-        self.abandon_unsealed(&mut slot.live, busy, &Answer::Quarantined { reason });
+        self.abandon_unsealed(&mut slot.live, busy, &Answer::Quarantined { reason, maybe_applied: false });
     }
 
     /// Answers everything that is under way: what is sealed may yet be stored, the rest is not run.
@@ -376,7 +376,7 @@ pub(super) fn repeat(kind: &dyn Kind, work: &Work, command: u8, stored: &StoredR
         Ok(reply) => Outcome::Replied(reply),
         Err(reason) => {
             let reason = format!("it is in the history, but its reply is not one of {:?}: {reason}", work.command);
-            Outcome::Other(Answer::Invalid { reason })
+            Outcome::Other(Answer::Invalid { reason, maybe_applied: true })
         }
     }
 }

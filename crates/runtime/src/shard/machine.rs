@@ -186,11 +186,11 @@ impl<T> ShardMachine<T> {
     fn settle_in(&mut self, now: Now, work: &Work) -> Looked {
         let Some(kind) = self.kinds.get(&work.actor.key.kind) else {
             let reason = format!("actor kind {} is not known on this node", work.actor.key.kind);
-            return Looked::refuse(Answer::Invalid { reason });
+            return Looked::refuse(Answer::Invalid { reason, maybe_applied: false });
         };
         let Some(command) = kind.command(&work.command) else { return unknown_command(&**kind, work) };
         if let Err(reason) = kind.instance(&work.actor.key.id) {
-            return Looked::refuse(Answer::Invalid { reason });
+            return Looked::refuse(Answer::Invalid { reason, maybe_applied: false });
         }
         self.residents.insert(&work.actor, Slot::new(kind.clone(), now.at));
         Looked::Open(Open { command, ran: None })
@@ -306,5 +306,5 @@ fn refusal(now: Now, work: &Work) -> Option<Answer> {
 
 fn unknown_command(kind: &dyn Kind, work: &Work) -> Looked {
     let reason = format!("{} has no command {:?} on this node", kind.name(), work.command);
-    Looked::refuse(Answer::Invalid { reason })
+    Looked::refuse(Answer::Invalid { reason, maybe_applied: false })
 }

@@ -137,7 +137,7 @@ impl<T> Core<T> {
             Live::Present(_) => self.run_waiting(slot, now),
             Live::Quarantined(reason) => {
                 let reason = reason.to_string();
-                self.abandon_unsealed(&mut slot.live, busy, &Answer::Quarantined { reason });
+                self.abandon_unsealed(&mut slot.live, busy, &Answer::Quarantined { reason, maybe_applied: false });
             }
             Live::Absent if busy.waiting.is_empty() || busy.load.is_some() => {}
             Live::Absent => {
@@ -176,7 +176,7 @@ impl<T> Core<T> {
         for _ in 0..covers {
             let Some(Decided { asked, what, .. }) = busy.pop_decided() else { break };
             let answer = match what {
-                What::Change { .. } => Answer::Invalid { reason: reason.to_string() },
+                What::Change { .. } => Answer::Invalid { reason: reason.to_string(), maybe_applied: false },
                 What::Look(_) => Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false },
             };
             self.give_up(asked, &answer);
@@ -205,7 +205,7 @@ impl<T> Core<T> {
     /// Sets an actor aside whose record under way cannot be resolved.
     fn condemn(&mut self, slot: &mut Slot<T>, reason: String) {
         if let Some(busy) = &mut slot.busy {
-            self.abandon(&mut slot.live, busy, &Answer::Quarantined { reason: reason.clone() });
+            self.abandon(&mut slot.live, busy, &Answer::Quarantined { reason: reason.clone(), maybe_applied: false });
         }
         self.quarantine(slot, reason);
     }

@@ -122,6 +122,7 @@ async fn what_is_too_large_to_travel_is_refused_in_words() {
     assert!(answer.contains("524289 bytes exceeds 524288"), "{answer}");
     let answer = cluster.node("a").ask(0, &"x".repeat(512 * 1024)).await;
     assert!(answer.contains("an answer of 524289 bytes exceeds 524288"), "{answer}");
+    assert!(answer.contains("maybe_applied: true"), "only its reply is too large: {answer}");
     assert_eq!(cluster.node("a").ask(0, &"x".repeat(512 * 1024 - 1)).await.len(), 512 * 1024);
 }
 

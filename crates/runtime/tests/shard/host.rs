@@ -47,6 +47,16 @@ async fn a_message_id_of_the_application_counts_once_across_owners() {
     assert_eq!(second.ask(1, Balance).await, Ok(5));
 }
 
+#[tokio::test]
+async fn a_message_id_used_for_another_command_does_not_hide_that_the_first_is_stored() {
+    let hub = MemoryHub::new();
+    let desk = Desk::open(&hub, "a", 1);
+    let again = Some(MessageId(99));
+    assert_eq!(desk.ask_as(1, Deposit { amount: 5 }, ReadMode::Strict, again).await, Ok(5));
+    let other = desk.ask_as(1, Explode, ReadMode::Strict, again).await;
+    assert!(matches!(&other, Err(AskError::Invalid { reason, maybe_applied: true }) if reason.contains("history")));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn deposits_from_many_tasks_add_up() {
     const TASKS: u64 = 32;
@@ -182,13 +192,13 @@ async fn what_this_node_does_not_know_is_named() {
     let mut stranger = account(1);
     stranger.key.kind = ActorKind::new("submarine").expect("a kind");
     let outcome = answered(desk.send(desk.work(&stranger, "dive", Payload::Typed(Box::new(()))))).await;
-    assert!(matches!(other(outcome), Answer::Invalid { reason } if reason.contains("submarine")));
+    assert!(matches!(other(outcome), Answer::Invalid { reason, maybe_applied: false } if reason.contains("submarine")));
     let outcome = answered(desk.send(desk.work(&account(1), "dive", Payload::Typed(Box::new(()))))).await;
-    assert!(matches!(other(outcome), Answer::Invalid { reason } if reason.contains("dive")));
+    assert!(matches!(other(outcome), Answer::Invalid { reason, maybe_applied: false } if reason.contains("dive")));
     let mut nameless = account(1);
     nameless.key.id = aether_domain::ActorId::new("one").expect("an id");
     let outcome = answered(desk.send(desk.work(&nameless, "balance", Payload::Typed(Box::new(Balance))))).await;
-    assert!(matches!(other(outcome), Answer::Invalid { reason } if reason.contains("\"one\"")));
+    assert!(matches!(other(outcome), Answer::Invalid { reason, maybe_applied: false } if reason.contains("\"one\"")));
 }
 
 #[tokio::test]
@@ -197,7 +207,7 @@ async fn a_panic_costs_its_command_only() {
     let desk = Desk::open(&hub, "a", 1);
     assert_eq!(desk.ask(3, Deposit { amount: 1 }).await, Ok(1));
     let (exploded, balance) = tokio::join!(desk.ask(3, Explode), desk.ask(3, Balance));
-    assert_eq!(exploded, Err(AskError::Poisoned { reason: "boom".into() }));
+    assert_eq!(exploded, Err(AskError::Poisoned { reason: "boom".into(), maybe_applied: false }));
     assert_eq!(balance, Ok(1));
     assert_eq!(desk.host.stats().poisoned, 1);
 }

@@ -81,9 +81,9 @@ enum AnswerB1 {
     Unavailable { retry_after_micros: u64, maybe_applied: bool },
     Busy,
     Expired { maybe_applied: bool },
-    Poisoned { reason: String },
-    Invalid { reason: String },
-    Quarantined { reason: String },
+    Poisoned { reason: String, maybe_applied: bool },
+    Invalid { reason: String, maybe_applied: bool },
+    Quarantined { reason: String, maybe_applied: bool },
 }
 
 fn micros(of: Duration) -> u64 {
@@ -147,9 +147,9 @@ impl From<AnswerFrame> for AnswerFrameB1 {
                 }
                 Answer::Busy => AnswerB1::Busy,
                 Answer::Expired { maybe_applied } => AnswerB1::Expired { maybe_applied },
-                Answer::Poisoned { reason } => AnswerB1::Poisoned { reason },
-                Answer::Invalid { reason } => AnswerB1::Invalid { reason },
-                Answer::Quarantined { reason } => AnswerB1::Quarantined { reason },
+                Answer::Poisoned { reason, maybe_applied } => AnswerB1::Poisoned { reason, maybe_applied },
+                Answer::Invalid { reason, maybe_applied } => AnswerB1::Invalid { reason, maybe_applied },
+                Answer::Quarantined { reason, maybe_applied } => AnswerB1::Quarantined { reason, maybe_applied },
             },
         }
     }
@@ -211,9 +211,9 @@ impl TryFrom<AnswerFrameB1> for AnswerFrame {
                 }
                 AnswerB1::Busy => Answer::Busy,
                 AnswerB1::Expired { maybe_applied } => Answer::Expired { maybe_applied },
-                AnswerB1::Poisoned { reason } => Answer::Poisoned { reason },
-                AnswerB1::Invalid { reason } => Answer::Invalid { reason },
-                AnswerB1::Quarantined { reason } => Answer::Quarantined { reason },
+                AnswerB1::Poisoned { reason, maybe_applied } => Answer::Poisoned { reason, maybe_applied },
+                AnswerB1::Invalid { reason, maybe_applied } => Answer::Invalid { reason, maybe_applied },
+                AnswerB1::Quarantined { reason, maybe_applied } => Answer::Quarantined { reason, maybe_applied },
             },
         })
     }

@@ -178,7 +178,7 @@ impl<T> ShardAsks<T> {
                 self.answered(now, sequence, &from, view, answer, effects);
             }
             Input::NotSent { sequence } => self.not_sent(now, sequence, effects),
-            Input::TooLarge { sequence, reason } => self.complete(sequence, Answer::Invalid { reason }, effects),
+            Input::TooLarge { sequence, reason } => self.too_large(sequence, reason, effects),
             Input::Unreachable { to } => self.unreachable(now, &Target::There(to), effects),
             Input::Look => {}
             Input::Over => self.over(effects),

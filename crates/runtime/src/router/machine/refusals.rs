@@ -38,15 +38,16 @@ impl<T> ShardAsks<T> {
             Answer::Busy if current => self.refused_alone(now, sequence, None),
             // A late refusal of an earlier sending: only its account is settled.
             Answer::NotOwner { .. } | Answer::Moving { .. } | Answer::Behind | Answer::Busy => {}
-            Answer::Expired { maybe_applied } => {
-                let maybe_applied = maybe_applied || ask.maybe_applied();
-                self.complete(sequence, Answer::Expired { maybe_applied }, effects);
+            fate @ Answer::Expired { .. } => {
+                let fate = fate.or_applied(ask.maybe_applied());
+                self.complete(sequence, fate, effects);
             }
             fate @ (Answer::Replied(_)
             | Answer::Rejected(_)
             | Answer::Poisoned { .. }
             | Answer::Invalid { .. }
             | Answer::Quarantined { .. }) => {
+                let fate = fate.or_applied(ask.maybe_applied());
                 self.round = 0;
                 self.complete(sequence, fate, effects);
             }
@@ -73,6 +74,14 @@ impl<T> ShardAsks<T> {
         ask.unanswered = ask.unanswered.saturating_sub(1);
         self.hold_back(sequence, effects);
         self.refused_by(now, to, Epoch::ZERO);
+    }
+
+    /// It can never leave, though an earlier sending of it may have.
+    pub(super) fn too_large(&mut self, sequence: u64, reason: String, effects: &mut Vec<Effect<T>>) {
+        let Some(ask) = self.asks.get_mut(&sequence) else { return };
+        ask.unanswered = ask.unanswered.saturating_sub(1);
+        let maybe_applied = ask.maybe_applied();
+        self.complete(sequence, Answer::Invalid { reason, maybe_applied }, effects);
     }
 
     pub(super) fn refused_alone(&mut self, now: Monotonic, sequence: u64, after: Option<Duration>) {

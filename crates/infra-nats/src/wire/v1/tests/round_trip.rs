@@ -143,7 +143,7 @@ proptest! {
         (ask.payload, ask.command, ask.floor) = (payload.clone(), text.clone(), numbers[0]);
         ask.budget = Duration::from_micros(numbers[1]);
         let id = CommandId { origin: Incarnation(numbers[2]), sequence: numbers[0] };
-        let answers = [Answer::Replied(payload), Answer::Invalid { reason: text }];
+        let answers = [Answer::Replied(payload), Answer::Invalid { reason: text, maybe_applied: true }];
         let mut frames = vec![Frame::Ask(ask)];
         frames.extend(answers.map(|answer| Frame::Answer(AnswerFrame { id, view: Epoch(numbers[1]), answer })));
         let bytes = encode_frames(&from, frames.clone(), 1 << 20).expect("it fits");

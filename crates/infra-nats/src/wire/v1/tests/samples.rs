@@ -164,9 +164,9 @@ pub(super) fn answers() -> Vec<Answer> {
         Answer::Unavailable { retry_after: Duration::from_millis(200), maybe_applied: true },
         Answer::Busy,
         Answer::Expired { maybe_applied: false },
-        Answer::Poisoned { reason: "overflow".to_owned() },
-        Answer::Invalid { reason: "no such command".to_owned() },
-        Answer::Quarantined { reason: "prev_hash differs".to_owned() },
+        Answer::Poisoned { reason: "overflow".to_owned(), maybe_applied: false },
+        Answer::Invalid { reason: "no such command".to_owned(), maybe_applied: true },
+        Answer::Quarantined { reason: "prev_hash differs".to_owned(), maybe_applied: true },
     ]
 }
 

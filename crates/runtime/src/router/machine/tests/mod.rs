@@ -31,9 +31,10 @@ fn a_final_answer_ends_the_ask_in_its_own_words() {
     for answer in [
         replied(),
         Answer::Rejected(Bytes::from_static(b"no")),
-        Answer::Poisoned { reason: reason() },
-        Answer::Invalid { reason: reason() },
-        Answer::Quarantined { reason: reason() },
+        Answer::Poisoned { reason: reason(), maybe_applied: false },
+        Answer::Invalid { reason: reason(), maybe_applied: false },
+        Answer::Invalid { reason: reason(), maybe_applied: true },
+        Answer::Quarantined { reason: reason(), maybe_applied: false },
         Answer::Expired { maybe_applied: false },
         Answer::Expired { maybe_applied: true },
     ] {
@@ -43,6 +44,53 @@ fn a_final_answer_ends_the_ask_in_its_own_words() {
         assert_eq!(desk.outcome(1), Some(&answer));
         assert!(desk.is_idle(), "after {answer:?}");
     }
+}
+
+#[test]
+fn what_ends_an_ask_does_not_hide_that_an_earlier_sending_may_be_stored() {
+    type Fate = fn(String, bool) -> Answer;
+    let reason = || "because".to_string();
+    let fates: [Fate; 4] = [
+        |reason, maybe_applied| Answer::Poisoned { reason, maybe_applied },
+        |reason, maybe_applied| Answer::Invalid { reason, maybe_applied },
+        |reason, maybe_applied| Answer::Quarantined { reason, maybe_applied },
+        |_, maybe_applied| Answer::Expired { maybe_applied },
+    ];
+    for fate in fates {
+        let mut desk = Desk::new("a");
+        desk.ask(1);
+        desk.answer(1, "a", 5, unavailable(20, true));
+        desk.pass(ms(20));
+        desk.ask(2);
+        desk.answer(2, "a", 5, unavailable(20, false));
+        desk.pass(ms(20));
+        desk.ask(3);
+        desk.pass(ms(1_000));
+        assert_eq!(desk.sends(), "a1 a1 a2 a2 a3 a1 a2 a3");
+        desk.answer(2, "a", 5, Answer::Busy);
+        for nth in 1..=3 {
+            desk.answer(nth, "a", 5, fate(reason(), false));
+        }
+        assert_eq!(desk.outcome(1), Some(&fate(reason(), true)), "it was given up in doubt");
+        assert_eq!(desk.outcome(2), Some(&fate(reason(), false)), "every sending is accounted for");
+        assert_eq!(desk.outcome(3), Some(&fate(reason(), true)), "one of its sendings was never answered");
+        assert!(desk.is_idle());
+    }
+}
+
+#[test]
+fn a_command_that_can_never_leave_is_invalid_and_says_whether_it_left_before() {
+    let mut desk = Desk::new("a");
+    desk.ask(1);
+    desk.ask(2);
+    desk.answer(2, "a", 5, unavailable(20, true));
+    desk.pass(ms(20));
+    for (nth, maybe_applied) in [(1, false), (2, true)] {
+        desk.step(Input::TooLarge { sequence: sequence(nth, SHARD), reason: "large".into() });
+        let invalid = Answer::Invalid { reason: "large".into(), maybe_applied };
+        assert_eq!(desk.outcome(u32::try_from(nth).expect("small")), Some(&invalid));
+    }
+    assert!(desk.is_idle());
 }
 
 #[test]
