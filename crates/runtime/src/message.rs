@@ -57,11 +57,13 @@ pub struct Work {
 /// What became of a command.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It is in the history (or was a read); this is the reply.
+    /// It is in the history; this is the reply.
     Replied(Payload),
+    /// It led to no event; this is the reply.
+    Looked(Payload),
     /// The actor said no.
     Rejected(Payload),
-    /// Anything else: never [`Answer::Replied`] or [`Answer::Rejected`].
+    /// Anything else: never [`Answer::Replied`], [`Answer::Looked`] or [`Answer::Rejected`].
     Other(Answer),
 }
 

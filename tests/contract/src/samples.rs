@@ -255,6 +255,7 @@ pub(crate) fn ask_of(sequence: u64, payload: Bytes) -> AskFrame {
         view: Epoch(9),
         budget: Duration::from_secs(5),
         attempt: 1,
+        sending: 1,
         wants_answer: true,
     }
 }
@@ -274,6 +275,7 @@ pub(crate) fn odd_frames() -> Vec<Frame> {
         view: Epoch(u64::MAX),
         budget: Duration::from_millis(1),
         attempt: u8::MAX,
+        sending: 1,
         wants_answer: false,
     })];
     frames.push(Frame::Ask(AskFrame { mode: ReadMode::Leased, ..ask_of(1, (0..=u8::MAX).collect::<Vec<_>>().into()) }));
@@ -281,6 +283,7 @@ pub(crate) fn odd_frames() -> Vec<Frame> {
     let retry_after = Duration::from_millis(250);
     let answers = [
         Answer::Replied(Bytes::new()),
+        Answer::Looked(Bytes::from_static(b"0")),
         Answer::Replied((0..=u8::MAX).collect::<Vec<_>>().into()),
         Answer::Rejected(Bytes::from_static(b"{\"no\":\"money\"}")),
         Answer::NotOwner { owner: some.clone() },
@@ -297,7 +300,7 @@ pub(crate) fn odd_frames() -> Vec<Frame> {
         Answer::Invalid { reason: String::new(), maybe_applied: false },
         Answer::Quarantined { reason: "prev_hash of 12".to_owned(), maybe_applied: true },
     ];
-    let answered = |answer| Frame::Answer(AnswerFrame { id: odd_id, view: Epoch(u64::MAX), answer });
+    let answered = |answer| Frame::Answer(AnswerFrame { id: odd_id, sending: u32::MAX, view: Epoch(u64::MAX), answer });
     frames.extend(answers.into_iter().map(answered));
     frames
 }

@@ -218,7 +218,7 @@ impl World {
             Effect::Probe { node: to } => {
                 let from = process.machine.me().clone();
                 let id = CommandId { origin: from.incarnation, sequence: 0 };
-                let probe = Frame::Answer(AnswerFrame { id, view: Epoch::ZERO, answer: Answer::Behind });
+                let probe = Frame::Answer(AnswerFrame { id, sending: 1, view: Epoch::ZERO, answer: Answer::Behind });
                 self.submit(node, Purpose::Probe, Op::Send { from, to, frames: vec![probe] });
             }
             Effect::Publish => {

@@ -120,8 +120,10 @@ pub struct AskFrame {
     pub view: Epoch,
     /// How much time is left: expired work is not run.
     pub budget: Duration,
-    /// Which try this is, from 1.
+    /// How many lives it may have cost, this one included, from 1: what to give a command up by.
     pub attempt: u8,
+    /// Which sending this is, counted from 1 by the origin, whomever it is sent to; the answer names it.
+    pub sending: u32,
     /// Whether an answer is wanted; a `tell` wants none.
     pub wants_answer: bool,
 }
@@ -136,6 +138,8 @@ impl AskFrame {
 pub struct AnswerFrame {
     /// Which command.
     pub id: CommandId,
+    /// Which sending of it this answers. A rejection is only about that sending: a later one may yet be stored.
+    pub sending: u32,
     /// The topology epoch of whoever answers.
     pub view: Epoch,
     /// What became of it.
@@ -145,9 +149,11 @@ pub struct AnswerFrame {
 /// What became of a command, as far as the answering node knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It is in the history (or was a read); this is the reply.
+    /// It is in the history; this is the reply.
     Replied(Bytes),
-    /// The actor said no, in its own words; nothing was stored.
+    /// This sending of it led to no event, so nothing was stored; this is the reply. A later sending may lead to some.
+    Looked(Bytes),
+    /// The actor said no to this sending, in its own words; nothing was stored. To a later sending it may say yes.
     Rejected(Bytes),
     /// Not the owner; nothing was run. Look again at an epoch not below the answer's.
     NotOwner {
@@ -212,6 +218,7 @@ impl Answer {
             | Self::Invalid { maybe_applied, .. }
             | Self::Quarantined { maybe_applied, .. } => *maybe_applied |= perhaps,
             Self::Replied(_)
+            | Self::Looked(_)
             | Self::Rejected(_)
             | Self::NotOwner { .. }
             | Self::Moving { .. }

@@ -30,7 +30,7 @@ fn frame_bytes(frame: &Frame) -> usize {
                 ask.payload.len() + ask.command.len() + key.kind.as_str().len() + key.id.as_str().len()
             }
             Frame::Answer(answer) => match &answer.answer {
-                Answer::Replied(bytes) | Answer::Rejected(bytes) => bytes.len(),
+                Answer::Replied(bytes) | Answer::Looked(bytes) | Answer::Rejected(bytes) => bytes.len(),
                 Answer::Poisoned { reason, .. }
                 | Answer::Invalid { reason, .. }
                 | Answer::Quarantined { reason, .. } => reason.len(),

@@ -314,7 +314,7 @@ fn commit(nonce: Nonce, base: u64, before: Position) -> CommitRecord {
 
 fn frame(number: u64) -> Frame {
     let id = CommandId { origin: Incarnation(1), sequence: number };
-    Frame::Answer(AnswerFrame { id, view: Epoch(1), answer: Answer::Busy })
+    Frame::Answer(AnswerFrame { id, sending: 1, view: Epoch(1), answer: Answer::Busy })
 }
 
 fn used(manner: Manner, seed: u64) -> Use {

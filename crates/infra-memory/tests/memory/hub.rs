@@ -29,7 +29,7 @@ fn lease(holder: &NodeRef, nonce: u64) -> ControlRecord {
 fn frame(number: u64, bytes: usize) -> Frame {
     let id = CommandId { origin: Incarnation(1), sequence: number };
     let answer = Answer::Replied(vec![0; bytes].into());
-    Frame::Answer(AnswerFrame { id, view: Epoch(1), answer })
+    Frame::Answer(AnswerFrame { id, sending: 1, view: Epoch(1), answer })
 }
 
 async fn next<T>(updates: &mut Updates<T>) -> Option<T> {

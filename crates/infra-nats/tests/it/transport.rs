@@ -21,13 +21,14 @@ fn ask(sequence: u64, bytes: usize) -> Frame {
         view: Epoch(3),
         budget: Duration::from_secs(1),
         attempt: 1,
+        sending: 1,
         wants_answer: true,
     })
 }
 
 fn answer(sequence: u64) -> Frame {
     let id = CommandId { origin: Incarnation(1), sequence };
-    Frame::Answer(AnswerFrame { id, view: Epoch(3), answer: Answer::Behind })
+    Frame::Answer(AnswerFrame { id, sending: 1, view: Epoch(3), answer: Answer::Behind })
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ pub enum AskError<E> {
         /// What the codec says.
         #[source]
         cause: CodecError,
-        /// Whether the command may be in the history all the same: true once an answer has come.
+        /// Whether the command may be in the history all the same: true once a reply to something stored has come.
         maybe_applied: bool,
     },
 }
@@ -100,12 +100,11 @@ impl<E> AskError<E> {
 /// [`AskError`], for everything but a reply.
 pub fn read_outcome<A: Actor, C: Command>(outcome: Outcome) -> Result<C::Reply, AskError<A::Error>> {
     let unread = |cause| AskError::Codec { cause, maybe_applied: true };
+    let unread_look = |cause| AskError::Codec { cause, maybe_applied: false };
     match outcome {
         Outcome::Replied(reply) => take(reply).map_err(unread),
-        Outcome::Rejected(rejection) => {
-            let unread = |cause| AskError::Codec { cause, maybe_applied: false };
-            Err(take(rejection).map_or_else(unread, AskError::Rejected))
-        }
+        Outcome::Looked(reply) => take(reply).map_err(unread_look),
+        Outcome::Rejected(rejection) => Err(take(rejection).map_or_else(unread_look, AskError::Rejected)),
         Outcome::Other(answer) => Err(failure(answer)),
     }
 }
@@ -131,7 +130,7 @@ fn failure<E>(answer: Answer) -> AskError<E> {
         Answer::Poisoned { reason, maybe_applied } => AskError::Poisoned { reason, maybe_applied },
         Answer::Invalid { reason, maybe_applied } => AskError::Invalid { reason, maybe_applied },
         Answer::Quarantined { reason, maybe_applied } => AskError::Quarantined { reason, maybe_applied },
-        Answer::Replied(_) | Answer::Rejected(_) => {
+        Answer::Replied(_) | Answer::Looked(_) | Answer::Rejected(_) => {
             let reason = "the answer does not say how it is encoded".into();
             AskError::Codec { cause: CodecError::Decode { reason }, maybe_applied: true }
         }

@@ -245,7 +245,8 @@ impl Loop {
                 self.io.spawn(async move {
                     // An answer to nothing: whoever is there ignores it.
                     let id = CommandId { origin: me.incarnation, sequence: 0 };
-                    let probe = Frame::Answer(AnswerFrame { id, view: Epoch::ZERO, answer: Answer::Behind });
+                    let probe =
+                        Frame::Answer(AnswerFrame { id, sending: 1, view: Epoch::ZERO, answer: Answer::Behind });
                     if let Err(error) = transport.send(&me, &node, vec![probe]).await {
                         tracing::debug!(error = &error as &dyn std::error::Error, %node, "the probe was not sent");
                     }

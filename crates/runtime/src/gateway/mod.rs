@@ -142,9 +142,10 @@ fn worded(outcome: Outcome) -> GatewayAnswer {
     let earlier = |maybe_applied| if maybe_applied { "; the command may have been applied all the same" } else { "" };
     let unwritten = || failed("invalid", "the answer was not written as JSON", true);
     match outcome {
-        Outcome::Replied(Payload::Encoded(PayloadCodec::Json, bytes)) => GatewayAnswer::Replied(bytes),
+        Outcome::Replied(Payload::Encoded(PayloadCodec::Json, bytes))
+        | Outcome::Looked(Payload::Encoded(PayloadCodec::Json, bytes)) => GatewayAnswer::Replied(bytes),
         Outcome::Rejected(Payload::Encoded(PayloadCodec::Json, bytes)) => GatewayAnswer::Rejected(bytes),
-        Outcome::Replied(_) | Outcome::Rejected(_) => unwritten(),
+        Outcome::Replied(_) | Outcome::Looked(_) | Outcome::Rejected(_) => unwritten(),
         Outcome::Other(answer) => match answer {
             Answer::Expired { maybe_applied } => {
                 failed("timeout", format!("no answer in time{}", doubt(maybe_applied)), maybe_applied)
@@ -168,7 +169,7 @@ fn worded(outcome: Outcome) -> GatewayAnswer {
                 let reason = format!("the actor is set aside until a person looks: {reason}{}", earlier(maybe_applied));
                 failed("quarantined", reason, maybe_applied)
             }
-            Answer::Replied(_) | Answer::Rejected(_) => unwritten(),
+            Answer::Replied(_) | Answer::Looked(_) | Answer::Rejected(_) => unwritten(),
         },
     }
 }

@@ -212,7 +212,7 @@ mod tests {
 
     fn frame(nth: u64) -> Frame {
         let id = CommandId { origin: life("me", 1).incarnation, sequence: nth };
-        Frame::Answer(AnswerFrame { id, view: Epoch(1), answer: Answer::Busy })
+        Frame::Answer(AnswerFrame { id, sending: 1, view: Epoch(1), answer: Answer::Busy })
     }
 
     async fn quiet(tasks: &TaskTracker) {

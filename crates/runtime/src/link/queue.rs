@@ -68,7 +68,7 @@ fn frame_bytes(frame: &Frame) -> usize {
         + match frame {
             Frame::Ask(ask) => ask.payload.len() + ask.command.len() + ask.actor.key.id.as_str().len(),
             Frame::Answer(answer) => match &answer.answer {
-                Answer::Replied(bytes) | Answer::Rejected(bytes) => bytes.len(),
+                Answer::Replied(bytes) | Answer::Looked(bytes) | Answer::Rejected(bytes) => bytes.len(),
                 Answer::Poisoned { reason, .. }
                 | Answer::Invalid { reason, .. }
                 | Answer::Quarantined { reason, .. } => reason.len(),
@@ -92,7 +92,12 @@ mod tests {
 
     fn frame(nth: u64, bytes: usize) -> Frame {
         let id = CommandId { origin: Incarnation(1), sequence: nth };
-        Frame::Answer(AnswerFrame { id, view: Epoch(1), answer: Answer::Replied(Bytes::from(vec![0; bytes])) })
+        Frame::Answer(AnswerFrame {
+            id,
+            sending: 1,
+            view: Epoch(1),
+            answer: Answer::Replied(Bytes::from(vec![0; bytes])),
+        })
     }
 
     #[test]

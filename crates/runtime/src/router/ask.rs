@@ -50,15 +50,20 @@ pub(crate) struct Try {
     /// 1, and one more for each earlier life that took it and ended without an answer. Refusals and repeats to the same
     /// life do not count: they cannot have harmed anybody.
     pub(crate) attempt: u8,
+    /// Which sending this is, from 1, to whomever: what an answer names.
+    pub(crate) sending: u32,
     /// The topology epoch it is sent under.
     pub(crate) view: Epoch,
     /// Whether an answer is wanted.
     pub(crate) wants_answer: bool,
-    /// Whether it has been sent before, to whomever.
-    pub(crate) again: bool,
 }
 
 impl Try {
+    /// Whether it has been sent before, to whomever.
+    pub(crate) fn is_again(&self) -> bool {
+        self.sending > 1
+    }
+
     /// As it travels to another node; `now` decides how much time is left.
     pub(crate) fn into_frame(self, now: Monotonic) -> AskFrame {
         let Request { actor, command, payload, codec, message, mode } = self.request;
@@ -74,6 +79,7 @@ impl Try {
             view: self.view,
             budget: self.deadline.since(now),
             attempt: self.attempt,
+            sending: self.sending,
             wants_answer: self.wants_answer,
         }
     }
@@ -150,8 +156,9 @@ pub(crate) struct Pending<T> {
     /// How often it was refused by itself.
     pub(crate) round: u32,
     pub(crate) attempt: u8,
-    /// Whether it has been sent at all.
-    pub(crate) sent: bool,
+    /// How often it has been sent. Where no event came of a sending, only the answer to the last one is final: until
+    /// then a later one may be stored.
+    pub(crate) sendings: u32,
     /// Where a sending was lost sight of, until it is sent elsewhere.
     pub(crate) lost: Option<Target>,
 }
@@ -170,7 +177,7 @@ impl<T> Pending<T> {
             perhaps: false,
             round: 0,
             attempt: 1,
-            sent: false,
+            sendings: 0,
             lost,
         }
     }

@@ -82,7 +82,7 @@ impl Core {
 
     /// Puts a try on its link. If there is no room, says which command stays behind.
     fn send(&self, now: Monotonic, to: &NodeRef, attempt: Try) -> Result<Arc<Link>, u64> {
-        let (sequence, again) = (attempt.id.sequence, attempt.again);
+        let (sequence, again) = (attempt.id.sequence, attempt.is_again());
         let taken = self.links.to(to).filter(|link| link.push(Frame::Ask(attempt.into_frame(now))).is_ok());
         match &taken {
             None => self.counters.link_full.more(),
@@ -113,15 +113,15 @@ impl Core {
     }
 
     fn deliver(&self, attempt: Try) {
-        if attempt.again {
+        if attempt.is_again() {
             self.counters.retries.more();
         }
-        let (this, sequence) = (self.this.clone(), attempt.id.sequence);
+        let (this, sequence, sending) = (self.this.clone(), attempt.id.sequence, attempt.sending);
         let respond: Box<dyn FnOnce(Outcome) + Send> = if attempt.wants_answer {
             Box::new(move |outcome| {
                 if let Some(core) = this.upgrade() {
                     let known = core.view.load().epoch;
-                    core.answered(Target::Here, sequence, known, in_bytes(outcome));
+                    core.answered(Target::Here, sequence, sending, known, in_bytes(outcome));
                 }
             })
         } else {
@@ -131,21 +131,23 @@ impl Core {
     }
 
     /// Takes what became of a command of ours.
-    pub(crate) fn answered(&self, from: Target, sequence: u64, view: Epoch, answer: Answer) {
+    pub(crate) fn answered(&self, from: Target, sequence: u64, sending: u32, view: Epoch, answer: Answer) {
         self.counters.note_refusal(&answer);
-        self.step_from_within(window::shard_of(sequence), Input::Answered { sequence, from, view, answer });
+        self.step_from_within(window::shard_of(sequence), Input::Answered { sequence, sending, from, view, answer });
     }
 
-    /// Answers another node's command.
-    pub(crate) fn reply(&self, to: &NodeRef, id: CommandId, answer: Answer) {
+    /// Answers that sending of another node's command.
+    pub(crate) fn reply(&self, to: &NodeRef, id: CommandId, sending: u32, answer: Answer) {
         let answer = match answer {
-            Answer::Replied(ref bytes) | Answer::Rejected(ref bytes) if bytes.len() > REPLY_BYTES_MAX => {
+            Answer::Replied(ref bytes) | Answer::Looked(ref bytes) | Answer::Rejected(ref bytes)
+                if bytes.len() > REPLY_BYTES_MAX =>
+            {
                 let reason = format!("an answer of {} bytes exceeds {REPLY_BYTES_MAX}", bytes.len());
                 Answer::Invalid { reason, maybe_applied: matches!(answer, Answer::Replied(_)) }
             }
             answer => answer,
         };
-        let frame = Frame::Answer(AnswerFrame { id, view: self.view.load().epoch, answer });
+        let frame = Frame::Answer(AnswerFrame { id, sending, view: self.view.load().epoch, answer });
         match self.links.to(to) {
             Some(link) if link.push(frame).is_ok() => link.flush(),
             _ => self.counters.answers_dropped.more(),
@@ -180,10 +182,11 @@ pub(crate) fn in_bytes(outcome: Outcome) -> Answer {
     };
     match outcome {
         Outcome::Replied(Payload::Encoded(_, bytes)) => Answer::Replied(bytes),
+        Outcome::Looked(Payload::Encoded(_, bytes)) => Answer::Looked(bytes),
         Outcome::Rejected(Payload::Encoded(_, bytes)) => Answer::Rejected(bytes),
         Outcome::Other(answer) => answer,
         Outcome::Replied(Payload::Typed(_)) => unwritten(true),
-        Outcome::Rejected(Payload::Typed(_)) => unwritten(false),
+        Outcome::Looked(Payload::Typed(_)) | Outcome::Rejected(Payload::Typed(_)) => unwritten(false),
     }
 }
 

@@ -167,7 +167,7 @@ impl Inbox<'_> {
                 }
                 Frame::Answer(answer) if answer.id.origin == self.core.view.load().me.incarnation => {
                     let from = Target::There(from.clone());
-                    self.core.answered(from, answer.id.sequence, answer.view, answer.answer);
+                    self.core.answered(from, answer.id.sequence, answer.sending, answer.view, answer.answer);
                 }
                 // To an earlier life of this node, which has told its callers what it knew.
                 Frame::Answer(_) => {}
@@ -203,7 +203,7 @@ impl Inbox<'_> {
 
     fn run(&self, received: Received) {
         let Received { from, ask, at } = received;
-        let AskFrame { id, floor, actor, command, payload, codec, message, mode, budget, attempt, .. } = ask;
+        let AskFrame { id, floor, actor, command, payload, codec, message, mode, budget, attempt, sending, .. } = ask;
         let work = Work {
             id,
             floor,
@@ -219,7 +219,7 @@ impl Inbox<'_> {
             let core = Arc::downgrade(self.core);
             Responder::Call(Box::new(move |outcome| {
                 if let Some(core) = core.upgrade() {
-                    core.reply(&from, id, in_bytes(outcome));
+                    core.reply(&from, id, sending, in_bytes(outcome));
                 }
             }))
         } else {
@@ -230,7 +230,7 @@ impl Inbox<'_> {
 
     fn refuse(&self, from: &NodeRef, ask: &AskFrame, answer: Answer) {
         if ask.wants_answer {
-            self.core.reply(from, ask.id, answer);
+            self.core.reply(from, ask.id, ask.sending, answer);
         }
     }
 }

@@ -123,6 +123,7 @@ mod tests {
             view: Epoch(view),
             budget: Duration::from_secs(1),
             attempt: 1,
+            sending: 1,
             wants_answer: true,
         };
         Received { from, ask, at: Monotonic::ZERO }

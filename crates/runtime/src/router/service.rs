@@ -168,6 +168,7 @@ impl Router {
         self.core.step(shard, input);
         match told.await {
             Ok(Answer::Replied(bytes)) => Outcome::Replied(Payload::Encoded(codec, bytes)),
+            Ok(Answer::Looked(bytes)) => Outcome::Looked(Payload::Encoded(codec, bytes)),
             Ok(Answer::Rejected(bytes)) => Outcome::Rejected(Payload::Encoded(codec, bytes)),
             Ok(answer) => self.core.tell_caller(answer),
             Err(_) => Outcome::Other(Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: true }),
@@ -229,6 +230,7 @@ fn is_refusal(answer: &Answer) -> bool {
         | Answer::Unavailable { .. }
         | Answer::Busy => true,
         Answer::Replied(_)
+        | Answer::Looked(_)
         | Answer::Rejected(_)
         | Answer::Expired { .. }
         | Answer::Poisoned { .. }

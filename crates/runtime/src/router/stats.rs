@@ -101,6 +101,7 @@ impl Counters {
             Answer::Unavailable { .. } => self.nacks_unavailable.more(),
             Answer::Busy => self.nacks_busy.more(),
             Answer::Replied(_)
+            | Answer::Looked(_)
             | Answer::Rejected(_)
             | Answer::Expired { .. }
             | Answer::Poisoned { .. }

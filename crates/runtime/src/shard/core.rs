@@ -156,7 +156,7 @@ impl<T> Core<T> {
     /// Takes over what running a command came to.
     pub(super) fn take(&mut self, slot: &mut Slot<T>, now: Now, asked: Asked<T>, ran: Ran) {
         let (what, event_bytes) = match ran {
-            Ran::Looked(reply) => (What::Look(Outcome::Replied(reply)), 0),
+            Ran::Looked(reply) => (What::Look(Outcome::Looked(reply)), 0),
             Ran::Rejected(rejection) => (What::Look(Outcome::Rejected(rejection)), 0),
             Ran::Changed { events, stored, reply } => {
                 let bytes = stored.len() + events.iter().map(|event| event.payload.len()).sum::<usize>();

@@ -154,7 +154,7 @@ impl<T> ShardMachine<T> {
         let must_confirm = slot.must_confirm(work.mode, self.core.epoch);
         let lease = work.mode != ReadMode::Log;
         match ran {
-            Ran::Looked(reply) if !must_confirm => Looked::Answered { outcome: Outcome::Replied(reply), lease },
+            Ran::Looked(reply) if !must_confirm => Looked::Answered { outcome: Outcome::Looked(reply), lease },
             Ran::Rejected(no) if !must_confirm => Looked::Answered { outcome: Outcome::Rejected(no), lease },
             ran => Looked::Open(Open { command, ran: Some(ran) }),
         }

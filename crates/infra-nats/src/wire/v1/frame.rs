@@ -47,6 +47,7 @@ struct AskB1 {
     view: u64,
     budget_micros: u64,
     attempt: u8,
+    sending: u32,
     wants_answer: bool,
 }
 
@@ -67,6 +68,7 @@ enum ModeB1 {
 struct AnswerFrameB1 {
     origin: u64,
     sequence: u64,
+    sending: u32,
     view: u64,
     answer: AnswerB1,
 }
@@ -74,6 +76,7 @@ struct AnswerFrameB1 {
 #[derive(SchemaWrite, SchemaRead)]
 enum AnswerB1 {
     Replied { reply: Bytes },
+    Looked { reply: Bytes },
     Rejected { refusal: Bytes },
     NotOwner { owner: Option<String> },
     Moving { to: Option<String> },
@@ -124,6 +127,7 @@ impl From<AskFrame> for AskB1 {
             view: ask.view.0,
             budget_micros: micros(ask.budget),
             attempt: ask.attempt,
+            sending: ask.sending,
             wants_answer: ask.wants_answer,
         }
     }
@@ -135,9 +139,11 @@ impl From<AnswerFrame> for AnswerFrameB1 {
         Self {
             origin: frame.id.origin.0,
             sequence: frame.id.sequence,
+            sending: frame.sending,
             view: frame.view.0,
             answer: match frame.answer {
                 Answer::Replied(reply) => AnswerB1::Replied { reply },
+                Answer::Looked(reply) => AnswerB1::Looked { reply },
                 Answer::Rejected(refusal) => AnswerB1::Rejected { refusal },
                 Answer::NotOwner { owner } => AnswerB1::NotOwner { owner: owner.map(name) },
                 Answer::Moving { to } => AnswerB1::Moving { to: to.map(name) },
@@ -188,6 +194,7 @@ impl TryFrom<AskB1> for AskFrame {
             view: Epoch(ask.view),
             budget: Duration::from_micros(ask.budget_micros),
             attempt: ask.attempt,
+            sending: ask.sending,
             wants_answer: ask.wants_answer,
         })
     }
@@ -199,9 +206,11 @@ impl TryFrom<AnswerFrameB1> for AnswerFrame {
         let node = |name: Option<String>| name.map(NodeId::new).transpose();
         Ok(Self {
             id: CommandId { origin: Incarnation(frame.origin), sequence: frame.sequence },
+            sending: frame.sending,
             view: Epoch(frame.view),
             answer: match frame.answer {
                 AnswerB1::Replied { reply } => Answer::Replied(reply),
+                AnswerB1::Looked { reply } => Answer::Looked(reply),
                 AnswerB1::Rejected { refusal } => Answer::Rejected(refusal),
                 AnswerB1::NotOwner { owner } => Answer::NotOwner { owner: node(owner)? },
                 AnswerB1::Moving { to } => Answer::Moving { to: node(to)? },

@@ -5,6 +5,10 @@
 //! what it was sent (or is gone, or is slow): no command overtakes an earlier one across a move. A command that was
 //! refused by itself (`Busy`, `Unavailable`) comes back alone, so commands in flight together may overtake it.
 //!
+//! What came of one sending says nothing of a later one, unless it is stored: a rejection, or a reply without events, ends
+//! an ask only if it answers the last sending. Otherwise the last one's answer is waited for, since that one may be run on
+//! another state and be stored. Links keep their order, so the last sending to a life is the last to be run there.
+//!
 //! It does not send, encode or wait: [`super::service`] does. A command that runs in place on this node touches it only
 //! to be given an id and to be taken off the window, unless it is refused.
 
@@ -32,8 +36,8 @@ pub(crate) enum Input<T> {
     Ask { token: Option<T>, request: Request, deadline: Monotonic },
     /// A command that was begun in place was refused: from now on it is looked after here.
     RefusedHere { sequence: u64, token: T, request: Request, deadline: Monotonic, answer: Answer },
-    /// What `from` says became of a command, on the topology epoch `view`.
-    Answered { sequence: u64, from: Target, view: Epoch, answer: Answer },
+    /// What `from` says became of a command as it was sent the `sending`th time, on the topology epoch `view`.
+    Answered { sequence: u64, sending: u32, from: Target, view: Epoch, answer: Answer },
     /// A sending did not leave this node.
     NotSent { sequence: u64 },
     /// A sending can never leave this node: it is larger than a message may be.
@@ -171,11 +175,11 @@ impl<T> ShardAsks<T> {
             Input::Ask { token, request, deadline } => self.ask(now, view, token, request, deadline, effects),
             Input::RefusedHere { sequence, token, request, deadline, answer } => {
                 if self.adopt(sequence, token, request, deadline, &answer, effects) {
-                    self.answered(now, sequence, &Target::Here, view.epoch, answer, effects);
+                    self.answered(now, sequence, Sent { nth: 1, to: &Target::Here }, view.epoch, answer, effects);
                 }
             }
-            Input::Answered { sequence, from, view, answer } => {
-                self.answered(now, sequence, &from, view, answer, effects);
+            Input::Answered { sequence, sending, from, view, answer } => {
+                self.answered(now, sequence, Sent { nth: sending, to: &from }, view, answer, effects);
             }
             Input::NotSent { sequence } => self.not_sent(now, sequence, effects),
             Input::TooLarge { sequence, reason } => self.too_large(sequence, reason, effects),
@@ -302,7 +306,7 @@ impl<T> ShardAsks<T> {
             return false;
         }
         let mut ask = Pending::new(Some(token), request, deadline);
-        (ask.place, ask.unanswered, ask.sent) = (Place::Out(Target::Here), 1, true);
+        (ask.place, ask.unanswered, ask.sendings) = (Place::Out(Target::Here), 1, 1);
         self.insert(sequence, ask);
         true
     }
@@ -312,6 +316,14 @@ impl<T> ShardAsks<T> {
         self.timers.insert((ask.wake, sequence));
         self.asks.insert(sequence, ask);
     }
+}
+
+/// One sending of a command.
+struct Sent<'a> {
+    /// Which one, from 1.
+    nth: u32,
+    /// To whom.
+    to: &'a Target,
 }
 
 /// Tells whoever asked that it is over.

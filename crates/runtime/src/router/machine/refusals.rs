@@ -6,8 +6,8 @@ use aether_domain::ports::Answer;
 use aether_domain::{Epoch, Monotonic};
 
 use super::super::ask::{Place, Target, back_off};
-use super::super::bounds::{BACK_OFF_MIN, RESEND_AFTER, RETRY_AFTER_MAX};
-use super::{Effect, Hold, ShardAsks};
+use super::super::bounds::{BACK_OFF_MIN, RESEND_AFTER, RESEND_LEFT_MIN, RETRY_AFTER_MAX};
+use super::{Effect, Hold, Sent, ShardAsks};
 use crate::view::View;
 
 impl<T> ShardAsks<T> {
@@ -15,7 +15,7 @@ impl<T> ShardAsks<T> {
         &mut self,
         now: Monotonic,
         sequence: u64,
-        from: &Target,
+        sent: Sent<'_>,
         known: Epoch,
         answer: Answer,
         effects: &mut Vec<Effect<T>>,
@@ -23,11 +23,11 @@ impl<T> ShardAsks<T> {
         let Some(ask) = self.asks.get_mut(&sequence) else { return };
         ask.unanswered = ask.unanswered.saturating_sub(1);
         ask.lost.take_if(|_| ask.unanswered == 0);
-        let current = ask.place == Place::Out(from.clone());
+        let current = matches!(&ask.place, Place::Out(to) if to == sent.to);
         match answer {
             Answer::NotOwner { .. } | Answer::Moving { .. } | Answer::Behind if current => {
                 self.hold_back(sequence, effects);
-                self.refused_by(now, from.clone(), known);
+                self.refused_by(now, sent.to.clone(), known);
             }
             Answer::Unavailable { retry_after, maybe_applied } => {
                 ask.perhaps |= maybe_applied;
@@ -42,7 +42,12 @@ impl<T> ShardAsks<T> {
                 let fate = fate.or_applied(ask.maybe_applied());
                 self.complete(sequence, fate, effects);
             }
+            // Nothing came of this sending; a later one is on its way and may be stored.
+            Answer::Looked(_) | Answer::Rejected(_) if sent.nth != ask.sendings => {
+                self.wait_for_the_last(now, sequence);
+            }
             fate @ (Answer::Replied(_)
+            | Answer::Looked(_)
             | Answer::Rejected(_)
             | Answer::Poisoned { .. }
             | Answer::Invalid { .. }
@@ -74,6 +79,17 @@ impl<T> ShardAsks<T> {
         ask.unanswered = ask.unanswered.saturating_sub(1);
         self.hold_back(sequence, effects);
         self.refused_by(now, to, Epoch::ZERO);
+    }
+
+    /// An answer shows that what was sent arrives, so the last sending's answer is on its way too: one more sending now
+    /// would only move the last one further off.
+    fn wait_for_the_last(&mut self, now: Monotonic, sequence: u64) {
+        let Some(ask) = self.asks.get(&sequence) else { return };
+        if matches!(ask.place, Place::Out(_)) {
+            let left = ask.deadline.since(now);
+            let wake = if left >= RESEND_LEFT_MIN * 2 { now + RESEND_AFTER.max(left / 2) } else { ask.deadline };
+            self.set_wake(sequence, wake);
+        }
     }
 
     /// It can never leave, though an earlier sending of it may have.

@@ -16,7 +16,7 @@ impl<T> ShardAsks<T> {
         if ask.lost.take_if(|to| *to != target).is_some() {
             ask.attempt = ask.attempt.saturating_add(1);
         }
-        let again = std::mem::replace(&mut ask.sent, true);
+        ask.sendings = ask.sendings.saturating_add(1);
         ask.place = Place::Out(target.clone());
         ask.unanswered += 1;
         let left = ask.deadline.since(now);
@@ -29,9 +29,9 @@ impl<T> ShardAsks<T> {
             request: ask.request.clone(),
             deadline: ask.deadline,
             attempt: ask.attempt,
+            sending: ask.sendings,
             view: view.epoch,
             wants_answer,
-            again,
         };
         match target {
             Target::Here => effects.push(Effect::Deliver { attempt }),

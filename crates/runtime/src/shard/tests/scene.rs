@@ -378,7 +378,7 @@ fn answer(outcome: &Outcome) -> String {
     let maybe = |applied: &bool| if *applied { " maybe" } else { "" };
     let node = |node: &Option<NodeId>| node.as_ref().map_or("nobody".into(), ToString::to_string);
     match outcome {
-        Outcome::Replied(reply) => payload(reply),
+        Outcome::Replied(reply) | Outcome::Looked(reply) => payload(reply),
         Outcome::Rejected(rejection) => format!("no {}", payload(rejection)),
         Outcome::Other(Answer::NotOwner { owner }) => format!("owned by {}", node(owner)),
         Outcome::Other(Answer::Moving { to }) => format!("moving to {}", node(to)),

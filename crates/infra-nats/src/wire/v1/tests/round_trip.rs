@@ -145,7 +145,7 @@ proptest! {
         let id = CommandId { origin: Incarnation(numbers[2]), sequence: numbers[0] };
         let answers = [Answer::Replied(payload), Answer::Invalid { reason: text, maybe_applied: true }];
         let mut frames = vec![Frame::Ask(ask)];
-        frames.extend(answers.map(|answer| Frame::Answer(AnswerFrame { id, view: Epoch(numbers[1]), answer })));
+        frames.extend(answers.map(|answer| Frame::Answer(AnswerFrame { id, sending: 7, view: Epoch(numbers[1]), answer })));
         let bytes = encode_frames(&from, frames.clone(), 1 << 20).expect("it fits");
         prop_assert_eq!(decode_frames(&bytes).expect("own bytes"), (from, frames));
     }

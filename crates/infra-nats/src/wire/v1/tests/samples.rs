@@ -148,6 +148,7 @@ pub(super) fn ask() -> AskFrame {
         view: Epoch(31),
         budget: Duration::from_millis(1500),
         attempt: 1,
+        sending: 2,
         wants_answer: true,
     }
 }
@@ -156,6 +157,7 @@ pub(super) fn answers() -> Vec<Answer> {
     let owner = Some(node("n2", 2).node);
     vec![
         Answer::Replied(Bytes::from_static(b"90")),
+        Answer::Looked(Bytes::from_static(b"80")),
         Answer::Rejected(Bytes::from_static(b"\"no funds\"")),
         Answer::NotOwner { owner: owner.clone() },
         Answer::NotOwner { owner: None },
@@ -173,7 +175,7 @@ pub(super) fn answers() -> Vec<Answer> {
 pub(super) fn frames() -> Vec<Frame> {
     let answer = |(nth, answer)| {
         let id = CommandId { origin: Incarnation(0x4d2), sequence: 300 + nth as u64 };
-        Frame::Answer(AnswerFrame { id, view: Epoch(31), answer })
+        Frame::Answer(AnswerFrame { id, sending: 2, view: Epoch(31), answer })
     };
     std::iter::once(Frame::Ask(ask())).chain(answers().into_iter().enumerate().map(answer)).collect()
 }

@@ -103,9 +103,15 @@ impl Desk {
         self.step(Input::Ask { token: None, request: request(10), deadline });
     }
 
+    /// An answer to the last sending.
     pub(super) fn answer(&mut self, nth: u64, from: &str, known: u64, answer: Answer) {
+        let sending = self.asks.asks.get(&sequence(nth, SHARD)).map_or(1, |ask| ask.sendings);
+        self.answer_to(nth, sending, from, known, answer);
+    }
+
+    pub(super) fn answer_to(&mut self, nth: u64, sending: u32, from: &str, known: u64, answer: Answer) {
         let sequence = sequence(nth, SHARD);
-        self.step(Input::Answered { sequence, from: target(from), view: Epoch(known), answer });
+        self.step(Input::Answered { sequence, sending, from: target(from), view: Epoch(known), answer });
     }
 
     pub(super) fn pass(&mut self, by: Duration) {
@@ -154,6 +160,9 @@ pub(super) fn request(bytes: usize) -> Request {
 
 pub(super) fn replied() -> Answer {
     Answer::Replied(Bytes::from_static(b"70"))
+}
+pub(super) fn rejected() -> Answer {
+    Answer::Rejected(Bytes::from_static(b"no"))
 }
 pub(super) fn not_owner() -> Answer {
     Answer::NotOwner { owner: None }

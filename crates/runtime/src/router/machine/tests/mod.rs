@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::super::bounds::{BACK_OFF_MAX, HELD_PER_SHARD_MAX, OUTSTANDING_PER_SHARD_MAX, STRAGGLERS_WAIT};
 use super::super::window::sequence;
 use super::{Begin, Input};
-use desk::{Desk, LONG, SHARD, moving, ms, not_owner, replied, request, target, unavailable};
+use desk::{Desk, LONG, SHARD, moving, ms, not_owner, rejected, replied, request, target, unavailable};
 
 #[test]
 fn an_ask_goes_to_the_owner_and_its_reply_comes_back() {
@@ -30,7 +30,8 @@ fn a_final_answer_ends_the_ask_in_its_own_words() {
     let reason = || "because".to_string();
     for answer in [
         replied(),
-        Answer::Rejected(Bytes::from_static(b"no")),
+        Answer::Looked(Bytes::from_static(b"70")),
+        rejected(),
         Answer::Poisoned { reason: reason(), maybe_applied: false },
         Answer::Invalid { reason: reason(), maybe_applied: false },
         Answer::Invalid { reason: reason(), maybe_applied: true },
@@ -76,6 +77,54 @@ fn what_ends_an_ask_does_not_hide_that_an_earlier_sending_may_be_stored() {
         assert_eq!(desk.outcome(3), Some(&fate(reason(), true)), "one of its sendings was never answered");
         assert!(desk.is_idle());
     }
+}
+
+#[test]
+fn where_nothing_was_stored_only_the_answer_to_the_last_sending_is_final() {
+    for nothing in [rejected(), Answer::Looked(Bytes::from_static(b"0"))] {
+        let twice = || {
+            let mut desk = Desk::new("a");
+            desk.ask(1);
+            desk.pass(ms(1_000));
+            assert_eq!(desk.sends(), "a1 a1");
+            desk.answer_to(1, 1, "a", 5, nothing.clone());
+            assert_eq!(desk.outcome(1), None, "the second sending may yet be stored");
+            desk
+        };
+        let mut desk = twice();
+        desk.answer_to(1, 2, "a", 5, replied());
+        assert_eq!(desk.outcome(1), Some(&replied()), "and it was");
+
+        let mut desk = twice();
+        desk.answer_to(1, 2, "a", 5, nothing.clone());
+        assert_eq!(desk.outcome(1), Some(&nothing), "it was not");
+
+        let mut desk = twice();
+        desk.pass(ms(2_000));
+        assert_eq!(desk.sends(), "", "a life that answers is not asked again soon");
+        desk.pass(LONG);
+        assert_eq!(desk.outcome(1), Some(&Answer::Expired { maybe_applied: true }));
+        assert!(desk.is_idle());
+
+        let mut desk = twice();
+        desk.answer_to(1, 2, "a", 5, moving());
+        desk.see(6, "b");
+        assert_eq!(desk.sends(), "b1");
+        desk.answer_to(1, 3, "b", 6, nothing.clone());
+        assert_eq!(desk.outcome(1), Some(&nothing));
+        assert!(desk.is_idle());
+    }
+}
+
+#[test]
+fn what_is_stored_is_final_whichever_sending_it_answers() {
+    let mut desk = Desk::new("a");
+    desk.ask(1);
+    desk.pass(ms(1_000));
+    desk.see(6, "b without a");
+    desk.answer_to(1, 1, "a", 5, replied());
+    assert_eq!(desk.outcome(1), Some(&replied()));
+    assert!(desk.is_idle());
 }
 
 #[test]
@@ -288,7 +337,7 @@ fn a_silent_ask_is_sent_again_under_its_id_after_a_second_or_half_of_what_is_lef
     assert_eq!(desk.outcome(2), Some(&Answer::Expired { maybe_applied: true }));
     desk.pass(ms(600));
     let attempt = desk.sent.pop().expect("the first is sent again").2;
-    assert!(attempt.again && attempt.attempt == 1, "the same life is asked again: {attempt:?}");
+    assert!(attempt.is_again() && attempt.attempt == 1, "the same life is asked again: {attempt:?}");
 }
 
 #[test]

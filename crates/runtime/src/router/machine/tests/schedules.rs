@@ -3,6 +3,7 @@
 use aether_domain::Epoch;
 use aether_domain::ports::Answer;
 use aether_domain::testing::life;
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::super::ask::{Place, Target};
@@ -24,7 +25,7 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         4 => (1u64..5_000).prop_map(|timeout| Happening::Ask { timeout }),
-        4 => (any::<prop::sample::Index>(), 0u8..9, 0u64..4)
+        4 => (any::<prop::sample::Index>(), 0u8..11, 0u64..4)
             .prop_map(|(pick, kind, known)| Happening::Answer { pick, kind, known }),
         1 => any::<prop::sample::Index>().prop_map(|pick| Happening::NotSent { pick }),
         1 => (0u8..3).prop_map(|who| Happening::Unreachable { who }),
@@ -44,7 +45,7 @@ proptest! {
         let mut desk = Desk::new("a");
         let (mut asked, mut epoch) = (0u32, 5);
         // Sendings that nobody has answered yet, oldest first.
-        let mut flying: Vec<(Target, u64)> = Vec::new();
+        let mut flying: Vec<(Target, u64, u32)> = Vec::new();
         let mut first_sends: Vec<u64> = Vec::new();
         let mut counted = 0;
         for happening in happenings {
@@ -54,7 +55,7 @@ proptest! {
                     desk.ask_for(asked, ms(timeout), 10);
                 }
                 Happening::Answer { pick, kind, known } if !flying.is_empty() => {
-                    let (from, sequence) = flying.remove(pick.index(flying.len()));
+                    let (from, sequence, sending) = flying.remove(pick.index(flying.len()));
                     let answer = match kind {
                         0 | 1 => replied(),
                         2 => not_owner(),
@@ -63,18 +64,23 @@ proptest! {
                         5 => unavailable(known * 70, false),
                         6 => unavailable(known * 70, true),
                         7 => Answer::Busy,
+                        8 => Answer::Rejected(Bytes::new()),
+                        9 => Answer::Looked(Bytes::new()),
                         _ => Answer::Expired { maybe_applied: false },
                     };
-                    desk.step(Input::Answered { sequence, from, view: Epoch(epoch + known), answer });
+                    let last = flying.iter().all(|(_, other, later)| *other != sequence || *later < sending);
+                    let (nothing, done) = (matches!(kind, 8 | 9), desk.done.len());
+                    desk.step(Input::Answered { sequence, sending, from, view: Epoch(epoch + known), answer });
+                    prop_assert!(last || !nothing || desk.done.len() == done, "a later sending may be stored");
                 }
                 Happening::NotSent { pick } if !flying.is_empty() => {
-                    let (_, sequence) = flying.remove(pick.index(flying.len()));
+                    let (_, sequence, _) = flying.remove(pick.index(flying.len()));
                     desk.step(Input::NotSent { sequence });
                 }
                 Happening::Answer { .. } | Happening::NotSent { .. } => {}
                 Happening::Unreachable { who } => {
                     let to = life(NODES[usize::from(who)], 1);
-                    flying.retain(|(target, _)| *target != Target::There(to.clone()));
+                    flying.retain(|(target, ..)| *target != Target::There(to.clone()));
                     desk.step(Input::Unreachable { to });
                 }
                 Happening::Move { to, skip, buried } => {
@@ -87,10 +93,10 @@ proptest! {
             for (to, nth, attempt) in &desk.sent[counted..] {
                 prop_assert!(attempt.floor <= attempt.id.sequence, "a floor is never above its own command");
                 prop_assert_ne!(to, &Target::Nowhere);
-                if !attempt.again {
+                if !attempt.is_again() {
                     first_sends.push(*nth);
                 }
-                flying.push((to.clone(), attempt.id.sequence));
+                flying.push((to.clone(), attempt.id.sequence, attempt.sending));
             }
             counted = desk.sent.len();
             prop_assert!(desk.asks.held <= OUTSTANDING_PER_SHARD_MAX);
