@@ -92,23 +92,55 @@ impl NatsEventStore {
 
     /// Takes one batch; answers whether there is more behind it.
     async fn batch(&self, answers: &mut Subscriber, stored: &mut Vec<Stored>) -> Result<bool, BoxError> {
-        let mut previous = None;
+        let mut chain = Chain::default();
         loop {
             let answer = self.connection.bounded(answers.next()).await?.ok_or(NotConnected)?;
-            match answer.status.map(|status| status.as_u16()) {
-                None | Some(200) => {}
-                Some(204) => return Ok(number(&answer, "Nats-Num-Pending").unwrap_or(0) > 0),
-                Some(404) => return Ok(false),
-                Some(503) => return Err(BadBatch("no replica answers").into()),
-                Some(_) => return Err(BadBatch("refused").into()),
+            match chain.take(answer)? {
+                Part::Commit(commit) => stored.push(commit),
+                Part::End { more } => return Ok(more),
             }
-            let sequence = number(&answer, "Nats-Sequence").ok_or(BadBatch("a commit without its sequence"))?;
-            // The server names the one before, so that a lost part is noticed.
-            if previous.is_some() && number(&answer, "Nats-Last-Sequence") != previous {
-                return Err(BadBatch("a part was lost").into());
+        }
+    }
+}
+
+/// One answer of a batch.
+enum Part {
+    Commit(Stored),
+    End { more: bool },
+}
+
+/// A batch so far. The server names in each answer, the last included, which one it sent before, and 0 in the first: so
+/// a lost part is noticed wherever it was.
+#[derive(Default)]
+struct Chain {
+    previous: u64,
+}
+
+impl Chain {
+    fn take(&mut self, answer: Message) -> Result<Part, BadBatch> {
+        match answer.status.map(|status| status.as_u16()) {
+            None | Some(200) => {
+                let sequence = number(&answer, "Nats-Sequence").ok_or(BadBatch("a commit without its sequence"))?;
+                self.follows(&answer)?;
+                self.previous = sequence;
+                Ok(Part::Commit(Stored { sequence, headers: answer.headers, payload: answer.payload }))
             }
-            previous = Some(sequence);
-            stored.push(Stored { sequence, headers: answer.headers, payload: answer.payload });
+            Some(204) => {
+                self.follows(&answer)?;
+                Ok(Part::End { more: number(&answer, "Nats-Num-Pending").unwrap_or(0) > 0 })
+            }
+            // There is nothing to send, which is only ever the whole answer.
+            Some(404) if self.previous == 0 => Ok(Part::End { more: false }),
+            Some(503) => Err(BadBatch("no replica answers")),
+            Some(_) => Err(BadBatch("refused")),
+        }
+    }
+
+    fn follows(&self, answer: &Message) -> Result<(), BadBatch> {
+        if number(answer, "Nats-Last-Sequence") == Some(self.previous) {
+            Ok(())
+        } else {
+            Err(BadBatch("a part was lost"))
         }
     }
 }
@@ -153,5 +185,67 @@ impl EventStore for NatsEventStore {
             commits.push(stored.decode()?);
         }
         Ok(commits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::StatusCode;
+
+    use super::*;
+
+    /// An answer as the server makes it: its status, and what its headers say.
+    fn answer(status: u16, numbers: &[(&'static str, u64)]) -> Message {
+        let mut headers = HeaderMap::new();
+        for (header, number) in numbers {
+            headers.insert(*header, number.to_string());
+        }
+        Message {
+            subject: "_INBOX.1".into(),
+            reply: None,
+            payload: Bytes::new(),
+            headers: Some(headers),
+            status: (status != 200).then(|| StatusCode::from_u16(status).expect("a status")),
+            description: None,
+            length: 0,
+        }
+    }
+
+    fn commit(sequence: u64, previous: u64) -> Message {
+        answer(200, &[("Nats-Sequence", sequence), ("Nats-Last-Sequence", previous)])
+    }
+
+    fn end(pending: u64, previous: u64) -> Message {
+        answer(204, &[("Nats-Num-Pending", pending), ("Nats-Last-Sequence", previous)])
+    }
+
+    /// The sequences of a batch and whether there is more, or what is wrong with it.
+    fn check(answers: Vec<Message>) -> Result<(Vec<u64>, bool), &'static str> {
+        let (mut chain, mut sequences) = (Chain::default(), Vec::new());
+        for answer in answers {
+            match chain.take(answer).map_err(|bad| bad.0)? {
+                Part::Commit(stored) => sequences.push(stored.sequence),
+                Part::End { more } => return Ok((sequences, more)),
+            }
+        }
+        Err("no end")
+    }
+
+    #[test]
+    fn a_batch_that_lost_any_part_is_not_believed() {
+        assert_eq!(check(vec![commit(3, 0), commit(7, 3), commit(9, 7), end(2, 9)]), Ok((vec![3, 7, 9], true)));
+        assert_eq!(check(vec![commit(3, 0), end(0, 3)]), Ok((vec![3], false)));
+        assert_eq!(check(vec![answer(404, &[])]), Ok((vec![], false)));
+        for lost in [
+            vec![commit(7, 3), commit(9, 7), end(0, 9)],
+            vec![commit(9, 7), end(0, 9)],
+            vec![commit(3, 0), commit(9, 7), end(0, 9)],
+            vec![commit(3, 0), commit(7, 3), end(0, 9)],
+            vec![end(0, 9)],
+        ] {
+            assert_eq!(check(lost), Err("a part was lost"));
+        }
+        assert!(check(vec![commit(3, 0), answer(404, &[])]).is_err());
+        assert!(check(vec![answer(503, &[])]).is_err());
     }
 }

@@ -9,7 +9,9 @@ use aether_domain::records::{CommitRecord, ControlKey, PayloadCodec};
 use aether_domain::{Revision, Sequence};
 use aether_infra_nats::{NatsConfig, connect};
 
-use crate::support::{actor, commit, config, entry, eventually, freeze, lease, namespace, ports, server, stranger};
+use crate::support::{
+    LeaderGets, actor, commit, config, entry, eventually, freeze, lease, namespace, ports, server, stranger,
+};
 
 #[tokio::test]
 async fn a_conflict_names_the_actual_sequence() {
@@ -65,7 +67,10 @@ async fn a_long_history_comes_whole_and_in_order_from_both_readers() {
             ports.events.append(&bob, &commit(base, end, "0"), end).await.expect("sequential");
         }
     }
-    for read in [ports.events.read(&alice, Sequence::ZERO).await, ports.events.read_fresh(&alice, Sequence(0)).await] {
+    let mut gets = LeaderGets::of(&server).await;
+    let read = ports.events.read(&alice, Sequence::ZERO).await;
+    assert_eq!(gets.count().await, 0, "it came in batches");
+    for read in [read, ports.events.read_fresh(&alice, Sequence(0)).await] {
         let read = read.expect("a history");
         assert_eq!(read.iter().map(|commit| commit.at).collect::<Vec<_>>(), positions);
         assert!(read.iter().zip(0..).all(|(commit, base)| commit.record.base.0 == base));
@@ -83,7 +88,9 @@ async fn large_commits_fill_several_batches_by_their_bytes() {
         let record = commit(base, after, payload.clone());
         after = ports.events.append(&alice, &record, after).await.expect("it fits").sequence;
     }
+    let mut gets = LeaderGets::of(&server).await;
     assert_eq!(ports.events.read(&alice, Sequence::ZERO).await.expect("a history").len(), 30);
+    assert_eq!(gets.count().await, 0, "every batch was whole");
     let record = commit(30, after, format!("\"{}\"", "x".repeat(CommitRecord::BYTES_MAX)));
     for codec in [PayloadCodec::Json, PayloadCodec::Binary] {
         let large = ports.events.append(&alice, &CommitRecord { codec, ..record.clone() }, after).await;

@@ -9,7 +9,9 @@ use aether_infra_nats::{Credentials, NatsConfig, Promise, StartError, connect};
 use async_nats::jetstream::stream::Config;
 use xtask::nats::{NatsServer, ServerOptions, locate, oldest_version, refused_version};
 
-use crate::support::{actor, commit, config, entry, lease, namespace, next, ports, server, stranger, until};
+use crate::support::{
+    LeaderGets, actor, commit, config, entry, lease, namespace, next, ports, server, stranger, until,
+};
 
 async fn refused(config: &NatsConfig) -> StartError {
     let patience = config.connect_within + config.provision_within + Duration::from_secs(2);
@@ -104,7 +106,9 @@ async fn the_oldest_supported_server_has_everything_we_use() {
     for base in 0..600 {
         after = ports.events.append(&alice, &commit(base, after, "1"), after).await.expect("written").sequence;
     }
+    let mut gets = LeaderGets::of(&server).await;
     assert_eq!(ports.events.read(&alice, Sequence::ZERO).await.expect("a history").len(), 600);
+    assert_eq!(gets.count().await, 0, "it came in batches");
     assert_eq!(ports.events.read_fresh(&alice, Sequence(590)).await.expect("a history").len(), 10);
 }
 

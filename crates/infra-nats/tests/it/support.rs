@@ -49,6 +49,34 @@ pub(crate) async fn stranger(server: &NatsServer) -> async_nats::jetstream::Cont
     async_nats::jetstream::new(async_nats::connect(server.url()).await.expect("a plain client"))
 }
 
+/// Counts what the streams' leaders are asked for, message by message.
+pub(crate) struct LeaderGets {
+    client: async_nats::Client,
+    seen: async_nats::Subscriber,
+}
+
+impl LeaderGets {
+    const SUBJECT: &str = "$JS.API.STREAM.MSG.GET";
+
+    pub(crate) async fn of(server: &NatsServer) -> Self {
+        let client = async_nats::connect(server.url()).await.expect("a plain client");
+        let seen = client.subscribe(format!("{}.*", Self::SUBJECT)).await.expect("subscribed");
+        client.flush().await.expect("the server knows");
+        Self { client, seen }
+    }
+
+    /// How many there were since last asked.
+    pub(crate) async fn count(&mut self) -> usize {
+        let mark = format!("{}.mark", Self::SUBJECT);
+        self.client.publish(mark.clone(), Bytes::new()).await.expect("sent");
+        let mut count = 0;
+        while within("the mark", self.seen.next()).await.expect("subscribed").subject.as_str() != mark {
+            count += 1;
+        }
+        count
+    }
+}
+
 pub(crate) async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, step).await.unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
 }
