@@ -1,7 +1,8 @@
 //! Actor histories: one subject an actor in a stream they share.
 //!
 //! Loading reads in batches from any replica, which is several times faster than anything else for a short history; a
-//! stale answer is harmless, because the next append compares-and-sets. `read_fresh` asks the leader, message by message.
+//! stale answer is harmless, because the next append compares-and-sets. `read_fresh` asks the leader, message by message,
+//! and reads in batches only what the leader has said is followed by more: how fresh a history is, is a matter of its end.
 
 use aether_domain::ports::{AppendError, BoxError, EventStore, ReadError};
 use aether_domain::records::{CommitRecord, Position, StoredCommit};
@@ -23,6 +24,9 @@ const BATCH_MESSAGES_MAX: usize = 512;
 
 /// How many bytes one batch asks for; one commit comes whatever its size.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How many commits in a row are asked of the leader before batches are: a round trip each, and a batch costs two.
+const LEADER_GETS_MAX: usize = 4;
 
 /// [`EventStore`] on a JetStream stream.
 #[derive(Clone, Debug)]
@@ -90,6 +94,24 @@ impl NatsEventStore {
         }
     }
 
+    /// Adds what the leader has behind these commits, message by message; answers whether that was all.
+    async fn ask_leader(
+        &self,
+        actor: &ActorAddress,
+        after: Sequence,
+        commits: &mut Vec<StoredCommit>,
+        gets_max: usize,
+    ) -> Result<bool, ReadError> {
+        let (stream, subject) = (self.stream_of(actor), self.connection.names.event_subject(actor));
+        for _ in 0..gets_max {
+            let wanted = Wanted::NextOf(&subject, end(commits, after) + 1);
+            let Some(message) = read::get(&self.connection, &stream, wanted).await? else { return Ok(true) };
+            let (sequence, headers, payload) = (message.sequence, Some(message.headers), message.payload);
+            commits.push(Stored { sequence, headers, payload }.decode()?);
+        }
+        Ok(false)
+    }
+
     /// Takes one batch; answers whether there is more behind it.
     async fn batch(&self, answers: &mut Subscriber, stored: &mut Vec<Stored>) -> Result<bool, BoxError> {
         let mut chain = Chain::default();
@@ -145,6 +167,11 @@ impl Chain {
     }
 }
 
+/// The sequence of the last of these commits, which are behind `after`.
+fn end(commits: &[StoredCommit], after: Sequence) -> u64 {
+    commits.last().map_or(after, |commit| commit.at.sequence).0
+}
+
 fn number(answer: &Message, header: &str) -> Option<u64> {
     answer.headers.as_ref()?.get(header)?.as_str().parse().ok()
 }
@@ -175,16 +202,26 @@ impl EventStore for NatsEventStore {
     }
 
     async fn read_fresh(&self, actor: &ActorAddress, after: Sequence) -> Result<Vec<StoredCommit>, ReadError> {
-        let (stream, subject) = (self.stream_of(actor), self.connection.names.event_subject(actor));
-        let mut commits = Vec::new();
-        let mut last = after.0;
-        while let Some(message) = read::get(&self.connection, &stream, Wanted::NextOf(&subject, last + 1)).await? {
-            last = message.sequence;
-            let stored =
-                Stored { sequence: message.sequence, headers: Some(message.headers), payload: message.payload };
-            commits.push(stored.decode()?);
+        let (mut commits, mut batched) = (Vec::new(), true);
+        loop {
+            let gets_max = if batched { LEADER_GETS_MAX } else { usize::MAX };
+            if self.ask_leader(actor, after, &mut commits, gets_max).await? {
+                return Ok(commits);
+            }
+            // The leader has more: most of it is old, and any replica has that. Then the leader says what is behind it.
+            match self.batches(actor, end(&commits, after)).await {
+                Ok(stored) => {
+                    batched = !stored.is_empty();
+                    for stored in stored {
+                        commits.push(stored.decode()?);
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "reading the rest of a history from the leader");
+                    batched = false;
+                }
+            }
         }
-        Ok(commits)
     }
 }
 

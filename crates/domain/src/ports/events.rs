@@ -36,7 +36,8 @@ pub trait EventStore: Send + Sync {
     /// [`ReadError`]; a corrupt record is an error, never skipped.
     async fn read(&self, actor: &ActorAddress, after: Sequence) -> Result<Vec<StoredCommit>, ReadError>;
 
-    /// Like [`Self::read`], but answered by the stream's leader: as fresh as the store can be without a write.
+    /// Like [`Self::read`], but where the history ends is answered by the stream's leader, last of all: as fresh as the
+    /// store can be without a write.
     ///
     /// Used to look for an own record after an unknown outcome or a conflict.
     ///

@@ -70,7 +70,10 @@ async fn a_long_history_comes_whole_and_in_order_from_both_readers() {
     let mut gets = LeaderGets::of(&server).await;
     let read = ports.events.read(&alice, Sequence::ZERO).await;
     assert_eq!(gets.count().await, 0, "it came in batches");
-    for read in [read, ports.events.read_fresh(&alice, Sequence(0)).await] {
+    let fresh = ports.events.read_fresh(&alice, Sequence::ZERO).await;
+    let asked = gets.count().await;
+    assert!((1..=10).contains(&asked), "the leader says where it ends, not every commit: {asked} requests");
+    for read in [read, fresh] {
         let read = read.expect("a history");
         assert_eq!(read.iter().map(|commit| commit.at).collect::<Vec<_>>(), positions);
         assert!(read.iter().zip(0..).all(|(commit, base)| commit.record.base.0 == base));
