@@ -24,6 +24,9 @@ pub const STRAGGLERS_WAIT: Duration = Duration::from_millis(200);
 pub const RESEND_AFTER: Duration = Duration::from_secs(1);
 /// No repeat is sent when less than twice this is left: its answer would come too late.
 pub const RESEND_LEFT_MIN: Duration = Duration::from_millis(50);
+/// How much longer than its deadline a command of this node's own shard is waited for: the shard looks at deadlines every
+/// 100 ms, and only it knows whether the command has run at all.
+pub const LAST_WORD_WITHIN: Duration = Duration::from_millis(150);
 /// The longest a refusal's own `retry_after` is believed.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
 /// What a caller is told to wait when the life that asked for it is over.

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::ask::Request;
-use super::bounds::{RETRY_NEXT_LIFE, TIMEOUT_MAX};
+use super::bounds::{LAST_WORD_WITHIN, RETRY_NEXT_LIFE, TIMEOUT_MAX};
 use super::core::{Begun, Core};
 use super::machine::Input;
 use super::outgoing::{Local, Outgoing, Parcel};
@@ -64,7 +64,8 @@ impl Router {
         self.core.view.load_full()
     }
 
-    /// Asks, and waits for the outcome at most as long as [`Outgoing::timeout`] says.
+    /// Asks, and waits for the outcome at most as long as [`Outgoing::timeout`] says, and [`LAST_WORD_WITHIN`] more for
+    /// what a shard of this node says at that moment.
     ///
     /// A refusal is tried again until then, a lost message too, all under one id: the command counts once. The outcome
     /// is never [`Answer::NotOwner`], [`Answer::Moving`] or [`Answer::Behind`]. Dropping the future gives up the answer,
@@ -125,7 +126,8 @@ impl Router {
         let answered = match told.try_recv() {
             Ok(outcome) => Some(outcome),
             // Dropped unanswered is seen again below, and no ready future arms a timer for nothing.
-            Err(_) => match timeout(deadline.since(core.clock.now()), told).await {
+            // At the deadline the shard says whether the command may be stored; this timer is for a shard that does not.
+            Err(_) => match timeout(deadline.since(core.clock.now()) + LAST_WORD_WITHIN, told).await {
                 Ok(told) => told.ok(),
                 Err(_) => Some(Outcome::Other(Answer::Expired { maybe_applied: true })),
             },

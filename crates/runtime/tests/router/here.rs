@@ -64,6 +64,23 @@ async fn a_local_ask_without_an_answer_ends_at_its_deadline_in_doubt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_the_deadline_the_shard_has_the_last_word_on_what_may_be_stored() {
+    let cluster = Cluster::of(&["a"], "a").await;
+    let node = cluster.node("a");
+    node.shards.keep.store(1, Ordering::Release);
+    let ask = node.ask(0, "hello");
+    let expire = async {
+        // As a shard does that looks at deadlines every 100 ms.
+        tokio::time::sleep(Duration::from_millis(10_100)).await;
+        let (work, respond) = node.shards.kept.lock().expect("no panic").pop().expect("it is there");
+        assert_eq!(work.deadline.since_start(), Duration::from_millis(1_010_001));
+        respond.respond(Outcome::Other(Answer::Expired { maybe_applied: false }));
+    };
+    let (answer, ()) = tokio::join!(ask, expire);
+    assert_eq!(answer, "Other(Expired { maybe_applied: false })");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shard_that_drops_a_command_leaves_it_in_doubt_until_a_repeat_is_answered() {
     let cluster = Cluster::of(&["a"], "a").await;
     let node = cluster.node("a");
