@@ -39,6 +39,16 @@ pub(crate) struct Link {
     since_heard: AtomicU64,
 }
 
+/// Keeps a link's frames together; dropped, whatever happens meanwhile, it sends what has gathered.
+pub(crate) struct Cork(Arc<Link>);
+
+impl Drop for Cork {
+    fn drop(&mut self) {
+        self.0.lock().corks -= 1;
+        self.0.begin(true);
+    }
+}
+
 #[derive(Default)]
 struct State {
     queue: Queue,
@@ -68,15 +78,10 @@ impl Link {
         self.begin(lone);
     }
 
-    /// Lets frames gather until [`Self::uncork`].
-    pub(crate) fn cork(&self) {
+    /// Lets frames gather until the cork is dropped.
+    pub(crate) fn cork(self: &Arc<Self>) -> Cork {
         self.lock().corks += 1;
-    }
-
-    /// Sends what has gathered.
-    pub(crate) fn uncork(self: &Arc<Self>) {
-        self.lock().corks -= 1;
-        self.begin(true);
+        Cork(self.clone())
     }
 
     /// The other end was heard of.
@@ -253,15 +258,14 @@ mod tests {
     async fn a_corked_link_waits_for_the_last_cork() {
         let (wire, links, _) = links(100);
         let link = links.to(&life("a", 1)).expect("there are few");
-        link.cork();
-        link.cork();
+        let (first, second) = (link.cork(), link.cork());
         for nth in 0..3 {
             link.push(frame(nth)).expect("there is room");
             link.flush();
         }
-        link.uncork();
+        drop(first);
         assert!(wire.sizes.lock().expect("no panic").is_empty());
-        link.uncork();
+        drop(second);
         assert_eq!(*wire.sizes.lock().expect("no panic"), [3]);
     }
 

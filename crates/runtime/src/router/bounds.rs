@@ -46,6 +46,11 @@ pub const PARKED_MAX: usize = 1024;
 /// Bytes of the commands that wait so.
 pub const PARKED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Received commands that wait for their turn: many full messages.
+pub const READY_MAX: usize = 8 * 1024;
+/// Received commands that wait behind one that is slow, for one shard.
+pub const BEHIND_SLOW_MAX: usize = 1024;
+
 /// The most bytes of a reply or a rejection that crosses nodes: with a frame's other fields it must fit in one message.
 pub const REPLY_BYTES_MAX: usize = 512 * 1024;
 /// The most time a command that came from outside may claim for itself.

@@ -1,7 +1,7 @@
 //! What the router's callers and its inbox share: the view, the lanes and the links.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use aether_domain::ports::{Answer, Transport};
 use aether_domain::{ActorAddress, CommandId, Monotonic, ShardCount, ShardId};
@@ -14,6 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::bounds::{RETRY_NEXT_LIFE, WAITING_FOR_CLUSTER_MAX};
 use super::budget::NodeBudget;
+use super::inbox::Feed;
+use super::intake::Intake;
 use super::lanes::Lane;
 use super::machine::{Begin, Input};
 use super::outgoing::Local;
@@ -33,6 +35,10 @@ pub(crate) struct Core {
     pub(crate) view: ArcSwap<View>,
     pub(crate) views: watch::Receiver<Arc<View>>,
     pub(crate) links: Links,
+    /// What other nodes have sent and no shard has yet.
+    pub(crate) intake: Intake,
+    /// What arrives, while nobody waits for it.
+    feed: Mutex<Option<Feed>>,
     pub(crate) counters: Counters,
     pub(crate) tasks: TaskTracker,
     pub(crate) over: CancellationToken,
@@ -82,6 +88,8 @@ impl Core {
                 links: Links::new(view.me.clone(), wiring),
                 view: ArcSwap::new(view),
                 views,
+                intake: Intake::default(),
+                feed: Mutex::default(),
                 counters: Counters::default(),
                 tasks,
                 over,
@@ -94,6 +102,23 @@ impl Core {
                 this: this.clone(),
             }
         })
+    }
+
+    /// Leaves what arrives to whoever looks next, unless its life is over.
+    pub(crate) fn put_feed(&self, feed: Feed) {
+        let mut place = self.feed();
+        if !feed.is_over() {
+            *place = Some(feed);
+        }
+    }
+
+    /// What arrives, if nobody else waits for it.
+    pub(crate) fn take_feed(&self) -> Option<Feed> {
+        self.feed().take()
+    }
+
+    fn feed(&self) -> MutexGuard<'_, Option<Feed>> {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there is a topology to route by.

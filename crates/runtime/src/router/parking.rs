@@ -96,7 +96,7 @@ impl Parking {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use aether_domain::ports::ReadMode;
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    fn received(from: &str, view: u64, bytes: usize) -> Received {
+    pub(in super::super) fn received(from: &str, view: u64, bytes: usize) -> Received {
         let from = life(from, 1);
         let kind = ActorKind::new("account").expect("a kind");
         let key = ActorKey { kind, id: ActorId::new("alice").expect("an id") };

@@ -48,6 +48,9 @@ pub(crate) struct History {
     replies: BTreeMap<CommandId, String>,
 }
 
+/// How long a command whose text begins with `slow` keeps its thread.
+pub(crate) const SLOW: Duration = Duration::from_millis(600);
+
 /// The shards of one node: they run what is theirs in the view and answer with its text.
 pub(crate) struct Shards {
     view: watch::Receiver<Arc<View>>,
@@ -105,6 +108,10 @@ impl Shards {
             Payload::Typed(value) => value.downcast_ref::<String>().expect("a text").clone(),
             Payload::Encoded(_, bytes) => String::from_utf8(bytes.to_vec()).expect("a text"),
         };
+        if text.starts_with("slow") {
+            std::thread::sleep(SLOW);
+        }
+        assert!(!text.starts_with("panic"), "as no shard should");
         let mut history = self.history.lock().expect("no panic");
         let known = history.replies.get(&work.id).cloned();
         let reply = known.unwrap_or_else(|| {

@@ -69,6 +69,7 @@ async fn commands_of_a_life_that_is_no_member_are_refused() {
     view.routes.fill(aether_runtime::view::Route::Remote { owner: life("b", 1) });
     (view.me, view.epoch) = (stranger.me.clone(), Epoch(1));
     stranger.views.send_replace(std::sync::Arc::new(view));
+    cluster.settle().await;
     assert_eq!(stranger.ask(0, "hello").await, "Other(Expired { maybe_applied: false })");
     assert!(cluster.applied().is_empty());
     assert!(cluster.node("b").router.stats().strangers > 0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::cluster::{Cluster, to, worded};
+use super::cluster::{Cluster, SLOW, to, worded};
 
 const CALLERS: u64 = 12;
 const ASKS: u64 = 150;
@@ -50,5 +50,40 @@ async fn callers_on_many_threads_keep_their_order_while_shards_move() {
     for node in cluster.nodes.values_mut() {
         node.stop().await;
         assert_eq!(node.router.stats().outstanding, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_slow_handler_of_a_remote_command_delays_its_shard_mates_only() {
+    let mut cluster = Cluster::of(&["a", "b"], "b").await;
+    let ask = |from: &str, slot, text: &'static str| {
+        let router = cluster.node(from).router.clone();
+        tokio::spawn(async move { worded(router.ask(to(slot, text)).await) })
+    };
+    // Idle for long enough that nobody keeps time any more.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let slow = ask("a", 0, "slow");
+    tokio::time::sleep(SLOW / 6).await;
+    let mate = ask("a", 0, "mate");
+    let quick = async {
+        // Of the same sender, and answered to it, while its first command still runs.
+        for round in 0..5 {
+            assert_eq!(cluster.node("a").ask(20_000 + round, "quick").await, "quick!");
+        }
+        // Views are followed and deadlines are kept.
+        cluster.show("b", 2, "-", &[]);
+        tokio::time::sleep(SLOW / 20).await;
+        let mut late = to(40_000, "late");
+        late.timeout = Duration::from_millis(50);
+        assert_eq!(worded(cluster.node("b").router.ask(late).await), "Other(Expired { maybe_applied: false })");
+        cluster.show("b", 3, "b", &[]);
+    };
+    tokio::time::timeout(SLOW / 2, quick).await.expect("nobody else waits for the slow one");
+    assert!(!slow.is_finished() && !mate.is_finished());
+    assert_eq!((slow.await.expect("no panic"), mate.await.expect("no panic")), ("slow!".into(), "mate!".into()));
+    let applied = cluster.applied();
+    assert_eq!(applied[applied.len() - 2..], ["slow", "mate"], "in their order");
+    for node in cluster.nodes.values_mut() {
+        node.stop().await;
     }
 }
