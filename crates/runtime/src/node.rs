@@ -2,6 +2,7 @@
 //!
 //! It wires and starts; every decision is in a machine. What users see of it is the `aether` crate's `Node`.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use aether_domain::cluster::ClusterSettings;
@@ -13,7 +14,7 @@ use aether_domain::timing::Profile;
 use aether_domain::{ActorId, ActorKey, InvalidId, Namespace, NodeId, NodeRef};
 use aether_placement::ShardHash;
 use async_trait::async_trait;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -184,7 +185,13 @@ impl Runtime {
             drop(last_status);
         });
         let (running, router_shutdown) = (router.clone(), shutdown.clone());
-        tasks.spawn(async move { running.run(router_shutdown).await });
+        tasks.spawn(async move {
+            let ended = AssertUnwindSafe(running.run(router_shutdown.clone())).catch_unwind().await;
+            if ended.is_err() || !router_shutdown.is_cancelled() {
+                tracing::error!("routing has ended by itself: this node answers nobody any more and ends");
+                router_shutdown.cancel();
+            }
+        });
         if let Some(port) = ports.gateway {
             let standing = gateway::Standing { clock: Arc::clone(&ports.clock), lease: serving };
             tasks.spawn(gateway::serve(port, router.clone(), hash, standing, shutdown.clone()));

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::cluster::ClusterSettings;
+use aether_domain::ports::{Delivery, Frame, SendError, Transport, Updates};
 use aether_domain::timing::Profile;
-use aether_domain::{Namespace, NodeId};
+use aether_domain::{Namespace, NodeId, NodeRef};
 use aether_infra_memory::MemoryHub;
 use aether_placement::ShardHash;
 use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle, KindRegistry};
 use aether_runtime::clock::BootClock;
 use aether_runtime::control::{Phase, StopReason};
 use aether_runtime::node::{NodeConfig, Ports, Runtime};
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 #[derive(Default, Serialize, Deserialize)]
@@ -66,13 +68,18 @@ impl Handle<Read> for Counter {
 }
 
 fn start(hub: &MemoryHub, name: &str, seed: u64) -> Runtime {
+    let transport = hub.ports(&NodeId::new(name).expect("a valid name")).transport;
+    start_on(hub, name, seed, transport)
+}
+
+fn start_on(hub: &MemoryHub, name: &str, seed: u64, transport: Arc<dyn Transport>) -> Runtime {
     let node = NodeId::new(name).expect("a valid name");
     let ports = hub.ports(&node);
     let ports = Ports {
         control: ports.control,
         log: ports.log,
         events: ports.events,
-        transport: ports.transport,
+        transport,
         gateway: Some(ports.gateway),
         clock: Arc::new(BootClock),
     };
@@ -146,4 +153,25 @@ async fn every_acknowledged_command_is_there_whichever_node_is_asked_and_whoever
         assert_eq!(counter.ask(Read).await.expect("an answer"), *expected);
     }
     assert_eq!(nodes[2].drain().await, Some(StopReason::Left));
+}
+
+/// A transport with a bug.
+struct Broken;
+
+#[async_trait]
+impl Transport for Broken {
+    async fn listen(&self, _: &NodeRef) -> Result<Updates<Delivery>, SendError> {
+        panic!("a bug of the transport")
+    }
+    async fn send(&self, _: &NodeRef, _: &NodeRef, _: Vec<Frame>) -> Result<(), SendError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_can_hear_nobody_any_more_ends() {
+    let node = start_on(&MemoryHub::new(), "a", 1, Arc::new(Broken));
+    let ended = tokio::time::timeout(Duration::from_secs(5), node.stopped()).await;
+    assert_eq!(ended.expect("it ends by itself"), None, "without a word to anybody");
+    node.stop().await;
 }

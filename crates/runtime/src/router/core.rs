@@ -42,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) tasks: TaskTracker,
     pub(crate) over: CancellationToken,
+    /// Cancelled when the transport has taken the listener down with it: this node hears of nobody any more.
+    pub(crate) deaf: CancellationToken,
     /// Whether the inbox looks at the lanes every tick; if not, [`Self::stir`] makes it begin.
     pub(crate) ticking: AtomicBool,
     pub(crate) stir: Notify,
@@ -93,6 +95,7 @@ impl Core {
                 counters: Counters::default(),
                 tasks,
                 over,
+                deaf: CancellationToken::new(),
                 ticking: AtomicBool::new(false),
                 stir: Notify::new(),
                 runtime,

@@ -95,11 +95,11 @@ impl Core {
     /// Delivers what waits for this node's own shard, in order, unless somebody else is at it.
     fn deliver_outbox(&self, shard: ShardId) {
         let Some(lane) = self.lanes().get(shard.index()) else { return };
-        let mut mine = false;
+        let mut delivering = None;
         loop {
             let next = {
                 let mut state = lane.lock();
-                if state.delivering && !mine {
+                if state.delivering && delivering.is_none() {
                     return;
                 }
                 let next = state.outbox.pop_front();
@@ -107,7 +107,7 @@ impl Core {
                 next
             };
             let Some(attempt) = next else { return };
-            mine = true;
+            delivering.get_or_insert(Delivering { core: self, shard });
             self.deliver(attempt);
         }
     }
@@ -158,6 +158,27 @@ impl Core {
     pub(crate) fn tell_caller(&self, answer: Answer) -> Outcome {
         self.counters.note_told(&answer);
         Outcome::Other(answer)
+    }
+}
+
+/// Whoever delivers a lane's outbox. If that ends in a panic of what a shard runs, the lane goes on without it.
+struct Delivering<'a> {
+    core: &'a Core,
+    shard: ShardId,
+}
+
+impl Drop for Delivering<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        tracing::error!(shard = self.shard.0, "bringing a command to its shard panicked; going on with the next one");
+        let Some(lane) = self.core.lanes().get(self.shard.index()) else { return };
+        lane.lock().delivering = false;
+        if let Some(core) = self.core.this.upgrade() {
+            let shard = self.shard;
+            self.core.tasks.spawn_on(async move { core.deliver_outbox(shard) }, &self.core.runtime);
+        }
     }
 }
 

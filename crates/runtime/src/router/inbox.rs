@@ -44,9 +44,9 @@ impl Feed {
     }
 }
 
-/// Runs until `shutdown`, then ends every ask and waits for the router's tasks.
+/// Runs until `shutdown`, or until nothing can be heard any more; then ends every ask and waits for the router's tasks.
 pub(crate) async fn run(core: &Arc<Core>, shutdown: CancellationToken) {
-    while !shutdown.is_cancelled() {
+    while !shutdown.is_cancelled() && !core.deaf.is_cancelled() {
         live(core, &shutdown).await;
     }
     for shard in shards(core) {
@@ -80,6 +80,7 @@ async fn live(core: &Arc<Core>, shutdown: &CancellationToken) {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
+            () = core.deaf.cancelled() => return,
             changed = views.changed(), if followed => {
                 // An error: nobody will ever say more of the topology. Go on with what is known.
                 followed = changed.is_ok();
@@ -152,11 +153,13 @@ fn take_turns(core: &Arc<Core>, turn: Option<TurnId>) {
             run_turn(&listener, turn);
         }
         while let Some(mut feed) = listener.take_feed() {
+            let listening = Listening(&listener);
             let delivery = tokio::select! {
                 biased;
                 () = feed.life.cancelled() => return,
                 delivery = feed.deliveries.next() => delivery,
             };
+            drop(listening);
             let Some(delivery) = delivery else { return };
             // In its place before anything is run: if that takes long, another listens.
             listener.put_feed(feed);
@@ -307,6 +310,18 @@ impl Drop for Running<'_> {
             tracing::error!(shard = ?self.last, "bringing a command to its shard panicked; going on with the next one");
             self.core.intake.give_up(&self.turn, self.last);
             take_turns(self.core, self.core.intake.begin(None));
+        }
+    }
+}
+
+/// Whoever listens. Should the transport panic, what arrives is lost with it.
+struct Listening<'a>(&'a Core);
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("listening for other nodes panicked");
+            self.0.deaf.cancel();
         }
     }
 }

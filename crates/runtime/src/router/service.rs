@@ -49,7 +49,7 @@ impl Router {
     }
 
     /// Listens, keeps time and follows the view until `shutdown`; then ends every ask and waits for its own tasks.
-    /// To be run exactly once.
+    /// To be run exactly once. If it ends before that, this node hears of nobody any more and should end.
     pub async fn run(&self, shutdown: CancellationToken) {
         super::inbox::run(&self.core, shutdown).await;
     }

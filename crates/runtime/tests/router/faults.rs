@@ -90,3 +90,19 @@ async fn a_node_that_nobody_hears_is_not_asked_in_a_hurry() {
     let sent = stats.asks_remote + stats.retries;
     assert!((30..=120).contains(&sent), "ten seconds of pauses of 200 to 300 ms, after short ones: {sent}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_panics_its_shard_stops_no_other() {
+    let cluster = Cluster::of(&["a", "b"], "b").await;
+    for from in ["a", "b"] {
+        // Refused once, so that it is not run in place.
+        cluster.node("b").shards.busy.store(1, Ordering::Release);
+        let mut fatal = to(0, "panic");
+        fatal.timeout = Duration::from_secs(1);
+        let answer = worded(cluster.node(from).router.ask(fatal).await);
+        assert_eq!(answer, "Other(Expired { maybe_applied: true })", "from {from}");
+        for slot in [0, 20_000] {
+            assert_eq!(cluster.node(from).ask(slot, "hello").await, "hello!", "from {from}");
+        }
+    }
+}
