@@ -68,12 +68,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The same outcome once more, if it is one of bytes.
+    /// The same answer that has changed nothing once more, if it is one of bytes.
     pub(crate) fn encoded_copy(&self) -> Option<Self> {
         match self {
-            Self::Replied(Payload::Encoded(codec, bytes)) => {
-                Some(Self::Replied(Payload::Encoded(*codec, bytes.clone())))
-            }
+            Self::Looked(Payload::Encoded(codec, bytes)) => Some(Self::Looked(Payload::Encoded(*codec, bytes.clone()))),
             Self::Rejected(Payload::Encoded(codec, bytes)) => {
                 Some(Self::Rejected(Payload::Encoded(*codec, bytes.clone())))
             }
