@@ -25,6 +25,6 @@ mod world;
 
 pub use act::{Act, Target};
 pub use clock::NodeClock;
-pub use scenario::Scenario;
-pub use seeds::{Sum, reproduction, run_seed};
+pub use scenario::{Scenario, Wanted};
+pub use seeds::{Sum, reproduction, run_seed, run_seeds};
 pub use world::{Failure, Run, World};

@@ -1,10 +1,14 @@
 //! The simulation on the command line; `cargo xtask simulate` builds and runs it.
 #![expect(clippy::print_stdout, reason = "what it finds is its output")]
 
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
-use aether_sim::{Sum, reproduction, run_seed};
+use aether_domain::timing::Profile;
+use aether_sim::{Failure, Run, Sum, Wanted, reproduction, run_seed, run_seeds};
 use clap::Parser;
 
 /// Runs the control plane over a server in virtual time, seed after seed, and checks the invariants after every event.
@@ -26,6 +30,15 @@ struct Arguments {
     /// How many minutes faults strike; drawn by default, from 3 to 5.
     #[arg(long, value_parser = minutes)]
     minutes: Option<Duration>,
+    /// How many nodes there are, as A..B with both included; B is 64 at most.
+    #[arg(long, value_name = "A..B", value_parser = nodes)]
+    nodes: Option<RangeInclusive<usize>>,
+    /// The cluster's timers, default, fast or seed; drawn by default from the first two.
+    #[arg(long, value_parser = profile)]
+    profile: Option<Profile>,
+    /// How many seeds run at the same time; as many as there are processors by default.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
     /// One JSON object as the last line.
     #[arg(long)]
     json: bool,
@@ -41,22 +54,37 @@ fn minutes(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| error.to_string())
 }
 
+fn nodes(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let (from, to) = text.split_once("..").ok_or("a range such as 3..9")?;
+    let number = |text: &str| text.parse::<usize>().map_err(|error| format!("{text:?}: {error}"));
+    let nodes = number(from)?..=number(to)?;
+    let fits = !nodes.is_empty() && *nodes.start() >= 3 && *nodes.end() <= 64;
+    if fits { Ok(nodes) } else { Err("from 3 to 64, the smaller number first".to_owned()) }
+}
+
+fn profile(text: &str) -> Result<Profile, String> {
+    Profile::named(text).ok_or_else(|| "default, fast or seed".to_owned())
+}
+
+/// Where the whole trace of a failed seed is written.
+const TRACES: &str = "target/sim";
+
 fn main() -> ExitCode {
     let asked = Arguments::parse();
-    let (first, count) = asked.seed.map_or((asked.start, asked.seeds), |seed| (seed, 1));
+    let mut wanted = Wanted { faults_last: asked.minutes, profile: asked.profile, ..Wanted::default() };
+    wanted.nodes = asked.nodes.unwrap_or(wanted.nodes);
     let mut sum = Sum::default();
-    for seed in (0..count).map(|nth| first.wrapping_add(nth)) {
-        let run = run_seed(seed, asked.minutes, asked.trace);
-        if let Err(failure) = &run {
-            if !asked.trace {
-                for line in &failure.tail {
-                    println!("{line}");
-                }
-            }
-            println!("seed {seed:#x} failed {:?} after its beginning: {}", failure.at, failure.what);
-            println!("again: {}", reproduction(seed, asked.minutes));
-        }
+    if let (Some(seed), true) = (asked.seed, asked.trace) {
+        let run = run_seed(seed, &wanted, Some(Box::new(std::io::stdout())));
+        tell(seed, &run, &wanted, false);
         sum.add(&run);
+    } else {
+        let seeds = asked.seed.map_or(asked.start..asked.start.saturating_add(asked.seeds), |seed| seed..seed + 1);
+        let jobs = asked.jobs.map(usize::from).or(available_parallelism().ok().map(usize::from)).unwrap_or(1);
+        run_seeds(seeds, jobs, &wanted, |seed, run| {
+            tell(seed, run, &wanted, true);
+            sum.add(run);
+        });
     }
     for (what, times) in &sum.counts {
         println!("{times:>12}  {what}");
@@ -68,4 +96,29 @@ fn main() -> ExitCode {
         println!("{}", sum.json());
     }
     if sum.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Says how a failed seed failed. With `again` it is run once more, for a file of everything that happened.
+fn tell(seed: u64, run: &Result<Run, Box<Failure>>, wanted: &Wanted, again: bool) {
+    let Err(failure) = run else { return };
+    if again {
+        for line in &failure.tail {
+            println!("{line}");
+        }
+        match write_trace(seed, wanted) {
+            Ok(path) => println!("all of it: {}", path.display()),
+            Err(error) => println!("its trace could not be written below {TRACES}: {error}"),
+        }
+    }
+    println!("seed {seed:#x} failed {:?} after its beginning: {}", failure.at, failure.what);
+    println!("again: {}", reproduction(seed, wanted));
+}
+
+fn write_trace(seed: u64, wanted: &Wanted) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(TRACES)?;
+    let path = PathBuf::from(TRACES).join(format!("{seed:#x}.txt"));
+    let file = std::io::BufWriter::new(std::fs::File::create(&path)?);
+    // It fails again in the same way; that is known.
+    let _ = run_seed(seed, wanted, Some(Box::new(file)));
+    Ok(path)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aether_domain::NodeRef;
 use aether_domain::cluster::NodeStatus;
+use aether_domain::timing::Profile;
 use aether_infra_memory::fabric::Faults;
 use aether_runtime::control::Phase;
 use rand::RngExt;
@@ -12,8 +13,13 @@ use rand::RngExt;
 use crate::node::Node;
 use crate::world::{Happening, World};
 
-/// How soon after everything has healed the cluster must be at rest (I13).
-const RESTS_WITHIN: Duration = Duration::from_secs(15);
+/// How soon after everything has healed the cluster must be at rest (I13): 15 s with the default timers or faster ones,
+/// and as many times the time for suspicion with slower ones.
+fn rests_within(profile: Profile) -> Duration {
+    let scale =
+        profile.member().suspect_after().as_secs_f64() / Profile::Default.member().suspect_after().as_secs_f64();
+    Duration::from_secs(15).mul_f64(scale.max(1.0))
+}
 /// How long it must stay so.
 const STAYS_FOR: Duration = Duration::from_secs(10);
 /// How often one looks whether it is.
@@ -59,7 +65,7 @@ impl World {
             }
             (None, Some(rested)) => self.over = since >= rested + STAYS_FOR,
             // What was lost before the healing is missed after it: rest may end again until then.
-            (Some(_), _) if since < RESTS_WITHIN => self.rested_after = None,
+            (Some(_), _) if since < rests_within(self.scenario.profile) => self.rested_after = None,
             (Some(why), None) => return Err(format!("I13: not at rest {since:?} after the last fault: {why}")),
             (Some(why), Some(rested)) => return Err(format!("I13: at rest after {rested:?}, and then: {why}")),
         }

@@ -13,10 +13,27 @@ use rand_chacha::ChaCha8Rng;
 use crate::act::{Act, Target};
 use crate::clock::NodeClock;
 
-/// The most nodes of one run.
+/// The most nodes of one run, unless more are wanted.
 const NODES_MAX: usize = 5;
 /// Elections of the server's streams end this long before everything heals: one lasts at most 9 s.
 pub(crate) const CALM_BEFORE_HEALING: Duration = Duration::from_secs(10);
+
+/// What is asked of every seed; what is not asked is drawn.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// How long faults strike.
+    pub faults_last: Option<Duration>,
+    /// How many nodes there are, at least 3 and at most 64.
+    pub nodes: RangeInclusive<usize>,
+    /// The cluster's timers.
+    pub profile: Option<Profile>,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { faults_last: None, nodes: 3..=NODES_MAX, profile: None }
+    }
+}
 
 /// Everything about a run that is decided before it begins.
 #[derive(Clone, Debug)]
@@ -48,13 +65,14 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// What that seed means. Faults strike for 3 to 5 minutes, or for as long as asked.
-    pub fn draw(seed: u64, faults_last: Option<Duration>) -> Self {
+    /// What that seed means. Unless told otherwise, faults strike for 3 to 5 minutes and 3 to 5 nodes have the default
+    /// timers or the fast ones.
+    pub fn draw(seed: u64, wanted: &Wanted) -> Self {
         let mut dice = ChaCha8Rng::seed_from_u64(seed);
         let (ms, secs) = (Duration::from_millis, Duration::from_secs);
-        let nodes = dice.random_range(3..=NODES_MAX);
+        let nodes = dice.random_range(wanted.nodes.clone());
         let drawn = ms(dice.random_range(180_000..=300_000));
-        let heals_at = faults_last.unwrap_or(drawn);
+        let heals_at = wanted.faults_last.unwrap_or(drawn);
         let quiet = dice.random_ratio(1, 5);
         let mut faults = if quiet { Faults::none() } else { Faults::draw(&mut dice) };
         if !quiet && dice.random_ratio(1, 6) {
@@ -62,11 +80,12 @@ impl Scenario {
             faults.ack_lost = PerMille(dice.random_range(100..=300));
         }
         let first = dice.random_range(1..=nodes);
+        let profile = if dice.random_ratio(2, 3) { Profile::Default } else { Profile::Fast };
         Self {
             seed,
-            profile: if dice.random_ratio(2, 3) { Profile::Default } else { Profile::Fast },
+            profile: wanted.profile.unwrap_or(profile),
             shards: ShardCount::new(1 << dice.random_range(6..=10)).unwrap_or_default(),
-            clocks: (0..NODES_MAX).map(|_| draw_clock(&mut dice)).collect(),
+            clocks: (0..NODES_MAX.max(*wanted.nodes.end())).map(|_| draw_clock(&mut dice)).collect(),
             starts: (0..first).map(|_| ms(dice.random_range(0..3_000))).collect(),
             manner: if dice.random_ratio(1, 2) { Manner::R1 } else { Manner::R3 },
             faults,

@@ -1,29 +1,70 @@
 //! Many seeds, one after another, and what they come to.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Wanted};
 use crate::world::{Failure, Run, World};
 
 /// The command that runs that seed again, with everything that happens.
-pub fn reproduction(seed: u64, faults_last: Option<Duration>) -> String {
-    let minutes = faults_last.map(|last| format!(" --minutes {}", last.as_secs_f64() / 60.0)).unwrap_or_default();
-    format!("cargo xtask simulate --seed {seed:#x} --trace{minutes}")
+pub fn reproduction(seed: u64, wanted: &Wanted) -> String {
+    let default = Wanted::default();
+    let minutes = wanted.faults_last.map(|last| format!(" --minutes {}", last.as_secs_f64() / 60.0));
+    let (from, to) = (wanted.nodes.start(), wanted.nodes.end());
+    let nodes = (wanted.nodes != default.nodes).then(|| format!(" --nodes {from}..{to}"));
+    let profile = wanted.profile.map(|profile| format!(" --profile {}", profile.name()));
+    let wanted: String = [minutes, nodes, profile].into_iter().flatten().collect();
+    format!("cargo xtask simulate --seed {seed:#x} --trace{wanted}")
 }
 
-/// Runs one seed. A panic is a failure like another.
+/// Runs one seed; everything that happens is written to `trace`. A panic is a failure like another.
 ///
 /// # Errors
 /// The first thing that must not be.
-pub fn run_seed(seed: u64, faults_last: Option<Duration>, print: bool) -> Result<Run, Box<Failure>> {
-    let run = || World::new(Scenario::draw(seed, faults_last), print).run();
+pub fn run_seed(seed: u64, wanted: &Wanted, trace: Option<Box<dyn io::Write>>) -> Result<Run, Box<Failure>> {
+    let run = || World::new(Scenario::draw(seed, wanted), trace).run();
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
         Err(Box::new(Failure { seed, at: Duration::ZERO, what: format!("it panicked: {text}"), tail: Vec::new() }))
     })
+}
+
+/// Runs seeds on that many threads and hands each outcome to `met`, in the order of the seeds.
+pub fn run_seeds(
+    seeds: Range<u64>,
+    jobs: usize,
+    wanted: &Wanted,
+    mut met: impl FnMut(u64, &Result<Run, Box<Failure>>),
+) {
+    let (next, (tell, told)) = (AtomicU64::new(seeds.start), mpsc::channel());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (next, tell, end) = (&next, tell.clone(), seeds.end);
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end || tell.send((seed, run_seed(seed, wanted, None))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(tell);
+        let (mut early, mut due) = (BTreeMap::new(), seeds.start);
+        for (seed, run) in told {
+            early.insert(seed, run);
+            while let Some(run) = early.remove(&due) {
+                met(due, &run);
+                due += 1;
+            }
+        }
+    });
 }
 
 /// What many runs come to.

@@ -1,7 +1,8 @@
-//! What happened, as lines: hashed all, the last of them kept, and printed if asked.
+//! What happened, as lines: hashed all, the last of them kept, and all of them written where they are wanted.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
+use std::io;
 use std::time::Duration;
 
 use aether_domain::Monotonic;
@@ -16,12 +17,13 @@ pub(crate) struct Trace {
     tail: VecDeque<String>,
     spare: String,
     lines: u64,
-    print: bool,
+    /// What could not be written is not: the run itself does not depend on it.
+    into: Option<Box<dyn io::Write>>,
 }
 
 impl Trace {
-    pub(crate) fn new(print: bool) -> Self {
-        Self { print, ..Self::default() }
+    pub(crate) fn new(into: Option<Box<dyn io::Write>>) -> Self {
+        Self { into, ..Self::default() }
     }
 
     /// Adds a line.
@@ -34,8 +36,8 @@ impl Trace {
         self.hasher.update(&since.subsec_nanos().to_le_bytes());
         self.hasher.update(line.as_bytes());
         self.lines += 1;
-        if self.print {
-            print_line(&line);
+        if let Some(into) = &mut self.into {
+            let _ = writeln!(into, "{line}");
         }
         self.tail.push_back(line);
         if self.tail.len() > TAIL_MAX {
@@ -52,9 +54,4 @@ impl Trace {
     pub(crate) fn tail(&self) -> Vec<String> {
         self.tail.iter().cloned().collect()
     }
-}
-
-#[expect(clippy::print_stdout, reason = "a trace is asked for by name, on the command line")]
-fn print_line(line: &str) {
-    println!("{line}");
 }

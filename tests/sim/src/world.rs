@@ -1,6 +1,7 @@
 //! Nodes, a server and faults in one virtual time, and one queue of everything that will happen.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -78,8 +79,8 @@ pub struct Failure {
 }
 
 impl World {
-    /// A run that has not begun. With `print` everything that happens is written to standard output.
-    pub fn new(scenario: Scenario, print: bool) -> Self {
+    /// A run that has not begun. Everything that happens is written to `trace`, a line each.
+    pub fn new(scenario: Scenario, trace: Option<Box<dyn io::Write>>) -> Self {
         let mut dice = ChaCha8Rng::seed_from_u64(scenario.seed ^ 0x5EED);
         // Another process of a node runs on another machine, with another clock.
         let others = scenario.clocks.iter().cycle().skip(1);
@@ -93,7 +94,7 @@ impl World {
             nodes,
             checks: Checks::default(),
             asked: BTreeMap::new(),
-            trace: Trace::new(print),
+            trace: Trace::new(trace),
             counts: BTreeMap::new(),
             dice,
             queue: BTreeMap::new(),

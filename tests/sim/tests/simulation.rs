@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use aether_domain::timing::Profile;
 use aether_infra_memory::fabric::Faults;
-use aether_sim::{Act, Run, Scenario, Target, World, reproduction, run_seed};
+use aether_sim::{Act, Run, Scenario, Target, Wanted, World, reproduction, run_seed};
 
 const SEEDS: u64 = 10;
 
@@ -13,7 +14,7 @@ const fn secs(secs: u64) -> Duration {
 
 /// Runs a scripted scenario to its end.
 fn run(scenario: Scenario) -> Run {
-    World::new(scenario, false)
+    World::new(scenario, None)
         .run()
         .unwrap_or_else(|failure| panic!("{}\nafter {:?}: {}", failure.tail.join("\n"), failure.at, failure.what))
 }
@@ -149,7 +150,7 @@ fn entries_that_were_acknowledged_and_lost_are_missed_by_whoever_appends_next() 
         let dies = Act::Crash { of: Target::Leader, restart_after: None };
         let acts = vec![(secs(30), Act::LoseEntries { count }), (secs(31), dies)];
         let scenario = Scenario { acts, heals_at: secs(120), ..Scenario::calm(1, 3) };
-        let failure = World::new(scenario, false).run().expect_err("a node cannot go on");
+        let failure = World::new(scenario, None).run().expect_err("a node cannot go on");
         assert!(failure.what.contains("the topology log has lost what it had acknowledged"), "{}", failure.what);
         assert!((secs(55)..secs(70)).contains(&failure.at), "{:?}", failure.at);
     }
@@ -158,8 +159,8 @@ fn entries_that_were_acknowledged_and_lost_are_missed_by_whoever_appends_next() 
 #[test]
 fn ten_seeds_break_no_invariant_and_come_to_rest() {
     for seed in 0..SEEDS {
-        if let Err(failure) = run_seed(seed, None, false) {
-            let again = reproduction(seed, None);
+        if let Err(failure) = run_seed(seed, &Wanted::default(), None) {
+            let again = reproduction(seed, &Wanted::default());
             panic!("{}\nafter {:?}: {}\nagain: {again}", failure.tail.join("\n"), failure.at, failure.what);
         }
     }
@@ -167,7 +168,30 @@ fn ten_seeds_break_no_invariant_and_come_to_rest() {
 
 #[test]
 fn the_same_seed_is_the_same_run() {
-    let hash = |seed| run_seed(seed, Some(secs(60)), false).expect("it comes to rest").trace_hash;
-    assert_eq!(hash(7), hash(7));
-    assert_ne!(hash(7), hash(8));
+    // Another process, with other addresses and another order of threads, must come to the same.
+    let run = |seeds: &[&str], jobs: &str| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_aether-sim"));
+        let output = program.args(["--minutes", "1", "--json", "--jobs", jobs]).args(seeds).output();
+        let output = output.expect("the simulation starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8_lossy(&output.stdout).lines().last().expect("a last line").to_owned()
+    };
+    let twenty = ["--seeds", "20", "--start", "100"];
+    assert_eq!(run(&twenty, "1"), run(&twenty, "2"));
+    let hash = |seed: &str| run(&["--seed", seed], "1");
+    assert_ne!(hash("7"), hash("8"));
+}
+
+#[test]
+fn more_nodes_and_slower_timers_come_to_rest_too() {
+    for wanted in
+        [Wanted { nodes: 9..=9, ..Wanted::default() }, Wanted { profile: Some(Profile::Seed), ..Wanted::default() }]
+    {
+        for seed in 0..3 {
+            let wanted = Wanted { faults_last: Some(secs(300)), ..wanted.clone() };
+            if let Err(failure) = run_seed(seed, &wanted, None) {
+                panic!("after {:?}: {}\nagain: {}", failure.at, failure.what, reproduction(seed, &wanted));
+            }
+        }
+    }
 }
