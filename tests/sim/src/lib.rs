@@ -26,5 +26,5 @@ mod world;
 pub use act::{Act, Target};
 pub use clock::NodeClock;
 pub use scenario::{Scenario, Wanted};
-pub use seeds::{Sum, reproduction, run_seed, run_seeds};
+pub use seeds::{MARKS, Sum, reproduction, run_seed, run_seeds};
 pub use world::{Failure, Run, World};

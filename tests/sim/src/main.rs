@@ -8,7 +8,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use aether_domain::timing::Profile;
-use aether_sim::{Failure, Run, Sum, Wanted, reproduction, run_seed, run_seeds};
+use aether_sim::{Failure, MARKS, Run, Sum, Wanted, reproduction, run_seed, run_seeds};
 use clap::Parser;
 
 /// Runs the control plane over a server in virtual time, seed after seed, and checks the invariants after every event.
@@ -92,6 +92,8 @@ fn main() -> ExitCode {
     let hours = sum.simulated.as_secs_f64() / 3600.0;
     let (seeds, failed, rest) = (sum.seeds, sum.failed.len(), sum.rested_after_max);
     println!("{seeds} seeds, {failed} failed, {hours:.2} simulated hours; at rest within {rest:?} of the last fault");
+    let missed = sum.marks_missed();
+    println!("{} of {} marks reached; missed: {missed:?}", MARKS.len() - missed.len(), MARKS.len());
     if asked.json {
         println!("{}", sum.json());
     }

@@ -67,6 +67,42 @@ pub fn run_seeds(
     });
 }
 
+/// What should have happened at least once before many seeds mean much, by the names under which it is counted: each fault,
+/// and each way in which a node or a leader loses what it had.
+pub const MARKS: [&str; 31] = [
+    "acknowledgement lost",
+    "answer cut off",
+    "crash",
+    "crash of all",
+    "cut",
+    "drain",
+    "drain of all",
+    "driven out by its own id",
+    "election",
+    "fenced",
+    "freeze",
+    "freeze half way",
+    "freeze of all",
+    "ghost",
+    "ghost of a node cut off",
+    "join",
+    "left",
+    "left unasked",
+    "life over",
+    "message lost",
+    "outage",
+    "replacement",
+    "stale read",
+    "stepped down: another leader's term is in the log",
+    "stepped down: it resigned",
+    "stepped down: the lease ran out before it was renewed",
+    "stepped down: the lease was taken",
+    "suspected",
+    "update twice",
+    "watch reset",
+    "write vanished in an election",
+];
+
 /// What many runs come to.
 #[derive(Clone, Debug, Default)]
 pub struct Sum {
@@ -105,18 +141,24 @@ impl Sum {
         self.trace_hash = self.trace_hash.rotate_left(5) ^ hash;
     }
 
+    /// The [`MARKS`] that were not reached.
+    pub fn marks_missed(&self) -> Vec<&'static str> {
+        MARKS.into_iter().filter(|mark| !self.counts.contains_key(*mark)).collect()
+    }
+
     /// One JSON object.
     pub fn json(&self) -> String {
         let hours = self.simulated.as_secs_f64() / 3600.0;
         let failed: Vec<_> = self.failed.iter().map(|seed| format!("\"{seed:#x}\"")).collect();
         format!(
             "{{\"seeds\":{},\"failures\":{},\"simulated_hours\":{hours:.3},\"trace_hash\":\"{:016x}\",\
-             \"rested_after_seconds_max\":{:.3},\"failed\":[{}]}}",
+             \"rested_after_seconds_max\":{:.3},\"failed\":[{}],\"marks_missed\":[{}]}}",
             self.seeds,
             self.failed.len(),
             self.trace_hash,
             self.rested_after_max.as_secs_f64(),
-            failed.join(",")
+            failed.join(","),
+            self.marks_missed().iter().map(|mark| format!("\"{mark}\"")).collect::<Vec<_>>().join(",")
         )
     }
 }
