@@ -122,6 +122,9 @@ pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
         &["doc", "--workspace", "--no-deps", "--locked"],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
+    steps.step("simulation: a thousand seeds of ten minutes", |root| {
+        simulate(root, &["--seeds", "1000", "--minutes", "10"].map(str::to_owned))
+    })?;
     steps.step("benches: at least a third of each figure", |root| {
         bench(root, &["--quick".to_owned(), "--check".to_owned()])
     })?;
