@@ -167,6 +167,18 @@ impl Chain {
     }
 }
 
+/// Takes over what some replica has, as far as it can be read and each commit follows the one before; answers whether that
+/// was all. A replica's damage convicts nobody: what is left out is for the leader to say.
+fn take_sound(stored: Vec<Stored>, after: Sequence, commits: &mut Vec<StoredCommit>) -> bool {
+    for stored in stored {
+        match stored.decode() {
+            Ok(commit) if commit.record.prev_sequence.0 == end(commits, after) => commits.push(commit),
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// The sequence of the last of these commits, which are behind `after`.
 fn end(commits: &[StoredCommit], after: Sequence) -> u64 {
     commits.last().map_or(after, |commit| commit.at.sequence).0
@@ -210,12 +222,7 @@ impl EventStore for NatsEventStore {
             }
             // The leader has more: most of it is old, and any replica has that. Then the leader says what is behind it.
             match self.batches(actor, end(&commits, after)).await {
-                Ok(stored) => {
-                    batched = !stored.is_empty();
-                    for stored in stored {
-                        commits.push(stored.decode()?);
-                    }
-                }
+                Ok(stored) => batched = !stored.is_empty() && take_sound(stored, after, &mut commits),
                 Err(error) => {
                     tracing::debug!(%error, "reading the rest of a history from the leader");
                     batched = false;
@@ -266,6 +273,38 @@ mod tests {
             }
         }
         Err("no end")
+    }
+
+    /// A commit as it is stored at `sequence`, behind the one at `previous`.
+    fn stored(sequence: u64, previous: u64) -> Stored {
+        let record = CommitRecord {
+            shard_epoch: aether_domain::Epoch(1),
+            owner: aether_domain::Incarnation(1),
+            nonce: aether_domain::Nonce(sequence),
+            base: aether_domain::Version(0),
+            prev_sequence: Sequence(previous),
+            prev_hash: 0,
+            at: aether_domain::WallTime::default(),
+            codec: aether_domain::records::PayloadCodec::Binary,
+            commands: Vec::new(),
+            events: Vec::new(),
+        };
+        let payload = encode_commit(&record).expect("it is small").payload;
+        Stored { sequence, headers: None, payload }
+    }
+
+    #[test]
+    fn what_a_damaged_replica_has_is_taken_over_only_as_far_as_it_is_sound() {
+        let check = |batch: Vec<Stored>| {
+            let mut commits = Vec::new();
+            let all = take_sound(batch, Sequence(2), &mut commits);
+            (commits.iter().map(|commit| commit.at.sequence.0).collect::<Vec<_>>(), all)
+        };
+        assert_eq!(check(vec![stored(5, 2), stored(9, 5)]), (vec![5, 9], true));
+        assert_eq!(check(vec![stored(5, 2), stored(11, 9)]), (vec![5], false), "one is missing");
+        assert_eq!(check(vec![stored(9, 5)]), (vec![], false), "the first is missing");
+        let torn = Stored { payload: Bytes::from_static(b"AE torn"), ..stored(9, 5) };
+        assert_eq!(check(vec![stored(5, 2), torn, stored(12, 9)]), (vec![5], false));
     }
 
     #[test]
