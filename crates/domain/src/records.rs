@@ -61,6 +61,10 @@ pub struct MemberRecord {
     pub admin_url: String,
     /// The build that wrote it, for people.
     pub build: String,
+    /// Drawn by the supervisor that runs this process, if one does: how it finds the record of a process it has seen die.
+    pub supervisor: Option<Nonce>,
+    /// How well it is.
+    pub health: Health,
 }
 
 /// What a life of a node says it is doing.
@@ -72,8 +76,26 @@ pub enum MemberState {
     Alive,
     /// It asks to hand its shards over and leave.
     Leaving,
-    /// It is over: written by the leader, or by whoever saw the process die. Never undone; the node takes a new life.
+    /// It is over: written by the leader. Never undone; the node takes a new life.
     Fenced,
+    /// Its process has ended: written by the supervisor that saw it die. It serves nothing from that moment on.
+    Dead,
+}
+
+impl MemberState {
+    /// Every state with its stable name.
+    pub const NAMES: [(Self, &'static str); 5] = [
+        (Self::Starting, "starting"),
+        (Self::Alive, "alive"),
+        (Self::Leaving, "leaving"),
+        (Self::Fenced, "fenced"),
+        (Self::Dead, "dead"),
+    ];
+
+    /// Whether the life that the record speaks of is over, whoever ended it.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Fenced | Self::Dead)
+    }
 }
 
 /// A small measure of what a node carries.
@@ -83,6 +105,24 @@ pub struct Load {
     pub actors: u32,
     /// Commands answered per second, lately.
     pub commands_per_second: u32,
+}
+
+/// How well a node is, by its own measure and since its last heartbeats: what a slow node cannot hide.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The longest that work was ready to run and did not run.
+    pub loop_lag: Duration,
+    /// What 99 of 100 commits took at most.
+    pub commit_p99: Duration,
+    /// How long the oldest command that waits for its turn has waited.
+    pub mailbox_age: Duration,
+    /// Nodes that do not answer this one as they should; at most [`Health::ACCUSED_MAX`].
+    pub accuses: Vec<NodeId>,
+}
+
+impl Health {
+    /// The most nodes that one accuses at a time.
+    pub const ACCUSED_MAX: usize = 8;
 }
 
 /// What a node has given up: written once it no longer serves these shards and never will under that epoch.

@@ -11,7 +11,7 @@ use aether_domain::ids::{
 use aether_domain::lease::{LeadershipEvent, LossReason};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
 use aether_domain::records::{
-    CommandMark, CommitRecord, ControlRecord, Entry, EventRecord, LeaseRecord, LeaseState, Load, MemberRecord,
+    CommandMark, CommitRecord, ControlRecord, Entry, EventRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord,
     MemberState, PayloadCodec, Position, ReleaseReport,
 };
 use aether_domain::testing::life;
@@ -43,6 +43,8 @@ pub(crate) fn member(node: &NodeRef, heartbeat: u64) -> ControlRecord {
         weight: 1,
         admin_url: "http://127.0.0.1:8080".to_owned(),
         build: "0.1.0".to_owned(),
+        supervisor: None,
+        health: Health::default(),
     })
 }
 
@@ -67,9 +69,7 @@ pub(crate) fn odd_control_records() -> Vec<ControlRecord> {
         release(&longest, 1, vec![]),
         release(&odd, u64::MAX - 1, odd_releases()),
     ];
-    for (nth, state) in
-        [MemberState::Starting, MemberState::Alive, MemberState::Leaving, MemberState::Fenced].into_iter().enumerate()
-    {
+    for (nth, state) in MemberState::NAMES.map(|(state, _)| state).into_iter().enumerate() {
         records.push(ControlRecord::Member(MemberRecord {
             node: odd.clone(),
             state,
@@ -81,6 +81,8 @@ pub(crate) fn odd_control_records() -> Vec<ControlRecord> {
             weight: u32::MAX,
             admin_url: "http://[::1]:8080/\u{e9}\"\\".to_owned(),
             build: "\u{0}\n\u{1f980}".to_owned(),
+            supervisor: None,
+            health: Health::default(),
         }));
     }
     let empty = MemberRecord {
@@ -94,6 +96,8 @@ pub(crate) fn odd_control_records() -> Vec<ControlRecord> {
         weight: 1,
         admin_url: String::new(),
         build: String::new(),
+        supervisor: None,
+        health: Health::default(),
     };
     records.push(ControlRecord::Member(empty));
     records

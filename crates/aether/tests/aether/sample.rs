@@ -7,7 +7,7 @@ use aether::admin::{Picture, Source};
 use aether_domain::assignment::{AssignmentCommand, Grant};
 use aether_domain::cluster::{ClusterCommand, ClusterSettings};
 use aether_domain::lease::LeadershipCommand;
-use aether_domain::records::{Load, MemberRecord, MemberState, Position, StoredEntry};
+use aether_domain::records::{Health, Load, MemberRecord, MemberState, Position, StoredEntry};
 use aether_domain::testing::life;
 use aether_domain::topology::{Draft, Signature, Topology};
 use aether_domain::{ClusterUid, Epoch, Namespace, NodeRef, Nonce, Sequence, ShardCount, ShardId, Term, WallTime};
@@ -65,6 +65,8 @@ pub(crate) fn heartbeat(name: &str) -> MemberRecord {
         weight: 1,
         admin_url: format!("http://127.0.0.1:1/{name}"),
         build: "0.1.0".into(),
+        supervisor: None,
+        health: Health::default(),
     }
 }
 

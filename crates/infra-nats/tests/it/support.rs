@@ -6,7 +6,7 @@ use std::time::Duration;
 use aether_domain::cluster::ClusterEvent;
 use aether_domain::ports::Updates;
 use aether_domain::records::{
-    CommitRecord, ControlRecord, Entry, EventRecord, LeaseRecord, LeaseState, Load, MemberRecord, MemberState,
+    CommitRecord, ControlRecord, Entry, EventRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState,
     PayloadCodec,
 };
 use aether_domain::{
@@ -135,6 +135,8 @@ pub(crate) fn member(name: &str, heartbeat: u64) -> ControlRecord {
         weight: 1,
         admin_url: String::new(),
         build: "test".to_owned(),
+        supervisor: None,
+        health: Health::default(),
     })
 }
 

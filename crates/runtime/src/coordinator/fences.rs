@@ -3,7 +3,7 @@
 //! Fencing early is always safe; when the fenced life's shards may go to others is the policy's business.
 
 use aether_domain::ports::Expected;
-use aether_domain::records::{ControlKey, ControlRecord, Load, MemberRecord, MemberState, StoredRecord};
+use aether_domain::records::{ControlKey, ControlRecord, Health, Load, MemberRecord, MemberState, StoredRecord};
 use aether_domain::{Monotonic, NodeId, NodeRef, Nonce};
 
 use super::machine::Surroundings;
@@ -46,6 +46,8 @@ impl Fences {
             weight: seen.map_or(1, |seen| seen.record.weight),
             admin_url: String::new(),
             build: config.build.clone(),
+            supervisor: None,
+            health: Health::default(),
         };
         s.effects.push(Effect::Note(Note::Suspected { node: node.clone() }));
         let token = Token((s.fresh)());

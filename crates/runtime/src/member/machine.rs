@@ -6,7 +6,9 @@ use std::time::Duration;
 use aether_domain::assignment::ShardState;
 use aether_domain::cluster::NodeStatus;
 use aether_domain::ports::Expected;
-use aether_domain::records::{ControlKey, ControlRecord, Load, MemberRecord, MemberState, ReleaseReport, StoredRecord};
+use aether_domain::records::{
+    ControlKey, ControlRecord, Health, Load, MemberRecord, MemberState, ReleaseReport, StoredRecord,
+};
 use aether_domain::topology::Topology;
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, Nonce, Revision, ShardId};
 
@@ -360,6 +362,8 @@ impl Member {
             weight: self.config.weight,
             admin_url: self.config.admin_url.clone(),
             build: self.config.build.clone(),
+            supervisor: None,
+            health: Health::default(),
         };
         self.next_beat = now + self.config.profile.member().heartbeat_every();
         let token = Token((s.fresh)());

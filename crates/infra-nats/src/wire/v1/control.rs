@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aether_domain::records::{
-    ControlKey, ControlRecord, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, ReleaseReport,
+    ControlKey, ControlRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, ReleaseReport,
 };
 use aether_domain::{Epoch, Incarnation, NodeId, NodeRef, Nonce, Term};
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,17 @@ struct MemberV1 {
     weight: u32,
     admin_url: String,
     build: String,
+    supervisor: Option<Mark>,
+    health: HealthV1,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HealthV1 {
+    loop_lag_ms: u64,
+    commit_p99_ms: u64,
+    mailbox_age_ms: u64,
+    accuses: Vec<Text<NodeId>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,14 +135,25 @@ impl From<&MemberRecord> for MemberV1 {
             weight: record.weight,
             admin_url: record.admin_url.clone(),
             build: record.build.clone(),
+            supervisor: record.supervisor.map(|token| Mark(token.0)),
+            health: HealthV1 {
+                loop_lag_ms: millis(record.health.loop_lag),
+                commit_p99_ms: millis(record.health.commit_p99),
+                mailbox_age_ms: millis(record.health.mailbox_age),
+                accuses: record.health.accuses.iter().cloned().map(Text).collect(),
+            },
         }
     }
 }
 
-impl From<MemberV1> for MemberRecord {
-    fn from(dto: MemberV1) -> Self {
+impl TryFrom<MemberV1> for MemberRecord {
+    type Error = WireFault;
+    fn try_from(dto: MemberV1) -> Result<Self, WireFault> {
         let LoadV1 { actors, commands_per_second } = dto.load;
-        Self {
+        if dto.health.accuses.len() > Health::ACCUSED_MAX {
+            return Err(WireFault::TooManyAccused(dto.health.accuses.len()));
+        }
+        Ok(Self {
             node: life(dto.node, dto.inc),
             state: dto.state.0,
             heartbeat: dto.heartbeat.0,
@@ -142,7 +164,14 @@ impl From<MemberV1> for MemberRecord {
             weight: dto.weight,
             admin_url: dto.admin_url,
             build: dto.build,
-        }
+            supervisor: dto.supervisor.map(|token| Nonce(token.0)),
+            health: Health {
+                loop_lag: Duration::from_millis(dto.health.loop_lag_ms),
+                commit_p99: Duration::from_millis(dto.health.commit_p99_ms),
+                mailbox_age: Duration::from_millis(dto.health.mailbox_age_ms),
+                accuses: dto.health.accuses.into_iter().map(|Text(node)| node).collect(),
+            },
+        })
     }
 }
 
@@ -194,7 +223,7 @@ pub(crate) fn decode_control(
     let record = match key {
         ControlKey::Lease => ControlRecord::Lease(json::decode::<LeaseV1>(payload, header, CONTROL_BYTES_MAX)?.into()),
         ControlKey::Member(_) => {
-            ControlRecord::Member(json::decode::<MemberV1>(payload, header, CONTROL_BYTES_MAX)?.into())
+            ControlRecord::Member(json::decode::<MemberV1>(payload, header, CONTROL_BYTES_MAX)?.try_into()?)
         }
         ControlKey::Release(_) => {
             ControlRecord::Release(json::decode::<ReleaseV1>(payload, header, CONTROL_BYTES_MAX)?.try_into()?)

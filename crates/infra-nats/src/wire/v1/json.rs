@@ -128,12 +128,7 @@ words! {
     LossReason => &LossReason::NAMES,
     CancelReason => &CancelReason::NAMES,
     LeaseState => &[(LeaseState::Held, "held"), (LeaseState::Resigned, "resigned")],
-    MemberState => &[
-        (MemberState::Starting, "starting"),
-        (MemberState::Alive, "alive"),
-        (MemberState::Leaving, "leaving"),
-        (MemberState::Fenced, "fenced"),
-    ],
+    MemberState => &MemberState::NAMES,
 }
 
 impl<T: Words> fmt::Display for Word<T> {

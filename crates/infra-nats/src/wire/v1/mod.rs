@@ -58,6 +58,8 @@ pub(crate) enum WireFault {
     Id(#[from] InvalidId),
     #[error("more than {0} shards in one record")]
     TooManyShards(usize),
+    #[error("{0} nodes accused in one record")]
+    TooManyAccused(usize),
 }
 
 /// A payload with what must go into its header.

@@ -6,8 +6,8 @@ use aether_domain::assignment::{AssignmentEvent, CancelReason};
 use aether_domain::cluster::{ClusterEvent, FailureReason, RebalanceCause};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame};
 use aether_domain::records::{
-    CommandMark, CommitRecord, ControlKey, ControlRecord, EventRecord, LeaseRecord, LeaseState, Load, MemberRecord,
-    MemberState, PayloadCodec, ReleaseReport,
+    CommandMark, CommitRecord, ControlKey, ControlRecord, EventRecord, Health, LeaseRecord, LeaseState, Load,
+    MemberRecord, MemberState, PayloadCodec, ReleaseReport,
 };
 use aether_domain::{
     ActorId, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef, Nonce, PlanId, Sequence, ShardId, ShardSet,
@@ -81,9 +81,10 @@ fn control_records() -> impl Strategy<Value = ControlRecord> {
             state: if held { LeaseState::Held } else { LeaseState::Resigned },
         })
     });
-    let states = select(vec![MemberState::Starting, MemberState::Alive, MemberState::Leaving, MemberState::Fenced]);
+    let states = select(MemberState::NAMES.map(|(state, _)| state).to_vec());
     let members = (nodes(), states, any::<[u64; 3]>(), any::<[u32; 4]>(), "\\PC{0,30}").prop_map(
         |(node, state, wide, narrow, text)| {
+            let accused = node.node.clone();
             ControlRecord::Member(MemberRecord {
                 node,
                 state,
@@ -95,6 +96,13 @@ fn control_records() -> impl Strategy<Value = ControlRecord> {
                 weight: narrow[3],
                 admin_url: text.clone(),
                 build: text,
+                supervisor: (wide[0] & 1 == 0).then_some(Nonce(wide[2])),
+                health: Health {
+                    loop_lag: Duration::from_millis(narrow[0].into()),
+                    commit_p99: Duration::from_millis(narrow[1].into()),
+                    mailbox_age: Duration::from_millis(narrow[2].into()),
+                    accuses: vec![accused; usize::from(narrow[3] as u8 % 9)],
+                },
             })
         },
     );

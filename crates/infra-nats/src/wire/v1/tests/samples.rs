@@ -7,7 +7,7 @@ use aether_domain::cluster::{ClusterEvent, ClusterSettings, FailureReason, Rebal
 use aether_domain::lease::{LeadershipEvent, LossReason};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
 use aether_domain::records::{
-    CommandMark, CommitRecord, ControlRecord, Entry, EventRecord, LeaseRecord, LeaseState, Load, MemberRecord,
+    CommandMark, CommitRecord, ControlRecord, Entry, EventRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord,
     MemberState, PayloadCodec, ReleaseReport,
 };
 use aether_domain::topology::TopologyEvent;
@@ -47,6 +47,13 @@ pub(super) fn member() -> ControlRecord {
         weight: 1,
         admin_url: "http://127.0.0.1:7070".to_owned(),
         build: "0.1.0".to_owned(),
+        supervisor: Some(Nonce(0x5afe)),
+        health: Health {
+            loop_lag: Duration::from_millis(3),
+            commit_p99: Duration::from_millis(12),
+            mailbox_age: Duration::from_millis(40),
+            accuses: vec![node("n2", 1).node],
+        },
     })
 }
 
