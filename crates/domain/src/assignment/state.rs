@@ -226,7 +226,14 @@ impl Aggregate for ShardAssignment {
                 let over = NodeRef { node: node.node.clone(), incarnation: *previous };
                 self.pending.retain(|_, (from, to)| *to != over && *from != over);
             }
-            TopologyEvent::Cluster(ClusterEvent::NodeJoined { .. }) | TopologyEvent::Leadership(_) => {}
+            // What it was to be given it is not given any more.
+            TopologyEvent::Cluster(ClusterEvent::NodeSuspected { node, .. }) => {
+                self.pending.retain(|_, (_, to)| to != node);
+            }
+            TopologyEvent::Cluster(
+                ClusterEvent::NodeJoined { .. } | ClusterEvent::NodeRelieved { .. } | ClusterEvent::NodeTrusted { .. },
+            )
+            | TopologyEvent::Leadership(_) => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{ClusterSettings, FailureReason, RebalanceCause};
 use crate::assignment::PlannedMove;
-use crate::ids::{ClusterUid, NodeRef, PlanId};
+use crate::ids::{ClusterUid, NodeId, NodeRef, PlanId};
 
 /// A command to the [`Cluster`](super::Cluster).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,23 @@ pub enum ClusterCommand {
         node: NodeRef,
         /// How many shards it owns now; more than none is refused.
         shards_owned: usize,
+    },
+    /// Give nothing more to a node that others have found unwell for a while.
+    SuspectNode {
+        /// The life that is unwell.
+        node: NodeRef,
+        /// Who says so.
+        by: Vec<NodeId>,
+    },
+    /// Move the shards of a suspected node away: of one node at a time, and never of more than a fifth of the Active ones.
+    RelieveNode {
+        /// The life to relieve.
+        node: NodeRef,
+    },
+    /// Take a suspected node for a good one again.
+    TrustNode {
+        /// The life that is well.
+        node: NodeRef,
     },
     /// Announce a plan of moves.
     RebalanceShards {

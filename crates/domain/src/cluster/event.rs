@@ -2,7 +2,7 @@
 
 use super::ClusterSettings;
 use crate::assignment::PlannedMove;
-use crate::ids::{ClusterUid, Incarnation, NodeRef, PlanId};
+use crate::ids::{ClusterUid, Incarnation, NodeId, NodeRef, PlanId};
 
 /// An event of the [`Cluster`](super::Cluster).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,23 @@ pub enum ClusterEvent {
     },
     /// A node has left in good order.
     NodeLeft {
+        /// Which.
+        node: NodeRef,
+    },
+    /// A node answers, but not as it should, and has not for a while: it keeps what it has and is given nothing.
+    NodeSuspected {
+        /// Which.
+        node: NodeRef,
+        /// Who finds it unwell, itself perhaps among them.
+        by: Vec<NodeId>,
+    },
+    /// A suspected node is no better: its shards are moved to others, a few at a time, while it stays a member.
+    NodeRelieved {
+        /// Which.
+        node: NodeRef,
+    },
+    /// A suspected node has been well for a while: it is as good as any other again.
+    NodeTrusted {
         /// Which.
         node: NodeRef,
     },
@@ -93,6 +110,8 @@ pub enum RebalanceCause {
     Drain,
     /// A node left.
     Leave,
+    /// A node that is unwell is relieved of its shards.
+    Relief,
     /// The shards were found out of balance.
     Repair,
     /// A person asked.
@@ -101,11 +120,12 @@ pub enum RebalanceCause {
 
 impl RebalanceCause {
     /// Every cause with its stable name.
-    pub const NAMES: [(Self, &'static str); 6] = [
+    pub const NAMES: [(Self, &'static str); 7] = [
         (Self::Join, "join"),
         (Self::Failure, "failure"),
         (Self::Drain, "drain"),
         (Self::Leave, "leave"),
+        (Self::Relief, "relief"),
         (Self::Repair, "repair"),
         (Self::Operator, "operator"),
     ];

@@ -1,5 +1,6 @@
 //! The cluster's "no".
 
+use super::Trust;
 use crate::ids::{ClusterUid, NodeId, NodeRef, PlanId};
 
 /// Why the [`Cluster`](super::Cluster) refuses a command.
@@ -45,6 +46,22 @@ pub enum ClusterRefusal {
         node: NodeRef,
         /// How many shards.
         shards: usize,
+    },
+    /// Its trust is not such that this could follow.
+    #[error("{node} is {}, so that cannot follow", trust.name())]
+    TrustDiffers {
+        /// Which.
+        node: NodeRef,
+        /// How far it is trusted.
+        trust: Trust,
+    },
+    /// Too few would be left to carry what it has.
+    #[error("{relieved} of {active} active nodes are relieved already: one at a time, and at most a fifth")]
+    TooManyRelieved {
+        /// Those relieved now.
+        relieved: usize,
+        /// The Active members.
+        active: usize,
     },
     /// A weight of 0 means nothing.
     #[error("{node} has weight 0; it must be at least 1")]

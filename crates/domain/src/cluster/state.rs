@@ -8,6 +8,11 @@ use crate::ids::{ClusterUid, Epoch, Incarnation, NodeId, NodeRef, PlanId, ShardC
 use crate::timing::Profile;
 use crate::topology::TopologyEvent;
 
+/// How many nodes may be relieved of their shards at a time.
+const RELIEVED_MAX: usize = 1;
+/// Of this many Active nodes one may be relieved: the others must carry what it had.
+const RELIEVED_ONE_OF: usize = 5;
+
 /// What is fixed when a cluster is created; a node that is configured otherwise refuses to start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClusterSettings {
@@ -50,6 +55,30 @@ impl NodeStatus {
     }
 }
 
+/// How far a member is trusted to do what it is there for. It is about being slow, not about being dead: a node that is
+/// silent fails, however far it was trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trust {
+    /// As any other.
+    #[default]
+    Full,
+    /// Others have found it unwell for a while: it keeps what it has and is given nothing.
+    Suspected,
+    /// It has not become better: what it has is moved to others.
+    Relieved,
+}
+
+impl Trust {
+    /// Every degree with its stable name.
+    pub const NAMES: [(Self, &'static str); 3] =
+        [(Self::Full, "trusted"), (Self::Suspected, "suspected"), (Self::Relieved, "relieved")];
+
+    /// The degree's stable name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(trust, _)| *trust == self).map_or("trusted", |(_, name)| name)
+    }
+}
+
 /// A node the log has heard of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -61,6 +90,8 @@ pub struct Member {
     pub weight: u32,
     /// The entry that gave it this standing.
     pub since: Epoch,
+    /// How far it is trusted; a new life begins with full trust.
+    pub trust: Trust,
 }
 
 /// A plan of moves under way.
@@ -124,8 +155,29 @@ impl Cluster {
     }
 
     fn set(&mut self, node: &NodeRef, status: NodeStatus, weight: Option<u32>, since: Epoch) {
-        let weight = weight.or_else(|| self.members.get(&node.node).map(|member| member.weight)).unwrap_or(1);
-        self.members.insert(node.node.clone(), Member { node: node.clone(), status, weight, since });
+        let before = self.members.get(&node.node);
+        let weight = weight.or_else(|| before.map(|member| member.weight)).unwrap_or(1);
+        let trust = before.filter(|member| member.node == *node).map_or(Trust::Full, |member| member.trust);
+        self.members.insert(node.node.clone(), Member { node: node.clone(), status, weight, since, trust });
+    }
+
+    fn set_trust(&mut self, node: &NodeRef, trust: Trust) {
+        if let Some(member) = self.members.get_mut(&node.node).filter(|member| member.node == *node) {
+            member.trust = trust;
+        }
+    }
+
+    /// The Active member living that life, if it is trusted that far.
+    fn trusted_so(&self, node: &NodeRef, fits: impl Fn(Trust) -> bool) -> Result<&Member, Refusal> {
+        let member = self.members.get(&node.node).filter(|member| member.node == *node);
+        let member = member.ok_or(Refusal::NotMember { node: node.clone() })?;
+        if member.status != NodeStatus::Active {
+            return Err(Refusal::NodeNotActive { node: node.node.clone() });
+        }
+        if !fits(member.trust) {
+            return Err(Refusal::TrustDiffers { node: node.clone(), trust: member.trust });
+        }
+        Ok(member)
     }
 }
 
@@ -177,6 +229,23 @@ impl Aggregate for Cluster {
                 Some(_) => return Err(Refusal::IncarnationOver { node: node.clone() }),
                 None => return Err(Refusal::NotMember { node: node.clone() }),
             },
+            Command::SuspectNode { node, by } => {
+                self.trusted_so(node, |trust| trust == Trust::Full)?;
+                Event::NodeSuspected { node: node.clone(), by: by.clone() }
+            }
+            Command::RelieveNode { node } => {
+                self.trusted_so(node, |trust| trust == Trust::Suspected)?;
+                let active = self.active().count();
+                let relieved = self.active().filter(|member| member.trust == Trust::Relieved).count();
+                if relieved >= RELIEVED_MAX || (relieved + 1) * RELIEVED_ONE_OF > active {
+                    return Err(Refusal::TooManyRelieved { relieved, active });
+                }
+                Event::NodeRelieved { node: node.clone() }
+            }
+            Command::TrustNode { node } => {
+                self.trusted_so(node, |trust| trust != Trust::Full)?;
+                Event::NodeTrusted { node: node.clone() }
+            }
             Command::RebalanceShards { plan, cause, moves } => {
                 created?;
                 if let Some(open) = &self.plan {
@@ -211,6 +280,9 @@ impl Aggregate for Cluster {
                 Event::NodeDraining { node } => self.set(node, NodeStatus::Draining, None, epoch),
                 Event::NodeFailed { node, .. } => self.set(node, NodeStatus::Failed, None, epoch),
                 Event::NodeLeft { node } => self.set(node, NodeStatus::Left, None, epoch),
+                Event::NodeSuspected { node, .. } => self.set_trust(node, Trust::Suspected),
+                Event::NodeRelieved { node } => self.set_trust(node, Trust::Relieved),
+                Event::NodeTrusted { node } => self.set_trust(node, Trust::Full),
                 Event::RebalancingTriggered { plan, cause, moves } => {
                     let planned = moves.iter().map(|planned| planned.shards.len() as u32).sum();
                     self.plan = Some(OpenPlan { id: *plan, cause: *cause, planned, moved: 0 });

@@ -2,10 +2,11 @@
 
 use super::{
     Cluster, ClusterCommand as Command, ClusterEvent as Event, ClusterRefusal as Refusal, ClusterSettings,
-    FailureReason, NodeStatus, RebalanceCause,
+    FailureReason, NodeStatus, RebalanceCause, Trust,
 };
+use crate::aggregate::Aggregate as _;
 use crate::assignment::{AssignmentEvent, PlannedMove};
-use crate::ids::{ClusterUid, PlanId, ShardId};
+use crate::ids::{ClusterUid, Epoch, PlanId, ShardId};
 use crate::testing::{given, life};
 use crate::topology::TopologyEvent;
 
@@ -140,4 +141,68 @@ fn a_members_standing_is_that_of_exactly_its_last_life() {
     assert!(cluster.owner(life("a", 1).incarnation).is_some());
     assert!(cluster.owner(life("b", 1).incarnation).is_none());
     assert_eq!(cluster.active().count(), 1);
+}
+
+fn suspected(name: &str) -> TopologyEvent {
+    Event::NodeSuspected { node: life(name, 1), by: vec![life("b", 1).node, life("c", 1).node] }.into()
+}
+
+fn relieved(name: &str) -> TopologyEvent {
+    Event::NodeRelieved { node: life(name, 1) }.into()
+}
+
+fn cluster_of(names: &str) -> Vec<TopologyEvent> {
+    std::iter::once(created()).chain(names.chars().map(|name| joined(&name.to_string()))).collect()
+}
+
+#[test]
+fn trust_is_lost_step_by_step_and_given_back_at_once() {
+    let (node, by) = (life("a", 1), vec![life("b", 1).node, life("c", 1).node]);
+    let (suspect, relieve) =
+        (Command::SuspectNode { node: node.clone(), by }, Command::RelieveNode { node: node.clone() });
+    let trust = Command::TrustNode { node: node.clone() };
+    let trusted = || TopologyEvent::from(Event::NodeTrusted { node: node.clone() });
+    let refusal = |trust| Refusal::TrustDiffers { node: node.clone(), trust };
+    let begun = |more: &[TopologyEvent]| given::<Cluster>([cluster_of("abcde"), more.to_vec()].concat());
+    begun(&[]).when(suspect.clone()).then([suspected("a")]);
+    begun(&[]).when(relieve.clone()).then_refused(refusal(Trust::Full));
+    begun(&[]).when(trust.clone()).then_refused(refusal(Trust::Full));
+    begun(&[suspected("a")]).when(suspect.clone()).then_refused(refusal(Trust::Suspected));
+    begun(&[suspected("a")]).when(relieve.clone()).then([relieved("a")]);
+    begun(&[suspected("a")]).when(trust.clone()).then([trusted()]);
+    begun(&[suspected("a"), relieved("a")]).when(relieve).then_refused(refusal(Trust::Relieved));
+    begun(&[suspected("a"), relieved("a")]).when(trust).then([trusted()]);
+    begun(&[suspected("a"), trusted()]).when(suspect.clone()).then([suspected("a")]);
+    begun(&[draining("a")]).when(suspect.clone()).then_refused(Refusal::NodeNotActive { node: node.node.clone() });
+    given::<Cluster>([created()]).when(suspect).then_refused(Refusal::NotMember { node });
+}
+
+#[test]
+fn one_node_is_relieved_at_a_time_and_never_more_than_a_fifth_of_them() {
+    let relieve = |name: &str| Command::RelieveNode { node: life(name, 1) };
+    for (names, before, relieved, active) in [
+        ("abcd", vec![suspected("a")], 0, 4),
+        ("abcdefghij", vec![suspected("a"), suspected("b"), relieved("b")], 1, 10),
+        ("abcde", vec![suspected("a"), failed("e")], 0, 4),
+    ] {
+        given::<Cluster>([cluster_of(names), before].concat())
+            .when(relieve("a"))
+            .then_refused(Refusal::TooManyRelieved { relieved, active });
+    }
+    // A relieved node that has failed is in nobody's way.
+    let before = [cluster_of("abcdef"), vec![suspected("a"), suspected("b"), relieved("b"), failed("b")]].concat();
+    given::<Cluster>(before).when(relieve("a")).then([relieved("a")]);
+}
+
+#[test]
+fn a_new_life_begins_with_full_trust() {
+    let mut cluster = Cluster::default();
+    let events = [cluster_of("abcde"), vec![suspected("a"), relieved("a")]].concat();
+    for event in events {
+        cluster.evolve(&event, Epoch(1));
+    }
+    assert_eq!(cluster.member(&life("a", 1).node).map(|member| member.trust), Some(Trust::Relieved));
+    let restarted = Event::NodeRestarted { node: life("a", 2), previous: life("a", 1).incarnation, weight: 1 };
+    cluster.evolve(&restarted.into(), Epoch(2));
+    assert_eq!(cluster.member(&life("a", 1).node).map(|member| member.trust), Some(Trust::Full));
 }

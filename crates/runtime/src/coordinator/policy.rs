@@ -63,10 +63,11 @@ fn weight_of(cause: RebalanceCause) -> u8 {
     match cause {
         RebalanceCause::Repair => 0,
         RebalanceCause::Join => 1,
-        RebalanceCause::Leave => 2,
-        RebalanceCause::Failure => 3,
-        RebalanceCause::Drain => 4,
-        RebalanceCause::Operator => 5,
+        RebalanceCause::Relief => 2,
+        RebalanceCause::Leave => 3,
+        RebalanceCause::Failure => 4,
+        RebalanceCause::Drain => 5,
+        RebalanceCause::Operator => 6,
     }
 }
 

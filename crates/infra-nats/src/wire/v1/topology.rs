@@ -6,10 +6,12 @@ use aether_domain::lease::{LeadershipEvent, LossReason};
 use aether_domain::records::Entry;
 use aether_domain::timing::Profile;
 use aether_domain::topology::TopologyEvent;
-use aether_domain::{ClusterUid, Epoch, Incarnation, NodeRef, Nonce, PlanId, ShardCount, ShardSet, Term, WallTime};
+use aether_domain::{
+    ClusterUid, Epoch, Incarnation, NodeId, NodeRef, Nonce, PlanId, ShardCount, ShardSet, Term, WallTime,
+};
 use serde::{Deserialize, Serialize};
 
-use super::json::{self, Counter, JsonRecord, Life, Mark, ShardBudget, WideMark, Word, Words};
+use super::json::{self, Counter, JsonRecord, Life, Mark, ShardBudget, Text, WideMark, Word, Words};
 use super::{ENTRY_BYTES_MAX, Encoded, FORMAT, WireFault};
 
 #[derive(Serialize, Deserialize)]
@@ -44,6 +46,9 @@ enum EventV1 {
     NodeDraining { node: Life },
     NodeFailed { node: Life, reason: Word<FailureReason> },
     NodeLeft { node: Life },
+    NodeSuspected { node: Life, by: Vec<Text<NodeId>> },
+    NodeRelieved { node: Life },
+    NodeTrusted { node: Life },
     RebalancingTriggered { plan: Counter, cause: Word<RebalanceCause>, moves: Vec<MoveV1> },
     RebalancingCompleted { plan: Counter, moved: u32 },
     TermStarted { term: Counter, leader: Life },
@@ -103,6 +108,11 @@ impl From<&ClusterEvent> for EventV1 {
             ClusterEvent::NodeDraining { node } => Self::NodeDraining { node: life(node) },
             ClusterEvent::NodeFailed { node, reason } => Self::NodeFailed { node: life(node), reason: Word(*reason) },
             ClusterEvent::NodeLeft { node } => Self::NodeLeft { node: life(node) },
+            ClusterEvent::NodeSuspected { node, by } => {
+                Self::NodeSuspected { node: life(node), by: by.iter().cloned().map(Text).collect() }
+            }
+            ClusterEvent::NodeRelieved { node } => Self::NodeRelieved { node: life(node) },
+            ClusterEvent::NodeTrusted { node } => Self::NodeTrusted { node: life(node) },
             ClusterEvent::RebalancingTriggered { plan, cause, moves } => Self::RebalancingTriggered {
                 plan: Counter(plan.0),
                 cause: Word(*cause),
@@ -175,6 +185,11 @@ impl EventV1 {
                 ClusterEvent::NodeFailed { node, reason }.into()
             }
             Self::NodeLeft { node: Life(node) } => ClusterEvent::NodeLeft { node }.into(),
+            Self::NodeSuspected { node: Life(node), by } => {
+                ClusterEvent::NodeSuspected { node, by: by.into_iter().map(|Text(node)| node).collect() }.into()
+            }
+            Self::NodeRelieved { node: Life(node) } => ClusterEvent::NodeRelieved { node }.into(),
+            Self::NodeTrusted { node: Life(node) } => ClusterEvent::NodeTrusted { node }.into(),
             Self::RebalancingTriggered { plan: Counter(plan), cause: Word(cause), moves } => {
                 let moves = moves.into_iter().map(|planned| planned.read(budget)).collect::<Result<_, _>>()?;
                 ClusterEvent::RebalancingTriggered { plan: PlanId(plan), cause, moves }.into()

@@ -74,6 +74,9 @@ pub(super) fn entry() -> Entry {
         ClusterEvent::NodeDraining { node: a.clone() }.into(),
         ClusterEvent::NodeFailed { node: b.clone(), reason: FailureReason::Silent }.into(),
         ClusterEvent::NodeLeft { node: a.clone() }.into(),
+        ClusterEvent::NodeSuspected { node: b.clone(), by: vec![a.node.clone(), b.node.clone()] }.into(),
+        ClusterEvent::NodeRelieved { node: b.clone() }.into(),
+        ClusterEvent::NodeTrusted { node: b.clone() }.into(),
         ClusterEvent::RebalancingTriggered {
             plan: PlanId(31),
             cause: RebalanceCause::Join,
