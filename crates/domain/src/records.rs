@@ -114,7 +114,7 @@ pub struct Health {
     pub loop_lag: Duration,
     /// What 99 of 100 commits took at most.
     pub commit_p99: Duration,
-    /// How long the oldest command that waits for its turn has waited.
+    /// How long commands have waited at some shard without one being taken.
     pub mailbox_age: Duration,
     /// Nodes that do not answer this one as they should; at most [`Health::ACCUSED_MAX`].
     pub accuses: Vec<NodeId>,
@@ -123,6 +123,17 @@ pub struct Health {
 impl Health {
     /// The most nodes that one accuses at a time.
     pub const ACCUSED_MAX: usize = 8;
+
+    /// The worse of two readings in each respect; who is accused is as the later one says.
+    #[must_use]
+    pub fn or_worse(self, later: Self) -> Self {
+        Self {
+            loop_lag: self.loop_lag.max(later.loop_lag),
+            commit_p99: self.commit_p99.max(later.commit_p99),
+            mailbox_age: self.mailbox_age.max(later.mailbox_age),
+            accuses: later.accuses,
+        }
+    }
 }
 
 /// What a node has given up: written once it no longer serves these shards and never will under that epoch.

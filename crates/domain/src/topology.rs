@@ -191,6 +191,10 @@ impl Draft {
     pub fn epoch(&self) -> Epoch {
         self.base.epoch.next()
     }
+    /// What has been added, in order.
+    pub fn events(&self) -> &[TopologyEvent] {
+        &self.events
+    }
     /// Whether nothing has been added.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()

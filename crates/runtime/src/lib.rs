@@ -13,3 +13,4 @@ pub mod node;
 pub mod router;
 pub mod shard;
 pub mod view;
+mod vitals;

@@ -9,7 +9,7 @@ use aether_domain::cluster::ClusterSettings;
 use aether_domain::ports::{
     ControlStore, Delivery, EventStore, Frame, Gateway, SendError, TopologyLog, Transport, Updates,
 };
-use aether_domain::records::Load;
+use aether_domain::records::{Health, Load};
 use aether_domain::timing::Profile;
 use aether_domain::{ActorId, ActorKey, InvalidId, Namespace, NodeId, NodeRef};
 use aether_placement::ShardHash;
@@ -29,6 +29,7 @@ use crate::message::{Responder, Work};
 use crate::router::{Local, Router, RouterConfig, RouterStats};
 use crate::shard::{HostConfig, HostStats, ShardHost};
 use crate::view::{ServeLease, View};
+use crate::vitals::Vitals;
 
 /// Everything a node needs of the world.
 #[derive(Clone)]
@@ -171,16 +172,22 @@ impl Runtime {
                 view.send_replace(next);
             }),
             status,
-            load: Box::new(carried(loaded, Arc::clone(&ports.clock))),
+            carries: Box::new(carried(loaded, router.clone(), Arc::clone(&ports.clock))),
         };
         let (stop, stopped) = watch::channel(None);
+        let routing_ended = stop.clone();
         // Whoever watches the status sees it end only after the reason is there to be read.
         let last_status = wiring.status.clone();
         let (control_notify, control_shutdown) = (notify.clone(), shutdown.clone());
         tasks.spawn(async move {
             let reason =
                 service::run(machine, wiring, (control_notify, inbox), releases, control_shutdown.clone()).await;
-            stop.send_replace(reason);
+            stop.send_if_modified(|known| {
+                known.is_none() && {
+                    *known = reason;
+                    known.is_some()
+                }
+            });
             control_shutdown.cancel();
             drop(last_status);
         });
@@ -189,6 +196,7 @@ impl Runtime {
             let ended = AssertUnwindSafe(running.run(router_shutdown.clone())).catch_unwind().await;
             if ended.is_err() || !router_shutdown.is_cancelled() {
                 tracing::error!("routing has ended by itself: this node answers nobody any more and ends");
+                routing_ended.send_replace(Some(StopReason::RoutingEnded));
                 router_shutdown.cancel();
             }
         });
@@ -261,8 +269,9 @@ impl Runtime {
     }
 }
 
-/// What the node carries, measured each time it is asked.
-fn carried(host: ShardHost, clock: Arc<dyn Clock>) -> impl Fn() -> Load + Send + Sync {
+/// What the node carries and how well it is, measured each time it is asked.
+fn carried(host: ShardHost, router: Router, clock: Arc<dyn Clock>) -> impl Fn() -> (Load, Health) + Send + Sync {
+    let vitals = Vitals::begin(Arc::clone(&clock), host.append_times());
     let last = std::sync::Mutex::new((clock.now(), 0_u64));
     move || {
         let (stats, now) = (host.stats(), clock.now());
@@ -271,7 +280,8 @@ fn carried(host: ShardHost, clock: Arc<dyn Clock>) -> impl Fn() -> Load + Send +
         let millis = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = (stats.commands - before).saturating_mul(1000) / millis;
         let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        Load { actors: small(stats.resident_actors as u64), commands_per_second: small(rate) }
+        let load = Load { actors: small(stats.resident_actors as u64), commands_per_second: small(rate) };
+        (load, vitals.read(host.stuck_for(), router.tallies()))
     }
 }
 

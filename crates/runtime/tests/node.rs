@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aether_domain::cluster::ClusterSettings;
 use aether_domain::ports::{Delivery, Frame, SendError, Transport, Updates};
+use aether_domain::records::Health;
 use aether_domain::timing::Profile;
 use aether_domain::{Namespace, NodeId, NodeRef};
 use aether_infra_memory::MemoryHub;
@@ -172,6 +173,61 @@ impl Transport for Broken {
 async fn a_node_that_can_hear_nobody_any_more_ends() {
     let node = start_on(&MemoryHub::new(), "a", 1, Arc::new(Broken));
     let ended = tokio::time::timeout(Duration::from_secs(5), node.stopped()).await;
-    assert_eq!(ended.expect("it ends by itself"), None, "without a word to anybody");
+    assert_eq!(ended.expect("it ends by itself"), Some(StopReason::RoutingEnded), "without a word to anybody");
+    node.stop().await;
+}
+
+/// A transport that brings nobody this node's answers.
+struct Mute(Arc<dyn Transport>);
+
+#[async_trait]
+impl Transport for Mute {
+    async fn listen(&self, me: &NodeRef) -> Result<Updates<Delivery>, SendError> {
+        self.0.listen(me).await
+    }
+    async fn send(&self, from: &NodeRef, to: &NodeRef, mut frames: Vec<Frame>) -> Result<(), SendError> {
+        frames.retain(|frame| !matches!(frame, Frame::Answer(_)));
+        self.0.send(from, to, frames).await
+    }
+}
+
+async fn says(node: &Runtime, what: &str, says: impl Fn(&Health) -> bool) {
+    let mut status = node.status();
+    let me = status.borrow().me.node.clone();
+    let said = status.wait_for(|status| status.members.get(&me).is_some_and(|(record, _)| says(&record.health)));
+    let said = tokio::time::timeout(Duration::from_secs(10), said).await;
+    assert!(said.is_ok_and(|said| said.is_ok()), "{what}: {:?}", node.status().borrow().members);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_answers_do_not_come_is_accused_in_the_heartbeats_of_those_who_ask() {
+    let hub = MemoryHub::new();
+    let mute = hub.ports(&NodeId::new("n2").expect("a valid name")).transport;
+    let nodes = [start(&hub, "n1", 1), start_on(&hub, "n2", 2, Arc::new(Mute(mute)))];
+    for node in &nodes {
+        balanced(node, 2).await;
+    }
+    says(&nodes[0], "nobody is accused", |health| health.accuses.is_empty()).await;
+    let asks = (0..40_u64).map(|id| {
+        let counter = nodes[0].actor::<Counter>(&id).expect("a valid id").timeout(Duration::from_millis(100));
+        async move { counter.ask(Read).await.is_ok() }
+    });
+    let answered = futures_util::future::join_all(asks).await.into_iter().filter(|answered| *answered).count();
+    assert!((1..40).contains(&answered), "only n1's own actors answer: {answered}");
+    let accused = NodeId::new("n2").expect("a valid name");
+    says(&nodes[0], "n2 is accused", |health| health.accuses == [accused.clone()]).await;
+    for node in &nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_whose_executor_was_held_up_says_so_once() {
+    let node = start(&MemoryHub::new(), "n1", 1);
+    balanced(&node, 1).await;
+    says(&node, "all is well", |health| health.loop_lag < Duration::from_millis(500)).await;
+    std::thread::sleep(Duration::from_millis(700));
+    says(&node, "it was late", |health| health.loop_lag >= Duration::from_millis(500)).await;
+    says(&node, "all is well again", |health| health.loop_lag < Duration::from_millis(500)).await;
     node.stop().await;
 }

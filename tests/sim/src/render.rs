@@ -74,7 +74,7 @@ impl fmt::Display for In<'_> {
             }
             Input::Unreachable(node) => write!(f, "unreachable {node}"),
             Input::Released(shard, epoch) => write!(f, "released {shard} of {epoch}"),
-            Input::Carries(_) => f.write_str("load"),
+            Input::Carries(..) => f.write_str("load"),
             Input::Leave => f.write_str("leave"),
         }
     }

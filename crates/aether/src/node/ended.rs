@@ -47,6 +47,15 @@ pub enum Ended {
         /// This build's.
         configured: String,
     },
+    /// Its routing ended by itself.
+    #[error(
+        "node {node} ended because it heard of no other node any more; nothing acknowledged is lost, and the others take \
+         over what it had; start it again, and look in its log for what came before"
+    )]
+    Deaf {
+        /// Which.
+        node: NodeId,
+    },
     /// It was killed by this process.
     #[error("node {node} was ended without a word to the others")]
     Killed {
@@ -61,6 +70,7 @@ impl Ended {
         match reason {
             Some(StopReason::Left) => Self::Left { node },
             Some(StopReason::LeftUnasked) => Self::NotLetGo { node },
+            Some(StopReason::RoutingEnded) => Self::Deaf { node },
             Some(StopReason::NodeIdInUse { by }) => Self::NodeIdInUse { node, by: by.incarnation.to_string() },
             Some(StopReason::SettingsDiffer { found, configured }) => {
                 let shown = |settings: aether_domain::cluster::ClusterSettings| {

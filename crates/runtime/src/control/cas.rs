@@ -33,7 +33,7 @@ pub(crate) enum Progress {
     /// It is stored at that revision; it counts from when it was first sent.
     Landed { revision: Revision, first_sent: Monotonic },
     /// Somebody else wrote; this is what is there now.
-    Lost(StoredRecord),
+    Lost(Box<StoredRecord>),
     /// Something that cannot be understood lies there, at that revision. Nobody of ours wrote it, and nobody can know
     /// what it has replaced: whoever wrote decides whether to write over it.
     Spoiled(Revision),
@@ -107,7 +107,7 @@ impl PendingWrite {
         if stored.record.nonce() == self.record.nonce() {
             Progress::Landed { revision: stored.revision, first_sent: self.first_sent }
         } else if stored.revision > self.expected.revision() {
-            Progress::Lost(stored.clone())
+            Progress::Lost(Box::new(stored.clone()))
         } else {
             self.resend_at = Some(now + RETRY_AFTER);
             Progress::Open

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aether_domain::cluster::ClusterSettings;
 use aether_domain::ports::{ControlUpdate, Expected, LogUpdate};
-use aether_domain::records::{ControlKey, ControlRecord, Entry, Load, StoredEntry, StoredRecord};
+use aether_domain::records::{ControlKey, ControlRecord, Entry, Health, Load, StoredEntry, StoredRecord};
 use aether_domain::time::WallTime;
 use aether_domain::timing::Profile;
 use aether_domain::topology::Topology;
@@ -108,8 +108,8 @@ pub enum Input {
     Unreachable(NodeRef),
     /// The shards' host has released a shard.
     Released(ShardId, Epoch),
-    /// What this node carries now.
-    Carries(Load),
+    /// What this node carries now, and how well it is.
+    Carries(Load, Health),
     /// Leave the cluster in good order.
     Leave,
 }
@@ -178,6 +178,8 @@ pub enum StopReason {
     Left,
     /// It asked to leave and nobody let it go in time.
     LeftUnasked,
+    /// Its routing ended by itself: it heard of nobody any more. To the others it looks like a crash.
+    RoutingEnded,
     /// Another process lives under its node id.
     NodeIdInUse {
         /// Which life.
@@ -468,7 +470,7 @@ impl Machine {
                 self.member.unreachable(&node, &self.sightings);
             }
             Input::Released(shard, drain_epoch) => self.member.released(shard, drain_epoch),
-            Input::Carries(load) => self.member.carries(load),
+            Input::Carries(load, health) => self.member.carries(load, health),
             Input::Leave => self.member.leave(timers.now()),
         }
     }

@@ -12,6 +12,7 @@ mod sources;
 mod timers;
 
 pub use crate::coordinator::append::AppendResult;
+pub use crate::coordinator::policies::{Policy, all as policies};
 pub(crate) use cas::{PendingWrite, Progress};
 pub use fault::Fault;
 pub use machine::{ControlConfig, Effect, Input, Machine, Note, Phase, StopReason, Token, WriteOutcome};

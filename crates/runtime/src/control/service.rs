@@ -10,7 +10,7 @@ use std::sync::Arc;
 use aether_domain::ports::{
     Answer, AnswerFrame, AppendError, ControlStore, Frame, LogUpdate, ReadError, TopologyLog, Transport, WriteError,
 };
-use aether_domain::records::{Load, MemberRecord};
+use aether_domain::records::{Health, Load, MemberRecord};
 use aether_domain::topology::Topology;
 use aether_domain::{CommandId, Epoch, Monotonic, NodeId, NodeRef, Revision, Sequence, ShardId, Term};
 use futures_util::StreamExt as _;
@@ -76,7 +76,8 @@ pub(crate) struct Wiring {
     /// Takes each new view, in order: the shards first, then whoever routes to them.
     pub(crate) publish: Box<dyn Fn(Arc<View>) + Send + Sync>,
     pub(crate) status: watch::Sender<Arc<Status>>,
-    pub(crate) load: Box<dyn Fn() -> Load + Send + Sync>,
+    /// What this node carries now, and how well it is since it was last asked.
+    pub(crate) carries: Box<dyn Fn() -> (Load, Health) + Send + Sync>,
 }
 
 impl Status {
@@ -135,8 +136,8 @@ impl Loop {
             let now = self.wiring.clock.now();
             if now >= beat {
                 beat = now + IDLE_MAX;
-                let load = (self.wiring.load)();
-                self.step(Input::Carries(load));
+                let (load, health) = (self.wiring.carries)();
+                self.step(Input::Carries(load, health));
             }
             let wakes_in = self.machine.wakes_at().map_or(IDLE_MAX, |at| at.since(now)).min(IDLE_MAX);
             let input = tokio::select! {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aether_domain::aggregate::Aggregate;
-use aether_domain::cluster::NodeStatus;
+use aether_domain::cluster::{NodeStatus, Trust};
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::ports::Expected;
 use aether_domain::records::{ControlKey, ControlRecord, LeaseRecord, LeaseState, MemberState, Position};
@@ -35,6 +35,8 @@ const PROBE_AFTER_MIN: Duration = Duration::from_secs(1);
 const STEAL_AFTER_MIN: Duration = Duration::from_secs(2);
 /// How long after one such taking from a holder there is no other.
 const STEAL_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// A node that others have found unwell lets them contend this much earlier.
+const DISTRUSTED_STANDS_BACK: Duration = Duration::from_secs(2);
 /// Entries are at least this far apart, so that what happens together is one entry.
 const ENTRY_GAP: Duration = Duration::from_millis(5);
 /// How long to wait before reading or appending again after a failure.
@@ -326,7 +328,6 @@ impl Coordinator {
         if !s.timers.reached(self.stands_aside) && !self.alone(s) {
             return;
         }
-        let Stage::Follower { contend_at } = &mut self.stage else { return };
         let profile = self.config.profile;
         let mut from_nobody = None;
         let (reason, from, jitter) = match s.sightings.lease() {
@@ -361,6 +362,8 @@ impl Coordinator {
                 }
             }
         };
+        let from = if is_distrusted(s) { from + DISTRUSTED_STANDS_BACK } else { from };
+        let Stage::Follower { contend_at } = &mut self.stage else { return };
         let due = match contend_at {
             Some((at, why)) if *why == reason => *at,
             _ => {
@@ -445,6 +448,13 @@ impl Coordinator {
             let leaves = seen.is_some_and(|seen| seen.record.state == MemberState::Leaving);
             !leaves && !s.sightings.silent_at(node, after).is_some_and(|at| s.timers.reached(at))
         })
+    }
+
+    /// Whether another node is trusted, and alive as far as this one can see.
+    fn somebody_better(&self, s: &mut Surroundings<'_>) -> bool {
+        let doubtful = policy::doubtful(s.topology, s.me, &self.config, (s.sightings, &self.fences), s.timers);
+        let mut others = s.topology.cluster().active().filter(|member| member.node != *s.me);
+        others.any(|member| member.trust == Trust::Full && !doubtful.contains(&member.node.incarnation))
     }
 
     fn ask_for_lease(&mut self, s: &mut Surroundings<'_>) {
@@ -546,7 +556,8 @@ impl Coordinator {
         if stuck && !self.resigning {
             self.stands_aside = s.timers.now() + self.config.profile.lease().takeover();
         }
-        let hand_over = s.leaving && !self.alone(s) && self.appending.is_none();
+        let yields = s.leaving || is_distrusted(s) && self.somebody_better(s);
+        let hand_over = yields && !self.alone(s) && self.appending.is_none();
         // Another leader may have begun to drain this node meanwhile: it cannot start a term any more.
         let standing = s.topology.cluster().status_of(s.me);
         let too_late =
@@ -651,4 +662,10 @@ impl Coordinator {
     pub(crate) fn saw_member(&mut self, stored: &StoredRecord, node: &NodeId, s: &mut Surroundings<'_>) {
         self.fences.saw(stored, node, s);
     }
+}
+
+/// Whether others have found this node unwell.
+fn is_distrusted(s: &Surroundings<'_>) -> bool {
+    let member = s.topology.cluster().member(&s.me.node).filter(|member| member.node == *s.me);
+    member.is_some_and(|member| member.trust != Trust::Full)
 }

@@ -1,23 +1,13 @@
 //! What a leader writes next: every policy of the cluster, read off the topology and what was seen.
 //!
-//! | what is seen | what is written |
-//! |---|---|
-//! | a new node's record | `NodeJoined`, or `NodeRestarted` once its old life has surely stopped serving |
-//! | a fenced record whose serve lease is surely over | `NodeFailed`, and its shards assigned, in one entry |
-//! | a record that asks to leave | `NodeDraining`, then moves, then `NodeLeft` |
-//! | a shard without a living owner | `ShardAssigned` |
-//! | shards out of balance | `RebalancingTriggered`, then moves in waves |
-//! | a release | `ShardMigrated` |
-//! | a destination that is gone, or a source that does not release in time | `ShardMigrationFailed` |
-//!
-//! It is level-triggered: it looks at what is, not at what changed, so a new leader carries on where another stopped.
+//! Which policies there are, and what leads to what, is the table in `policies.rs`; here is what each of them does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentCommand, CancelReason, Grant, PlannedMove, ShardState};
-use aether_domain::cluster::{ClusterCommand, FailureReason, Member, NodeStatus, RebalanceCause};
+use aether_domain::cluster::{ClusterCommand, FailureReason, Member, NodeStatus, RebalanceCause, Trust};
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::records::{MemberRecord, MemberState};
 use aether_domain::topology::{Draft, Topology};
@@ -25,6 +15,8 @@ use aether_domain::{ClusterUid, Epoch, Incarnation, Monotonic, NodeRef, PlanId, 
 use aether_placement::{InFlight, NodeIdx, NodeState, NodeView, PlacementInput, PlacementStrategy};
 
 use super::fences::Fences;
+use super::gray::Unwell;
+use super::policies::{LEADING, Turn};
 use crate::control::{ControlConfig, Sighting, Sightings, Timers};
 
 /// How much later than due a heartbeat may be seen and nobody thinks anything of it.
@@ -33,12 +25,17 @@ const BEAT_LATE_MAX: Duration = Duration::from_millis(250);
 pub(crate) const DRAINING_PER_SOURCE_MAX: usize = 32;
 /// A source is given more to drain once it has no more than this left: moves go in waves, not one by one.
 const DRAINING_PER_SOURCE_LOW: usize = DRAINING_PER_SOURCE_MAX / 2;
+/// How many shards a source that is unwell drains at once: it is slow enough as it is.
+const DRAINING_PER_RELIEVED_MAX: usize = 4;
 /// How long membership must be quiet before a plan for balance is made: ten joins make one plan.
 const QUIET_BEFORE_PLAN: Duration = Duration::from_millis(300);
 /// How long a source has to release before its move is given up.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 /// How long a move that was given up is not tried again.
 const DRAIN_BACK_OFF: Duration = Duration::from_secs(5);
+
+/// Why an entry is written, in words for people.
+pub(super) type Causes = Vec<String>;
 
 /// Every node's last life, with its standing.
 type Membership = Vec<(NodeRef, NodeStatus)>;
@@ -79,6 +76,9 @@ pub(crate) struct Memory {
     changed: Option<RebalanceCause>,
     /// Since when a failure is due that is held back for others to join it.
     failing_since: Option<Monotonic>,
+    /// What was looked at when shards were last found in balance: looking at the same again would find the same.
+    balanced: Option<(Epoch, BTreeSet<Incarnation>, usize)>,
+    pub(super) unwell: Unwell,
     draining_since: BTreeMap<ShardId, (Epoch, Monotonic)>,
     backed_off: BTreeMap<ShardId, Monotonic>,
 }
@@ -173,16 +173,15 @@ pub(crate) fn next_entry(
     memory: &mut Memory,
     timers: &mut Timers,
 ) -> Result<(Draft, String), String> {
-    let mut draft = Draft::new(topology);
-    let mut causes = Vec::new();
-    members(&mut draft, facts, memory, timers, &mut causes)?;
-    cancel(&mut draft, &mut |shard, drain_epoch| memory.is_late(shard, drain_epoch, timers), &mut causes)?;
-    memory.forget_drains(draft.topology());
-    assign_homeless(&mut draft, facts)?;
-    complete(&mut draft, facts, &mut causes)?;
-    rebalance(&mut draft, topology, facts, memory, timers, &mut causes)?;
-    begin_moves(&mut draft, topology, facts, &mut causes)?;
-    leave(&mut draft, topology, facts, &mut causes)?;
+    let (draft, causes) = (Draft::new(topology), Causes::new());
+    let mut turn = Turn { draft, before: topology, facts, memory, timers, causes };
+    for leading in LEADING {
+        let before = turn.draft.events().len();
+        (leading.add)(&mut turn)?;
+        let added = &turn.draft.events()[before..];
+        debug_assert!(added.iter().all(|event| leading.policy.events.contains(&event.name())), "{added:?}");
+    }
+    let Turn { draft, mut causes, .. } = turn;
     if causes.is_empty() {
         causes.push("repair".to_owned());
     }
@@ -238,12 +237,12 @@ fn more_will_fail(draft: &Draft, facts: &Facts<'_>, by: Monotonic, now: Monotoni
     })
 }
 
-fn members(
+pub(super) fn members(
     draft: &mut Draft,
     facts: &Facts<'_>,
     memory: &mut Memory,
     timers: &mut Timers,
-    causes: &mut Vec<String>,
+    causes: &mut Causes,
 ) -> Result<(), String> {
     let safe = facts.config.profile.member().serve_lease_over();
     let fails = |seen: &Sighting| {
@@ -321,15 +320,33 @@ fn active(draft: &Draft) -> Vec<Incarnation> {
     lives(draft, |status| status == NodeStatus::Active)
 }
 
+/// The lives that are trusted no further than that.
+fn distrusted(topology: &Topology, at_most: Trust) -> BTreeSet<Incarnation> {
+    let members = topology.cluster().members().filter(|member| member.status.owns() && member.trust >= at_most);
+    members.map(|member| member.node.incarnation).collect()
+}
+
 fn node_of(topology: &Topology, incarnation: Incarnation) -> Option<NodeRef> {
     topology.cluster().owner(incarnation).map(|member| member.node.clone())
+}
+
+/// Gives up moves that will not end by themselves.
+pub(super) fn give_up(
+    draft: &mut Draft,
+    memory: &mut Memory,
+    timers: &mut Timers,
+    causes: &mut Causes,
+) -> Result<(), String> {
+    cancel(draft, &mut |shard, drain_epoch| memory.is_late(shard, drain_epoch, timers), causes)?;
+    memory.forget_drains(draft.topology());
+    Ok(())
 }
 
 /// Gives up moves whose destination is gone, or that `is_late` says have taken too long.
 fn cancel(
     draft: &mut Draft,
     is_late: &mut dyn FnMut(ShardId, Epoch) -> bool,
-    causes: &mut Vec<String>,
+    causes: &mut Causes,
 ) -> Result<(), String> {
     let topology = draft.topology();
     let mut cancelled: BTreeMap<(NodeRef, NodeRef, bool), Vec<ShardId>> = BTreeMap::new();
@@ -356,7 +373,7 @@ fn cancel(
 }
 
 /// Gives every shard without a living owner one, or says aloud that it has none.
-fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<(), String> {
+pub(super) fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<(), String> {
     let topology = draft.topology();
     let living = lives(draft, NodeStatus::owns);
     let homeless = |state: ShardState| state.owner().is_none_or(|owner| !living.contains(&owner));
@@ -374,10 +391,11 @@ fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<(), String> {
         let command = AssignmentCommand::ReleaseShard { shards };
         return draft.assignment(&command).map_err(|refusal| refusal.to_string());
     }
-    // Whoever may be dying is passed over, unless there is nobody else.
-    let fit = topology.cluster().active().any(|member| !facts.doubtful.contains(&member.node.incarnation));
-    let nobody = BTreeSet::new();
-    let plan = Planning::of(topology, if fit { &facts.doubtful } else { &nobody });
+    // Whoever may be dying or is unwell is passed over, unless there is nobody else.
+    let fits = |avoided: &BTreeSet<Incarnation>| active.iter().any(|life| !avoided.contains(life));
+    let unfit: BTreeSet<_> = facts.doubtful.union(&distrusted(topology, Trust::Suspected)).copied().collect();
+    let avoided = [unfit, facts.doubtful.clone()].into_iter().find(fits).unwrap_or_default();
+    let plan = Planning::of(topology, &avoided);
     let moves = plan.run(facts.strategy, true)?;
     let mut grants: BTreeMap<NodeRef, Vec<ShardId>> = BTreeMap::new();
     for (shard, _, to) in moves {
@@ -391,7 +409,7 @@ fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<(), String> {
 }
 
 /// Moves what its source reports as released.
-fn complete(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Vec<String>) -> Result<(), String> {
+pub(super) fn complete(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Causes) -> Result<(), String> {
     let topology = draft.topology();
     let mut ready: BTreeMap<(NodeRef, NodeRef, Epoch), Vec<ShardId>> = BTreeMap::new();
     for (shard, state) in topology.assignment().iter() {
@@ -425,13 +443,13 @@ fn complete(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Vec<String>) -> R
 }
 
 /// Announces a plan if shards are out of balance, on a draining node, and nothing else is under way.
-fn rebalance(
+pub(super) fn rebalance(
     draft: &mut Draft,
     before: &Topology,
     facts: &Facts<'_>,
     memory: &mut Memory,
     timers: &mut Timers,
-    causes: &mut Vec<String>,
+    causes: &mut Causes,
 ) -> Result<(), String> {
     let topology = draft.topology();
     let membership = membership_of(topology);
@@ -456,19 +474,27 @@ fn rebalance(
         return Ok(());
     }
     memory.backed_off.retain(|_, until| !timers.reached(*until));
+    let looked_at = (draft.epoch(), facts.doubtful.clone(), memory.backed_off.len());
+    if draft.is_empty() && memory.balanced.as_ref() == Some(&looked_at) {
+        return Ok(());
+    }
     let mut moves: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
     let in_doubt = |node: &NodeRef| facts.doubtful.contains(&node.incarnation);
-    for (shard, from, to) in Planning::of(topology, &BTreeSet::new()).run(facts.strategy, false)? {
+    let (suspected, relieved) = (distrusted(topology, Trust::Suspected), distrusted(topology, Trust::Relieved));
+    for (shard, from, to) in Planning::of(topology, &relieved).run(facts.strategy, false)? {
         if let Some(from) = from
             && !memory.backed_off.contains_key(&shard)
             && !in_doubt(&from)
             && !in_doubt(&to)
+            && !suspected.contains(&to.incarnation)
         {
             moves.entry((from, to)).or_default().push(shard);
         }
     }
-    let changed = memory.changed.take().unwrap_or(RebalanceCause::Repair);
+    let unprompted = if relieved.is_empty() { RebalanceCause::Repair } else { RebalanceCause::Relief };
+    let changed = memory.changed.take().unwrap_or(unprompted);
     if moves.is_empty() {
+        memory.balanced = Some(looked_at).filter(|_| draft.is_empty());
         return Ok(());
     }
     let cause = if draining { RebalanceCause::Drain } else { changed };
@@ -483,11 +509,11 @@ fn rebalance(
 
 /// Begins planned moves, as many as each source may drain at once. What changes hands in this very entry moves on in a
 /// later one: an entry's moves start from who owned the shards `before` it (I4).
-fn begin_moves(
+pub(super) fn begin_moves(
     draft: &mut Draft,
     before: &Topology,
     facts: &Facts<'_>,
-    causes: &mut Vec<String>,
+    causes: &mut Causes,
 ) -> Result<(), String> {
     let topology = draft.topology();
     if topology.assignment().pending().len() == 0 {
@@ -501,6 +527,7 @@ fn begin_moves(
     }
     let busy: Vec<_> =
         draining.iter().filter(|(_, shards)| **shards > DRAINING_PER_SOURCE_LOW).map(|(source, _)| *source).collect();
+    let relieved = distrusted(topology, Trust::Relieved);
     let mut begun: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
     for (shard, from, to) in topology.assignment().pending() {
         let in_doubt = |node: &NodeRef| facts.doubtful.contains(&node.incarnation);
@@ -511,7 +538,9 @@ fn begin_moves(
         let state = topology.assignment().shard(shard);
         let owned = matches!(state, ShardState::Owned { owner, .. } if owner == from.incarnation)
             && before.assignment().shard(shard).owner() == Some(from.incarnation);
-        if owned && *at_source < DRAINING_PER_SOURCE_MAX && topology.cluster().is_active(to) {
+        let at_once =
+            if relieved.contains(&from.incarnation) { DRAINING_PER_RELIEVED_MAX } else { DRAINING_PER_SOURCE_MAX };
+        if owned && *at_source < at_once && topology.cluster().is_active(to) {
             *at_source += 1;
             begun.entry((from.clone(), to.clone())).or_default().push(shard);
         }
@@ -531,7 +560,12 @@ fn begin_moves(
 
 /// Lets draining nodes go that own nothing any more; the last of all takes the lead and the shards with it. It does so in
 /// a later entry than the one that drains it: a node that has seen that nobody stays serves nothing any more.
-fn leave(draft: &mut Draft, before: &Topology, facts: &Facts<'_>, causes: &mut Vec<String>) -> Result<(), String> {
+pub(super) fn leave(
+    draft: &mut Draft,
+    before: &Topology,
+    facts: &Facts<'_>,
+    causes: &mut Causes,
+) -> Result<(), String> {
     let leaving: Vec<_> = draft
         .topology()
         .cluster()

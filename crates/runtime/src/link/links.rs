@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Link;
+use crate::vitals::Tally;
 
 /// Links of one node: far more than a cluster has nodes, so only strangers that keep coming meet it.
 pub const LINKS_MAX: usize = 1024;
@@ -80,6 +81,12 @@ impl Links {
             }
             stays
         });
+    }
+
+    /// What was asked over each, and what has been answered.
+    pub(crate) fn tallies(&self) -> Vec<Tally> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.by_life.values().map(|link| link.tally()).collect()
     }
 
     /// How many there are.

@@ -26,6 +26,8 @@ pub(crate) use links::{Links, Undelivered, Wiring};
 use queue::{Full, Queue};
 pub use queue::{LINK_BYTES_MAX, LINK_FRAMES_MAX, MESSAGE_BYTES_MAX, MESSAGE_FRAMES_MAX};
 
+use crate::vitals::Tally;
+
 /// Messages sent in a row before others get their turn.
 const MESSAGES_PER_TURN: u32 = 4;
 
@@ -37,6 +39,9 @@ pub(crate) struct Link {
     state: Mutex<State>,
     /// Frames taken since the other end was last heard of.
     since_heard: AtomicU64,
+    /// Asks taken that want an answer, and answers that have come.
+    asks: AtomicU64,
+    answers: AtomicU64,
 }
 
 /// Keeps a link's frames together; dropped, whatever happens meanwhile, it sends what has gathered.
@@ -61,13 +66,17 @@ struct State {
 
 impl Link {
     fn new(me: NodeRef, to: NodeRef, wiring: Arc<Wiring>) -> Self {
-        Self { me, to, wiring, state: Mutex::default(), since_heard: AtomicU64::new(0) }
+        let (since_heard, asks, answers) = Default::default();
+        Self { me, to, wiring, state: Mutex::default(), since_heard, asks, answers }
     }
 
     /// Takes a frame, to leave with the next [`Self::flush`] or with a send under way. Refuses it if the queue is full; a
     /// closed link takes everything and sends nothing.
     pub(crate) fn push(&self, frame: Frame) -> Result<(), Full> {
         self.since_heard.fetch_add(1, Ordering::Relaxed);
+        if ask_sequence(&frame).is_some() {
+            self.asks.fetch_add(1, Ordering::Relaxed);
+        }
         let mut state = self.lock();
         if state.closed { Ok(()) } else { state.queue.push(frame) }
     }
@@ -87,6 +96,18 @@ impl Link {
     /// The other end was heard of.
     pub(crate) fn heard(&self) {
         self.since_heard.store(0, Ordering::Relaxed);
+    }
+
+    /// So many answers have come from there.
+    pub(crate) fn answered(&self, times: u64) {
+        self.answers.fetch_add(times, Ordering::Relaxed);
+    }
+
+    /// What was asked there, and what has been answered.
+    pub(crate) fn tally(&self) -> Tally {
+        // Answers first: each of them was asked before.
+        let answers = self.answers.load(Ordering::Relaxed);
+        Tally { to: self.to.clone(), asks: self.asks.load(Ordering::Relaxed), answers }
     }
 
     /// Drops what waits and takes no more.

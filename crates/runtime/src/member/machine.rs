@@ -61,6 +61,7 @@ pub(crate) struct Member {
     report_revision: Option<Revision>,
     reporting: Option<PendingWrite>,
     load: Load,
+    health: Health,
 }
 
 /// What a member machine is handed at each step.
@@ -92,6 +93,7 @@ impl Member {
             report_revision: None,
             reporting: None,
             load: Load::default(),
+            health: Health::default(),
         }
     }
 
@@ -119,8 +121,9 @@ impl Member {
         }
     }
 
-    pub(crate) fn carries(&mut self, load: Load) {
+    pub(crate) fn carries(&mut self, load: Load, health: Health) {
         self.load = load;
+        self.health = std::mem::take(&mut self.health).or_worse(health);
     }
     pub(crate) fn leave(&mut self, now: Monotonic) {
         self.leaving_since.get_or_insert(now);
@@ -363,8 +366,10 @@ impl Member {
             admin_url: self.config.admin_url.clone(),
             build: self.config.build.clone(),
             supervisor: None,
-            health: Health::default(),
+            health: self.health.clone(),
         };
+        // What was worst is said once; who is accused, until that is taken back.
+        self.health = Health { accuses: std::mem::take(&mut self.health.accuses), ..Health::default() };
         self.next_beat = now + self.config.profile.member().heartbeat_every();
         let token = Token((s.fresh)());
         self.beating = Some(PendingWrite::send(ControlRecord::Member(record), expected, token, now, s.effects));

@@ -203,10 +203,12 @@ fn take(core: &Arc<Core>, delivery: Delivery) -> Option<TurnId> {
 fn take_frames(core: &Arc<Core>, from: &NodeRef, frames: Vec<Frame>) -> Option<TurnId> {
     let at = core.clock.now();
     // What is answered while the message is worked through leaves together.
-    let cork: Option<Cork> = core.links.known(from).map(|link| {
+    let link = core.links.known(from);
+    let cork: Option<Cork> = link.as_ref().map(|link| {
         link.heard();
         link.cork()
     });
+    let mut answers = 0;
     let me = core.view.load().me.incarnation;
     let mut asks = Vec::new();
     for frame in frames {
@@ -216,12 +218,16 @@ fn take_frames(core: &Arc<Core>, from: &NodeRef, frames: Vec<Frame>) -> Option<T
                 asks.push(Received { from: from.clone(), ask, at });
             }
             Frame::Answer(answer) if answer.id.origin == me => {
+                answers += 1;
                 let from = Target::There(from.clone());
                 core.answered(from, answer.id.sequence, answer.sending, answer.view, answer.answer);
             }
             // To an earlier life of this node, which has told its callers what it knew.
             Frame::Answer(_) => {}
         }
+    }
+    if let Some(link) = link.filter(|_| answers > 0) {
+        link.answered(answers);
     }
     if asks.is_empty() {
         return None;

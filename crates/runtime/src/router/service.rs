@@ -21,6 +21,7 @@ use super::stats::RouterStats;
 use crate::clock::Clock;
 use crate::message::{Outcome, Payload, Responder, Work};
 use crate::view::View;
+use crate::vitals::Tally;
 
 /// What a router works with.
 pub struct RouterConfig {
@@ -57,6 +58,11 @@ impl Router {
     /// What routing has done so far.
     pub fn stats(&self) -> RouterStats {
         self.core.stats()
+    }
+
+    /// What was asked of each other life so far, and what it answered.
+    pub(crate) fn tallies(&self) -> Vec<Tally> {
+        self.core.links.tallies()
     }
 
     /// The view that commands are routed by now.

@@ -4,11 +4,14 @@
 //! machine looks into the inbox afterwards.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+use aether_domain::Monotonic;
 
 use super::bounds::INBOX_MAX;
-use super::input::{Effect, Input};
+use super::input::{Effect, Input, Now};
 use super::machine::ShardMachine;
 use super::stats::Meters;
 use crate::message::Responder;
@@ -21,6 +24,8 @@ pub(super) struct Cell {
     inbox: Mutex<VecDeque<Input<Responder>>>,
     /// How many are in the inbox; written under its lock.
     left: AtomicUsize,
+    /// When one of them was last taken, or the first was left, by the host's clock in nanoseconds; 0 while there is none.
+    moved: AtomicU64,
     pub(super) meters: Meters,
 }
 
@@ -30,6 +35,7 @@ impl Cell {
             machine: Mutex::new(machine),
             inbox: Mutex::default(),
             left: AtomicUsize::new(0),
+            moved: AtomicU64::new(0),
             meters: Meters::default(),
         }
     }
@@ -41,8 +47,11 @@ impl Cell {
     }
 
     /// Leaves `input` for whoever holds the machine; a command only if there is room.
-    pub(super) fn leave(&self, input: Input<Responder>) -> Result<(), Responder> {
+    pub(super) fn leave(&self, now: Now, input: Input<Responder>) -> Result<(), Responder> {
         let mut inbox = lock(&self.inbox);
+        if inbox.is_empty() {
+            self.moved.store(nanos(now), Ordering::Relaxed);
+        }
         match input {
             Input::Command(_, respond) if inbox.len() >= INBOX_MAX => return Err(respond),
             // Time need not be told twice to a shard whose handler takes long.
@@ -59,11 +68,20 @@ impl Cell {
     }
 
     /// The oldest input left here.
-    pub(super) fn next(&self) -> Option<Input<Responder>> {
+    pub(super) fn next(&self, now: Now) -> Option<Input<Responder>> {
         let mut inbox = lock(&self.inbox);
         let input = inbox.pop_front();
+        self.moved.store(if inbox.is_empty() { 0 } else { nanos(now) }, Ordering::Relaxed);
         self.left.store(inbox.len(), Ordering::Release);
         input
+    }
+
+    /// How long what is left here has waited without any of it being taken.
+    pub(super) fn stuck_for(&self, now: Now) -> Duration {
+        match self.moved.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            moved => now.at.since(Monotonic::from_start(Duration::from_nanos(moved))),
+        }
     }
 
     /// Whether something is left here. Between leaving an input and finding the machine held on one side, and giving
@@ -78,6 +96,10 @@ impl Cell {
         self.meters.note(machine.take_counts(), machine.resident());
         machine.take_effects()
     }
+}
+
+fn nanos(now: Now) -> u64 {
+    u64::try_from(now.at.since_start().as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 /// A lock that a panic elsewhere has not made useless: machines catch what users wrote, and leave nothing half done.

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use aether_domain::ports::EventStore;
 use aether_domain::{Epoch, ShardCount, ShardId};
@@ -26,6 +27,7 @@ use crate::actor::KindRegistry;
 use crate::clock::Clock;
 use crate::message::{Responder, Work};
 use crate::view::{Route, ServeLease, View};
+use crate::vitals::Latencies;
 
 /// What a node's shards are run with.
 pub struct HostConfig {
@@ -89,6 +91,7 @@ impl ShardHost {
             releases,
             loads: Semaphore::new(config.loads_max),
             appends: Semaphore::new(config.appends_max),
+            append_times: Arc::default(),
             runtime: Handle::current(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -142,6 +145,17 @@ impl ShardHost {
             cell.meters.add_to(&mut stats);
         }
         stats
+    }
+
+    /// How long commands have waited at some shard without one being taken, at worst.
+    pub(crate) fn stuck_for(&self) -> Duration {
+        let now = self.inner.clocks.now();
+        self.inner.cells.iter().map(|cell| cell.stuck_for(now)).max().unwrap_or_default()
+    }
+
+    /// How long appends take, for whoever measures this node.
+    pub(crate) fn append_times(&self) -> Arc<Latencies> {
+        Arc::clone(&self.inner.append_times)
     }
 
     /// Ends the host: what is under way is answered as it stands, I/O already begun is waited for. For an orderly end,

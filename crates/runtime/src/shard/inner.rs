@@ -24,6 +24,7 @@ use super::input::{Effect, Input};
 use super::machine::Looked;
 use crate::message::{Outcome, Responder, Work};
 use crate::view::View;
+use crate::vitals::Latencies;
 
 /// A host's parts.
 pub(super) struct Inner {
@@ -35,6 +36,7 @@ pub(super) struct Inner {
     pub(super) releases: mpsc::Sender<Release>,
     pub(super) loads: Semaphore,
     pub(super) appends: Semaphore,
+    pub(super) append_times: Arc<Latencies>,
     pub(super) runtime: Handle,
     pub(super) tasks: TaskTracker,
     pub(super) closing: CancellationToken,
@@ -71,7 +73,7 @@ impl Inner {
 
     /// Lets the shard know, here or by whoever is running it.
     pub(super) fn offer(self: &Arc<Self>, shard: ShardId, input: Input<Responder>) {
-        if let Err(respond) = self.cells[shard.index()].leave(input) {
+        if let Err(respond) = self.cells[shard.index()].leave(self.clocks.recently(), input) {
             respond.respond(Outcome::Other(Answer::Busy));
         }
         self.pump(shard);
@@ -90,10 +92,12 @@ impl Inner {
                 return;
             }
             let Some(mut machine) = cell.try_hold() else { return };
+            let mut now = self.clocks.now();
             while turn < TURN_MAX
-                && let Some(input) = cell.next()
+                && let Some(input) = cell.next(now)
             {
-                machine.step(self.clocks.now(), input);
+                machine.step(now, input);
+                now = self.clocks.now();
                 turn += 1;
             }
             let effects = cell.give_back(machine);
@@ -123,7 +127,9 @@ impl Inner {
                     let inner = self.clone();
                     let append = async move {
                         let permit = inner.appends.acquire().await;
+                        let began = inner.clocks.now().at;
                         let outcome = inner.events.append(&actor, &record, after).await;
+                        inner.append_times.note(inner.clocks.now().at.since(began));
                         drop(permit);
                         Input::Appended { actor, nonce: record.nonce, outcome }
                     };
@@ -169,7 +175,7 @@ impl Inner {
             let _on_runtime = self.runtime.enter();
             if let Poll::Ready(input) = io.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 // It is no command, so there is room. Whoever began it pumps next.
-                return drop(self.cells[shard.index()].leave(input));
+                return drop(self.cells[shard.index()].leave(self.clocks.recently(), input));
             }
         }
         let inner = self.clone();

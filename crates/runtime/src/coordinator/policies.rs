@@ -1,0 +1,128 @@
+//! Every policy of the cluster in one place: what is seen, and the command it leads to.
+//!
+//! The leader goes through [`POLICIES`] from top to bottom each time something has changed; whatever they add together is
+//! one entry of the log. They look at what is, not at what has changed, so a new leader carries on where another stopped.
+//! What each of them does is in `policy.rs` and `gray.rs`; what every node decides for itself (to contend, to beat, to
+//! leave) is [`OF_EVERY_NODE`], and in the machines named there.
+
+use aether_domain::topology::{Draft, Topology};
+
+use super::policy::{self, Facts, Memory};
+use super::{gray, policy::Causes};
+use crate::control::Timers;
+
+/// What is seen leads to a command, and that to events.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Its name.
+    pub name: &'static str,
+    /// What is seen, in words.
+    pub when: &'static str,
+    /// The commands it leads to.
+    pub commands: &'static [&'static str],
+    /// The events it may add to an entry.
+    pub events: &'static [&'static str],
+}
+
+/// A policy of the leader, with what carries it out.
+pub(super) struct Leading {
+    pub(super) policy: Policy,
+    pub(super) add: fn(&mut Turn<'_>) -> Result<(), String>,
+}
+
+/// What a policy works on: the entry in the making and what there is to go by.
+pub(super) struct Turn<'a> {
+    pub(super) draft: Draft,
+    pub(super) before: &'a Topology,
+    pub(super) facts: &'a Facts<'a>,
+    pub(super) memory: &'a mut Memory,
+    pub(super) timers: &'a mut Timers,
+    pub(super) causes: Causes,
+}
+
+macro_rules! policies {
+    ($($name:literal: $when:literal, $commands:tt => $events:tt by $add:expr;)+) => {
+        &[$(Leading {
+            policy: Policy { name: $name, when: $when, commands: &$commands, events: &$events },
+            add: $add,
+        }),+]
+    };
+}
+
+/// The leader's, in the order in which they are gone through.
+pub(super) const LEADING: &[Leading] = policies! {
+    "membership":
+        "a new node's record; a new life's, once the old one has surely stopped serving; a record that asks to leave; \
+         a fenced record whose serve lease is surely over",
+        ["JoinCluster", "DrainNode", "MarkNodeFailed"]
+        => ["NodeJoined", "NodeRestarted", "NodeDraining", "NodeFailed"]
+        by |t| policy::members(&mut t.draft, t.facts, t.memory, t.timers, &mut t.causes);
+    "gray nodes":
+        "two find a member unwell for 30 s, for 60 s, or nobody does for 30 s",
+        ["SuspectNode", "RelieveNode", "TrustNode"]
+        => ["NodeSuspected", "NodeRelieved", "NodeTrusted"]
+        by |t| gray::judge(&mut t.draft, t.facts, &mut t.memory.unwell, t.timers, &mut t.causes);
+    "moves that cannot end":
+        "a destination that is gone, or a source that has not released for 5 s",
+        ["CancelMigration"]
+        => ["ShardMigrationFailed"]
+        by |t| policy::give_up(&mut t.draft, t.memory, t.timers, &mut t.causes);
+    "shard coverage":
+        "a shard without a living owner",
+        ["AssignShards", "ReleaseShard"]
+        => ["ShardAssigned", "ShardsOrphaned"]
+        by |t| policy::assign_homeless(&mut t.draft, t.facts);
+    "completion":
+        "a source's release; a plan without an open move",
+        ["CompleteMigration", "CompleteRebalance"]
+        => ["ShardMigrated", "RebalancingCompleted"]
+        by |t| policy::complete(&mut t.draft, t.facts, &mut t.causes);
+    "rebalancing":
+        "shards out of balance or on a node that leaves or is relieved, membership quiet for 300 ms, no plan under way",
+        ["RebalanceShards"]
+        => ["RebalancingTriggered"]
+        by |t| policy::rebalance(&mut t.draft, t.before, t.facts, t.memory, t.timers, &mut t.causes);
+    "moves in waves":
+        "a planned move whose source drains few enough others",
+        ["RebalanceFromTopology"]
+        => ["ShardMigrationStarted"]
+        by |t| policy::begin_moves(&mut t.draft, t.before, t.facts, &mut t.causes);
+    "leaving":
+        "a draining node that owns nothing any more; the last of all takes the lead with it",
+        ["LeaveCluster", "ReleaseShard", "ResignLeadership"]
+        => ["NodeLeft", "ShardsOrphaned", "LeadershipLost"]
+        by |t| policy::leave(&mut t.draft, t.before, t.facts, &mut t.causes);
+};
+
+/// What every node decides for itself.
+pub(super) const OF_EVERY_NODE: &[Policy] = &[
+    Policy {
+        name: "single leader",
+        when: "the lease is free, silent, or its holder is: coordinator/machine.rs",
+        commands: &["ElectLeader"],
+        events: &["TermStarted"],
+    },
+    Policy {
+        name: "lease renewal",
+        when: "3 s (fast: 500 ms) after the last renewal was sent: coordinator/machine.rs",
+        commands: &["RenewLeadership"],
+        events: &[],
+    },
+    Policy {
+        name: "failure detection",
+        when: "a member silent for F, or for L and found by nobody, is fenced by the leader: coordinator/fences.rs",
+        commands: &[],
+        events: &[],
+    },
+    Policy {
+        name: "graceful shutdown",
+        when: "SIGTERM or a drain: the record says so, and the lease is given back: member/machine.rs",
+        commands: &["ResignLeadership"],
+        events: &[],
+    },
+];
+
+/// Every policy: the leader's in their order, then what every node decides for itself.
+pub fn all() -> impl Iterator<Item = Policy> {
+    LEADING.iter().map(|leading| leading.policy).chain(OF_EVERY_NODE.iter().copied())
+}
