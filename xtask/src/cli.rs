@@ -84,7 +84,7 @@ enum Command {
     Tidy,
     /// Format every source.
     Fmt,
-    /// Run the benches; what follows is passed on to them.
+    /// Run the benches, or the one named first; what follows is passed on to them.
     Bench {
         /// For the benches.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

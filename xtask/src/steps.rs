@@ -144,14 +144,23 @@ pub fn fmt(root: &Path) -> Result<()> {
 }
 
 /// Every bench: its package and its name.
-const BENCHES: [(&str, &str); 2] = [("aether-runtime", "local"), ("aether", "nats")];
+const BENCHES: [(&str, &str); 3] = [("aether-runtime", "local"), ("aether", "nats"), ("aether-placement", "placement")];
 
-/// `cargo xtask bench`: every bench of the workspace, with `arguments` passed on to them.
+/// `cargo xtask bench`: every bench of the workspace, or the one that the first argument names, with the other
+/// `arguments` passed on to them.
 ///
 /// # Errors
-/// A bench fails, or asserts a figure that was missed.
+/// There is no such bench, one fails, or it asserts a figure that was missed.
 pub fn bench(root: &Path, arguments: &[String]) -> Result<()> {
-    for (package, bench) in BENCHES {
+    let (named, arguments) = match arguments.split_first() {
+        Some((name, rest)) if !name.starts_with('-') => (Some(name.as_str()), rest),
+        _ => (None, arguments),
+    };
+    let names = BENCHES.map(|(_, bench)| bench);
+    if let Some(name) = named {
+        ensure!(names.contains(&name), "there is no bench {name:?}; there are: {}", names.join(", "));
+    }
+    for (package, bench) in BENCHES.into_iter().filter(|(_, bench)| named.is_none_or(|name| name == *bench)) {
         let mut all = vec!["bench", "--locked", "--package", package, "--bench", bench];
         if !arguments.is_empty() {
             all.push("--");
@@ -272,6 +281,12 @@ mod tests {
         for part in ["cargo no-such-component", "rustup component add rustfmt clippy"] {
             assert!(missing.contains(part), "{missing}");
         }
+    }
+
+    #[test]
+    fn a_bench_that_does_not_exist_is_refused_with_the_names_of_those_that_do() {
+        let refused = bench(Path::new("."), &["plaecment".to_owned()]).expect_err("there is none").to_string();
+        assert!(refused.contains("plaecment") && refused.contains("local, nats, placement"), "{refused}");
     }
 
     #[test]

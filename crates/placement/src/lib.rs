@@ -48,13 +48,17 @@
 mod census;
 pub mod check;
 pub mod hash;
+pub mod kit;
+pub mod rendezvous;
 pub mod ring;
 pub mod sticky;
 pub mod strategy;
 
 pub use check::{CheckedPlan, PlanFault};
 pub use hash::ShardHash;
-pub use ring::ConsistentHashRing150;
+pub use kit::{Promise, check_strategy};
+pub use rendezvous::Rendezvous;
+pub use ring::{BoundedRing, ConsistentHashRing150};
 pub use sticky::{StickyBalanced, minimum_moves};
 pub use strategy::{
     InFlight, InputFault, Move, MoveClass, NodeIdx, NodeState, NodeView, PlacementError, PlacementInput, PlacementPlan,

@@ -6,7 +6,7 @@
 use aether_domain::{NodeId, ShardId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::census::Census;
+use crate::census::{Census, Receiver};
 use crate::sticky::minimum_moves;
 use crate::strategy::{PlacementError, PlacementInput, PlacementPlan, PlacementStrategy, StrategyId};
 
@@ -107,6 +107,65 @@ impl PlacementStrategy for ConsistentHashRing150 {
         let mut moves = Vec::new();
         for (shard, holder) in census.movable() {
             let wanted = ring.open_node(shard_place(input.seed, shard), |_| true);
+            if holder != Some(wanted) {
+                moves.push(census.step(shard, wanted));
+            }
+        }
+        Ok(PlacementPlan::new(moves, minimum_moves(input)?))
+    }
+}
+
+/// Each shard to the next point of the ring whose node is not full: no node holds more than a part above its share.
+///
+/// For comparison: it bounds the fullest node and not the emptiest, and what a full node turns away it turns away again
+/// and again when nodes come and go. Source: V. Mirrokni, M. Thorup and M. Zadimoghaddam, "Consistent Hashing with Bounded
+/// Loads" (2017).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoundedRing {
+    /// Invariant: at least 100.
+    percent: u32,
+}
+
+impl Default for BoundedRing {
+    /// A quarter above the share.
+    fn default() -> Self {
+        Self { percent: 125 }
+    }
+}
+
+impl BoundedRing {
+    /// A node is full at that many percent of its share, rounded up; less than 100 would leave shards without a place and
+    /// counts as 100.
+    pub fn full_at(percent: u32) -> Self {
+        Self { percent: percent.max(100) }
+    }
+}
+
+impl PlacementStrategy for BoundedRing {
+    fn id(&self) -> StrategyId {
+        StrategyId { name: "bounded-ring", version: 1 }
+    }
+
+    fn plan(&self, input: &PlacementInput<'_>) -> Result<PlacementPlan, PlacementError> {
+        let census = Census::take(input)?;
+        let mut ring =
+            Ring::new(input.seed, (0_u16..=u16::MAX).zip(census.receivers.iter().map(|receiver| receiver.id)));
+        let weight: u128 = census.receivers.iter().map(|node| u128::from(node.weight)).sum();
+        let full_at = |node: &Receiver<'_>| {
+            let part = u128::from(census.total) * u128::from(node.weight) * u128::from(self.percent);
+            part.div_ceil(100 * weight)
+        };
+        let full_at: Vec<u128> = census.receivers.iter().map(full_at).collect();
+        let mut count: Vec<u128> = census.receivers.iter().map(|node| u128::from(node.fixed)).collect();
+        let mut with_room = count.iter().zip(&full_at).filter(|(count, full_at)| count < full_at).count();
+        let mut moves = Vec::new();
+        for (shard, holder) in census.movable() {
+            // More than its part may be on its way to a node: then others must hold more than theirs.
+            let is_open = |rank: u16| with_room == 0 || count[usize::from(rank)] < full_at[usize::from(rank)];
+            let wanted = ring.open_node(shard_place(input.seed, shard), is_open);
+            let (held, full) = (&mut count[usize::from(wanted)], full_at[usize::from(wanted)]);
+            *held += 1;
+            with_room -= usize::from(*held == full);
             if holder != Some(wanted) {
                 moves.push(census.step(shard, wanted));
             }

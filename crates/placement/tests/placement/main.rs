@@ -5,6 +5,7 @@ mod exhaustive;
 mod extremes;
 mod golden;
 mod hash;
+mod kit;
 mod properties;
 mod world;
 

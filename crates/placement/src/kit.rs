@@ -1,0 +1,232 @@
+//! Our properties, to be run on a strategy of yours: [`check_strategy`].
+//!
+//! It draws inputs of many shapes (nodes that drain, weights at their extremes, fewer shards than nodes, moves in flight)
+//! and holds each plan against the contract of [`PlacementStrategy`], and against what else the strategy promises.
+//!
+//! ```
+//! use aether_placement::{ConsistentHashRing150, Promise, StickyBalanced, check_strategy};
+//!
+//! check_strategy(&StickyBalanced, &[Promise::Settled, Promise::Balanced, Promise::Minimal], 200, 1)?;
+//!
+//! // The ring keeps the contract, and balances badly.
+//! check_strategy(&ConsistentHashRing150, &[Promise::Settled], 200, 1)?;
+//! let broken = check_strategy(&ConsistentHashRing150, &[Promise::Balanced], 200, 1).expect_err("it does not balance");
+//! assert!(broken.to_string().contains("holds"), "{broken}");
+//! # Ok::<(), Box<aether_placement::kit::Broken>>(())
+//! ```
+
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use aether_domain::{NodeId, ShardId};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::strategy::{
+    InFlight, Move, NodeIdx, NodeState, NodeView, PlacementError, PlacementInput, PlacementPlan, PlacementStrategy,
+};
+
+/// What a strategy may promise beyond the contract of [`PlacementStrategy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Promise {
+    /// A map that it has just made it leaves alone.
+    Settled,
+    /// With nothing in flight every receiver ends within one shard of its exact share.
+    Balanced,
+    /// It moves as few shards as its report's `optimum` says, and that is [`minimum_moves`](crate::minimum_moves).
+    Minimal,
+}
+
+/// How a strategy breaks its contract or a promise, and the input on which it does.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("case {case} of seed {seed:#x}: {what}\n{input}")]
+pub struct Broken {
+    /// The seed that was given.
+    pub seed: u64,
+    /// Which case it was, from 0: with this many and one more the same seed ends with it.
+    pub case: u32,
+    /// What is broken, in words.
+    pub what: String,
+    /// The input, as it is written in Rust.
+    pub input: String,
+}
+
+/// Draws `cases` inputs from `seed` and holds the strategy's plans against its contract and against `promises`: pure,
+/// whatever the order of nodes and moves in flight; legal ([`PlacementPlan::check`]); no plan when nobody can receive, and
+/// always one otherwise; no panic.
+///
+/// # Errors
+/// [`Broken`]: the first case in which something does not hold.
+pub fn check_strategy(
+    strategy: &impl PlacementStrategy,
+    promises: &[Promise],
+    cases: u32,
+    seed: u64,
+) -> Result<(), Box<Broken>> {
+    for case in 0..cases {
+        let drawn = Drawn::new(&mut Dice { seed, case, rolls: 0 });
+        let judged = catch_unwind(AssertUnwindSafe(|| judge(strategy, promises, &drawn)));
+        let broken = judged.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
+            Err(format!("it panicked: {text}"))
+        });
+        if let Err(what) = broken {
+            return Err(Box::new(Broken { seed, case, what, input: format!("{:#?}", drawn.input()) }));
+        }
+    }
+    Ok(())
+}
+
+fn judge(strategy: &impl PlacementStrategy, promises: &[Promise], drawn: &Drawn) -> Result<(), String> {
+    let input = drawn.input();
+    let receiving = drawn.nodes.iter().any(|node| node.state == NodeState::Receiving);
+    let plan = match strategy.plan(&input) {
+        Ok(plan) if receiving => plan,
+        Ok(_) => return Err("it planned although nobody can receive".into()),
+        Err(PlacementError::NoReceivers { .. }) if !receiving => return Ok(()),
+        Err(error) => return Err(format!("it planned nothing: {error}")),
+    };
+    if strategy.plan(&input).as_ref() != Ok(&plan) {
+        return Err("the same input gave two plans".into());
+    }
+    let turned = drawn.turned();
+    let there = |step: &Move| (step.shard, turned.nodes[step.to.index()].id.clone());
+    let here = |step: &Move| (step.shard, drawn.nodes[step.to.index()].id.clone());
+    let again =
+        strategy.plan(&turned.input()).map_err(|error| format!("in another order it planned nothing: {error}"))?;
+    if !again.moves.iter().map(there).eq(plan.moves.iter().map(here)) {
+        return Err("the same input in another order gave another plan".into());
+    }
+    plan.clone().check(&input).map_err(|fault| format!("its plan is not legal: {fault}"))?;
+    let after = drawn.after(&plan);
+    for promise in promises {
+        match promise {
+            Promise::Settled => {
+                let again = strategy.plan(&after.input()).map_err(|error| error.to_string())?;
+                if let Some(step) = again.moves.first() {
+                    return Err(format!("it moves {} of what it has just placed: {step:?}", again.moves.len()));
+                }
+            }
+            Promise::Balanced => balanced(&after)?,
+            Promise::Minimal => minimal(&plan, &input)?,
+        }
+    }
+    Ok(())
+}
+
+fn balanced(after: &Drawn) -> Result<(), String> {
+    if !after.in_flight.is_empty() {
+        return Ok(());
+    }
+    let receivers = || after.nodes.iter().enumerate().filter(|(_, node)| node.state == NodeState::Receiving);
+    let weight: u128 = receivers().map(|(_, node)| u128::from(node.weight.get())).sum();
+    for (at, node) in receivers() {
+        let held = after.current.iter().flatten().filter(|owner| owner.index() == at).count() as u128;
+        let share = after.current.len() as u128 * u128::from(node.weight.get());
+        if (held * weight).abs_diff(share) >= weight {
+            return Err(format!("{} holds {held}, its share is {share}/{weight}", node.id));
+        }
+    }
+    Ok(())
+}
+
+fn minimal(plan: &PlacementPlan, input: &PlacementInput<'_>) -> Result<(), String> {
+    let (moved, fewest) = (plan.moves.len(), crate::minimum_moves(input).map_err(|error| error.to_string())?);
+    if moved != fewest as usize || plan.report.optimum != fewest {
+        return Err(format!("it moves {moved} shards and says {} are needed; {fewest} are", plan.report.optimum));
+    }
+    Ok(())
+}
+
+/// Numbers drawn from a seed, the same on every machine.
+struct Dice {
+    seed: u64,
+    case: u32,
+    rolls: u32,
+}
+
+impl Dice {
+    fn roll(&mut self, within: Range<u32>) -> u32 {
+        self.rolls += 1;
+        let frame = (u64::from(self.case) << 32 | u64::from(self.rolls)).to_le_bytes();
+        within.start + (xxh3_64_with_seed(&frame, self.seed) % u64::from(within.end - within.start)) as u32
+    }
+}
+
+/// An input that owns what it is made of.
+#[derive(Clone, Debug)]
+struct Drawn {
+    seed: u64,
+    current: Vec<Option<NodeIdx>>,
+    nodes: Vec<NodeView>,
+    in_flight: Vec<InFlight>,
+}
+
+impl Drawn {
+    fn new(dice: &mut Dice) -> Self {
+        let count = [2, 5, 13, 40][dice.roll(0..4) as usize];
+        let count = dice.roll(1..count + 1);
+        let weights = dice.roll(0..3);
+        let draining_one_in = [u32::MAX, 4, 2, 1][dice.roll(0..8).min(3) as usize];
+        let nodes: Vec<NodeView> = (0..count)
+            .map(|nth| {
+                let weight = match weights {
+                    0 => 1,
+                    1 => dice.roll(1..5),
+                    _ => [1, 1000, u32::MAX - 1, u32::MAX][dice.roll(0..4) as usize],
+                };
+                let drains = dice.roll(0..draining_one_in) == 0 && draining_one_in != u32::MAX;
+                // Ids in another order than the list's. 40 and 7 have no divisor in common.
+                let id = NodeId::new(format!("n{}", nth * 7 % 41)).unwrap_or_else(|error| unreachable!("{error}"));
+                let weight = NonZeroU32::new(weight).unwrap_or(NonZeroU32::MIN);
+                NodeView { id, weight, state: if drains { NodeState::Draining } else { NodeState::Receiving } }
+            })
+            .collect();
+        let shards = [4, 30, 128, 500][dice.roll(0..4) as usize];
+        let shards = dice.roll(0..shards);
+        // Owners among the first few, so that nodes that have nothing yet and nodes that have too much are common.
+        let (owners, homeless_one_in) = (dice.roll(1..count + 1), dice.roll(1..12));
+        let owner = |dice: &mut Dice| match dice.roll(0..homeless_one_in) {
+            0 => None,
+            _ => Some(NodeIdx(dice.roll(0..owners) as u16)),
+        };
+        let current = (0..shards).map(|_| owner(dice)).collect();
+        let moving_one_in = [0, 0, 9, 3][dice.roll(0..4) as usize];
+        let mut in_flight = Vec::new();
+        for shard in 0..shards {
+            if moving_one_in > 0 && dice.roll(0..moving_one_in) == 0 {
+                let to = NodeIdx(dice.roll(0..count) as u16);
+                in_flight.push(InFlight { shard: ShardId(shard as u16), to });
+            }
+        }
+        Self { seed: u64::from(dice.roll(0..u32::MAX)), current, nodes, in_flight }
+    }
+
+    fn input(&self) -> PlacementInput<'_> {
+        let Self { seed, current, nodes, in_flight } = self;
+        PlacementInput { seed: *seed, current, nodes, in_flight }
+    }
+
+    /// The same listed backwards.
+    fn turned(&self) -> Self {
+        let last = self.nodes.len() - 1;
+        let turn = |node: NodeIdx| NodeIdx((last - node.index()) as u16);
+        let in_flight = self.in_flight.iter().rev();
+        Self {
+            seed: self.seed,
+            current: self.current.iter().map(|owner| owner.map(turn)).collect(),
+            nodes: self.nodes.iter().rev().cloned().collect(),
+            in_flight: in_flight.map(|moving| InFlight { to: turn(moving.to), ..*moving }).collect(),
+        }
+    }
+
+    /// As it is when the plan's moves are done, and nothing else.
+    fn after(&self, plan: &PlacementPlan) -> Self {
+        let mut after = self.clone();
+        for step in &plan.moves {
+            after.current[step.shard.index()] = Some(step.to);
+        }
+        after
+    }
+}
