@@ -116,6 +116,23 @@ impl MemberTimings {
     pub fn suspect_after(self) -> Duration {
         self.suspect_after
     }
+    /// Silence before it is asked whether anybody is there: a heartbeat is overdue.
+    pub fn ask_after(self) -> Duration {
+        self.heartbeat_every * 5 / 4
+    }
+    /// How often it is asked again.
+    pub fn ask_every(self) -> Duration {
+        (self.heartbeat_every * 2 / 5).min(Duration::from_millis(350))
+    }
+    /// How long nobody must have been there before that is evidence: a node that has lost its server is back on another
+    /// within that time.
+    pub fn nobody_for(self) -> Duration {
+        self.heartbeat_every.min(Duration::from_secs(1))
+    }
+    /// The silence of a leader whom nobody finds before its lease is taken: two heartbeats are missing.
+    pub fn desert_after(self) -> Duration {
+        self.heartbeat_every * 2
+    }
 }
 
 /// A named set of timers; every node of a cluster uses the same one.
@@ -179,6 +196,10 @@ mod tests {
             assert_eq!(again, Ok(member));
             assert!(lease.self_stop() < lease.ttl() && lease.ttl() < lease.takeover());
             assert!(lease.renew_every() < lease.self_stop());
+            // Whether anybody is there has been asked often enough before a silence ends a life for it.
+            let asked = member.ask_after() + member.nobody_for() + member.ask_every();
+            assert!(member.ask_every() * 2 < member.nobody_for() && asked < member.serve_lease());
+            assert!(member.ask_after() < member.desert_after() && member.desert_after() <= member.serve_lease());
             assert_eq!(Profile::named(profile.name()), Some(profile));
         }
     }

@@ -22,10 +22,8 @@ pub struct Sighting {
     pub over_since: Monotonic,
 }
 
-/// How often nobody must have answered on a life's subject, and over how long, before that says anything: a node that
-/// has lost its server is back on another within that time.
+/// How often nobody must have answered on a life's subject before that says anything.
 const UNANSWERED_MIN: u32 = 3;
-const UNANSWERED_FOR: Duration = Duration::from_secs(1);
 /// Messages that nobody answered further apart than this are not one story, and one that is over this long says nothing
 /// any more: somebody was there for the next one.
 const UNANSWERED_GAP_MAX: Duration = Duration::from_millis(600);
@@ -136,13 +134,13 @@ impl Sightings {
         self.unanswered.contains_key(node)
     }
 
-    /// Whether nobody has been there for a while, as far as messages tell. It is no proof of death: a node that has lost
+    /// Whether nobody has been there for at least `long`, as far as messages tell. It is no proof of death: a node that has lost
     /// its server looks the same.
-    pub(crate) fn is_deserted(&self, node: &NodeRef, now: Monotonic) -> bool {
+    pub(crate) fn is_deserted(&self, node: &NodeRef, long: Duration, now: Monotonic) -> bool {
         self.life(&node.node) == Some(node.incarnation)
             && self.unanswered.get(&node.node).is_some_and(|story| {
                 story.times >= UNANSWERED_MIN
-                    && story.last.since(story.first) >= UNANSWERED_FOR
+                    && story.last.since(story.first) >= long
                     && now.since(story.last) <= UNANSWERED_GAP_MAX
             })
     }

@@ -26,13 +26,6 @@ const JITTER_MAX_MILLIS: u64 = 300;
 /// A leader whose append has no known outcome for this long gives the lead back; so does one whose term the log has not
 /// taken for this long.
 const APPEND_UNKNOWN_MAX: Duration = Duration::from_secs(10);
-/// A life that is silent is sent something this often, to see whether anybody is there.
-const PROBE_EVERY: Duration = Duration::from_millis(350);
-/// A node is not asked before it has been silent this long, however often it is to beat.
-const PROBE_AFTER_MIN: Duration = Duration::from_secs(1);
-/// The lease of a holder that nobody finds is not taken before it has been silent this long: a node that has lost its
-/// server beats again within that time.
-const STEAL_AFTER_MIN: Duration = Duration::from_secs(2);
 /// How long after one such taking from a holder there is no other.
 const STEAL_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// A node that others have found unwell lets them contend this much earlier.
@@ -349,10 +342,12 @@ impl Coordinator {
                     let over = silent.map_or(lease_over, |silent| silent.min(lease_over));
                     let stole = self.stole.as_ref().filter(|(from, _)| from == holder);
                     let again = stole.is_none_or(|(_, at)| s.timers.now() >= *at + STEAL_AGAIN_AFTER);
-                    let after = STEAL_AFTER_MIN.max(profile.member().heartbeat_every() * 2);
-                    match s.sightings.silent_at(holder, after) {
+                    let timings = profile.member();
+                    match s.sightings.silent_at(holder, timings.desert_after()) {
                         Some(deserted)
-                            if again && s.sightings.is_deserted(holder, s.timers.now()) && deserted < over =>
+                            if again
+                                && s.sightings.is_deserted(holder, timings.nobody_for(), s.timers.now())
+                                && deserted < over =>
                         {
                             from_nobody = Some(holder.clone());
                             (ContendFor::Silent(revision), deserted, true)
@@ -393,7 +388,6 @@ impl Coordinator {
     /// Sends something to silent lives whose end would be this node's business: whether anybody is there comes back.
     fn probe(&mut self, s: &mut Surroundings<'_>) {
         let timings = self.config.profile.member();
-        let silence = PROBE_AFTER_MIN.max(timings.heartbeat_every() * 5 / 4);
         let leads = matches!(self.stage, Stage::Leader { .. });
         let holder = s.sightings.lease().filter(|(record, ..)| record.state == LeaseState::Held);
         let holder = holder.map(|(record, ..)| &record.holder);
@@ -402,8 +396,8 @@ impl Coordinator {
         self.probed.retain(|node, _| asked.contains(node));
         for node in asked {
             let silent = !s.sightings.is_over(&node)
-                && s.sightings.silent_at(&node, silence).is_some_and(|at| s.timers.reached(at));
-            if silent && self.probed.get(&node).is_none_or(|last| s.timers.reached(*last + PROBE_EVERY)) {
+                && s.sightings.silent_at(&node, timings.ask_after()).is_some_and(|at| s.timers.reached(at));
+            if silent && self.probed.get(&node).is_none_or(|last| s.timers.reached(*last + timings.ask_every())) {
                 self.probed.insert(node.clone(), s.timers.now());
                 s.effects.push(Effect::Probe { node });
             }

@@ -203,7 +203,7 @@ pub(crate) fn suspects(topology: &Topology, facts: &Facts<'_>, timers: &mut Time
             _ if facts.sightings.is_over(&member.node) => continue,
             _ => &member.node,
         };
-        let deserted = facts.sightings.is_deserted(life, timers.now());
+        let deserted = facts.sightings.is_deserted(life, timings.nobody_for(), timers.now());
         let after = if deserted { timings.serve_lease() } else { timings.suspect_after() };
         if facts.sightings.silent_at(life, after).is_some_and(|at| timers.reached(at)) {
             silent.push(life.clone());
