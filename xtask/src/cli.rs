@@ -80,6 +80,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Break a real cluster on purpose and measure; what follows is passed on, for example timelines --profile fast.
+    Chaos {
+        /// timelines --profile default|fast, --replicas 1|3, --nodes N, --repeat N, --only NAME, --json.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        arguments: Vec<String>,
+    },
     /// Check the rules of the house.
     Tidy,
     /// Format every source.
@@ -216,6 +222,7 @@ impl Cli {
             Command::Test => steps::test(&root),
             Command::Ci { skip_tests } => steps::ci(&root, skip_tests),
             Command::Simulate { arguments } => steps::simulate(&root, &arguments),
+            Command::Chaos { arguments } => steps::chaos(&root, &arguments),
             Command::Tidy => tidy::tidy(&root),
             Command::Fmt => steps::fmt(&root),
             Command::Bench { arguments } => steps::bench(&root, &arguments),
@@ -233,6 +240,7 @@ fn cluster_up(asked: &ClusterUp) -> Result<()> {
         namespace: asked.namespace.clone(),
         nodes: usize::from(asked.nodes),
         nats: choice(asked, std::env::var("AETHER_NATS_URL").ok()),
+        own_urls: std::collections::BTreeMap::new(),
         profile: match asked.profile {
             ProfileArg::Default => Profile::Default,
             ProfileArg::Seed => Profile::Seed,

@@ -40,6 +40,11 @@ impl Stopwatch {
         Self(now())
     }
 
+    /// Time from then until `later` was started; zero if that was earlier.
+    pub fn until(self, later: Self) -> Duration {
+        later.0.saturating_duration_since(self.0)
+    }
+
     /// Time since [`Stopwatch::start`].
     pub fn elapsed(self) -> Duration {
         now().saturating_duration_since(self.0)

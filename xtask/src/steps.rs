@@ -181,6 +181,19 @@ pub fn simulate(root: &Path, arguments: &[String]) -> Result<()> {
     run_cargo(root, &all, &[])
 }
 
+/// `cargo xtask chaos timelines`: the failure timelines with real processes, with the rest of `arguments` passed on.
+///
+/// # Errors
+/// It is not `timelines` that is asked for, or a figure was missed: it has said which.
+pub fn chaos(root: &Path, arguments: &[String]) -> Result<()> {
+    let Some((which, rest)) = arguments.split_first().filter(|(which, _)| *which == "timelines") else {
+        bail!("there is `cargo xtask chaos timelines`, and its `--help`");
+    };
+    let mut all = vec!["run", "--quiet", "--package", "aether-cluster-tests", "--bin", which, "--"];
+    all.extend(rest.iter().map(String::as_str));
+    run_cargo(root, &all, &[])
+}
+
 /// The tree of the program without the feature must not hold the NATS client.
 fn no_nats_client(root: &Path) -> Result<()> {
     let arguments = ["tree", "--package", "aether", "--no-default-features", "--edges", "normal", "--prefix", "none"];

@@ -87,18 +87,33 @@ impl Cluster {
     /// # Errors
     /// It was not ready within 30 s; nothing is left running.
     pub fn up(spec: &Spec) -> Result<Self> {
+        let nats = NatsChoice::Start { servers: spec.servers, program: None, sync: Sync::ServerDefault };
+        Self::up_on(spec, alone(), nats, BTreeMap::new())
+    }
+
+    /// As [`Cluster::up`], for whoever is alone already: on NATS as chosen, single nodes with URLs of their own.
+    ///
+    /// # Errors
+    /// As [`Cluster::up`].
+    pub fn up_on(
+        spec: &Spec,
+        alone: MutexGuard<'static, ()>,
+        nats: NatsChoice,
+        own_urls: BTreeMap<String, Vec<String>>,
+    ) -> Result<Self> {
         let folder =
             tempfile::Builder::new().prefix("aether-cluster-").tempdir().context("a folder for the cluster")?;
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let dir = folder.path().to_path_buf();
         // From here on the value's end ends whatever was started.
-        let cluster = Self { folder: Some(folder), dir, _alone: alone() };
+        let cluster = Self { folder: Some(folder), dir, _alone: alone };
         cluster::up(&UpOptions {
             dir: cluster.dir.clone(),
             program: spec.program.clone(),
             namespace: format!("t{}_{number}", std::process::id()),
             nodes: spec.nodes,
-            nats: NatsChoice::Start { servers: spec.servers, program: None, sync: Sync::ServerDefault },
+            nats,
+            own_urls,
             profile: spec.profile,
             load: spec.load,
             keep: false,
@@ -293,7 +308,7 @@ impl Cluster {
     }
 
     /// Keeps the folder, says where it is, and shows the ends of the nodes' logs.
-    fn leave_traces(&mut self) {
+    pub fn leave_traces(&mut self) {
         let Some(folder) = self.folder.take() else { return };
         let dir = folder.keep();
         let mut told = vec![format!("the cluster's files are left in {}", dir.display())];

@@ -13,6 +13,24 @@ use xtask::cluster::ClusterFile;
 /// How long one question to NATS may take.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a client beside the cluster waits before it tries to reconnect.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a server may take to say that it takes writes.
+const TAKES_WRITES_LIMIT: Duration = Duration::from_millis(250);
+
+/// A sequence that no stream of a test reaches: a write that expects it is refused, by whoever could have taken it.
+const NEVER: &str = "999999999999";
+
+/// JetStream's words for "not behind that": the number is wrong, or another write is on its way.
+const REFUSALS: [u64; 2] = [10071, 10164];
+
+/// A client that is back soon after its servers are.
+pub(crate) async fn client(urls: &[String]) -> Result<async_nats::Client> {
+    let options = async_nats::ConnectOptions::new().reconnect_delay_callback(|_| RECONNECT_PAUSE);
+    Ok(options.connect(urls.to_vec()).await?)
+}
+
 /// One stored message.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -54,8 +72,8 @@ impl History {
     /// No server answers.
     pub fn connect(urls: &str, namespace: &str) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let urls: Vec<_> = urls.split(',').collect();
-        let client = runtime.block_on(async_nats::connect(urls)).context("connecting beside the cluster")?;
+        let urls: Vec<_> = urls.split(',').map(str::to_owned).collect();
+        let client = runtime.block_on(client(&urls)).context("connecting beside the cluster")?;
         Ok(Self { runtime, client, namespace: namespace.to_owned() })
     }
 
@@ -163,6 +181,27 @@ impl History {
         let said: Value = serde_json::from_slice(&self.request(&format!("$JS.API.{verb}"), payload)?)?;
         ensure!(said.get("error").is_none(), "JetStream refuses {verb}: {said}");
         Ok(said)
+    }
+
+    /// Whether topology log, control bucket and histories all take writes now. Nothing is written: each is asked for a
+    /// write that must be refused, and only a stream that could have taken it refuses it.
+    pub fn takes_writes(&self) -> bool {
+        let subjects = [
+            format!("aether.{}.top", self.namespace),
+            format!("$KV.aether_{}_ctl.lease", self.namespace),
+            format!("aether.{}.ev.0.000.account.0", self.namespace),
+        ];
+        self.runtime.block_on(async {
+            let asked = subjects.into_iter().map(|subject| async move {
+                let mut headers = async_nats::HeaderMap::new();
+                headers.insert(async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NEVER);
+                let asked = self.client.request_with_headers(subject, headers, Bytes::new());
+                let Ok(Ok(said)) = timeout(TAKES_WRITES_LIMIT, asked).await else { return false };
+                let said: Value = serde_json::from_slice(&said.payload).unwrap_or_default();
+                said["error"]["err_code"].as_u64().is_some_and(|code| REFUSALS.contains(&code))
+            });
+            futures_util::future::join_all(asked).await.into_iter().all(|refused| refused)
+        })
     }
 
     /// The settings of a stream, as JetStream tells them.

@@ -4,14 +4,19 @@
 //! their recorded identity when the test ends, however it ends. After a failure the folder stays, and its place and the
 //! last lines of each log are printed. Nothing here decides what is right: the tests do.
 //!
-//! Read next: [`Cluster`], [`Prober`], [`History`], [`Lone`].
+//! Read next: [`Cluster`], [`Prober`], [`History`], [`Lone`]; then [`timelines`], with [`Observer`] and [`Link`].
 
 mod cluster;
 mod history;
+mod link;
 mod lone;
+mod observer;
 mod probe;
+pub mod timelines;
 
 pub use cluster::{Cluster, Spec, alone};
 pub use history::{History, Stored};
+pub use link::{Carrier, Link, Weather};
 pub use lone::{Ended, Lone, node_config};
-pub use probe::{Prober, SHARDS};
+pub use observer::{Observer, Seen};
+pub use probe::{Asking, Prober, SHARDS};

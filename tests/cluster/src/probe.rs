@@ -1,24 +1,45 @@
 //! Asking one account of every shard, to see which shards are really served.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use aether_domain::{ActorId, ActorKey, ActorKind, MessageId, Namespace, ShardCount};
 use aether_infra_nats::{GatewayClient, GatewayError, NatsConfig};
 use aether_placement::ShardHash;
 use anyhow::{Context, Result, anyhow, bail};
-use futures_util::{StreamExt, stream};
+use futures_util::{
+    StreamExt,
+    stream::{self, FuturesUnordered},
+};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, task::AbortHandle};
 use xtask::{
     clock::{Deadline, Stopwatch},
     cluster::ClusterFile,
+    interrupt,
 };
 
 /// How many shards a cluster has unless it is told otherwise.
 pub const SHARDS: usize = 1024;
 
-/// How long one try waits. Short, so that a try sent to a dead or frozen node costs little of the gap that is measured.
-const TRY_MAX: Duration = Duration::from_millis(400);
+/// How long one try waits. Long enough to be waiting with a living node when a shard is served again: it answers then.
+const TRY_MAX: Duration = Duration::from_secs(2);
+
+/// How many tries of one shard wait at once, and how far apart they begin. NATS goes on giving a frozen process its part
+/// of the requests, and those are lost; one of several is not, so that what is lost adds little to the gap measured.
+const TRIES_AT_ONCE: usize = 6;
+const NEXT_TRY_AFTER: Duration = Duration::from_millis(150);
+
+/// How many tries wait where nobody is frozen: what was on its way to a process that was killed is lost all the same, and
+/// each try is work for those who serve again.
+const TRIES_OF_THE_LIVING: usize = 2;
+
+/// How often [`Prober::keep_asking`] asks, and how long it waits for each answer.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+const ASK_MAX: Duration = Duration::from_millis(500);
 
 /// How many accounts are asked at once.
 const AT_ONCE: usize = 256;
@@ -68,10 +89,22 @@ impl Prober {
     /// # Errors
     /// As [`Prober::until_all_served`].
     pub fn until_served(&self, shards: &[usize], since: Stopwatch, limit: Duration) -> Result<Duration> {
+        self.until(shards, since, limit, TRIES_AT_ONCE)
+    }
+
+    /// As [`Prober::until_served`], where every process that is there does answer.
+    ///
+    /// # Errors
+    /// As [`Prober::until_all_served`].
+    pub fn until_served_by_the_living(&self, shards: &[usize], since: Stopwatch, limit: Duration) -> Result<Duration> {
+        self.until(shards, since, limit, TRIES_OF_THE_LIVING)
+    }
+
+    fn until(&self, shards: &[usize], since: Stopwatch, limit: Duration, tries: usize) -> Result<Duration> {
         let deadline = Deadline::after(limit.saturating_sub(since.elapsed()));
         let answers = self.runtime.block_on(async {
             let asked = stream::iter(shards.iter().copied());
-            let asks = asked.map(|shard| async move { (shard, self.served_by(shard, deadline).await) });
+            let asks = asked.map(|shard| async move { (shard, self.served_by(shard, deadline, tries).await) });
             asks.buffer_unordered(AT_ONCE).collect::<BTreeMap<_, _>>().await
         });
         let silent: Vec<_> = answers.iter().filter_map(|(shard, said)| Some((shard, said.as_ref().err()?))).collect();
@@ -81,17 +114,48 @@ impl Prober {
         Ok(since.elapsed())
     }
 
-    async fn served_by(&self, shard: usize, deadline: Deadline) -> Result<()> {
-        let id = self.accounts[shard].to_string();
+    async fn served_by(&self, shard: usize, deadline: Deadline, tries: usize) -> Result<()> {
+        let (id, nothing) = (self.accounts[shard].to_string(), json!({}));
+        let mut waiting = FuturesUnordered::new();
+        let mut last = anyhow!("nobody has answered yet");
         loop {
-            match self.client.ask_json("account", &id, "audit", &json!({}), None, TRY_MAX).await {
-                Ok(_) => return Ok(()),
-                Err(error) if deadline.passed() => return Err(anyhow!(error)),
-                Err(GatewayError::NoAnswer { .. } | GatewayError::Failed { .. }) => {}
-                // Nobody may have been there to wait for.
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            if waiting.len() < tries {
+                waiting.push(self.client.ask_json("account", &id, "audit", &nothing, None, TRY_MAX));
+            }
+            let next_try = tokio::time::sleep(NEXT_TRY_AFTER);
+            tokio::pin!(next_try);
+            loop {
+                tokio::select! {
+                    Some(said) = waiting.next() => match said {
+                        Ok(_) => return Ok(()),
+                        Err(error) => last = anyhow!(error),
+                    },
+                    () = &mut next_try => break,
+                }
+            }
+            if deadline.passed() || interrupt::requested() {
+                return Err(last);
             }
         }
+    }
+
+    /// Goes on asking one account after the other, many times a second, until the answer is dropped.
+    pub fn keep_asking(&self) -> Asking {
+        let answered: Arc<Mutex<Vec<Stopwatch>>> = Arc::default();
+        let (client, accounts, noted) = (self.client.clone(), self.accounts.clone(), Arc::clone(&answered));
+        let task = self.runtime.spawn(async move {
+            for account in accounts.into_iter().cycle() {
+                let (client, noted) = (client.clone(), Arc::clone(&noted));
+                tokio::spawn(async move {
+                    let id = account.to_string();
+                    if client.ask_json("account", &id, "audit", &json!({}), None, ASK_MAX).await.is_ok() {
+                        noted.lock().unwrap_or_else(PoisonError::into_inner).push(Stopwatch::start());
+                    }
+                });
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+        });
+        Asking { answered, task: task.abort_handle() }
     }
 
     /// Asks an account once, waiting two seconds.
@@ -124,6 +188,27 @@ impl Prober {
                 said => return said,
             }
         }
+    }
+}
+
+/// Somebody who goes on asking.
+#[derive(Debug)]
+pub struct Asking {
+    answered: Arc<Mutex<Vec<Stopwatch>>>,
+    task: AbortHandle,
+}
+
+impl Asking {
+    /// How long after `moment` the first answer came; `None` while none has.
+    pub fn first_after(&self, moment: Stopwatch) -> Option<Duration> {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.iter().map(|at| moment.until(*at)).find(|gap| !gap.is_zero())
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`ClusterFile::change`], which keeps other commands out meanwhile.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     path::{Path, PathBuf},
 };
@@ -27,6 +28,9 @@ const ANOTHER: &str = "choose another folder with --dir";
 pub struct ClusterFile {
     /// Where nodes and clients connect; empty for a cluster in memory.
     pub nats_urls: Vec<String>,
+    /// Where single nodes connect instead, by id: through something that stands between them and a server.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub own_urls: BTreeMap<String, Vec<String>>,
     /// The name under which everything of this cluster is stored.
     pub namespace: String,
     /// How many copies of each stream NATS keeps: 1 or 3.
@@ -205,6 +209,7 @@ pub(super) mod tests {
         let process = Identity { pid: 4711, exe: "/bin/aether".to_owned(), started: "99".to_owned() };
         ClusterFile {
             nats_urls: vec!["nats://127.0.0.1:15000".to_owned()],
+            own_urls: BTreeMap::new(),
             namespace: "demo".to_owned(),
             replicas: 1,
             profile: Profile::Default,

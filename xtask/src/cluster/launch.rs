@@ -41,7 +41,7 @@ pub(super) fn node_config(file: &ClusterFile, id: &str, files: &Files) -> NodeCo
         namespace: file.namespace.clone(),
         profile: file.profile,
         id: id.to_owned(),
-        nats_urls: file.nats_urls.clone(),
+        nats_urls: file.own_urls.get(id).unwrap_or(&file.nats_urls).clone(),
         replicas: file.replicas,
         announce: files.announce.clone(),
     }

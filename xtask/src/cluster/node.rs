@@ -113,6 +113,29 @@ pub fn restart(dir: &Path, id: &str) -> Result<()> {
     settle(file, &dir, id)
 }
 
+/// Starts all these nodes again at once, with the configurations they had, ending first those that run, and waits until
+/// each is Active.
+///
+/// # Errors
+/// There is no such node, or one does not become Active.
+pub fn restart_all(dir: &Path, ids: &[String]) -> Result<()> {
+    let dir = std::path::absolute(dir)?;
+    // Where no cluster is, nothing is written.
+    separate(&dir)?;
+    let _lock = ClusterFile::lock(&dir)?;
+    let mut file = separate(&dir)?;
+    let known = ids.iter().map(|id| Ok(file.node(id)?.process.clone())).collect::<Result<Vec<_>>>()?;
+    end_all(&known, END_GRACE)?;
+    for id in ids {
+        let node = start_node(&file, &dir, id)?;
+        if let Some(place) = file.nodes.iter_mut().find(|node| node.id == *id) {
+            *place = node;
+        }
+        file.save(&dir)?;
+    }
+    ids.iter().try_for_each(|id| settle(ClusterFile::load(&dir)?, &dir, id))
+}
+
 /// Adds a node to the cluster and waits until it is Active.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! `cluster-down` can end them. When the start fails everything started so far is ended here.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs,
     io::ErrorKind,
@@ -64,6 +65,8 @@ pub struct UpOptions {
     pub nodes: usize,
     /// Where they find NATS.
     pub nats: NatsChoice,
+    /// Where single nodes connect instead, by id.
+    pub own_urls: BTreeMap<String, Vec<String>>,
     /// Which timings they use.
     pub profile: Profile,
     /// How many workers keep the cluster busy; no load without it.
@@ -94,6 +97,7 @@ pub fn up(options: &UpOptions) -> Result<ClusterFile> {
     clear(&dir, &names(options), options.keep)?;
     let mut file = ClusterFile {
         nats_urls: Vec::new(),
+        own_urls: options.own_urls.clone(),
         namespace: options.namespace.clone(),
         replicas: 1,
         profile: options.profile,
@@ -367,6 +371,7 @@ mod tests {
             namespace: "demo".to_owned(),
             nodes: 2,
             nats: NatsChoice::Running { urls: vec!["nats://127.0.0.1:1".to_owned()], replicas: 1 },
+            own_urls: BTreeMap::new(),
             profile: Profile::Fast,
             load: None,
             keep: false,

@@ -101,8 +101,9 @@ pub(super) fn render(options: &ServerOptions, place: &Place, dir: &Path) -> Stri
     }
     if let Some(routes) = &place.routes {
         let all: Vec<_> = routes.all_ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        // Clients are told all addresses by whoever starts them: one that goes through a proxy must not learn a way past it.
         line(format_args!(
-            "cluster {{ name: \"aether-local\", listen: \"127.0.0.1:{}\", routes: [{}], connect_backoff: true }}",
+            "cluster {{ name: \"aether-local\", listen: \"127.0.0.1:{}\", routes: [{}], connect_backoff: true, no_advertise: true }}",
             routes.own_port,
             all.join(", ")
         ));
@@ -148,6 +149,7 @@ mod tests {
             "jetstream { store_dir: \"/d/store\", sync_interval: always }",
             "authorization { user: \"u\", password: \"p\\\"q\" }",
             "listen: \"127.0.0.1:15001\", routes: [\"nats://127.0.0.1:15001\", \"nats://127.0.0.1:15002\"]",
+            "no_advertise: true",
             "max_payload: 65536",
         ] {
             assert!(text.contains(expected), "{expected} not in\n{text}");

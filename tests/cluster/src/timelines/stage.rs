@@ -1,0 +1,194 @@
+//! What the timelines are played on: servers of our own, a link for each node, nodes under load, and those who watch.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use xtask::{
+    clock::{Deadline, Stopwatch, wait_for},
+    cluster::{self, ClusterView, NatsChoice, NodeRecord, Profile},
+    http, interrupt,
+    nats::{NatsCluster, NatsServer, ServerOptions},
+};
+
+use super::Bound;
+use crate::{Carrier, Cluster, History, Link, Observer, Prober, Spec, Weather, alone};
+
+/// Within what a cluster is whole, balanced and agreed again once faults have stopped (I13).
+const REST_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long a cluster that was just begun may take until every account has answered once.
+const FIRST_ANSWERS_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long servers that were started again may take to be one cluster.
+const SERVERS_LIMIT: Duration = Duration::from_secs(45);
+
+/// How many commands must be acknowledged between two faults, so that each meets a cluster at work.
+const WORK: u64 = 100;
+
+/// On what the timelines are played.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Conditions {
+    /// The `aether` program.
+    #[serde(skip)]
+    pub program: PathBuf,
+    /// How many nodes.
+    pub nodes: usize,
+    /// How many nats-servers, which is also how many copies there are of everything.
+    pub replicas: usize,
+    /// The nodes' timings.
+    pub profile: Profile,
+    /// How many workers the load has.
+    pub load: usize,
+}
+
+impl fmt::Display for Conditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nodes, replicas, profile, load, .. } = self;
+        write!(f, "{nodes} nodes, {replicas} nats-server(s), profile {profile:?}, a load of {load} workers")
+    }
+}
+
+/// A running cluster with everything around it.
+pub struct Stage {
+    // In the order in which they end: nodes and load before the servers.
+    pub(super) cluster: Cluster,
+    pub(super) observer: Observer,
+    pub(super) prober: Prober,
+    pub(super) history: History,
+    pub(super) servers: Vec<NatsServer>,
+    links: BTreeMap<String, Link>,
+    _carrier: Carrier,
+    pub(super) conditions: Conditions,
+}
+
+impl Stage {
+    /// Starts everything and waits until it is at rest.
+    ///
+    /// # Errors
+    /// It does not come to rest; nothing is left running.
+    pub fn up(conditions: &Conditions) -> Result<Self> {
+        let alone = alone();
+        let options = ServerOptions { own_group: true, ..ServerOptions::default() };
+        let servers = match conditions.replicas {
+            1 => vec![NatsServer::start(options)?],
+            count => NatsCluster::start_with(count, &options)?.into_servers(),
+        };
+        let urls: Vec<_> = servers.iter().map(NatsServer::url).collect();
+        let carrier = Carrier::new()?;
+        let links = (1..=conditions.nodes).map(|number| Ok((format!("n{number}"), carrier.link(&urls)?)));
+        let links = links.collect::<Result<BTreeMap<_, _>>>()?;
+        let own_urls = links.iter().map(|(id, link)| (id.clone(), link.urls().to_vec())).collect();
+        let spec = Spec {
+            program: conditions.program.clone(),
+            nodes: conditions.nodes,
+            servers: conditions.replicas,
+            profile: conditions.profile,
+            load: Some(conditions.load),
+        };
+        let nats = NatsChoice::Running { urls, replicas: conditions.replicas };
+        let cluster = Cluster::up_on(&spec, alone, nats, own_urls)?;
+        let file = cluster.file()?;
+        let (observer, prober, history) = (Observer::of(&file)?, Prober::of(&file)?, History::of(&file)?);
+        let conditions = conditions.clone();
+        let stage = Self { cluster, observer, prober, history, servers, links, _carrier: carrier, conditions };
+        // Every account is loaded once before, so that what is measured is the take-over.
+        stage.prober.until_all_served(Stopwatch::start(), FIRST_ANSWERS_LIMIT)?;
+        stage.rest()?;
+        Ok(stage)
+    }
+
+    /// One bound with the default timers, another with the fast ones.
+    pub(super) fn bound(&self, default: Bound, fast: Bound) -> Bound {
+        if self.conditions.profile == Profile::Fast { fast } else { default }
+    }
+
+    /// One span with the default timers, another with the fast ones.
+    pub(super) fn span(&self, default: Duration, fast: Duration) -> Duration {
+        if self.conditions.profile == Profile::Fast { fast } else { default }
+    }
+
+    /// The node of that id.
+    pub(super) fn node(&self, id: &str) -> Result<NodeRecord> {
+        self.cluster.node(id)
+    }
+
+    /// The ids of all nodes.
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.links.keys().cloned().collect()
+    }
+
+    /// The shards that node owns.
+    pub(super) fn shards_of(&self, id: &str) -> Result<Vec<usize>> {
+        let owners = self.cluster.owners()?;
+        let shards: Vec<_> = (0..owners.len()).filter(|shard| owners[*shard] == id).collect();
+        ensure!(!shards.is_empty(), "{id} owns nothing, so nothing can be taken over");
+        Ok(shards)
+    }
+
+    /// What stands between that node and its servers.
+    pub(super) fn link(&self, id: &str) -> Result<&Link> {
+        self.links.get(id).with_context(|| format!("{id} has no link"))
+    }
+
+    /// The present life of every member, by id.
+    pub(super) fn lives(&self) -> Result<BTreeMap<String, String>> {
+        let life = |view: ClusterView| {
+            let lives = view.nodes.into_iter().filter(cluster::NodeView::is_active);
+            lives.map(|node| (node.id, node.incarnation.as_str().unwrap_or_default().to_owned())).collect()
+        };
+        self.cluster.furthest().map(life)
+    }
+
+    /// How many actors were loaded into memory so far, by all nodes that live.
+    pub(super) fn loaded(&self) -> Result<u64> {
+        let nodes = self.cluster.file()?.nodes;
+        let counts = nodes.iter().filter(|node| node.process.is_alive()).map(|node| {
+            let page = http::get(&format!("{}/metrics", node.admin_url), Duration::from_secs(2))?.body;
+            let line = page.lines().find_map(|line| line.strip_prefix("aether_actor_activations_total "));
+            // Counts are written as floats.
+            let whole = line.and_then(|count| count.split('.').next());
+            whole.and_then(|count| count.trim().parse::<u64>().ok()).context("a node counts the actors it has loaded")
+        });
+        counts.sum()
+    }
+
+    /// Waits until the observer has seen the log's present end.
+    pub(super) fn caught_up(&self) -> Result<()> {
+        let last = self.history.last(&self.history.topology())?;
+        wait_for("the observer to have seen the log", Deadline::after(REST_LIMIT), || {
+            Ok((self.observer.since(0).last().is_some_and(|seen| seen.sequence >= last)).then_some(()))
+        })
+    }
+
+    /// Waits until every server says that it is healthy.
+    pub(super) fn servers_healthy(&self) -> Result<()> {
+        wait_for("every nats-server to be healthy", Deadline::after(SERVERS_LIMIT), || {
+            interrupt::check()?;
+            Ok(self.servers.iter().all(NatsServer::is_healthy).then_some(()))
+        })
+    }
+
+    /// Ends all faults, and waits until everything is as it was: whole, balanced, at work, and nothing lost or doubled.
+    ///
+    /// # Errors
+    /// It is not within [`REST_LIMIT`], or the load's sums are not exact.
+    pub(super) fn rest(&self) -> Result<()> {
+        for link in self.links.values() {
+            link.becomes(Weather::Fair);
+        }
+        let nodes = self.cluster.file()?.nodes;
+        let dead: Vec<_> = nodes.into_iter().filter(|node| !node.process.is_alive()).map(|node| node.id).collect();
+        if !dead.is_empty() {
+            cluster::restart_all(self.cluster.dir(), &dead)?;
+        }
+        self.cluster.wait_balanced(self.conditions.nodes, REST_LIMIT)?;
+        self.cluster.verify()?;
+        self.cluster.wait_progress(WORK, REST_LIMIT)
+    }
+
+    /// Keeps the cluster's files, and says where they are.
+    pub(super) fn leave_traces(&mut self) {
+        self.cluster.leave_traces();
+    }
+}
