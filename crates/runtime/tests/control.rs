@@ -563,6 +563,21 @@ fn a_whole_dead_cluster_starts_again_without_anybody_from_before() {
 }
 
 /// How often each shard was given to somebody by these entries.
+#[test]
+fn one_node_of_a_dead_cluster_does_not_wait_until_the_silence_of_the_others_is_suspicious() {
+    for profile in [Profile::Default, Profile::Fast] {
+        let mut world = three(profile);
+        for node in &mut world.nodes {
+            node.alive = false;
+        }
+        world.start("n2");
+        let took = world.until(SOON, "the one that came back owns everything", |world| world.settled(1));
+        // It makes sure that its own old life is over, and then that nobody is there and no serve lease runs.
+        let bound = Duration::from_millis(1_500) + profile.member().serve_lease() + Duration::from_secs(1);
+        assert!(took < bound, "{took:?} for {profile:?}");
+    }
+}
+
 fn hands_changed(entries: &[StoredEntry]) -> BTreeMap<ShardId, usize> {
     let mut changes = BTreeMap::new();
     for event in entries.iter().flat_map(|stored| &stored.entry.events) {

@@ -385,14 +385,17 @@ impl Coordinator {
         }
     }
 
-    /// Sends something to silent lives whose end would be this node's business: whether anybody is there comes back.
+    /// Sends something to silent lives whose end would be this node's business: whether anybody is there comes back. A node
+    /// that is not taken in yet asks all of them: it may be the only one that lives.
     fn probe(&mut self, s: &mut Surroundings<'_>) {
         let timings = self.config.profile.member();
         let leads = matches!(self.stage, Stage::Leader { .. });
         let holder = s.sightings.lease().filter(|(record, ..)| record.state == LeaseState::Held);
         let holder = holder.map(|(record, ..)| &record.holder);
         let members = s.topology.cluster().members().filter(|member| member.status.owns()).map(|member| &member.node);
-        let asked: Vec<_> = members.filter(|node| *node != s.me && (leads || holder == Some(*node))).cloned().collect();
+        let outside = s.topology.cluster().status_of(s.me).is_none();
+        let concerns = |node: &NodeRef| leads || outside || holder == Some(node);
+        let asked: Vec<_> = members.filter(|node| *node != s.me && concerns(node)).cloned().collect();
         self.probed.retain(|node, _| asked.contains(node));
         for node in asked {
             let silent = !s.sightings.is_over(&node)
@@ -414,7 +417,7 @@ impl Coordinator {
         if s.leaving {
             return false;
         }
-        let after = self.config.profile.member().suspect_after();
+        let timings = self.config.profile.member();
         let in_the_way = cluster.members().filter(|member| {
             member.status == NodeStatus::Active || member.status.owns() && member.node.node == s.me.node
         });
@@ -422,10 +425,12 @@ impl Coordinator {
         for member in in_the_way {
             let over = match s.sightings.member(&member.node.node) {
                 // Its life is over once the serve lease it may have had is: our own earlier life's included.
-                Some(seen) if s.sightings.is_over(&member.node) => {
-                    Some(seen.over_since + self.config.profile.member().serve_lease_over())
+                Some(seen) if s.sightings.is_over(&member.node) => Some(seen.over_since + timings.serve_lease_over()),
+                _ => {
+                    let deserted = s.sightings.is_deserted(&member.node, timings.nobody_for(), s.timers.now());
+                    let after = if deserted { timings.serve_lease() } else { timings.suspect_after() };
+                    s.sightings.silent_at(&member.node, after)
                 }
-                _ => s.sightings.silent_at(&member.node, after),
             };
             all_silent &= over.is_some_and(|at| s.timers.reached(at));
         }
