@@ -39,6 +39,10 @@ impl Peers {
         for Tally { to, asks, answers } in tallies {
             // Whatever was asked before the first reading was asked since.
             let readings = self.readings.entry(to.clone()).or_insert_with(|| [(now, 0, 0)].into());
+            // A link that was closed and made anew to the same life counts from nothing again.
+            if readings.back().is_some_and(|(_, before, answered)| asks < *before || answers < *answered) {
+                *readings = [(now, 0, 0)].into();
+            }
             readings.push_back((now, asks, answers));
             while readings.len() > READINGS_MAX
                 || readings.get(1).is_some_and(|(at, ..)| now.since(*at) >= WINDOW + ANSWERED_WITHIN)
@@ -88,6 +92,21 @@ mod tests {
     fn whoever_leaves_a_fifth_unanswered_is_accused_within_the_window_and_as_long_as_it_lasts() {
         let accused = accused(60, 100, 80);
         assert!(!accused[0] && accused[5..].iter().all(|accused| *accused), "{accused:?}");
+    }
+
+    #[test]
+    fn whoever_is_asked_over_a_new_link_is_judged_anew() {
+        let mut peers = Peers::default();
+        let mut accused = |second: u64, asks: u64, answers: u64| {
+            let tally = Tally { to: life("b", 1), asks, answers };
+            !peers.accuse(Monotonic::from_start(Duration::from_secs(second)), vec![tally]).is_empty()
+        };
+        assert!((0..5).all(|second| !accused(second, second * 100, second * 100)));
+        // The new link has fewer asks, or as many and fewer answers, than the old one had.
+        for (second, asks, answers) in [(5, 10, 10), (6, 110, 100), (7, 210, 210), (8, 210, 20)] {
+            assert!(!accused(second, asks, answers), "at {second} s");
+        }
+        assert!((9..20).map(|second| accused(second, second * 100, 20)).any(|accused| accused));
     }
 
     #[test]
