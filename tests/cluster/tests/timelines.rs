@@ -1,20 +1,31 @@
 //! The failure timelines in short: those that tell most, once each, with the fast timers, on one server and on three.
 //! `cargo xtask chaos timelines` plays all of them, with any timers and as often as wanted.
 
-use aether_cluster_tests::timelines::{self, Conditions};
+use aether_cluster_tests::timelines::{self, Conditions, Timeline};
 use anyhow::{Result, ensure};
 use xtask::{cluster::Profile, out};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aether-under-test");
+
+/// How often a figure must be missed in a row to count: a neighbour's noise is no failure.
+const MISSES_MAX: usize = 3;
 
 fn played(replicas: usize, names: &[&str]) -> Result<()> {
     let conditions = Conditions { program: PROGRAM.into(), nodes: 5, replicas, profile: Profile::Fast, load: 4 };
     let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
     let chosen = timelines::chosen(&names, replicas)?;
     ensure!(chosen.len() == names.len(), "every name is one that can be played here");
-    let report = timelines::play(&conditions, &chosen, 1)?;
-    out::note(report.to_string());
-    ensure!(report.missed() == 0, "figures were missed:\n{report}");
+    let mut left: Vec<Timeline> = chosen;
+    for attempt in 1..=MISSES_MAX {
+        let report = timelines::play(&conditions, &left, 1)?;
+        out::note(report.to_string());
+        ensure!(report.failures.is_empty(), "what must not happen did:\n{report}");
+        left.retain(|timeline| report.rows.iter().any(|row| row.timeline == timeline.name && !row.met));
+        ensure!(left.is_empty() || attempt < MISSES_MAX, "missed {MISSES_MAX} times in a row:\n{report}");
+        if left.is_empty() {
+            break;
+        }
+    }
     Ok(())
 }
 

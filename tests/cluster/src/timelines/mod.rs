@@ -84,7 +84,8 @@ pub fn play(conditions: &Conditions, timelines: &[Timeline], repeat: usize) -> R
                     interrupt::check()?;
                     out::note(format!("    FAILED: {error:#}"));
                     ready.leave_traces();
-                    report.failed(timeline.name, format!("{error:#}"));
+                    // The rest is above.
+                    report.failed(timeline.name, error.root_cause().to_string());
                 }
             }
         }
