@@ -175,13 +175,16 @@ impl Runtime {
             carries: Box::new(carried(loaded, router.clone(), Arc::clone(&ports.clock))),
         };
         let (stop, stopped) = watch::channel(None);
-        let routing_ended = stop.clone();
+        let part_ended = stop.clone();
         // Whoever watches the status sees it end only after the reason is there to be read.
         let last_status = wiring.status.clone();
         let (control_notify, control_shutdown) = (notify.clone(), shutdown.clone());
         tasks.spawn(async move {
-            let reason =
-                service::run(machine, wiring, (control_notify, inbox), releases, control_shutdown.clone()).await;
+            let control = service::run(machine, wiring, (control_notify, inbox), releases, control_shutdown.clone());
+            let reason = AssertUnwindSafe(control).catch_unwind().await.unwrap_or_else(|_| {
+                tracing::error!("the control plane panicked: this node tells nobody that it lives any more, and ends");
+                Some(StopReason::PartEnded { part: "control plane" })
+            });
             stop.send_if_modified(|known| {
                 known.is_none() && {
                     *known = reason;
@@ -196,7 +199,7 @@ impl Runtime {
             let ended = AssertUnwindSafe(running.run(router_shutdown.clone())).catch_unwind().await;
             if ended.is_err() || !router_shutdown.is_cancelled() {
                 tracing::error!("routing has ended by itself: this node answers nobody any more and ends");
-                routing_ended.send_replace(Some(StopReason::RoutingEnded));
+                part_ended.send_replace(Some(StopReason::PartEnded { part: "routing" }));
                 router_shutdown.cancel();
             }
         });

@@ -562,7 +562,6 @@ fn a_whole_dead_cluster_starts_again_without_anybody_from_before() {
     )));
 }
 
-/// How often each shard was given to somebody by these entries.
 #[test]
 fn one_node_of_a_dead_cluster_does_not_wait_until_the_silence_of_the_others_is_suspicious() {
     for profile in [Profile::Default, Profile::Fast] {
@@ -578,6 +577,7 @@ fn one_node_of_a_dead_cluster_does_not_wait_until_the_silence_of_the_others_is_s
     }
 }
 
+/// How often each shard was given to somebody by these entries.
 fn hands_changed(entries: &[StoredEntry]) -> BTreeMap<ShardId, usize> {
     let mut changes = BTreeMap::new();
     for event in entries.iter().flat_map(|stored| &stored.entry.events) {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::cluster::ClusterSettings;
-use aether_domain::ports::{Delivery, Frame, SendError, Transport, Updates};
-use aether_domain::records::Health;
+use aether_domain::ports::{
+    ControlStore, ControlUpdate, Delivery, Expected, Frame, ReadError, SendError, Transport, Updates, WriteError,
+};
+use aether_domain::records::{ControlKey, ControlRecord, Health, StoredRecord};
 use aether_domain::timing::Profile;
-use aether_domain::{Namespace, NodeId, NodeRef};
+use aether_domain::{Namespace, NodeId, NodeRef, Revision};
 use aether_infra_memory::MemoryHub;
 use aether_placement::ShardHash;
 use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle, KindRegistry};
@@ -73,17 +75,24 @@ fn start(hub: &MemoryHub, name: &str, seed: u64) -> Runtime {
     start_on(hub, name, seed, transport)
 }
 
-fn start_on(hub: &MemoryHub, name: &str, seed: u64, transport: Arc<dyn Transport>) -> Runtime {
-    let node = NodeId::new(name).expect("a valid name");
-    let ports = hub.ports(&node);
-    let ports = Ports {
+fn ports(hub: &MemoryHub, name: &str) -> Ports {
+    let ports = hub.ports(&NodeId::new(name).expect("a valid name"));
+    Ports {
         control: ports.control,
         log: ports.log,
         events: ports.events,
-        transport,
+        transport: ports.transport,
         gateway: Some(ports.gateway),
         clock: Arc::new(BootClock),
-    };
+    }
+}
+
+fn start_on(hub: &MemoryHub, name: &str, seed: u64, transport: Arc<dyn Transport>) -> Runtime {
+    start_with(Ports { transport, ..ports(hub, name) }, name, seed)
+}
+
+fn start_with(ports: Ports, name: &str, seed: u64) -> Runtime {
+    let node = NodeId::new(name).expect("a valid name");
     let config = NodeConfig {
         namespace: Namespace::new("test").expect("a valid name"),
         node,
@@ -173,7 +182,31 @@ impl Transport for Broken {
 async fn a_node_that_can_hear_nobody_any_more_ends() {
     let node = start_on(&MemoryHub::new(), "a", 1, Arc::new(Broken));
     let ended = tokio::time::timeout(Duration::from_secs(5), node.stopped()).await;
-    assert_eq!(ended.expect("it ends by itself"), Some(StopReason::RoutingEnded), "without a word to anybody");
+    assert_eq!(ended.expect("it ends by itself"), Some(StopReason::PartEnded { part: "routing" }));
+    node.stop().await;
+}
+
+#[async_trait]
+impl ControlStore for Broken {
+    async fn read(&self, _: &ControlKey) -> Result<Option<StoredRecord>, ReadError> {
+        Ok(None)
+    }
+    async fn write(&self, _: &ControlRecord, _: Expected) -> Result<Revision, WriteError> {
+        Ok(Revision::ZERO)
+    }
+    async fn watch(&self) -> Result<Updates<ControlUpdate>, ReadError> {
+        panic!("a bug of the control store")
+    }
+}
+
+#[tokio::test]
+async fn a_node_whose_control_plane_panics_ends_instead_of_living_on_unseen() {
+    let hub = MemoryHub::new();
+    let mut ports = ports(&hub, "a");
+    ports.control = Arc::new(Broken);
+    let node = start_with(ports, "a", 1);
+    let ended = tokio::time::timeout(Duration::from_secs(5), node.stopped()).await;
+    assert_eq!(ended.expect("it ends by itself"), Some(StopReason::PartEnded { part: "control plane" }));
     node.stop().await;
 }
 

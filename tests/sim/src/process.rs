@@ -242,7 +242,7 @@ impl World {
                 self.count(match reason {
                     StopReason::Left => "left",
                     StopReason::LeftUnasked => "left unasked",
-                    StopReason::RoutingEnded => "deaf",
+                    StopReason::PartEnded { part } => part,
                     _ => "driven out by its own id",
                 });
                 self.ended(node, matches!(reason, StopReason::NodeIdInUse { .. }));

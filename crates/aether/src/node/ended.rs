@@ -47,14 +47,16 @@ pub enum Ended {
         /// This build's.
         configured: String,
     },
-    /// Its routing ended by itself.
+    /// A part of it ended by itself, which it cannot be without.
     #[error(
-        "node {node} ended because it heard of no other node any more; nothing acknowledged is lost, and the others take \
-         over what it had; start it again, and look in its log for what came before"
+        "node {node} ended because its {part} did, which is a bug; nothing acknowledged is lost, and the others take over \
+         what it had; start it again, and report what its log says just before"
     )]
-    Deaf {
-        /// Which.
+    PartEnded {
+        /// Which node.
         node: NodeId,
+        /// Which part.
+        part: &'static str,
     },
     /// It was killed by this process.
     #[error("node {node} was ended without a word to the others")]
@@ -70,7 +72,7 @@ impl Ended {
         match reason {
             Some(StopReason::Left) => Self::Left { node },
             Some(StopReason::LeftUnasked) => Self::NotLetGo { node },
-            Some(StopReason::RoutingEnded) => Self::Deaf { node },
+            Some(StopReason::PartEnded { part }) => Self::PartEnded { node, part },
             Some(StopReason::NodeIdInUse { by }) => Self::NodeIdInUse { node, by: by.incarnation.to_string() },
             Some(StopReason::SettingsDiffer { found, configured }) => {
                 let shown = |settings: aether_domain::cluster::ClusterSettings| {

@@ -178,8 +178,11 @@ pub enum StopReason {
     Left,
     /// It asked to leave and nobody let it go in time.
     LeftUnasked,
-    /// Its routing ended by itself: it heard of nobody any more. To the others it looks like a crash.
-    RoutingEnded,
+    /// A part of it that it cannot be without ended by itself, by a bug. To the others it looks like a crash.
+    PartEnded {
+        /// Which part.
+        part: &'static str,
+    },
     /// Another process lives under its node id.
     NodeIdInUse {
         /// Which life.
