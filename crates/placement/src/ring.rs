@@ -40,21 +40,46 @@ fn node_place(node_seed: u64, point: u32) -> u64 {
 pub(crate) struct Ring {
     /// Place and rank, ascending; equal places are ordered by rank, which is by id.
     points: Vec<(u64, u16)>,
+    /// By the top bits of a place: the first point that is not before every place with these bits. About as many as
+    /// there are points, so that a point is found, and put in order, among a few.
+    slices: Vec<u32>,
+    /// How many low bits of a place do not count for its slice.
+    low_bits: u32,
     /// By point: a later point (the first, behind the last) such that all between the two are closed.
     later: Vec<u32>,
 }
 
 impl Ring {
     pub(crate) fn new<'a>(seed: u64, nodes: impl Iterator<Item = (u16, &'a NodeId)>) -> Self {
-        let mut points: Vec<(u64, u16)> = nodes
-            .flat_map(|(rank, id)| {
-                let node_seed = node_seed(seed, id);
-                (0..POINTS_PER_NODE).map(move |point| (node_place(node_seed, point), rank))
-            })
-            .collect();
-        points.sort_unstable();
+        let points = nodes.flat_map(|(rank, id)| {
+            let node_seed = node_seed(seed, id);
+            (0..POINTS_PER_NODE).map(move |point| (node_place(node_seed, point), rank))
+        });
+        Self::of(points.collect())
+    }
+
+    fn of(drawn: Vec<(u64, u16)>) -> Self {
+        let low_bits = u64::BITS - drawn.len().max(2).ilog2();
+        let slice = |place: u64| (place >> low_bits) as usize;
+        // Places are as good as random, so each slice has a few: put each in its slice, and each slice in order.
+        let mut slices = vec![0_u32; (1 << (u64::BITS - low_bits)) + 1];
+        for (place, _) in &drawn {
+            slices[slice(*place) + 1] += 1;
+        }
+        for at in 1..slices.len() {
+            slices[at] += slices[at - 1];
+        }
+        let (mut next, mut points) = (slices.clone(), vec![(0, 0); drawn.len()]);
+        for point in drawn {
+            let at = &mut next[slice(point.0)];
+            points[*at as usize] = point;
+            *at += 1;
+        }
+        for ends in slices.windows(2) {
+            points[ends[0] as usize..ends[1] as usize].sort_unstable();
+        }
         let count = points.len() as u32;
-        Self { points, later: (1..count).chain([0]).collect() }
+        Self { points, slices, low_bits, later: (1..count).chain([0]).collect() }
     }
 
     /// Whether it has no node.
@@ -83,7 +108,9 @@ impl Ring {
 
     /// The first point at or clockwise of `place`.
     fn first(&self, place: u64) -> usize {
-        let at = self.points.partition_point(|point| point.0 < place);
+        let slice = (place >> self.low_bits) as usize;
+        let (from, to) = (self.slices[slice] as usize, self.slices[slice + 1] as usize);
+        let at = from + self.points[from..to].partition_point(|point| point.0 < place);
         if at == self.points.len() { 0 } else { at }
     }
 }
@@ -180,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_ring_has_no_end_and_passes_over_closed_nodes() {
-        let mut ring = Ring { points: vec![(10, 0), (20, 1), (30, 2), (40, 0)], later: vec![1, 2, 3, 0] };
+        let mut ring = Ring::of(vec![(40, 0), (20, 1), (10, 0), (30, 2)]);
         for (place, expected, distance) in
             [(0, 0, 10), (10, 0, 0), (11, 1, 9), (30, 2, 0), (31, 0, 9), (41, 0, u64::MAX - 30), (u64::MAX, 0, 11)]
         {
@@ -189,6 +216,21 @@ mod tests {
         }
         for (closed, place, expected) in [(0, 41, 1), (0, 31, 1), (0, 30, 2), (1, 41, 2), (1, 11, 2), (1, 0, 2)] {
             assert_eq!(ring.open_node(place, |node| node > closed), expected, "at {place}, up to {closed} closed");
+        }
+    }
+    #[test]
+    fn points_are_found_as_a_sorted_list_would_find_them() {
+        for count in [1_u32, 2, 3, 4, 7, 150, 1_000] {
+            let place = |nth: u32| xxh3_64_with_seed(&nth.to_le_bytes(), 7) >> (nth % 3 * 20);
+            let drawn: Vec<_> = (0..count).map(|nth| (place(nth), (nth % 9) as u16)).collect();
+            let ring = Ring::of(drawn.clone());
+            let mut sorted = drawn;
+            sorted.sort_unstable();
+            assert_eq!(ring.points, sorted);
+            for probe in (0..500).map(|nth| place(nth + 5_000)).chain([0, u64::MAX]).chain(sorted.iter().map(|p| p.0)) {
+                let at = sorted.partition_point(|point| point.0 < probe);
+                assert_eq!(ring.first(probe), at % sorted.len(), "{count} points, {probe}");
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Strategies side by side: how even, how many moves, how long. `cargo xtask bench placement` prints the table that
 //! `docs/placement.md` shows; the same `--seed` prints the same numbers, but for the times.
 //!
-//! `--quick` takes fewer seeds and leaves the large cluster out. `--check` fails if the sticky plan is anywhere less even
+//! `--only NAME` takes one strategy. `--quick` takes fewer seeds and leaves the large cluster out. `--check` fails if the sticky plan is anywhere less even
 //! than it promises or moves a shard more than it must, or takes more than three times its time.
 
 #![expect(
@@ -46,6 +46,7 @@ fn main() {
     let after = |flag: &str| arguments.iter().position(|argument| argument == flag).map(|at| at + 1);
     let seed: u64 =
         after("--seed").and_then(|at| arguments.get(at)).map_or(1_u64, |text| text.parse().expect("a number"));
+    let only = after("--only").and_then(|at| arguments.get(at));
     println!(
         "| shards | nodes | strategy | max/mean | worst | min/mean | join | leave | {FAILED} fail | {CHURN_STEPS} steps \
          | x | plan, ms | change, ms |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
@@ -65,7 +66,7 @@ fn main() {
             &BoundedRing::default(),
             &StickyBalanced,
         ];
-        for strategy in strategies {
+        for strategy in strategies.into_iter().filter(|strategy| only.is_none_or(|name| name == strategy.id().name)) {
             let figures = Figures::of(strategy, shards, nodes, seed.wrapping_mul(1_000), seeds);
             println!("| {shards} | {nodes} | {} | {}", strategy.id().name, figures.row(nodes));
             if strategy.id() == StickyBalanced.id() {
