@@ -41,8 +41,8 @@ const TRIES_OF_THE_LIVING: usize = 2;
 const ASK_EVERY: Duration = Duration::from_millis(20);
 const ASK_MAX: Duration = Duration::from_millis(500);
 
-/// How many accounts are asked at once.
-const AT_ONCE: usize = 256;
+/// How many tries wait at once. A node works on 1024 requests of clients.
+const AT_ONCE: usize = 2048;
 
 /// How many numbers are tried to find an account of each shard; 1024 shards need some 8,000.
 const NUMBERS_MAX: u64 = 1_000_000;
@@ -105,7 +105,7 @@ impl Prober {
         let answers = self.runtime.block_on(async {
             let asked = stream::iter(shards.iter().copied());
             let asks = asked.map(|shard| async move { (shard, self.served_by(shard, deadline, tries).await) });
-            asks.buffer_unordered(AT_ONCE).collect::<BTreeMap<_, _>>().await
+            asks.buffer_unordered(AT_ONCE / tries).collect::<BTreeMap<_, _>>().await
         });
         let silent: Vec<_> = answers.iter().filter_map(|(shard, said)| Some((shard, said.as_ref().err()?))).collect();
         if let Some((shard, error)) = silent.first() {

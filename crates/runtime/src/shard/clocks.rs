@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use aether_domain::{Monotonic, WallTime};
 
+use super::bounds::TICK_EVERY;
 use super::input::Now;
 use crate::clock::Clock;
 use crate::view::ServeLease;
 
 /// How old the recent reading of the clock may be while commands come in: 1 ms.
 const RECENT_NANOS: u64 = 1_000_000;
+
+/// This long before the lease ends the clock is read for every command: one that was run by an old reading and is refused
+/// by a present one costs its actor its place in memory.
+const LEASE_ENDS_SOON: Duration = Duration::from_millis(2 * TICK_EVERY.as_millis() as u64);
 
 /// A node's clocks and its serve lease.
 pub(super) struct Clocks {
@@ -47,9 +52,10 @@ impl Clocks {
         self.at(at)
     }
 
-    /// The recent past, without the price of reading a clock.
+    /// The recent past, without the price of reading a clock; the present once the lease ends soon.
     pub(super) fn recently(&self) -> Now {
-        self.at(Monotonic::from_start(Duration::from_nanos(self.recent.load(Ordering::Relaxed))))
+        let recent = Monotonic::from_start(Duration::from_nanos(self.recent.load(Ordering::Relaxed)));
+        if self.lease.holds(recent + LEASE_ENDS_SOON) { self.at(recent) } else { self.now() }
     }
 
     fn at(&self, at: Monotonic) -> Now {
@@ -61,4 +67,35 @@ impl Clocks {
 fn millis(at: Monotonic) -> u64 {
     let since = at.since_start();
     since.as_secs() * 1000 + u64::from(since.subsec_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Set(AtomicU64);
+
+    impl Clock for Set {
+        fn now(&self) -> Monotonic {
+            Monotonic::from_start(Duration::from_millis(self.0.load(Ordering::Relaxed)))
+        }
+        fn wall(&self) -> WallTime {
+            WallTime { unix_millis: 0 }
+        }
+    }
+
+    #[test]
+    fn an_old_reading_never_says_that_a_lease_holds_which_is_over() {
+        let (clock, lease) = (Arc::new(Set::default()), Arc::new(ServeLease::default()));
+        lease.extend(Monotonic::from_start(Duration::from_secs(3)));
+        let clocks = Clocks::new(Arc::clone(&clock) as Arc<dyn Clock>, lease);
+        // Nobody has read the clock since the last tick.
+        for (read, now, serving) in [(2_000, 2_090, true), (2_900, 2_990, true), (2_990, 3_080, false)] {
+            clock.0.store(read, Ordering::Relaxed);
+            clocks.read_wall();
+            clock.0.store(now, Ordering::Relaxed);
+            assert_eq!(clocks.recently().serving, serving, "{read} ms, {now} ms");
+        }
+    }
 }
