@@ -114,6 +114,7 @@ async fn node(url: &str, name: &str, seed: u64) -> anyhow::Result<Runtime> {
         admin_url: String::new(),
         seed,
         build: "bench".into(),
+        supervisor: None,
     };
     Ok(Runtime::start(ports, config, kinds)?)
 }

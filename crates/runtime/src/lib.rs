@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod actor_ref;
+pub mod certificate;
 pub mod clock;
 pub mod control;
 mod coordinator;

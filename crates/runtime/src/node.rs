@@ -11,7 +11,7 @@ use aether_domain::ports::{
 };
 use aether_domain::records::{Health, Load};
 use aether_domain::timing::Profile;
-use aether_domain::{ActorId, ActorKey, InvalidId, Namespace, NodeId, NodeRef};
+use aether_domain::{ActorId, ActorKey, InvalidId, Namespace, NodeId, NodeRef, Nonce};
 use aether_placement::ShardHash;
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -67,6 +67,8 @@ pub struct NodeConfig {
     pub seed: u64,
     /// The build, for people.
     pub build: String,
+    /// What this process's supervisor knows it by, if it has one: it goes into the member record.
+    pub supervisor: Option<Nonce>,
 }
 
 /// Why a node did not start.
@@ -134,6 +136,7 @@ impl Runtime {
             weight: config.weight,
             admin_url: config.admin_url.clone(),
             build: config.build.clone(),
+            supervisor: config.supervisor,
         };
         let machine = Machine::new(config.node.clone(), control_config, config.seed);
         let me = machine.me().clone();

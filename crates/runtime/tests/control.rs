@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentEvent, ShardState};
-use aether_domain::cluster::{ClusterEvent, ClusterSettings, NodeStatus, RebalanceCause, Trust};
+use aether_domain::cluster::{ClusterEvent, ClusterSettings, FailureReason, NodeStatus, RebalanceCause, Trust};
 use aether_domain::ports::{ControlUpdate, LogUpdate};
 use aether_domain::records::{
-    ControlKey, ControlRecord, Health, LeaseState, Load, MemberState, Position, StoredEntry, StoredRecord,
+    ControlKey, ControlRecord, Health, LeaseState, Load, MemberRecord, MemberState, Position, StoredEntry, StoredRecord,
 };
 use aether_domain::timing::Profile;
 use aether_domain::topology::TopologyEvent;
-use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Revision, Sequence, ShardId, WallTime};
+use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, WallTime};
 use aether_runtime::control::AppendResult;
 use aether_runtime::control::{
     ControlConfig, Effect, Fault, Input, Machine, Note, Phase, StopReason, WriteOutcome, policies,
@@ -49,7 +49,7 @@ struct World {
 
 fn config(profile: Profile) -> ControlConfig {
     let settings = ClusterSettings::default();
-    ControlConfig { profile, settings, weight: 1, admin_url: String::new(), build: "test".into() }
+    ControlConfig { profile, settings, weight: 1, admin_url: String::new(), build: "test".into(), supervisor: None }
 }
 
 impl World {
@@ -71,8 +71,8 @@ impl World {
     }
 
     fn start(&mut self, name: &str) -> usize {
-        let config = config(self.profile);
         let seed = self.nodes.len() as u64 + 1;
+        let config = ControlConfig { supervisor: Some(Nonce(seed)), ..config(self.profile) };
         let node = NodeId::new(name).expect("a valid name");
         let machine = Machine::new(node, config, seed);
         let lives = vec![machine.me().clone()];
@@ -195,6 +195,34 @@ impl World {
             self.queue.push_back((to, Input::Control(ControlUpdate::Corrupt { key, reason })));
         }
         self.drain_queue();
+    }
+
+    /// Whoever runs that node's process says that it has died, over whatever its record says.
+    fn certify(&mut self, node: &NodeRef) {
+        let key = ControlKey::Member(node.node.clone());
+        let ControlRecord::Member(last) = &self.control[&key].record else { panic!("a member's record") };
+        assert_eq!(last.node, *node, "it is still its record");
+        self.revision += 1;
+        let nonce = Nonce(self.revision);
+        let record = ControlRecord::Member(MemberRecord { state: MemberState::Dead, nonce, ..last.clone() });
+        let stored = StoredRecord { record, revision: Revision(self.revision) };
+        self.control.insert(key, stored.clone());
+        for to in 0..self.nodes.len() {
+            self.queue.push_back((to, Input::Control(ControlUpdate::Record(stored.clone()))));
+        }
+        self.drain_queue();
+    }
+
+    fn is_fenced(&self, node: &NodeRef) -> bool {
+        let stored = &self.control[&ControlKey::Member(node.node.clone())].record;
+        matches!(stored, ControlRecord::Member(record) if record.state == MemberState::Fenced && record.node == *node)
+    }
+
+    /// Kills that node's process, and lets its supervisor say so.
+    fn dies(&mut self, at: usize) {
+        let node = self.nodes[at].machine.me().clone();
+        self.nodes[at].alive = false;
+        self.certify(&node);
     }
 
     /// The shards' host: releases at once whatever is asked of it.
@@ -575,6 +603,183 @@ fn one_node_of_a_dead_cluster_does_not_wait_until_the_silence_of_the_others_is_s
         let bound = Duration::from_millis(1_500) + profile.member().serve_lease() + Duration::from_secs(1);
         assert!(took < bound, "{took:?} for {profile:?}");
     }
+}
+
+/// Who failed in these entries, and why, an entry at a time.
+fn failures(entries: &[StoredEntry]) -> Vec<Vec<(String, FailureReason)>> {
+    let failed = |stored: &StoredEntry| -> Vec<_> {
+        cluster_events(std::slice::from_ref(stored))
+            .filter_map(|event| match event {
+                ClusterEvent::NodeFailed { node, reason } => Some((node.node.to_string(), *reason)),
+                _ => None,
+            })
+            .collect()
+    };
+    entries.iter().map(failed).filter(|failed| !failed.is_empty()).collect()
+}
+
+#[test]
+fn a_node_whose_supervisor_saw_it_die_is_replaced_at_once() {
+    for profile in [Profile::Default, Profile::Fast, Profile::Seed] {
+        let mut world = three(profile);
+        let leader = world.leader().expect("a leader");
+        let victim = (leader + 1) % 3;
+        let name = world.nodes[victim].machine.me().node.to_string();
+        let before = world.log.len();
+        world.dies(victim);
+        let took = world.until(SOON, "its shards elsewhere", |world| !world.shards_of(leader).contains_key(&name));
+        assert!(took < Duration::from_millis(20), "{took:?} in {profile:?}");
+        assert_eq!(failures(&world.log[before..]), [vec![(name, FailureReason::Died)]]);
+        assert_eq!(world.log.len(), before + 1, "one entry fails it and assigns its shards: {}", world.describe());
+        world.until(SOON, "two balanced nodes", |world| world.settled(2));
+    }
+}
+
+#[test]
+fn a_leader_whose_supervisor_saw_it_die_is_succeeded_and_replaced_at_once() {
+    for profile in [Profile::Default, Profile::Fast, Profile::Seed] {
+        let mut world = three(profile);
+        let victim = world.leader().expect("a leader");
+        let name = world.nodes[victim].machine.me().node.to_string();
+        let before = world.log.len();
+        world.dies(victim);
+        let other = (victim + 1) % 3;
+        let took = world.until(SOON, "its shards elsewhere", |world| !world.shards_of(other).contains_key(&name));
+        assert!(took < Duration::from_millis(150), "{took:?} in {profile:?}");
+        assert_eq!(failures(&world.log[before..]), [vec![(name, FailureReason::Died)]]);
+    }
+}
+
+#[test]
+fn a_node_that_was_fenced_before_its_supervisor_saw_it_die_is_waited_for_no_longer() {
+    let mut world = three(Profile::Default);
+    let victim = (world.leader().expect("a leader") + 1) % 3;
+    let node = world.nodes[victim].machine.me().clone();
+    // Nobody answers under its name: it is fenced after the serve lease, before the lease is surely over.
+    world.nodes[victim].alive = false;
+    world.until(SOON, "its fence", |world| world.is_fenced(&node));
+    let ControlRecord::Member(fence) = &world.control[&ControlKey::Member(node.node.clone())].record else { panic!() };
+    assert_eq!(fence.supervisor, Some(Nonce(victim as u64 + 1)), "its supervisor still finds it");
+    let before = world.log.len();
+    world.certify(&node);
+    let took = world.until(SOON, "its failure", |world| world.log.len() > before);
+    assert!(took < Duration::from_millis(20), "{took:?}");
+    assert_eq!(failures(&world.log[before..]), [vec![(node.node.to_string(), FailureReason::Died)]]);
+}
+
+#[test]
+fn those_who_die_with_a_certificate_neither_wait_for_others_nor_let_them_wait() {
+    let mut world = World::new(Profile::Default);
+    for nth in 1..=5 {
+        world.start(&format!("n{nth}"));
+    }
+    world.until(SOON, "five balanced nodes", |world| world.settled(5));
+    let leader = world.leader().expect("a leader");
+    let (silent, certified) = ((leader + 1) % 5, (leader + 2) % 5);
+    let name = |world: &World, at: usize| world.nodes[at].machine.me().node.to_string();
+    let before = world.log.len();
+    world.nodes[silent].alive = false;
+    // Its failure is about to be due: others would be held back for it.
+    let lost = world.nodes[silent].machine.me().clone();
+    world.until(SOON, "its fence", |world| world.is_fenced(&lost));
+    assert_eq!(world.log.len(), before);
+    world.dies(certified);
+    let took = world.until(SOON, "the certified failure", |world| world.log.len() > before);
+    assert!(took < Duration::from_millis(20), "{took:?}");
+    world.until(SOON, "three balanced nodes", |world| world.settled(3));
+    let expected = [(certified, FailureReason::Died), (silent, FailureReason::Silent)];
+    let expected = expected.map(|(at, reason)| vec![(name(&world, at), reason)]);
+    assert_eq!(failures(&world.log[before..]), expected);
+    let changes = hands_changed(&world.log[before..]);
+    assert!(changes.values().all(|times| *times == 1), "nothing went to the silent one: {}", world.describe());
+}
+
+#[test]
+fn a_process_that_is_started_again_over_a_death_certificate_waits_for_nothing() {
+    // Once after its failure is in the log, and once before: then the leader logs the restart.
+    for log_away in [false, true] {
+        let mut world = three(Profile::Default);
+        let leader = world.leader().expect("a leader");
+        let victim = (leader + 1) % 3;
+        let name = world.nodes[victim].machine.me().node.to_string();
+        if log_away {
+            world.log_away.insert(leader);
+        }
+        let before = world.log.len();
+        world.dies(victim);
+        if !log_away {
+            world.until(SOON, "its failure", |world| world.log.len() > before);
+        }
+        let again = world.start(&name);
+        world.log_away.clear();
+        let is_active = |world: &World| world.nodes[again].machine.phase(world.now) == Phase::Active;
+        let took = world.until(SOON, "it serves", is_active);
+        assert!(took < Duration::from_millis(300), "{took:?}, with the log away {log_away}");
+        let restarted = cluster_events(&world.log[before..])
+            .filter(|event| matches!(event, ClusterEvent::NodeRestarted { .. }))
+            .count();
+        assert_eq!((failures(&world.log[before..]).len(), restarted), if log_away { (0, 1) } else { (1, 0) });
+        world.until(SOON, "three balanced nodes", |world| world.settled(3));
+    }
+}
+
+#[test]
+fn a_life_that_is_written_dead_and_lives_begins_a_new_one() {
+    let mut world = three(Profile::Default);
+    for at in [(world.leader().expect("a leader") + 1) % 3, world.leader().expect("a leader")] {
+        let old = world.nodes[at].machine.me().clone();
+        world.certify(&old);
+        assert_ne!(*world.nodes[at].machine.me(), old, "its record says that it is over");
+        world.until(SOON, "all three again", |world| world.settled(3));
+        assert_eq!(world.nodes[at].stopped, None);
+    }
+}
+
+#[test]
+fn a_certificate_of_a_node_that_has_left_in_good_order_changes_nothing() {
+    let mut world = three(Profile::Default);
+    let leaver = (world.leader().expect("a leader") + 1) % 3;
+    let node = world.nodes[leaver].machine.me().clone();
+    world.queue.push_back((leaver, Input::Leave));
+    world.drain_queue();
+    world.until(SOON, "it is let go", |world| world.nodes[leaver].stopped.is_some() && world.settled(2));
+    let before = world.log.len();
+    world.certify(&node);
+    let later = world.now + Duration::from_secs(8);
+    world.until(SOON, "a while", |world| world.now >= later);
+    assert_eq!(world.log.len(), before, "{}", world.describe());
+    world.start(node.node.as_str());
+    world.until(SOON, "three balanced nodes", |world| world.settled(3));
+}
+
+#[test]
+fn a_node_that_leaves_waits_for_nobody_who_is_known_to_be_dead() {
+    let mut world = World::new(Profile::Default);
+    world.start("n1");
+    world.start("n2");
+    world.until(SOON, "two balanced nodes", |world| world.settled(2));
+    let leader = world.leader().expect("a leader");
+    world.dies(leader);
+    world.queue.push_back((1 - leader, Input::Leave));
+    world.drain_queue();
+    let took = world.until(SOON, "it is let go", |world| world.nodes[1 - leader].stopped.is_some());
+    assert_eq!(world.nodes[1 - leader].stopped, Some(StopReason::Left));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn a_whole_cluster_whose_supervisors_saw_it_die_is_followed_without_waiting_for_ghosts() {
+    let mut world = three(Profile::Default);
+    for at in 0..3 {
+        world.nodes[at].alive = false;
+    }
+    for at in 0..3 {
+        world.dies(at);
+    }
+    let again = world.start("n2");
+    let took = world.until(SOON, "it serves everything", |world| world.settled(1));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(world.nodes[again].machine.phase(world.now), Phase::Active);
 }
 
 /// How often each shard was given to somebody by these entries.

@@ -102,6 +102,7 @@ fn start_with(ports: Ports, name: &str, seed: u64) -> Runtime {
         admin_url: String::new(),
         seed,
         build: "test".into(),
+        supervisor: None,
     };
     let mut kinds = KindRegistry::new();
     kinds.register::<Counter>().expect("a good definition");

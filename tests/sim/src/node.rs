@@ -100,6 +100,7 @@ impl Node {
             weight: 1,
             admin_url: String::new(),
             build: "simulated".into(),
+            supervisor: None,
         };
         let machine = Machine::new(self.id.clone(), config, seed);
         let me = machine.me().clone();

@@ -12,7 +12,7 @@ use aether_domain::records::{ControlKey, ControlRecord, Entry, Health, Load, Sto
 use aether_domain::time::WallTime;
 use aether_domain::timing::Profile;
 use aether_domain::topology::Topology;
-use aether_domain::{Epoch, Incarnation, Monotonic, NodeId, NodeRef, Revision, Sequence, ShardId, Term};
+use aether_domain::{Epoch, Incarnation, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, Term};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
@@ -36,6 +36,8 @@ pub struct ControlConfig {
     pub admin_url: String,
     /// The build, for people.
     pub build: String,
+    /// What this process's supervisor knows it by, if it has one.
+    pub supervisor: Option<Nonce>,
 }
 
 /// Names one operation, so that its answer finds back.

@@ -17,6 +17,7 @@ pub(crate) use cas::{PendingWrite, Progress};
 pub use fault::Fault;
 pub use machine::{ControlConfig, Effect, Input, Machine, Note, Phase, StopReason, Token, WriteOutcome};
 pub use sightings::{Sighting, Sightings};
+pub(crate) use sources::watching;
 pub(crate) use timers::Timers;
 
 #[cfg(test)]

@@ -20,6 +20,16 @@ pub struct Sighting {
     pub first_seen: Monotonic,
     /// From when the serve lease of the life before this record's (or of this one, if it is fenced) counts down.
     pub over_since: Monotonic,
+    /// The last life of this node whose supervisor has seen its process end: it serves nothing, whatever its lease says.
+    pub dead: Option<NodeRef>,
+}
+
+impl Sighting {
+    /// From when on that life of this node has surely stopped serving, if it is over: `safe` after its end was seen, or
+    /// at once if its process is known to have ended (R5).
+    pub(crate) fn surely_over(&self, life: &NodeRef, safe: Duration) -> Monotonic {
+        if self.dead.as_ref() == Some(life) { self.first_seen } else { self.over_since + safe }
+    }
 }
 
 /// How often nobody must have answered on a life's subject before that says anything.
@@ -96,20 +106,22 @@ impl Sightings {
                 if before.is_some_and(|before| before.revision >= stored.revision) {
                     return false;
                 }
+                let fenced = |record: &MemberRecord| record.state == MemberState::Fenced;
                 let over_since = match before {
-                    // The same life goes on (or was over before): what counted before still counts.
+                    // The same life goes on (or was over before, or has died): what counted before still counts.
                     Some(before)
                         if before.record.node == record.node
-                            && (before.record.state == MemberState::Fenced)
-                                == (record.state == MemberState::Fenced) =>
+                            && (fenced(&before.record) == fenced(record) || record.state == MemberState::Dead) =>
                     {
                         before.over_since
                     }
                     _ => now,
                 };
+                let died = (record.state == MemberState::Dead).then(|| record.node.clone());
+                let dead = died.or_else(|| before.and_then(|before| before.dead.clone()));
                 self.unanswered.remove(key);
                 let (record, revision) = (record.clone(), stored.revision);
-                self.members.insert(key.clone(), Sighting { record, revision, first_seen: now, over_since });
+                self.members.insert(key.clone(), Sighting { record, revision, first_seen: now, over_since, dead });
                 true
             }
         }
@@ -150,8 +162,8 @@ impl Sightings {
         if let Some(sighting) = self.members.get_mut(&fence.node.node)
             && sighting.revision <= revision
         {
-            let record = fence.clone();
-            *sighting = Sighting { record, revision, first_seen: watched_since, over_since: watched_since };
+            let (record, dead) = (fence.clone(), sighting.dead.take());
+            *sighting = Sighting { record, revision, first_seen: watched_since, over_since: watched_since, dead };
         }
     }
 
@@ -190,9 +202,12 @@ impl Sightings {
 
     /// Whether that life's own record says that it is over, or a new life has taken the record.
     pub(crate) fn is_over(&self, node: &NodeRef) -> bool {
-        self.members
-            .get(&node.node)
-            .is_some_and(|seen| seen.record.node != *node || seen.record.state == MemberState::Fenced)
+        self.members.get(&node.node).is_some_and(|seen| seen.record.node != *node || seen.record.state.is_over())
+    }
+
+    /// Whether that life's supervisor has seen its process end.
+    pub(crate) fn is_dead(&self, node: &NodeRef) -> bool {
+        self.members.get(&node.node).is_some_and(|seen| seen.dead.as_ref() == Some(node))
     }
 
     /// The life that a node's record speaks of now.

@@ -20,7 +20,7 @@ pub(super) const READ_BATCH: usize = 256;
 const REOPEN_AFTER: Duration = Duration::from_millis(200);
 
 /// Everything the watch says, without end.
-pub(super) fn watching(control: Arc<dyn ControlStore>) -> impl Stream<Item = ControlUpdate> {
+pub(crate) fn watching(control: Arc<dyn ControlStore>) -> impl Stream<Item = ControlUpdate> {
     stream::unfold((control, Watch::Due), |(control, mut state)| async {
         loop {
             state = match state {

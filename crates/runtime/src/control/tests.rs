@@ -110,6 +110,7 @@ fn start(manner: Manner) -> (Runtime, Arc<Store>) {
         admin_url: String::new(),
         seed: 7,
         build: "test".into(),
+        supervisor: None,
     };
     (Runtime::start(ports, config, KindRegistry::default()).expect("it starts"), store)
 }

@@ -46,7 +46,8 @@ impl Fences {
             weight: seen.map_or(1, |seen| seen.record.weight),
             admin_url: String::new(),
             build: config.build.clone(),
-            supervisor: None,
+            // Whoever supervises that process must still find it.
+            supervisor: seen.and_then(|seen| seen.record.supervisor),
             health: Health::default(),
         };
         s.effects.push(Effect::Note(Note::Suspected { node: node.clone() }));

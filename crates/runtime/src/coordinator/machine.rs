@@ -23,6 +23,8 @@ use crate::control::{ControlConfig, Effect, Note, PendingWrite, Progress, Sighti
 
 /// Contenders wait up to this long at random, so that one is usually alone.
 const JITTER_MAX_MILLIS: u64 = 300;
+/// The same when the holder is known to be dead: nobody doubts that somebody must take the lease.
+const JITTER_CERTAIN_MAX_MILLIS: u64 = 100;
 /// A leader whose append has no known outcome for this long gives the lead back; so does one whose term the log has not
 /// taken for this long.
 const APPEND_UNKNOWN_MAX: Duration = Duration::from_secs(10);
@@ -324,9 +326,9 @@ impl Coordinator {
         let profile = self.config.profile;
         let mut from_nobody = None;
         let (reason, from, jitter) = match s.sightings.lease() {
-            None => (ContendFor::Free(Revision::ZERO), s.timers.now(), true),
+            None => (ContendFor::Free(Revision::ZERO), s.timers.now(), JITTER_MAX_MILLIS),
             Some((record, revision, _)) if record.state == LeaseState::Resigned => {
-                (ContendFor::Free(revision), s.timers.now(), false)
+                (ContendFor::Free(revision), s.timers.now(), 0)
             }
             Some((record, revision, seen)) => {
                 let holder = &record.holder;
@@ -335,7 +337,9 @@ impl Coordinator {
                     || matches!(standing, Some(NodeStatus::Failed | NodeStatus::Left))
                     || holder.node == s.me.node;
                 if gone {
-                    (ContendFor::Free(revision), s.timers.now(), true)
+                    let certain = s.sightings.is_dead(holder);
+                    let jitter = if certain { JITTER_CERTAIN_MAX_MILLIS } else { JITTER_MAX_MILLIS };
+                    (ContendFor::Free(revision), s.timers.now(), jitter)
                 } else {
                     let lease_over = seen + profile.lease().takeover();
                     let silent = s.sightings.silent_at(holder, profile.member().suspect_after());
@@ -350,9 +354,9 @@ impl Coordinator {
                                 && deserted < over =>
                         {
                             from_nobody = Some(holder.clone());
-                            (ContendFor::Silent(revision), deserted, true)
+                            (ContendFor::Silent(revision), deserted, JITTER_MAX_MILLIS)
                         }
-                        _ => (ContendFor::Silent(revision), over, true),
+                        _ => (ContendFor::Silent(revision), over, JITTER_MAX_MILLIS),
                     }
                 }
             }
@@ -366,7 +370,7 @@ impl Coordinator {
                     *contend_at = None;
                     return;
                 }
-                let wait = if jitter { (s.fresh)() % JITTER_MAX_MILLIS } else { 0 };
+                let wait = if jitter > 0 { (s.fresh)() % jitter } else { 0 };
                 let at = s.timers.now() + Duration::from_millis(wait);
                 *contend_at = Some((at, reason));
                 at
@@ -425,7 +429,9 @@ impl Coordinator {
         for member in in_the_way {
             let over = match s.sightings.member(&member.node.node) {
                 // Its life is over once the serve lease it may have had is: our own earlier life's included.
-                Some(seen) if s.sightings.is_over(&member.node) => Some(seen.over_since + timings.serve_lease_over()),
+                Some(seen) if s.sightings.is_over(&member.node) => {
+                    Some(seen.surely_over(&member.node, timings.serve_lease_over()))
+                }
                 _ => {
                     let deserted = s.sightings.is_deserted(&member.node, timings.nobody_for(), s.timers.now());
                     let after = if deserted { timings.serve_lease() } else { timings.suspect_after() };
@@ -445,7 +451,8 @@ impl Coordinator {
         !others.map(|member| &member.node).any(|node| {
             let seen = s.sightings.member(&node.node).filter(|seen| seen.record.node == *node);
             let leaves = seen.is_some_and(|seen| seen.record.state == MemberState::Leaving);
-            !leaves && !s.sightings.silent_at(node, after).is_some_and(|at| s.timers.reached(at))
+            let gone = leaves || s.sightings.is_dead(node);
+            !gone && !s.sightings.silent_at(node, after).is_some_and(|at| s.timers.reached(at))
         })
     }
 

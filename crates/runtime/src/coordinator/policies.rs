@@ -53,7 +53,7 @@ macro_rules! policies {
 pub(super) const LEADING: &[Leading] = policies! {
     "membership":
         "a new node's record; a new life's, once the old one has surely stopped serving; a record that asks to leave; \
-         a fenced record whose serve lease is surely over",
+         a fenced record whose serve lease is surely over; a dead one",
         ["JoinCluster", "DrainNode", "MarkNodeFailed"]
         => ["NodeJoined", "NodeRestarted", "NodeDraining", "NodeFailed"]
         by |t| policy::members(&mut t.draft, t.facts, t.memory, t.timers, &mut t.causes);

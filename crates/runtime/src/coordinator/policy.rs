@@ -224,16 +224,16 @@ fn more_will_fail(draft: &Draft, facts: &Facts<'_>, by: Monotonic, now: Monotoni
     let timings = facts.config.profile.member();
     let others = draft.topology().cluster().members().filter(|m| m.status.owns() && m.node != *facts.me);
     others.map(|member| &member.node).any(|node| {
-        let fenced = facts.sightings.member(&node.node).filter(|seen| seen.record.state == MemberState::Fenced);
-        let due = match fenced {
-            Some(seen) => Some(seen.over_since + timings.serve_lease_over()),
+        let over = facts.sightings.member(&node.node).filter(|seen| seen.record.state.is_over());
+        let due = match over {
+            Some(seen) => Some(seen.surely_over(node, timings.serve_lease_over())),
             None if facts.fences.is_open(&node.node) => return true,
             None if facts.sightings.is_unanswering(&node.node) => {
                 facts.sightings.silent_at(node, timings.serve_lease())
             }
             None => facts.sightings.silent_at(node, timings.suspect_after()),
         };
-        due.is_some_and(|due| due <= by && (fenced.is_none() || due > now))
+        due.is_some_and(|due| due <= by && (over.is_none() || due > now))
     })
 }
 
@@ -246,11 +246,11 @@ pub(super) fn members(
 ) -> Result<(), String> {
     let safe = facts.config.profile.member().serve_lease_over();
     let fails = |seen: &Sighting| {
-        let known = draft.topology().cluster().member(&seen.record.node.node);
-        seen.record.state == MemberState::Fenced
-            && known.is_some_and(|known| known.status.owns() && !is_before_the_log(known, &seen.record))
+        let known = draft.topology().cluster().member(&seen.record.node.node)?;
+        let fails = seen.record.state.is_over() && known.status.owns() && !is_before_the_log(known, &seen.record);
+        fails.then(|| seen.surely_over(&known.node, safe))
     };
-    let due = facts.sightings.members().any(|(_, seen)| fails(seen) && timers.reached(seen.over_since + safe));
+    let due = facts.sightings.members().any(|(_, seen)| fails(seen).is_some_and(|at| timers.reached(at)));
     if !due {
         memory.failing_since = None;
     }
@@ -267,23 +267,29 @@ pub(super) fn members(
         {
             continue;
         }
-        let surely_over = seen.over_since + safe;
+        let surely_over = known.as_ref().map(|member| seen.surely_over(&member.node, safe));
         let command = match (&known, record.state) {
-            // A member fails once it has surely stopped serving after its fence, or that of a life that took its record.
-            (Some(member), MemberState::Fenced) if member.status.owns() => {
-                if !timers.reached(surely_over) || held_back {
+            // A member fails once it has surely stopped serving: after its fence, or that of a life that took its record,
+            // or when its supervisor has seen it die. That is certain, and waits for no others.
+            (Some(member), MemberState::Fenced | MemberState::Dead) if member.status.owns() => {
+                let died = facts.sightings.is_dead(&member.node);
+                if !surely_over.is_some_and(|at| timers.reached(at)) || held_back && !died {
                     continue;
                 }
                 causes.push(format!("failure of {}", node.node));
                 let same = member.node == *node;
-                let reason = if same { FailureReason::Silent } else { FailureReason::Replaced };
+                let reason = match died {
+                    true => FailureReason::Died,
+                    false if same => FailureReason::Silent,
+                    false => FailureReason::Replaced,
+                };
                 ClusterCommand::MarkNodeFailed { node: member.node.clone(), reason }
             }
             // A new life over one that is still a member.
             (Some(member), MemberState::Starting | MemberState::Alive | MemberState::Leaving)
                 if member.status.owns() && member.node != *node =>
             {
-                if !timers.reached(surely_over) {
+                if !surely_over.is_some_and(|at| timers.reached(at)) {
                     continue;
                 }
                 causes.push(format!("restart of {}", node.node));

@@ -278,7 +278,7 @@ impl Member {
         };
         let (record, revision) = (seen.record.clone(), seen.revision);
         // A record of one of this process's own earlier lives, or one that is over, needs no waiting.
-        if record.state == MemberState::Fenced || Self::is_gone(&record.node, s.topology) {
+        if record.state.is_over() || Self::is_gone(&record.node, s.topology) {
             return self.register(Expected::At(revision), s);
         }
         match *still_since {
@@ -365,7 +365,7 @@ impl Member {
             weight: self.config.weight,
             admin_url: self.config.admin_url.clone(),
             build: self.config.build.clone(),
-            supervisor: None,
+            supervisor: self.config.supervisor,
             health: self.health.clone(),
         };
         // What was worst is said once; who is accused, until that is taken back.
@@ -417,7 +417,8 @@ impl Member {
 
     /// Our record holds something that we did not write.
     fn lost(&mut self, record: &MemberRecord, s: &mut Surroundings<'_>) {
-        if record.node == self.me && record.state == MemberState::Fenced {
+        if record.node == self.me && record.state.is_over() {
+            // A record that says this life is dead is a mistake of whoever wrote it, and ends it as a fence does.
             self.over(s);
         } else if record.node != self.me {
             // Somebody else runs, or has just ended, under this node's id: look again before deciding which.
@@ -431,7 +432,7 @@ impl Member {
         }
     }
 
-    /// This life is over, by a fence: nothing of it goes on, and the process begins a new one, unless it was to leave:
+    /// This life is over, whoever ended it: nothing of it goes on, and the process begins a new one, unless it was to leave:
     /// then there is nothing left to hand over.
     fn over(&mut self, s: &mut Surroundings<'_>) {
         s.effects.push(Effect::EndServing);
