@@ -166,6 +166,9 @@ struct ClusterUp {
     /// Go on from what an earlier cluster stored, and leave it for a later one.
     #[arg(long)]
     keep: bool,
+    /// Run the nodes without supervisors: that one has died is then noticed by its silence only.
+    #[arg(long)]
+    no_supervise: bool,
     /// Lines of text instead of a screen, on a terminal too.
     #[arg(long)]
     plain: bool,
@@ -248,6 +251,7 @@ fn cluster_up(asked: &ClusterUp) -> Result<()> {
         },
         load: asked.load.map(usize::from),
         keep: asked.keep,
+        supervise: !asked.no_supervise,
         ready_limit: READY_LIMIT,
     };
     let file = cluster::up(&options)?;

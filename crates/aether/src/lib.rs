@@ -56,6 +56,7 @@ mod entropy;
 pub mod metrics;
 mod node;
 pub mod program;
+pub mod supervised;
 pub mod telemetry;
 
 pub use aether_infra_memory::MemoryHub;

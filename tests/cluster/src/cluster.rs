@@ -58,18 +58,33 @@ pub struct Spec {
     pub profile: Profile,
     /// How many workers the load has; none without it.
     pub load: Option<usize>,
+    /// Whether each node runs under a supervisor.
+    pub supervise: bool,
 }
 
 impl Spec {
     /// Three nodes on one server, in the default profile, under the load of four workers.
     pub fn of(program: &str) -> Self {
-        Self { program: program.into(), nodes: 3, servers: 1, profile: Profile::Default, load: Some(4) }
+        Self {
+            program: program.into(),
+            nodes: 3,
+            servers: 1,
+            profile: Profile::Default,
+            load: Some(4),
+            supervise: true,
+        }
     }
 
     /// The same with the short timings.
     #[must_use]
     pub fn fast(self) -> Self {
         Self { profile: Profile::Fast, ..self }
+    }
+
+    /// The same with nobody to say that a node has died.
+    #[must_use]
+    pub fn unsupervised(self) -> Self {
+        Self { supervise: false, ..self }
     }
 }
 
@@ -117,6 +132,7 @@ impl Cluster {
             profile: spec.profile,
             load: spec.load,
             keep: false,
+            supervise: spec.supervise,
             ready_limit: READY_LIMIT,
         })?;
         Ok(cluster)

@@ -41,6 +41,9 @@ pub struct ClusterFile {
     pub in_memory: bool,
     /// Whether the stores stay when the cluster ends.
     pub keep: bool,
+    /// Whether each node runs under a supervisor, which tells the others when it has died.
+    #[serde(default)]
+    pub supervised: bool,
     /// The program the nodes run.
     pub program: PathBuf,
     /// The servers that were started; empty where a running one is used.
@@ -70,15 +73,45 @@ pub struct NatsRecord {
 pub struct NodeRecord {
     /// Its id, for example `n1`.
     pub id: String,
-    /// Which process it is, or last was.
+    /// Which process it is, or last was: the node itself, whoever supervises it.
     #[serde(flatten)]
     pub process: Identity,
+    /// The process that runs it, if one does.
+    #[serde(flatten)]
+    pub supervisor: Option<Supervisor>,
     /// Where it answers over HTTP.
     pub admin_url: String,
     /// What it writes.
     pub log: PathBuf,
     /// What it was started with.
     pub config: PathBuf,
+}
+
+/// The process of `aether supervise` that runs a node: an [`Identity`] under names of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Supervisor {
+    /// The process id.
+    #[serde(rename = "supervisor_pid")]
+    pub pid: u32,
+    /// The program it runs, as the system names it.
+    #[serde(rename = "supervisor_exe")]
+    pub exe: String,
+    /// When it started, as the system counts it; only ever compared.
+    #[serde(rename = "supervisor_started")]
+    pub started: String,
+}
+
+impl From<Identity> for Supervisor {
+    fn from(Identity { pid, exe, started }: Identity) -> Self {
+        Self { pid, exe, started }
+    }
+}
+
+impl Supervisor {
+    /// Which process it is.
+    pub fn process(&self) -> Identity {
+        Identity { pid: self.pid, exe: self.exe.clone(), started: self.started.clone() }
+    }
 }
 
 /// The process that keeps the cluster busy and checks its answers.
@@ -94,6 +127,18 @@ pub struct LoadRecord {
 }
 
 impl NodeRecord {
+    /// Its process, and the one that runs it if one does.
+    pub fn processes(&self) -> Vec<Identity> {
+        let supervisor = self.supervisor.as_ref().map(Supervisor::process);
+        [self.process.clone()].into_iter().chain(supervisor).collect()
+    }
+
+    /// How it ended, as far as this command can know: a supervisor ends as its node does.
+    pub(super) fn exit_status(&self) -> Option<std::process::ExitStatus> {
+        let started = self.supervisor.as_ref().map_or_else(|| self.process.clone(), Supervisor::process);
+        started.exit_status()
+    }
+
     /// Notes that the process has come so far as to answer at `url`.
     pub(super) fn answers_at(&mut self, url: &str) {
         url.clone_into(&mut self.admin_url);
@@ -194,7 +239,7 @@ impl ClusterFile {
     /// Every process written down, in the order in which to end them: load, nodes, servers; each once.
     pub fn processes(&self) -> [Vec<Identity>; 3] {
         let load = self.load.iter().map(|load| load.process.clone()).collect();
-        let mut nodes: Vec<_> = self.nodes.iter().map(|node| node.process.clone()).collect();
+        let mut nodes: Vec<_> = self.nodes.iter().flat_map(NodeRecord::processes).collect();
         nodes.dedup();
         let nats = self.nats.iter().map(|server| server.process.clone()).collect();
         [load, nodes, nats]
@@ -215,11 +260,13 @@ pub(super) mod tests {
             profile: Profile::Default,
             in_memory: false,
             keep: false,
+            supervised: false,
             program: "/bin/aether".into(),
             nats: Vec::new(),
             nodes: vec![NodeRecord {
                 id: "n1".to_owned(),
                 process: process.clone(),
+                supervisor: None,
                 admin_url: "http://127.0.0.1:1".to_owned(),
                 log: "n1.log".into(),
                 config: "n1.toml".into(),
@@ -235,6 +282,21 @@ pub(super) mod tests {
         {
             assert!(json.pointer(pointer).is_some(), "{pointer} in {json}");
         }
+    }
+
+    #[test]
+    fn a_node_and_the_process_that_runs_it_are_told_apart() {
+        let mut file = sample();
+        let supervisor = Identity { pid: 4710, exe: "/bin/aether".to_owned(), started: "98".to_owned() };
+        file.nodes[0].supervisor = Some(supervisor.clone().into());
+        let json = serde_json::to_value(&file).expect("it serialises");
+        assert_eq!((&json["nodes"][0]["pid"], &json["nodes"][0]["supervisor_pid"]), (&4711.into(), &4710.into()));
+        let read: ClusterFile = serde_json::from_value(json).expect("it reads back");
+        assert_eq!(read, file);
+        let [_, nodes, _] = read.processes();
+        assert_eq!(nodes, [read.nodes[0].process.clone(), supervisor]);
+        let alone = serde_json::to_value(sample()).expect("it serialises");
+        assert!(alone["nodes"][0].get("supervisor_pid").is_none(), "{alone}");
     }
 
     #[test]

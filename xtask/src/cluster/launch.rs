@@ -20,18 +20,23 @@ use crate::{
 /// How long a process may take until it answers over HTTP.
 pub(super) const ANNOUNCE_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a supervisor may take until it has started its node.
+const SUPERVISED_LIMIT: Duration = Duration::from_secs(10);
+
 /// Where the files of the process called `name` lie.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     pub(super) config: PathBuf,
     pub(super) log: PathBuf,
     pub(super) announce: PathBuf,
+    /// Where a supervisor says which process its node is.
+    pub(super) pid: PathBuf,
 }
 
 impl Files {
     pub(super) fn of(dir: &Path, name: &str) -> Self {
         let file = |extension| dir.join(format!("{name}.{extension}"));
-        Self { config: file("toml"), log: file("log"), announce: file("url") }
+        Self { config: file("toml"), log: file("log"), announce: file("url"), pid: file("pid") }
     }
 }
 
@@ -54,16 +59,27 @@ pub(super) fn launch(
     environment: &[(&str, String)],
     files: &Files,
 ) -> Result<Identity> {
-    match fs::remove_file(&files.announce) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("removing {}", files.announce.display()));
+    for file in [&files.announce, &files.pid] {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("removing {}", file.display()));
+            }
+            _ => {}
         }
-        _ => {}
     }
     let mut command = Command::new(program);
     process::without_our_variables(&mut command);
     command.args(arguments).envs(environment.iter().map(|(name, value)| (name, value)));
     process::spawn(command, &files.log)
+}
+
+/// Waits until the supervisor has said which process its node is.
+pub(super) fn supervised(name: &str, supervisor: &Identity, files: &Files) -> Result<Identity> {
+    let deadline = Deadline::after(SUPERVISED_LIMIT);
+    wait_while_alive("to be started by its supervisor", name, supervisor, &files.log, deadline, || {
+        let pid = fs::read_to_string(&files.pid).ok().and_then(|text| text.trim().parse().ok());
+        Ok(pid.and_then(Identity::of))
+    })
 }
 
 /// Waits until the process has written where it answers; every line is one URL.

@@ -68,7 +68,7 @@ pub fn drain(dir: &Path, id: &str) -> Result<()> {
     let others = ClusterFile::load(dir)?.nodes;
     let others: Vec<_> = others.iter().filter(|other| other.id != id && other.process.is_alive()).collect();
     let let_go = wait_for(&format!("the others to say that {id} has left"), Deadline::after(LEFT_LIMIT), || {
-        if let Some(status) = node.process.exit_status() {
+        if let Some(status) = node.exit_status() {
             ensure!(status.success(), "it ended with {status}");
         }
         if others.is_empty() {
@@ -105,7 +105,7 @@ pub fn restart(dir: &Path, id: &str) -> Result<()> {
     separate(&dir)?;
     let _lock = ClusterFile::lock(&dir)?;
     let mut file = separate(&dir)?;
-    end_all(&[file.node(id)?.process.clone()], END_GRACE)?;
+    end_all(&file.node(id)?.processes(), END_GRACE)?;
     let node = start_node(&file, &dir, id)?;
     if let Some(place) = file.nodes.iter_mut().find(|node| node.id == id) {
         *place = node;
@@ -124,7 +124,7 @@ pub fn restart_all(dir: &Path, ids: &[String]) -> Result<()> {
     separate(&dir)?;
     let _lock = ClusterFile::lock(&dir)?;
     let mut file = separate(&dir)?;
-    let known = ids.iter().map(|id| Ok(file.node(id)?.process.clone())).collect::<Result<Vec<_>>>()?;
+    let known = ids.iter().map(|id| Ok(file.node(id)?.processes())).collect::<Result<Vec<_>>>()?.concat();
     end_all(&known, END_GRACE)?;
     for id in ids {
         let node = start_node(&file, &dir, id)?;

@@ -18,7 +18,7 @@ use super::{
     config::{Profile, is_ours},
     down,
     file::{ClusterFile, LoadRecord, NatsRecord, NodeRecord},
-    launch::{ANNOUNCE_LIMIT, Files, announced, ensure_alive, launch, node_config, wait_while_alive},
+    launch::{ANNOUNCE_LIMIT, Files, announced, ensure_alive, launch, node_config, supervised, wait_while_alive},
     view::ClusterView,
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     interrupt,
     nats::{self, API_LEVEL_MIN, NatsCluster, NatsServer, ServerOptions, Sync},
     out,
-    process::{Identity, last_words},
+    process::{Identity, end_all, last_words},
 };
 
 /// Where the nodes find NATS.
@@ -73,9 +73,14 @@ pub struct UpOptions {
     pub load: Option<usize>,
     /// Go on from the stores an earlier cluster in `dir` left, and leave them in the end.
     pub keep: bool,
+    /// Whether each node runs under a supervisor, which tells the others when it has died.
+    pub supervise: bool,
     /// How long it may take until all is ready, once a nats-server is found.
     pub ready_limit: Duration,
 }
+
+/// How long a supervisor that has started no node may take to end.
+const SUPERVISOR_GRACE: Duration = Duration::from_secs(4);
 
 /// How long a whole cluster may take to share its shards out evenly. It serves meanwhile, so being late is no failure.
 const BALANCE_LIMIT: Duration = Duration::from_secs(8);
@@ -103,6 +108,7 @@ pub fn up(options: &UpOptions) -> Result<ClusterFile> {
         profile: options.profile,
         in_memory: options.nats == NatsChoice::InMemory,
         keep: options.keep,
+        supervised: options.supervise && options.nats != NatsChoice::InMemory,
         program: std::path::absolute(&options.program)?,
         nats: Vec::new(),
         nodes: Vec::new(),
@@ -172,12 +178,12 @@ fn clear(dir: &Path, names: &[String], keep: bool) -> Result<()> {
         if path.extension().is_some_and(|extension| extension == "toml") && is_ours(&path) {
             let files = Files::of(dir, name);
             // The configuration last: what it stands for is gone by then.
-            [&files.announce, &files.log, &files.config].into_iter().try_for_each(|path| remove(path))?;
+            [&files.announce, &files.log, &files.pid, &files.config].into_iter().try_for_each(|path| remove(path))?;
         }
     }
     for name in names {
         let files = Files::of(dir, name);
-        [&files.announce, &files.log].into_iter().try_for_each(|path| remove(path))?;
+        [&files.announce, &files.log, &files.pid].into_iter().try_for_each(|path| remove(path))?;
     }
     if keep { Ok(()) } else { down::remove_stores(dir) }
 }
@@ -244,9 +250,22 @@ pub(super) fn start_node(file: &ClusterFile, dir: &Path, id: &str) -> Result<Nod
     let files = Files::of(dir, id);
     node_config(file, id, &files).write(&files.config, None)?;
     let config = files.config.display().to_string();
-    let process = launch(&file.program, &["node", "--config", &config], &[], &files)?;
+    let (process, supervisor) = if file.supervised {
+        let pid = files.pid.display().to_string();
+        // What was killed on purpose stays dead, so that one can see the others cope.
+        let arguments = ["supervise", "--restart", "never", "--config", &config, "--pid-file", &pid];
+        let supervisor = launch(&file.program, &arguments, &[], &files)?;
+        let node = supervised(id, &supervisor, &files).inspect_err(|_| {
+            // The error that is told is why it is ended.
+            let _ = end_all(std::slice::from_ref(&supervisor), SUPERVISOR_GRACE);
+        });
+        (node?, Some(supervisor.refreshed().into()))
+    } else {
+        (launch(&file.program, &["node", "--config", &config], &[], &files)?, None)
+    };
     out::note(format!("{id} started (pid {})", process.pid));
-    Ok(NodeRecord { id: id.to_owned(), process, admin_url: String::new(), log: files.log, config: files.config })
+    let (log, config) = (files.log, files.config);
+    Ok(NodeRecord { id: id.to_owned(), process, supervisor, admin_url: String::new(), log, config })
 }
 
 fn start_load(file: &mut ClusterFile, dir: &Path, workers: usize) -> Result<()> {
@@ -282,6 +301,7 @@ fn start_in_memory(file: &mut ClusterFile, dir: &Path, options: &UpOptions, dead
     let record = |process: &Identity, id: String, admin_url: String| NodeRecord {
         id,
         process: process.clone(),
+        supervisor: None,
         admin_url,
         log: files.log.clone(),
         config: PathBuf::new(),
@@ -375,6 +395,7 @@ mod tests {
             profile: Profile::Fast,
             load: None,
             keep: false,
+            supervise: true,
             ready_limit: Duration::from_secs(5),
         }
     }

@@ -14,6 +14,7 @@ use aether_runtime::clock::{BootClock, Clock};
 use aether_runtime::node::{NodeConfig, Ports, Runtime};
 
 use super::{BUILD, Ended, Node};
+use crate::supervised;
 
 /// A node to be.
 pub struct NodeBuilder {
@@ -176,6 +177,7 @@ impl NodeBuilder {
             admin_url: self.admin_url,
             seed: crate::entropy::seed(),
             build: BUILD.into(),
+            supervisor: supervised::token(),
         };
         let runtime = Runtime::start(ports, config, kinds)?;
         let status = runtime.status();

@@ -16,6 +16,9 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Run a node of the built-in demo application.
     Node(NodeArgs),
+    /// Run a node's process as a child, tell the cluster when it has died, and start it again.
+    #[cfg(all(unix, feature = "nats"))]
+    Supervise(SuperviseArgs),
     /// Run a whole cluster in this process, without NATS; its state ends with it.
     Demo(DemoArgs),
     /// Keep a cluster of the demo application busy, and check every acknowledged operation.
@@ -33,6 +36,29 @@ pub(super) struct NodeArgs {
     /// The node's id, instead of the file's.
     #[arg(long)]
     pub(super) id: Option<String>,
+}
+
+/// A death certificate lets the others take over at once what the process had, without waiting for its serve lease. It
+/// speaks of the child itself: a program that forks away, or a script that does not end in `exec`, must not be run so.
+/// Nodes in memory (`aether demo`) end with their process and have no use for it.
+#[cfg(all(unix, feature = "nats"))]
+#[derive(Debug, clap::Args)]
+pub(super) struct SuperviseArgs {
+    /// The node's TOML file, which also says where NATS is; AETHER_SECTION__KEY variables win over it.
+    #[arg(long, required_unless_present = "command")]
+    pub(super) config: Option<PathBuf>,
+    /// The node's id, instead of the file's.
+    #[arg(long)]
+    pub(super) id: Option<String>,
+    /// When to start it again: after 0.2 s, then twice as long each time, up to 10 s; 0.2 s again once it has run a minute.
+    #[arg(long, value_enum, default_value_t = super::restart::Restart::OnFailure)]
+    pub(super) restart: super::restart::Restart,
+    /// A file that is given the child's process id each time it is started.
+    #[arg(long)]
+    pub(super) pid_file: Option<PathBuf>,
+    /// What to run, with its arguments; a node of that file unless told. Its standard input is empty.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(super) command: Vec<std::ffi::OsString>,
 }
 
 #[cfg(feature = "nats")]

@@ -1,4 +1,4 @@
-//! The `aether` program: a node of the demo application, its load, an in-process demonstration, and a look at a cluster.
+//! The `aether` program: a node of the demo application, its supervisor, its load, an in-process demonstration, and a look at a cluster.
 //!
 //! Applications embed [`crate::Node`] in a program of their own; this one is what a cluster is tried and tested with.
 
@@ -8,8 +8,14 @@ mod demo;
 mod load;
 mod node;
 mod out;
+#[cfg(all(unix, feature = "nats"))]
+mod registrar;
+#[cfg(all(unix, feature = "nats"))]
+mod restart;
 mod signals;
 mod status;
+#[cfg(all(unix, feature = "nats"))]
+mod supervise;
 
 use std::process::ExitCode;
 
@@ -19,7 +25,8 @@ use args::{Args, Command};
 
 use crate::node::Ended;
 
-/// Exit codes, for scripts and supervisors.
+/// Exit codes, for scripts and supervisors. `aether supervise` ends with its child's; if a signal has killed the child,
+/// with 128 and the signal's number.
 pub mod exit {
     /// All is well.
     pub const OK: u8 = 0;
@@ -50,17 +57,20 @@ pub fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match args.command {
-            Command::Node(args) => node::run(args).await,
-            Command::Demo(args) => demo::run(args).await,
+            Command::Node(args) => node::run(args).await?,
+            #[cfg(all(unix, feature = "nats"))]
+            Command::Supervise(args) => return supervise::run(args).await,
+            Command::Demo(args) => demo::run(args).await?,
             #[cfg(feature = "nats")]
-            Command::Load(args) => load::run(args).await,
-            Command::Status(args) => status::run(args).await,
+            Command::Load(args) => load::run(args).await?,
+            Command::Status(args) => status::run(args).await?,
         }
+        Ok(exit::OK)
     });
     // What still runs holds nothing that must be finished: everything acknowledged is stored.
     runtime.shutdown_background();
     match done {
-        Ok(()) => exit::OK.into(),
+        Ok(code) => code.into(),
         Err(error) => {
             out::fault(&error);
             code_of(&error).into()

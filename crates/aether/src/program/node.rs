@@ -1,6 +1,7 @@
 //! `aether node`: one node of the demo application, until it is asked to end.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +11,7 @@ use crate::admin::{self, Bound, Pages, Picture, Source};
 use crate::config::{Layers, Settings};
 use crate::demo::bank::Account;
 use crate::node::{Ended, Node, NodeBuilder};
+use crate::supervised::Supervisor;
 use crate::telemetry;
 
 /// A node that may not have begun yet, so that its pages answer from the first moment.
@@ -61,6 +63,19 @@ fn common(settings: &Settings, url: &str) -> NodeBuilder {
         .actor::<Account>()
 }
 
+/// How often a supervised process looks whether its supervisor is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Waits until the supervisor that had started this process is gone; for ever if there was none. Whoever looks after the
+/// supervisor starts another, and with it another process under this node's id, which this one must make room for.
+async fn orphaned() {
+    let Some(supervisor) = Supervisor::of_this_process() else { return std::future::pending().await };
+    while supervisor.is_parent() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    tracing::warn!(supervisor = supervisor.pid, "the supervisor is gone: this node hands over and leaves");
+}
+
 async fn live(builder: NodeBuilder, late: &Late, asked_to_end: &CancellationToken) -> anyhow::Result<()> {
     let node = tokio::select! {
         launched = builder.launch() => launched?,
@@ -70,6 +85,7 @@ async fn live(builder: NodeBuilder, late: &Late, asked_to_end: &CancellationToke
     let ended = tokio::select! {
         ended = node.ended() => ended,
         () = asked_to_end.cancelled() => node.drain().await,
+        () = orphaned() => node.drain().await,
     };
     // Whoever waits for this process relies on its code: only a node that was let go has handed everything over.
     let Ended::Left { .. } = ended else { return Err(ended.into()) };

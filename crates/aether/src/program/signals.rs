@@ -1,7 +1,15 @@
 //! Being asked to end: once politely, twice at once.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
+
+use crate::supervised::Supervisor;
+
+/// Where a supervisor passes signals on, whoever ends a whole group of processes asks each of them twice: what comes
+/// within this time after the first is the same request.
+const SAME_REQUEST: Duration = Duration::from_millis(500);
 
 /// A token that is cancelled by the first SIGTERM or SIGINT. The second ends the process on the spot.
 pub(super) fn polite_end() -> anyhow::Result<CancellationToken> {
@@ -12,6 +20,16 @@ pub(super) fn polite_end() -> anyhow::Result<CancellationToken> {
         signals.next().await;
         tracing::info!("asked to end: handing over; a second signal ends at once");
         token.cancel();
+        if Supervisor::of_this_process().is_some() {
+            let same = tokio::time::sleep(SAME_REQUEST);
+            tokio::pin!(same);
+            loop {
+                tokio::select! {
+                    () = &mut same => break,
+                    () = signals.next() => {}
+                }
+            }
+        }
         signals.next().await;
         tracing::warn!("asked to end again: ending without handing over");
         std::process::exit(super::exit::ERROR.into());

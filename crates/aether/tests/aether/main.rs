@@ -9,3 +9,5 @@ mod node;
 #[cfg(all(unix, feature = "nats"))]
 mod program;
 mod sample;
+#[cfg(all(unix, feature = "nats"))]
+mod supervise;
