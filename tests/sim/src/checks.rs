@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aether_domain::cluster::ClusterEvent;
+use aether_domain::cluster::{ClusterEvent, FailureReason};
 use aether_domain::lease::LeadershipEvent;
 use aether_domain::records::{ControlRecord, MemberRecord, MemberState, Position};
 use aether_domain::topology::{Topology, TopologyEvent};
-use aether_domain::{Incarnation, NodeId, NodeRef, Revision, Sequence, Term};
+use aether_domain::{Incarnation, NodeId, NodeRef, Nonce, Revision, Sequence, Term};
 use aether_infra_memory::fabric::Stores;
 
 /// The truth, folded from what is stored, and what was seen on the way.
@@ -21,8 +21,12 @@ pub(crate) struct Checks {
     revision: Revision,
     lease: Option<(Term, NodeRef)>,
     members: BTreeMap<NodeId, MemberRecord>,
-    /// Lives whose record was taken over or fenced.
+    /// Lives whose record was taken over, fenced or written dead.
     over: BTreeSet<Incarnation>,
+    /// Lives whose record was written dead.
+    dead: BTreeSet<Incarnation>,
+    /// How many lives failed because they were.
+    pub(crate) died: u64,
 }
 
 impl Checks {
@@ -37,7 +41,15 @@ impl Checks {
             self.positions.push(stored.at);
             for event in &stored.entry.events {
                 match event {
-                    TopologyEvent::Cluster(ClusterEvent::NodeFailed { node, .. }) => ended.push(node.incarnation),
+                    TopologyEvent::Cluster(ClusterEvent::NodeFailed { node, reason }) => {
+                        if *reason == FailureReason::Died {
+                            self.died += 1;
+                            if !self.dead.contains(&node.incarnation) {
+                                return Err(format!("R5: {node} failed as dead and nobody has said so"));
+                            }
+                        }
+                        ended.push(node.incarnation);
+                    }
                     TopologyEvent::Cluster(ClusterEvent::NodeRestarted { previous, .. }) => ended.push(*previous),
                     TopologyEvent::Leadership(LeadershipEvent::TermStarted { term, leader }) => {
                         if let Some(before) = self.terms.insert(*term, leader.clone()) {
@@ -51,8 +63,10 @@ impl Checks {
         Ok(ended)
     }
 
-    /// Looks at what is new in the control store.
-    pub(crate) fn control(&mut self, stores: &Stores) -> Result<(), String> {
+    /// Looks at what is new in the control store; answers the lives written dead, with what their supervisors know
+    /// their processes by.
+    pub(crate) fn control(&mut self, stores: &Stores) -> Result<Vec<(NodeRef, Option<Nonce>)>, String> {
+        let mut dead = Vec::new();
         for stored in stores.control_since(self.revision) {
             match &stored.record {
                 ControlRecord::Lease(lease) => {
@@ -64,12 +78,18 @@ impl Checks {
                     }
                     self.lease = Some((lease.term, lease.holder.clone()));
                 }
-                ControlRecord::Member(member) => Self::member(&mut self.members, &mut self.over, member)?,
+                ControlRecord::Member(member) => {
+                    Self::member(&mut self.members, &mut self.over, member)?;
+                    if member.state == MemberState::Dead {
+                        self.dead.insert(member.node.incarnation);
+                        dead.push((member.node.clone(), member.supervisor));
+                    }
+                }
                 ControlRecord::Release(_) => {}
             }
         }
         self.revision = stores.revision();
-        Ok(())
+        Ok(dead)
     }
 
     fn member(
@@ -78,18 +98,18 @@ impl Checks {
         member: &MemberRecord,
     ) -> Result<(), String> {
         let node = &member.node;
-        let fenced = member.state == MemberState::Fenced;
-        if over.contains(&node.incarnation) && !fenced {
+        let ends = member.state.is_over();
+        if over.contains(&node.incarnation) && !ends {
             return Err(format!("{node} is over and has written again: {:?}", member.state));
         }
         if let Some(before) = members.get(&node.node) {
             if before.node != *node {
                 over.insert(before.node.incarnation);
-            } else if member.heartbeat < before.heartbeat || (!fenced && member.heartbeat == before.heartbeat) {
+            } else if member.heartbeat < before.heartbeat || (!ends && member.heartbeat == before.heartbeat) {
                 return Err(format!("beat {} of {node} follows beat {}", member.heartbeat, before.heartbeat));
             }
         }
-        if fenced {
+        if ends {
             over.insert(node.incarnation);
         }
         members.insert(node.node.clone(), member.clone());

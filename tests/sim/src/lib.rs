@@ -20,6 +20,7 @@ mod render;
 mod rest;
 mod scenario;
 mod seeds;
+mod supervisor;
 mod trace;
 mod world;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aether_domain::cluster::ClusterSettings;
-use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Sequence, ShardId, WallTime};
+use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Sequence, ShardId, WallTime};
 use aether_runtime::control::machine::IDLE_MAX;
 use aether_runtime::control::{ControlConfig, Effect, Input, Machine, Token};
 use aether_runtime::view::ServeLease;
@@ -35,6 +35,8 @@ pub(crate) struct Process {
     pub(crate) plane: Plane,
     /// The life it listens under.
     pub(crate) listens: NodeRef,
+    /// What its supervisor knows it by, if it has one.
+    pub(crate) supervisor: Option<Nonce>,
     pub(crate) leaving: bool,
     pub(crate) freeze: Freeze,
     /// When it is woken, if nothing comes before.
@@ -94,13 +96,14 @@ impl Node {
     pub(crate) fn start(&mut self, scenario: &Scenario, seed: u64) -> &mut Process {
         self.session += 1;
         self.restart_after = None;
+        let supervisor = scenario.supervised.then(|| Nonce(seed.rotate_left(17) ^ 0x5AFE));
         let config = ControlConfig {
             profile: scenario.profile,
             settings: ClusterSettings { shards: scenario.shards, ..ClusterSettings::default() },
             weight: 1,
             admin_url: String::new(),
             build: "simulated".into(),
-            supervisor: None,
+            supervisor,
         };
         let machine = Machine::new(self.id.clone(), config, seed);
         let me = machine.me().clone();
@@ -110,6 +113,7 @@ impl Node {
             lease: ServeLease::default(),
             plane,
             listens: me,
+            supervisor,
             leaving: false,
             freeze: Freeze::No,
             wake: None,

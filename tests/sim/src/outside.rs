@@ -157,10 +157,14 @@ impl World {
     /// A process is gone; nothing of it goes on but what it has sent.
     pub(crate) fn end(&mut self, node: usize) {
         self.fabric.crash(node);
-        if let Some(wake) = self.nodes[node].process.take().and_then(|process| process.wake) {
+        self.nodes[node].session += 1;
+        let Some(process) = self.nodes[node].process.take() else { return };
+        if let Some(wake) = process.wake {
             self.queue.remove(&wake);
         }
-        self.nodes[node].session += 1;
+        if let Some(token) = process.supervisor {
+            self.will_be_reaped(node, token);
+        }
     }
 
     /// A process has ended itself.

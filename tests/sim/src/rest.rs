@@ -32,7 +32,10 @@ impl World {
         self.healed = true;
         self.outage = false;
         self.trace.line(self.now, format_args!("everything heals"));
-        self.queue.retain(|_, happening| matches!(happening, Happening::Of { .. }));
+        let goes_on = |happening: &Happening| {
+            matches!(happening, Happening::Of { .. } | Happening::Reaped { .. } | Happening::Certify { .. })
+        };
+        self.queue.retain(|_, happening| goes_on(happening));
         self.fabric.set_faults(self.now, Faults::none());
         self.fabric.outage(self.now, false);
         let stays = |node: &Node| node.process.as_ref().is_some_and(|process| !process.leaving);

@@ -62,6 +62,8 @@ pub struct Scenario {
     pub heals_at: Duration,
     /// Whether processes that have ended may be started again when everything heals.
     pub revives: bool,
+    /// Whether processes have supervisors, which write that they are dead.
+    pub supervised: bool,
 }
 
 impl Scenario {
@@ -98,6 +100,7 @@ impl Scenario {
             acts: draw_acts(&mut dice, heals_at),
             heals_at,
             revives: true,
+            supervised: dice.random_ratio(1, 2),
         }
     }
 
@@ -118,6 +121,7 @@ impl Scenario {
             acts: Vec::new(),
             heals_at: Duration::from_secs(60),
             revives: false,
+            supervised: false,
         }
     }
 }

@@ -69,9 +69,10 @@ pub fn run_seeds(
 
 /// What should have happened at least once before many seeds mean much, by the names under which it is counted: each fault,
 /// and each way in which a node or a leader loses what it had.
-pub const MARKS: [&str; 31] = [
+pub const MARKS: [&str; 32] = [
     "acknowledgement lost",
     "answer cut off",
+    "certificate shortened a failure",
     "crash",
     "crash of all",
     "cut",

@@ -5,8 +5,9 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use aether_domain::Monotonic;
+use aether_domain::{Monotonic, Nonce};
 use aether_infra_memory::fabric::{Fabric, Faults, OpId};
+use aether_runtime::control::Input;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -14,6 +15,7 @@ use crate::act::Act;
 use crate::checks::Checks;
 use crate::node::{Due, Node, Purpose};
 use crate::scenario::{CALM_BEFORE_HEALING, Scenario};
+use crate::supervisor::Supervisor;
 use crate::trace::Trace;
 
 /// A run under way.
@@ -24,6 +26,9 @@ pub struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) checks: Checks,
     pub(crate) asked: BTreeMap<OpId, Purpose>,
+    /// Death certificates under way, by their ways to the server.
+    pub(crate) supervisors: BTreeMap<usize, Supervisor>,
+    pub(crate) supervisors_begun: usize,
     pub(crate) trace: Trace,
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) dice: ChaCha8Rng,
@@ -43,6 +48,15 @@ pub(crate) enum Happening {
         node: usize,
         session: u64,
         due: Due,
+    },
+    /// A process of that place has been reaped.
+    Reaped {
+        of: usize,
+        token: Nonce,
+    },
+    /// A certificate is to look at its timers.
+    Certify {
+        link: usize,
     },
     /// The server's streams keep their leaders from now on.
     CalmDown,
@@ -94,6 +108,8 @@ impl World {
             nodes,
             checks: Checks::default(),
             asked: BTreeMap::new(),
+            supervisors: BTreeMap::new(),
+            supervisors_begun: 0,
             trace: Trace::new(trace),
             counts: BTreeMap::new(),
             dice,
@@ -132,6 +148,9 @@ impl World {
         for (fault, times) in self.fabric.struck() {
             *self.counts.entry((*fault).to_owned()).or_default() += times;
         }
+        if self.checks.died > 0 {
+            self.counts.insert("certificate shortened a failure".into(), self.checks.died);
+        }
         self.counts.insert("entries".into(), self.checks.truth.epoch().0);
         self.counts.insert("events".into(), self.trace.lines());
         Ok(Run {
@@ -164,6 +183,8 @@ impl World {
                         self.due(node, due)?;
                     }
                 }
+                Happening::Reaped { of, token } => self.reaped(of, token),
+                Happening::Certify { link } => self.certify(link, Input::Tick),
                 Happening::CalmDown => {
                     let calm = Faults { election_every: None, ..self.scenario.faults.clone() };
                     self.fabric.set_faults(self.now, calm);

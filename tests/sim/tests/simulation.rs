@@ -54,6 +54,20 @@ fn a_dead_node_is_replaced_before_it_would_be_suspected_for_its_silence_alone() 
 }
 
 #[test]
+fn a_process_that_its_supervisor_sees_die_is_replaced_within_a_second_and_never_fenced() {
+    for nth in 0..10 {
+        for of in [Target::Leader, Target::Anybody] {
+            let at = secs(30) + Duration::from_millis(100 * nth);
+            let acts = vec![(at, Act::Crash { of, restart_after: None })];
+            let run = run(Scenario { acts, heals_at: at, supervised: true, ..Scenario::calm(nth, 3) });
+            let certified = (count(&run, "certificate shortened a failure"), count(&run, "fenced"));
+            assert_eq!(certified, (1, 0), "{:?}", run.counts);
+            assert!(run.rested_after < secs(1), "{:?}", run.rested_after);
+        }
+    }
+}
+
+#[test]
 fn a_node_that_is_only_connecting_again_loses_neither_the_lead_nor_its_life() {
     for (nth, lasts) in (0..10).flat_map(|nth| [(nth, 500), (nth, 1_000), (nth, 1_500)]) {
         let at = secs(30) + Duration::from_millis(100 * nth);
