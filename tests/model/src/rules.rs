@@ -11,6 +11,8 @@ pub enum Rule {
     FenceByCompareAndSet,
     /// R5: a fenced life's shards are given away only once its serve lease is surely over.
     WaitForLease,
+    /// R5: whoever says that a process is dead has seen it end.
+    DeadOnlyAfterDeath,
     /// R7: a shard moves only after its source has released it.
     WaitForRelease,
     /// R8: a record is appended behind the one its writer knows to be the last, or not at all.
@@ -35,11 +37,12 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::LogBehindTheLast,
         Self::LeaseFromSending,
         Self::FenceByCompareAndSet,
         Self::WaitForLease,
+        Self::DeadOnlyAfterDeath,
         Self::WaitForRelease,
         Self::CommitBehindTheLast,
         Self::LaterOwnerStops,
@@ -92,6 +95,8 @@ pub struct Bounds {
     pub second_leader: bool,
     /// Whether A and the first leader may die.
     pub deaths: bool,
+    /// Whether A has a supervisor, which writes that it is dead.
+    pub supervised: bool,
     /// Whether a move may be begun.
     pub moves: bool,
     /// Whether a move may be given up.

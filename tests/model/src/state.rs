@@ -96,6 +96,8 @@ pub(crate) struct Leader {
     pub(crate) watches: Option<(u8, u8)>,
     /// Whether it takes A's life to be over.
     pub(crate) fenced: bool,
+    /// Whether it takes A for dead.
+    pub(crate) dead: bool,
 }
 
 /// One state of the world.
@@ -107,6 +109,7 @@ pub struct State {
     // A's member record in the control store.
     pub(crate) revision: u8,
     pub(crate) is_fenced: bool,
+    pub(crate) is_dead: bool,
     /// The drain that A has reported as done, by its epoch.
     pub(crate) released: Option<u8>,
     // A's own side of it.
@@ -135,7 +138,7 @@ pub struct State {
 impl State {
     /// A owns the shard and serves; nobody leads yet.
     pub fn first() -> Self {
-        let leader = Leader { term: None, over: false, knows: 0, watches: None, fenced: false };
+        let leader = Leader { term: None, over: false, knows: 0, watches: None, fenced: false, dead: false };
         let mut log = Row::new();
         log.push(Entry::Owned(Node::A));
         Self {
@@ -144,6 +147,7 @@ impl State {
             leaders: [leader; 2],
             revision: 1,
             is_fenced: false,
+            is_dead: false,
             released: None,
             a_lives: true,
             a_knows_fence: false,

@@ -13,6 +13,8 @@ pub enum Step {
     ADies,
     /// The first leader dies.
     LeaderDies,
+    /// A's supervisor writes that it is dead.
+    WrittenDead,
     /// A sends a heartbeat.
     BeatSent,
     /// It is lost on its way.
@@ -116,6 +118,13 @@ impl From<'_> {
             self.may(Step::ADies, |after| {
                 after.a_lives = false;
                 after.instances[Node::A as usize] = None;
+            });
+        }
+        let seen_to_die = !state.a_lives || !self.rules.hold(Rule::DeadOnlyAfterDeath);
+        if self.bounds.supervised && !state.is_dead && seen_to_die {
+            // Over whatever is there, a fence included; what A has sent does not land behind it.
+            self.may(Step::WrittenDead, |after| {
+                (after.is_dead, after.is_fenced, after.revision) = (true, true, after.revision + 1);
             });
         }
         if self.bounds.deaths && !state.leaders[0].over {
@@ -394,7 +403,7 @@ impl From<'_> {
             writes(Step::Drains(number), Entry::Drain);
         }
         let over = leader.watches.is_some_and(|(_, since)| state.now >= since + Bounds::LEASE);
-        if leader.fenced && (over || !rules.hold(Rule::WaitForLease)) {
+        if leader.fenced && (over || leader.dead || !rules.hold(Rule::WaitForLease)) {
             writes(Step::AssignsAfterFence(number), Entry::Owned(Node::B));
         }
     }
@@ -406,6 +415,7 @@ impl From<'_> {
                 let leader = &mut after.leaders[place];
                 leader.watches = Some((after.revision, after.now));
                 leader.fenced |= after.is_fenced;
+                leader.dead |= after.is_dead;
             });
         }
         let Some((revision, since)) = leader.watches.filter(|_| !leader.fenced) else { return };

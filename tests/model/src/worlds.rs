@@ -20,6 +20,7 @@ const STILL: Bounds = Bounds {
     passivations: 0,
     second_leader: false,
     deaths: false,
+    supervised: false,
     moves: false,
     cancels: false,
 };
@@ -29,6 +30,8 @@ const MOVE: Bounds =
     Bounds { ticks: 2, commands: 1, records: 2, entries: 4, moves: true, cancels: true, deaths: true, ..STILL };
 /// A's serve lease, its fence and the shard's way to B.
 const LEASE: Bounds = Bounds { ticks: 4, heartbeats: 2, commands: 1, records: 1, entries: 3, moves: true, ..STILL };
+/// The same when A may die before the eyes of its supervisor.
+const SUPERVISED: Bounds = Bounds { ticks: 3, heartbeats: 1, deaths: true, supervised: true, moves: false, ..LEASE };
 /// Two leaders and no actor.
 const LEADERS: Bounds =
     Bounds { ticks: 2, entries: 6, second_leader: true, moves: true, cancels: true, deaths: true, ..STILL };
@@ -43,6 +46,7 @@ pub fn sound(thorough: bool) -> Vec<World> {
     let mut worlds = vec![
         world("an actor that comes and goes", ACTOR),
         world("a serve lease and a fence", LEASE),
+        world("a death before a supervisor's eyes", SUPERVISED),
         world("a move, its cancellation, and deaths", MOVE),
         world("two leaders", LEADERS),
     ];
@@ -62,6 +66,7 @@ pub fn broken(rule: Rule) -> World {
         Rule::LeaseFromSending | Rule::FenceByCompareAndSet | Rule::WaitForLease => {
             ("a serve lease and a fence", LEASE)
         }
+        Rule::DeadOnlyAfterDeath => ("a death before a supervisor's eyes", SUPERVISED),
         Rule::ConfirmSinceLoad | Rule::CommitBehindTheLast | Rule::UnknownIsNoFailure => {
             ("an actor that comes and goes", ACTOR)
         }
