@@ -85,6 +85,8 @@ impl Stage {
             servers: conditions.replicas,
             profile: conditions.profile,
             load: Some(conditions.load),
+            // The figures are those of deaths that nobody sees.
+            supervise: false,
         };
         let nats = NatsChoice::Running { urls, replicas: conditions.replicas };
         let cluster = Cluster::up_on(&spec, alone, nats, own_urls)?;
