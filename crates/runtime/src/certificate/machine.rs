@@ -161,15 +161,14 @@ impl Certificate {
             Progress::Open => return,
             Progress::Landed { .. } => Standing::Dead(life.clone()),
             Progress::Spoiled(_) => Standing::Unreadable(life.clone()),
-            Progress::Lost(StoredRecord { record: ControlRecord::Member(record), revision }) => {
-                // A fence does not say who supervised the life it ended.
-                if record.node != *life && record.supervisor != Some(self.supervisor) {
-                    Standing::Replaced(life.clone())
-                } else {
+            Progress::Lost(stored) => {
+                let StoredRecord { record: ControlRecord::Member(record), revision } = *stored else { return };
+                // A fence of an older build does not say who supervised the life it ended.
+                if record.node == *life || record.supervisor == Some(self.supervisor) {
                     return self.judge(&record, revision, now, effects);
                 }
+                Standing::Replaced(life.clone())
             }
-            Progress::Lost(_) => return,
         };
         self.records.insert(life.node.clone(), standing);
     }
