@@ -42,7 +42,7 @@ pub enum Verdict {
 #[derive(Debug)]
 enum Standing {
     Writing {
-        write: PendingWrite,
+        write: Box<PendingWrite>,
         life: NodeRef,
     },
     Dead(NodeRef),
@@ -130,12 +130,11 @@ impl Certificate {
                     self.went(&life, progress, now, effects);
                 }
             }
-            // Whatever comes later is of another process.
-            Some(_) => {}
             None if record.supervisor == Some(self.supervisor) => {
                 self.judge(record, stored.revision, now, effects);
             }
-            None => {}
+            // Of another process, or later than what has settled and so of another one too.
+            _ => {}
         }
     }
 
@@ -184,7 +183,7 @@ impl Certificate {
             let dead = MemberRecord { state: MemberState::Dead, nonce, supervisor, ..record.clone() };
             let token = Token(self.rng.next_u64());
             let write = PendingWrite::send(ControlRecord::Member(dead), Expected::At(revision), token, now, effects);
-            Standing::Writing { write, life }
+            Standing::Writing { write: Box::new(write), life }
         };
         self.records.insert(record.node.node.clone(), standing);
     }
