@@ -86,6 +86,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         arguments: Vec<String>,
     },
+    /// Take away one rule of the control plane after another and see that the simulation notices; what follows is passed on.
+    Mutants {
+        /// --seeds N (500 by default), --only NAME, --jobs J, --json.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Check the rules of the house.
     Tidy,
     /// Format every source.
@@ -226,6 +232,7 @@ impl Cli {
             Command::Ci { skip_tests } => steps::ci(&root, skip_tests),
             Command::Simulate { arguments } => steps::simulate(&root, &arguments),
             Command::Chaos { arguments } => steps::chaos(&root, &arguments),
+            Command::Mutants { arguments } => steps::mutants(&root, &arguments),
             Command::Tidy => tidy::tidy(&root),
             Command::Fmt => steps::fmt(&root),
             Command::Bench { arguments } => steps::bench(&root, &arguments),

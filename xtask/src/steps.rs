@@ -194,6 +194,25 @@ pub fn chaos(root: &Path, arguments: &[String]) -> Result<()> {
     run_cargo(root, &all, &[])
 }
 
+/// `cargo xtask mutants`: the seeded simulation, built so that rules can be taken away, in a place of its own.
+///
+/// # Errors
+/// A rule's absence is not noticed.
+pub fn mutants(root: &Path, arguments: &[String]) -> Result<()> {
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let target = root.join("target").join("mutants");
+    let environment = [
+        ("RUSTFLAGS", format!("{flags} --cfg aether_mutants").trim().to_owned()),
+        ("CARGO_TARGET_DIR", target.display().to_string()),
+    ];
+    let mut all = vec!["run", "--quiet", "--profile", "mutants", "--package", "aether-sim", "--", "--mutants"];
+    if !arguments.iter().any(|argument| argument.starts_with("--seeds")) {
+        all.extend(["--seeds", "500"]);
+    }
+    all.extend(arguments.iter().map(String::as_str));
+    run_cargo(root, &all, &environment.each_ref().map(|(name, value)| (*name, value.as_str())))
+}
+
 /// The tree of the program without the feature must not hold the NATS client.
 fn no_nats_client(root: &Path) -> Result<()> {
     let arguments = ["tree", "--package", "aether", "--no-default-features", "--edges", "normal", "--prefix", "none"];

@@ -22,6 +22,8 @@ pub mod cluster;
 pub mod ids;
 pub mod invariants;
 pub mod lease;
+#[doc(hidden)]
+pub mod mutants;
 pub mod ports;
 pub mod records;
 pub mod testing;

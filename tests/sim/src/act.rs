@@ -80,6 +80,44 @@ pub enum Act {
         /// When they start again.
         restart_after: Duration,
     },
+    /// Sets a node's wall clock forward or back by one hour.
+    JumpWall {
+        /// Whose.
+        of: Target,
+        /// Forward.
+        forward: bool,
+    },
+    /// Lets a control record be overwritten with something that nobody can understand.
+    Spoil {
+        /// Whose member record or release report; of the lease it does not matter.
+        of: Target,
+        /// Which of the three.
+        what: Spoiled,
+    },
+    /// Lets a node take everything in later by `lag`, for that long: it is slow, not dead.
+    Slow {
+        /// Which.
+        of: Target,
+        /// How much later.
+        lag: Duration,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// Ends half of the processes without warning, and asks one of the others to leave at the same instant. All start
+    /// again after that long, if at all.
+    Collapse {
+        /// When they start again.
+        restart_after: Option<Duration>,
+    },
+    /// Starts a process under a new id and with other timers than the cluster's.
+    Stranger,
+    /// Lets a node's follower miss one entry. It begins again after that long, if nobody has missed anything before.
+    Skip {
+        /// Whose.
+        of: Target,
+        /// When it begins again.
+        after: Duration,
+    },
     /// Lets the server lose the log's last entries although it had acknowledged them. Never drawn: nobody comes to rest
     /// after that.
     LoseEntries {
@@ -98,6 +136,21 @@ pub enum Act {
     Reconnect(usize),
     /// Ends an outage.
     Return,
+    /// Ends a node's slowness.
+    Quick(usize),
+    /// Begins that node's watch and follower again.
+    Again(usize),
+}
+
+/// A kind of control record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoiled {
+    /// The lease.
+    Lease,
+    /// A member record.
+    Member,
+    /// A release report.
+    Release,
 }
 
 impl Act {
@@ -115,6 +168,12 @@ impl Act {
             Self::Drain { .. } => "drain",
             Self::DrainAll { .. } => "drain of all",
             Self::CrashAll { .. } => "crash of all",
+            Self::JumpWall { .. } => "clock jump",
+            Self::Spoil { .. } => "spoiling",
+            Self::Slow { .. } => "slowness",
+            Self::Collapse { .. } => "collapse",
+            Self::Stranger => "stranger",
+            Self::Skip { .. } => "skipped entry",
             Self::LoseEntries { .. } => "loss of entries",
             Self::Join => "join",
             Self::Start(_) => "start",
@@ -122,6 +181,8 @@ impl Act {
             Self::Thaw(_) => "thaw",
             Self::Reconnect(_) => "reconnect",
             Self::Return => "return",
+            Self::Quick(_) => "end of slowness",
+            Self::Again(_) => "new beginning",
         }
     }
 }

@@ -24,6 +24,13 @@ impl NodeClock {
         Monotonic::from_start(self.offset + nanos(passed))
     }
 
+    /// Sets its wall clock forward or back by one hour.
+    pub(crate) fn jump_wall(&mut self, forward: bool) {
+        const HOUR: u64 = 3_600_000;
+        let before = self.wall_millis_ahead;
+        self.wall_millis_ahead = if forward { before + HOUR } else { before.saturating_sub(HOUR) };
+    }
+
     /// The first moment at which the node's clock shows `local` or later.
     pub fn when(&self, local: Monotonic) -> Monotonic {
         let passed = local.since_start().saturating_sub(self.offset).as_nanos();

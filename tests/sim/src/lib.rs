@@ -9,9 +9,11 @@
 //! same view and serve lease as the product. It has no real I/O and does not know NATS; that the imitated server fails
 //! like the real one is the contract suite's business.
 
+mod accusation;
 mod act;
 mod checks;
 mod clock;
+mod hunt;
 mod node;
 mod outside;
 mod plane;
@@ -24,8 +26,9 @@ mod supervisor;
 mod trace;
 mod world;
 
-pub use act::{Act, Target};
+pub use act::{Act, Spoiled, Target};
 pub use clock::NodeClock;
+pub use hunt::{Catch, Hunt};
 pub use scenario::{Scenario, Wanted};
 pub use seeds::{MARKS, Sum, reproduction, run_seed, run_seeds};
 pub use world::{Failure, Run, World};

@@ -1,14 +1,14 @@
 //! The simulation on the command line; `cargo xtask simulate` builds and runs it.
 #![expect(clippy::print_stdout, reason = "what it finds is its output")]
 
-use std::ops::RangeInclusive;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use aether_domain::timing::Profile;
-use aether_sim::{Failure, MARKS, Run, Sum, Wanted, reproduction, run_seed, run_seeds};
+use aether_sim::{Failure, Hunt, MARKS, Run, Sum, Wanted, reproduction, run_seed, run_seeds};
 use clap::Parser;
 
 /// Runs the control plane over a server in virtual time, seed after seed, and checks the invariants after every event.
@@ -39,6 +39,13 @@ struct Arguments {
     /// How many seeds run at the same time; as many as there are processors by default.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
+    /// Take away one rule after another and say with which seed that is noticed; for a build with
+    /// `--cfg aether_mutants`, which `cargo xtask mutants` makes.
+    #[arg(long, conflicts_with_all = ["seed", "trace"])]
+    mutants: bool,
+    /// Take away this rule only.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
     /// One JSON object as the last line.
     #[arg(long)]
     json: bool,
@@ -72,7 +79,11 @@ const TRACES: &str = "target/sim";
 fn main() -> ExitCode {
     let asked = Arguments::parse();
     let mut wanted = Wanted { faults_last: asked.minutes, profile: asked.profile, ..Wanted::default() };
-    wanted.nodes = asked.nodes.unwrap_or(wanted.nodes);
+    wanted.nodes = asked.nodes.clone().unwrap_or(wanted.nodes);
+    let jobs = asked.jobs.map(usize::from).or(available_parallelism().ok().map(usize::from)).unwrap_or(1);
+    if asked.mutants || asked.only.is_some() {
+        return mutants(&asked, jobs, &wanted);
+    }
     let mut sum = Sum::default();
     if let (Some(seed), true) = (asked.seed, asked.trace) {
         let run = run_seed(seed, &wanted, Some(Box::new(std::io::stdout())));
@@ -80,10 +91,10 @@ fn main() -> ExitCode {
         sum.add(&run);
     } else {
         let seeds = asked.seed.map_or(asked.start..asked.start.saturating_add(asked.seeds), |seed| seed..seed + 1);
-        let jobs = asked.jobs.map(usize::from).or(available_parallelism().ok().map(usize::from)).unwrap_or(1);
         run_seeds(seeds, jobs, &wanted, |seed, run| {
             tell(seed, run, &wanted, true);
             sum.add(run);
+            ControlFlow::Continue(())
         });
     }
     for (what, times) in &sum.counts {
@@ -98,6 +109,26 @@ fn main() -> ExitCode {
         println!("{}", sum.json());
     }
     if sum.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Takes rules away, and prints a line for each.
+fn mutants(asked: &Arguments, jobs: usize, wanted: &Wanted) -> ExitCode {
+    let seeds = asked.start..asked.start.saturating_add(asked.seeds);
+    // A mutant may well panic: that is one way of being noticed.
+    std::panic::set_hook(Box::new(|_| ()));
+    let hunt = Hunt::run(asked.only.as_deref(), seeds, jobs, wanted, |catch| println!("{catch}"));
+    let hunt = match hunt {
+        Ok(hunt) => hunt,
+        Err(reason) => {
+            println!("{reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("{hunt}");
+    if asked.json {
+        println!("{}", hunt.json());
+    }
+    if hunt.missed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Says how a failed seed failed. With `again` it is run once more, for a file of everything that happened.

@@ -1,13 +1,17 @@
 //! One node of a run: its place, its clock, and the process that runs there now, if one does.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use aether_domain::cluster::ClusterSettings;
+use aether_domain::timing::Profile;
 use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Sequence, ShardId, WallTime};
+use aether_infra_memory::fabric::FabricEvent;
 use aether_runtime::control::machine::IDLE_MAX;
 use aether_runtime::control::{ControlConfig, Effect, Input, Machine, Token};
 use aether_runtime::view::ServeLease;
 
+use crate::accusation::Troubles;
 use crate::clock::NodeClock;
 use crate::plane::Plane;
 use crate::scenario::Scenario;
@@ -26,6 +30,13 @@ pub(crate) struct Node {
     pub(crate) process: Option<Process>,
     /// How long after it has left it is started again, if at all.
     pub(crate) restart_after: Option<Duration>,
+    /// Whether it has other timers than the cluster.
+    pub(crate) stranger: bool,
+    /// How much later than it comes it takes everything in.
+    pub(crate) slow: Duration,
+    /// When the last of what was late is taken in: nothing overtakes it.
+    pub(crate) late_until: Monotonic,
+    pub(crate) troubles: Troubles,
 }
 
 /// A running process.
@@ -49,8 +60,20 @@ pub(crate) struct Process {
     pub(crate) waiting: Vec<Due>,
     /// Where its follower goes on; none before it has caught up.
     pub(crate) follows: bool,
+    /// Whether its follower will miss the next entry, and whether it has missed one.
+    pub(crate) skips: bool,
+    pub(crate) misled: bool,
+    /// When it first sent its last writes of the lease, by its own clock.
+    pub(crate) lease_sent: VecDeque<(Nonce, Monotonic)>,
+    /// When it had first sent the last of them that is stored.
+    pub(crate) lease_stored: Monotonic,
     second: Monotonic,
     steps: u32,
+}
+
+/// Other timers than those.
+fn other_than(profile: Profile) -> Profile {
+    if profile == Profile::Default { Profile::Fast } else { Profile::Default }
 }
 
 /// Whether a process is stopped.
@@ -70,6 +93,7 @@ pub(crate) enum Due {
     Wake,
     Release(Vec<(ShardId, Epoch)>),
     CatchUp,
+    Late(FabricEvent),
 }
 
 /// What an operation was for.
@@ -89,7 +113,38 @@ impl Node {
         #[expect(clippy::expect_used, reason = "n1, n2, .. are names")]
         let id = NodeId::new(format!("n{}", number + 1)).expect("it is a name");
         let name = format!("{id}{}", if elsewhere { "'" } else { "" });
-        Self { id, name, clock, session: 0, process: None, restart_after: None }
+        Self::named(id, name, clock)
+    }
+
+    /// The place of a node with other timers than the cluster's.
+    pub(crate) fn stranger(clock: NodeClock) -> Self {
+        #[expect(clippy::expect_used, reason = "it is a name")]
+        let id = NodeId::new("x").expect("it is a name");
+        Self { stranger: true, ..Self::named(id, "x".to_owned(), clock) }
+    }
+
+    fn named(id: NodeId, name: String, clock: NodeClock) -> Self {
+        Self {
+            id,
+            name,
+            clock,
+            session: 0,
+            process: None,
+            restart_after: None,
+            stranger: false,
+            slow: Duration::ZERO,
+            late_until: Monotonic::ZERO,
+            troubles: Troubles::default(),
+        }
+    }
+
+    /// When something that comes now is taken in, if not at once.
+    pub(crate) fn takes_in(&mut self, now: Monotonic) -> Option<Monotonic> {
+        if self.slow.is_zero() && now > self.late_until {
+            return None;
+        }
+        self.late_until = self.late_until.max(now + self.slow);
+        Some(self.late_until)
     }
 
     /// Starts a process.
@@ -98,7 +153,7 @@ impl Node {
         self.restart_after = None;
         let supervisor = scenario.supervised.then(|| Nonce(seed.rotate_left(17) ^ 0x5AFE));
         let config = ControlConfig {
-            profile: scenario.profile,
+            profile: if self.stranger { other_than(scenario.profile) } else { scenario.profile },
             settings: ClusterSettings { shards: scenario.shards, ..ClusterSettings::default() },
             weight: 1,
             admin_url: String::new(),
@@ -121,6 +176,10 @@ impl Node {
             told: Vec::new(),
             waiting: Vec::new(),
             follows: false,
+            skips: false,
+            misled: false,
+            lease_sent: VecDeque::new(),
+            lease_stored: Monotonic::ZERO,
             second: Monotonic::ZERO,
             steps: 0,
         })

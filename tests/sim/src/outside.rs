@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use aether_domain::Epoch;
+use aether_domain::records::ControlKey;
 use aether_runtime::control::Input;
 use rand::{Rng, RngExt};
 
-use crate::act::{Act, Target};
+use crate::act::{Act, Spoiled, Target};
 use crate::node::Freeze;
 use crate::world::World;
 
@@ -31,15 +33,22 @@ impl World {
             | Act::Cut { of, .. }
             | Act::Replace { of, .. }
             | Act::Reset { of }
-            | Act::Drain { of, .. } => match self.target(of) {
+            | Act::Drain { of, .. }
+            | Act::JumpWall { of, .. }
+            | Act::Spoil { of, .. }
+            | Act::Slow { of, .. }
+            | Act::Skip { of, .. } => match self.target(of) {
                 Some(node) => node,
                 None => return Ok(()),
             },
             Act::Start(node) | Act::Rival(node) | Act::Thaw(node) | Act::Reconnect(node) => node,
+            Act::Quick(node) | Act::Again(node) => node,
+            Act::Stranger => self.nodes.len() - 1,
             Act::FreezeAll { .. }
             | Act::Outage { .. }
             | Act::DrainAll { .. }
             | Act::CrashAll { .. }
+            | Act::Collapse { .. }
             | Act::LoseEntries { .. }
             | Act::Join
             | Act::Return => 0,
@@ -62,14 +71,42 @@ impl World {
                 }
             }
             Act::Cut { lasts, .. } => {
-                self.fabric.cut(self.now, of);
+                self.cut(of);
                 self.plan_act(lasts, Act::Reconnect(of));
             }
             Act::Outage { lasts } => {
                 if !std::mem::replace(&mut self.outage, true) {
                     self.fabric.outage(self.now, true);
+                    self.all_troubled();
                     self.plan_act(lasts, Act::Return);
                 }
+            }
+            Act::JumpWall { forward, .. } => self.nodes[of].clock.jump_wall(forward),
+            Act::Spoil { what, .. } => self.spoil(of, what),
+            Act::Slow { lag, lasts, .. } => {
+                self.nodes[of].slow = lag;
+                self.troubled(of);
+                self.plan_act(lasts, Act::Quick(of));
+            }
+            Act::Quick(node) => {
+                self.nodes[node].slow = Duration::ZERO;
+                self.troubled(node);
+            }
+            Act::Collapse { restart_after } => self.collapse(restart_after)?,
+            // It would found a cluster of its own if there were none.
+            Act::Stranger if self.checks.truth.epoch() > Epoch::ZERO && self.vacant(of) => self.start(of),
+            Act::Stranger => {}
+            Act::Skip { after, .. } => {
+                if let Some(process) = self.nodes[of].process.as_mut().filter(|process| process.follows) {
+                    process.skips = true;
+                    self.plan_act(after, Act::Again(of));
+                }
+            }
+            Act::Again(node) => {
+                if let Some(process) = &mut self.nodes[node].process {
+                    process.skips = false;
+                }
+                self.reset(node)?;
             }
             Act::LoseEntries { count } => self.fabric.lose_entries(count),
             Act::Reset { .. } => self.reset(of)?,
@@ -80,7 +117,7 @@ impl World {
                 }
             }
             Act::Replace { lasts, after, .. } => {
-                self.fabric.cut(self.now, of);
+                self.cut(of);
                 self.plan_act(lasts, Act::Reconnect(of));
                 self.plan_act(after, Act::Rival(of));
             }
@@ -95,19 +132,66 @@ impl World {
                 }
             }
             Act::Rival(node) => {
-                let elsewhere = (node + self.scenario.clocks.len()) % self.nodes.len();
+                let elsewhere = (node + self.scenario.clocks.len()) % (2 * self.scenario.clocks.len());
                 if self.nodes[elsewhere].process.is_none() {
                     self.start(elsewhere);
                 }
             }
             Act::Thaw(node) => self.thaw(node)?,
-            Act::Reconnect(node) => self.fabric.heal(self.now, node),
+            Act::Reconnect(node) => self.reconnect(node),
             Act::Return => {
                 self.outage = false;
                 self.fabric.outage(self.now, false);
+                self.all_troubled();
             }
         }
         Ok(())
+    }
+
+    fn cut(&mut self, node: usize) {
+        self.fabric.cut(self.now, node);
+        self.nodes[node].troubles.cut = true;
+        self.troubled(node);
+    }
+
+    pub(crate) fn reconnect(&mut self, node: usize) {
+        self.fabric.heal(self.now, node);
+        self.nodes[node].troubles.cut = false;
+        self.troubled(node);
+    }
+
+    pub(crate) fn all_troubled(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.troubled(node);
+        }
+    }
+
+    fn spoil(&mut self, of: usize, what: Spoiled) {
+        let id = self.nodes[of].id.clone();
+        let key = match what {
+            Spoiled::Lease => ControlKey::Lease,
+            Spoiled::Member => ControlKey::Member(id),
+            Spoiled::Release => ControlKey::Release(id),
+        };
+        self.checks.spoiled += 1;
+        self.fabric.spoil(self.now, &key);
+        self.troubled(of);
+    }
+
+    /// Half of the processes end, and one that is left is asked to leave.
+    fn collapse(&mut self, restart_after: Option<Duration>) -> Result<(), String> {
+        let mut running: Vec<_> = (0..self.nodes.len()).filter(|node| self.nodes[*node].process.is_some()).collect();
+        for _ in 0..running.len() / 2 {
+            let dies = running.swap_remove(self.dice.random_range(0..running.len()));
+            self.crash(dies, restart_after);
+        }
+        match running.pop() {
+            Some(leaves) => {
+                self.count("drain in a collapse");
+                self.drain(leaves, restart_after)
+            }
+            None => Ok(()),
+        }
     }
 
     fn freeze_for(&mut self, node: usize, lasts: Duration, half_way: bool) {
@@ -141,6 +225,7 @@ impl World {
         let seed = self.dice.next_u64();
         let process = self.nodes[node].start(&self.scenario, seed);
         let me = process.machine.me().clone();
+        self.troubled(node);
         self.trace.line(self.now, format_args!("{me} starts"));
         self.fabric.watch(self.now, node);
         self.fabric.listen(node, me);

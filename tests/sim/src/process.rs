@@ -3,17 +3,23 @@
 use std::time::Duration;
 
 use aether_domain::ports::{Answer, AnswerFrame, ControlUpdate, Delivery, Frame, LogUpdate};
-use aether_domain::{CommandId, Epoch, Sequence};
-use aether_infra_memory::fabric::{AppendFailure, FabricEvent, Op, OpId, Outcome, WriteFailure};
+use aether_domain::records::ControlRecord;
+use aether_domain::{CommandId, Epoch, Monotonic, Sequence};
+use aether_infra_memory::fabric::{AppendFailure, FabricEvent, Op, OpId, Outcome, ReadFailure, WriteFailure};
 use aether_runtime::control::{AppendResult, Effect, Input, Note, StopReason, WriteOutcome};
 use aether_runtime::view::View;
 
-use crate::node::{Due, Freeze, Purpose};
+use crate::act::{Act, Target};
+use crate::node::{Due, Freeze, Node, Purpose};
 use crate::render::{In, Out};
 use crate::world::World;
 
 /// How many entries a process reads at once, as the product does.
 const READ_BATCH: usize = 256;
+/// How long a process that cannot go on stands there before somebody looks after it, and how long that takes.
+const LOOKED_AFTER: Duration = Duration::from_secs(1);
+/// How many writes of the lease one process may have on their way.
+const LEASES_MAX: usize = 8;
 /// How long a process waits before it reads the log again at its start, as the product does.
 const REREAD_AFTER: Duration = Duration::from_millis(200);
 
@@ -22,10 +28,22 @@ impl World {
         self.nodes[node].process.as_ref().is_some_and(|process| process.freeze == Freeze::Yes)
     }
 
-    /// The fabric tells something to a node's process.
+    /// The fabric tells something to a node's process, which takes it in at once unless it is slow.
     pub(crate) fn reached(&mut self, event: FabricEvent) -> Result<(), String> {
         let node = event.node();
+        if let Some(at) = self.nodes[node].takes_in(self.now) {
+            self.plan_due(at, node, Due::Late(event));
+            return Ok(());
+        }
+        self.taken_in(event)
+    }
+
+    fn taken_in(&mut self, event: FabricEvent) -> Result<(), String> {
+        let node = event.node();
         match event {
+            FabricEvent::Log { update: LogUpdate::Entry(stored), .. } if self.misses(node, stored.at.sequence) => {
+                Ok(())
+            }
             FabricEvent::Control { update, .. } => self.step(node, Input::Control(update)),
             FabricEvent::Log { update, .. } => self.step(node, Input::Log(update)),
             FabricEvent::Delivery { delivery: Delivery::Unreachable { to }, .. } => {
@@ -34,6 +52,18 @@ impl World {
             FabricEvent::Delivery { .. } => Ok(()),
             FabricEvent::Done { op, outcome, .. } => self.done(node, op, outcome),
         }
+    }
+
+    /// Whether a process's follower misses that entry: one that it was to miss, and does not know yet.
+    fn misses(&mut self, node: usize, sequence: Sequence) -> bool {
+        let Some(process) = &mut self.nodes[node].process else { return false };
+        let misses = process.skips && sequence == process.at().next();
+        process.skips &= !misses;
+        process.misled |= misses;
+        if misses {
+            self.count("entry missed");
+        }
+        misses
     }
 
     fn done(&mut self, node: usize, op: OpId, outcome: Outcome) -> Result<(), String> {
@@ -48,9 +78,10 @@ impl World {
                 };
                 Input::Written { token, outcome }
             }
-            (Purpose::ReadBack(token), Outcome::Control(found)) => {
-                Input::ReadBack { token, found: found.ok().flatten() }
-            }
+            (Purpose::ReadBack(token), Outcome::Control(found)) => match found {
+                Err(ReadFailure::Corrupt { revision }) => Input::Spoiled { token, revision },
+                found => Input::ReadBack { token, found: found.ok().flatten() },
+            },
             (Purpose::Append(token), Outcome::Appended(outcome)) => {
                 let outcome = match outcome {
                     Ok(position) => AppendResult::Ok(position),
@@ -128,6 +159,7 @@ impl World {
                 self.catch_up(node);
                 Ok(())
             }
+            Due::Late(event) => self.taken_in(event),
             Due::Release(shards) => {
                 for (shard, drain_epoch) in shards {
                     let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
@@ -144,6 +176,7 @@ impl World {
         if let Some(process) = &mut self.nodes[node].process {
             process.freeze = Freeze::Yes;
             self.fabric.pause(node);
+            self.troubled(node);
         }
     }
 
@@ -157,6 +190,7 @@ impl World {
         let (decided, waiting) = (std::mem::take(&mut process.decided), std::mem::take(&mut process.waiting));
         let told = std::mem::take(&mut process.told);
         self.fabric.resume(self.now, node);
+        self.troubled(node);
         for effect in decided {
             self.perform(node, effect)?;
         }
@@ -190,7 +224,13 @@ impl World {
             self.trace.line(self.now, format_args!("{}   > {}", place.name, Out(effect)));
         }
         if process.freeze == Freeze::HalfWay {
-            process.decided = effects;
+            // What it has decided is known now, whenever it is sent.
+            let (notes, decided): (Vec<_>, Vec<_>) =
+                effects.into_iter().partition(|effect| matches!(effect, Effect::Note(_)));
+            process.decided = decided;
+            for note in notes {
+                self.perform(node, note)?;
+            }
             self.freeze(node);
             return Ok(());
         }
@@ -203,17 +243,19 @@ impl World {
         if serving {
             self.check_serving(node)?;
         }
-        self.check_leading(node)
+        self.check_leading(node, local)
     }
 
     fn perform(&mut self, node: usize, effect: Effect) -> Result<(), String> {
         let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
         match effect {
             Effect::Write { token, record, expected } => {
+                self.check_write(node, &record)?;
                 self.submit(node, Purpose::Write(token), Op::WriteControl { record, expected });
             }
             Effect::ReadBack { token, key } => self.submit(node, Purpose::ReadBack(token), Op::ReadControl(key)),
             Effect::Append { token, entry, after } => {
+                self.check_stranger(node)?;
                 self.submit(node, Purpose::Append(token), Op::AppendEntry { entry, after });
             }
             Effect::ReadLog { token, after } => {
@@ -241,12 +283,18 @@ impl World {
                 self.fabric.close(&over);
                 self.fabric.listen(node, me);
             }
-            Effect::Stop(StopReason::SettingsDiffer { .. }) => return Err("settings differ".into()),
+            Effect::Stop(StopReason::SettingsDiffer { .. }) if !self.nodes[node].stranger => {
+                return Err(format!("{} has other settings than the cluster", self.nodes[node].name));
+            }
             Effect::Stop(reason) => {
+                if matches!(reason, StopReason::NodeIdInUse { .. }) {
+                    self.driven_out(node)?;
+                }
                 self.count(match reason {
                     StopReason::Left => "left",
                     StopReason::LeftUnasked => "left unasked",
                     StopReason::PartEnded { part } => part,
+                    StopReason::SettingsDiffer { .. } => "refused for its settings",
                     _ => "driven out by its own id",
                 });
                 self.ended(node, matches!(reason, StopReason::NodeIdInUse { .. }));
@@ -266,11 +314,19 @@ impl World {
         match note {
             Note::Elected { .. } => self.count("elected"),
             Note::SteppedDown { why, .. } => self.count(&format!("stepped down: {why}")),
-            Note::Suspected { .. } => self.count("suspected"),
+            Note::Suspected { node: accused } => {
+                self.count("suspected");
+                self.accused(node, accused)?;
+            }
             Note::Fenced { .. } => self.count("fenced"),
             Note::LifeOver { .. } => self.count("life over"),
             Note::Refused { reason } => return Err(format!("{id} meant to write what it must not: {reason}")),
-            Note::CorruptRecord { key, reason } => return Err(format!("{id} cannot read {key}: {reason}")),
+            Note::CorruptRecord { .. } => self.count("corrupt record seen"),
+            // It serves nothing any more; whoever looks after it starts it again.
+            Note::Fault { .. } if self.nodes[node].process.as_ref().is_some_and(|process| process.misled) => {
+                self.count("missing entry noticed");
+                self.plan_act(LOOKED_AFTER, Act::Crash { of: Target::Node(node), restart_after: Some(LOOKED_AFTER) });
+            }
             Note::Fault { fault } => return Err(format!("{id} cannot go on: {fault}")),
             Note::Applied { .. } | Note::Member { .. } | Note::Renewed { .. } => {}
         }
@@ -279,16 +335,20 @@ impl World {
 
     /// What is stored is checked as soon as it is.
     pub(crate) fn check_stores(&mut self) -> Result<(), String> {
+        for stored in self.fabric.stores().control_since(self.checks.revision) {
+            stored_now(&mut self.nodes, &stored.record, self.now);
+        }
         for (life, supervisor) in self.checks.control(self.fabric.stores())? {
-            let alive = |node: &&crate::node::Node| node.process.as_ref().is_some_and(|p| p.supervisor == supervisor);
+            let alive = |node: &&Node| node.process.as_ref().is_some_and(|p| p.supervisor == supervisor);
             if let Some(node) = self.nodes.iter().find(alive) {
                 return Err(format!("R5: {life} was written dead and the process of {} lives", node.name));
             }
         }
         for ended in self.checks.log(self.fabric.stores())? {
-            let lives = |node: &&crate::node::Node| node.life().is_some_and(|life| life.incarnation == ended);
+            let lives = |node: &&Node| node.life().is_some_and(|life| life.incarnation == ended);
             if let Some(node) = self.nodes.iter().find(lives)
                 && node.may_serve(self.now)
+                && !self.scenario.beyond
             {
                 return Err(format!("R5: {} was given up in the log while its serve lease held", node.name));
             }
@@ -299,7 +359,8 @@ impl World {
     /// I7: no two nodes whose serve leases hold, each by its own clock, serve one shard.
     fn check_serving(&self, node: usize) -> Result<(), String> {
         let this = &self.nodes[node];
-        let Some(process) = this.process.as_ref().filter(|_| this.may_serve(self.now)) else { return Ok(()) };
+        let serves = this.may_serve(self.now) && !self.scenario.beyond;
+        let Some(process) = this.process.as_ref().filter(|_| serves) else { return Ok(()) };
         for (at, other) in self.nodes.iter().enumerate() {
             if let Some(theirs) = other.process.as_ref().filter(|_| at != node && other.may_serve(self.now))
                 && let Some(shard) = process.plane.common(&theirs.plane)
@@ -310,12 +371,74 @@ impl World {
         Ok(())
     }
 
-    /// Whoever acts as leader has the log's word for it.
-    fn check_leading(&self, node: usize) -> Result<(), String> {
+    /// Whoever acts as leader has the log's word for it, and does so no longer than its last stored renewal allows (R3).
+    fn check_leading(&self, node: usize, local: Monotonic) -> Result<(), String> {
         let Some(process) = &self.nodes[node].process else { return Ok(()) };
-        match process.machine.leads() {
-            Some((term, _)) => self.checks.leads(process.machine.me(), term),
-            None => Ok(()),
+        let Some((term, until)) = process.machine.leads() else { return Ok(()) };
+        self.checks.leads(process.machine.me(), term)?;
+        let allowed = process.lease_stored + self.scenario.profile.lease().self_stop();
+        if until > allowed {
+            let longer = until.since(allowed);
+            return Err(format!(
+                "R3: {} would lead {longer:?} longer than its last renewal lasts",
+                self.nodes[node].name
+            ));
         }
+        if local >= until {
+            return Err(format!("R3: {} leads past its deadline", self.nodes[node].name));
+        }
+        Ok(())
+    }
+
+    /// What a process is about to write of itself or of others: nobody asks for a term that its own log is past (R2).
+    fn check_write(&mut self, node: usize, record: &ControlRecord) -> Result<(), String> {
+        self.check_stranger(node)?;
+        let place = &mut self.nodes[node];
+        let local = place.clock.shows(self.now);
+        let (Some(process), ControlRecord::Lease(lease)) = (&mut place.process, record) else { return Ok(()) };
+        if process.lease_sent.iter().any(|(nonce, _)| *nonce == lease.nonce) {
+            return Ok(());
+        }
+        process.lease_sent.push_back((lease.nonce, local));
+        if process.lease_sent.len() > LEASES_MAX {
+            process.lease_sent.pop_front();
+        }
+        let logged = process.machine.topology().leadership();
+        if lease.term < logged.term() || lease.term == logged.term() && !logged.is_led_by(&lease.holder, lease.term) {
+            let (asks, has) = (lease.term, logged.term());
+            return Err(format!("R2: {} asks for the lease in term {asks}, and its log has term {has}", place.name));
+        }
+        Ok(())
+    }
+
+    /// A node with other timers than the cluster's writes nothing once it has read the log's beginning.
+    fn check_stranger(&self, node: usize) -> Result<(), String> {
+        let place = &self.nodes[node];
+        let read = place.process.as_ref().is_some_and(|process| process.at() > Sequence::ZERO);
+        if place.stranger && read {
+            return Err("a node with other timers than the cluster's has written".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A control record is stored: when its writer had first sent it, and that a node has beaten.
+fn stored_now(nodes: &mut [Node], record: &ControlRecord, now: Monotonic) {
+    match record {
+        ControlRecord::Lease(lease) => {
+            let sent = nodes.iter_mut().filter_map(|node| node.process.as_mut()).find_map(|process| {
+                let sent = process.lease_sent.iter().find(|(nonce, _)| *nonce == lease.nonce)?.1;
+                Some((process, sent))
+            });
+            if let Some((process, sent)) = sent {
+                process.lease_stored = process.lease_stored.max(sent);
+            }
+        }
+        ControlRecord::Member(member) => {
+            if let Some(node) = nodes.iter_mut().find(|node| node.life() == Some(&member.node)) {
+                node.troubles.beaten_at = now;
+            }
+        }
+        ControlRecord::Release(_) => {}
     }
 }

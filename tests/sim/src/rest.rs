@@ -26,6 +26,11 @@ const STAYS_FOR: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl World {
+    /// The bound of I13; clocks that tick apart more than they may have as much longer.
+    fn rests_within(&self) -> Duration {
+        rests_within(self.scenario.profile).mul_f64(if self.scenario.beyond { 1.5 } else { 1.0 })
+    }
+
     /// Every fault ends. Some processes that had ended are started, and at least two run that do not leave: whoever runs
     /// the others loses patience if it must.
     pub(crate) fn heal(&mut self) -> Result<(), String> {
@@ -38,12 +43,15 @@ impl World {
         self.queue.retain(|_, happening| goes_on(happening));
         self.fabric.set_faults(self.now, Faults::none());
         self.fabric.outage(self.now, false);
+        self.all_troubled();
         let stays = |node: &Node| node.process.as_ref().is_some_and(|process| !process.leaving);
         let leaves = |node: &Node| node.process.is_some() && !stays(node);
         let leaving: BTreeSet<_> = self.nodes.iter().filter(|node| leaves(node)).map(|node| node.id.clone()).collect();
         let impatient = self.scenario.revives && self.scenario.clocks.len() < leaving.len() + 2;
         for node in 0..self.nodes.len() {
-            self.fabric.heal(self.now, node);
+            self.reconnect(node);
+            self.nodes[node].slow = Duration::ZERO;
+            self.look_after(node)?;
             if impatient && leaves(&self.nodes[node]) {
                 self.end(node);
             }
@@ -59,6 +67,19 @@ impl World {
         Ok(())
     }
 
+    /// A process that cannot go on, or has other timers, is ended; one that may have missed something begins again.
+    fn look_after(&mut self, node: usize) -> Result<(), String> {
+        let place = &mut self.nodes[node];
+        let Some(process) = &mut place.process else { return Ok(()) };
+        process.skips = false;
+        if process.machine.fault().is_some() || place.stranger {
+            self.end(node);
+        } else if process.misled {
+            self.reset(node)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn look(&mut self) -> Result<(), String> {
         let since = self.now.since_start().saturating_sub(self.scenario.heals_at);
         match (self.restless(), self.rested_after) {
@@ -68,7 +89,7 @@ impl World {
             }
             (None, Some(rested)) => self.over = since >= rested + STAYS_FOR,
             // What was lost before the healing is missed after it: rest may end again until then.
-            (Some(_), _) if since < rests_within(self.scenario.profile) => self.rested_after = None,
+            (Some(_), _) if since < self.rests_within() => self.rested_after = None,
             (Some(why), None) => return Err(format!("I13: not at rest {since:?} after the last fault: {why}")),
             (Some(why), Some(rested)) => return Err(format!("I13: at rest after {rested:?}, and then: {why}")),
         }

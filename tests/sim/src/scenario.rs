@@ -10,9 +10,11 @@ use aether_infra_memory::fabric::{Faults, PerMille};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::act::{Act, Target};
+use crate::act::{Act, Spoiled, Target};
 use crate::clock::NodeClock;
 
+/// How many kinds of act there are to draw from.
+const KINDS: u8 = 19;
 /// The most nodes of one run, unless more are wanted.
 const NODES_MAX: usize = 5;
 /// Elections of the server's streams end this long before everything heals: one lasts at most 9 s.
@@ -60,6 +62,8 @@ pub struct Scenario {
     pub acts: Vec<(Duration, Act)>,
     /// When everything heals.
     pub heals_at: Duration,
+    /// Whether clocks tick apart more than they may: then only what needs no clock is demanded (Tier S), and rest.
+    pub beyond: bool,
     /// Whether processes that have ended may be started again when everything heals.
     pub revives: bool,
     /// Whether processes have supervisors, which write that they are dead.
@@ -83,11 +87,13 @@ impl Scenario {
         }
         let first = dice.random_range(1..=nodes);
         let profile = if dice.random_ratio(2, 3) { Profile::Default } else { Profile::Fast };
+        let beyond = dice.random_ratio(1, 16);
+        let apart_ppm = if beyond { 200_000 } else { 50_000 };
         Self {
             seed,
             profile: wanted.profile.unwrap_or(profile),
             shards: ShardCount::new(1 << dice.random_range(6..=10)).unwrap_or_default(),
-            clocks: (0..NODES_MAX.max(*wanted.nodes.end())).map(|_| draw_clock(&mut dice)).collect(),
+            clocks: (0..NODES_MAX.max(*wanted.nodes.end())).map(|_| draw_clock(&mut dice, apart_ppm)).collect(),
             starts: (0..first).map(|_| ms(dice.random_range(0..3_000))).collect(),
             manner: if dice.random_ratio(1, 2) { Manner::R1 } else { Manner::R3 },
             faults,
@@ -99,6 +105,7 @@ impl Scenario {
             },
             acts: draw_acts(&mut dice, heals_at),
             heals_at,
+            beyond,
             revives: true,
             supervised: dice.random_ratio(1, 2),
         }
@@ -120,24 +127,25 @@ impl Scenario {
             release: Duration::ZERO..=Duration::ZERO,
             acts: Vec::new(),
             heals_at: Duration::from_secs(60),
+            beyond: false,
             revives: false,
             supervised: false,
         }
     }
 }
 
-/// A clock within 5 % of true time.
-fn draw_clock(dice: &mut impl Rng) -> NodeClock {
+/// A clock within so many millionths of true time.
+fn draw_clock(dice: &mut impl Rng, apart_ppm: u32) -> NodeClock {
     NodeClock {
         offset: Duration::from_millis(dice.random_range(0..1_000_000_000)),
-        rate_ppm: dice.random_range(950_000..=1_050_000),
+        rate_ppm: dice.random_range(1_000_000 - apart_ppm..=1_000_000 + apart_ppm),
         wall_millis_ahead: dice.random_range(0..10_000_000_000),
     }
 }
 
 /// Which kinds of act are on, how often one strikes, and then each of them.
 fn draw_acts(dice: &mut impl Rng, until: Duration) -> Vec<(Duration, Act)> {
-    let kinds: Vec<u8> = (0..13).filter(|_| dice.random_ratio(3, 5)).collect();
+    let kinds: Vec<u8> = (0..KINDS).filter(|_| dice.random_ratio(3, 5)).collect();
     let gap_millis = dice.random_range(2_000..=40_000);
     let mut acts = Vec::new();
     let mut at = Duration::from_millis(dice.random_range(0..10_000));
@@ -165,7 +173,19 @@ fn draw_act(dice: &mut impl Rng, kind: u8) -> Act {
         8 => Act::DrainAll { restart_after },
         9 => Act::CrashAll { restart_after: long },
         11 => Act::FreezeAll { lasts: long },
-        10 => Act::Replace { of, lasts: long, after: Duration::from_millis(dice.random_range(0..8_000)) },
+        12 => Act::JumpWall { of, forward: dice.random_ratio(1, 2) },
+        13 => {
+            let kinds = [Spoiled::Lease, Spoiled::Member, Spoiled::Release];
+            Act::Spoil { of, what: kinds[dice.random_range(0..kinds.len())] }
+        }
+        14 => Act::Slow { of, lag: Duration::from_millis(dice.random_range(50..=3_000)), lasts: long },
+        15 => Act::Collapse { restart_after },
+        16 => Act::Stranger,
+        17 => Act::Skip { of, after: long },
+        10 => {
+            let late = if dice.random_ratio(1, 2) { 500 } else { 8_000 };
+            Act::Replace { of, lasts: long, after: Duration::from_millis(dice.random_range(0..late)) }
+        }
         _ => Act::Join,
     }
 }

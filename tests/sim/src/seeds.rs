@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -35,12 +35,12 @@ pub fn run_seed(seed: u64, wanted: &Wanted, trace: Option<Box<dyn io::Write>>) -
     })
 }
 
-/// Runs seeds on that many threads and hands each outcome to `met`, in the order of the seeds.
+/// Runs seeds on that many threads and hands each outcome to `met`, in the order of the seeds, until it has enough.
 pub fn run_seeds(
     seeds: Range<u64>,
     jobs: usize,
     wanted: &Wanted,
-    mut met: impl FnMut(u64, &Result<Run, Box<Failure>>),
+    mut met: impl FnMut(u64, &Result<Run, Box<Failure>>) -> ControlFlow<()>,
 ) {
     let (next, (tell, told)) = (AtomicU64::new(seeds.start), mpsc::channel());
     std::thread::scope(|scope| {
@@ -60,7 +60,10 @@ pub fn run_seeds(
         for (seed, run) in told {
             early.insert(seed, run);
             while let Some(run) = early.remove(&due) {
-                met(due, &run);
+                if met(due, &run).is_break() {
+                    next.store(seeds.end, Ordering::Relaxed);
+                    return;
+                }
                 due += 1;
             }
         }
@@ -69,15 +72,20 @@ pub fn run_seeds(
 
 /// What should have happened at least once before many seeds mean much, by the names under which it is counted: each fault,
 /// and each way in which a node or a leader loses what it had.
-pub const MARKS: [&str; 32] = [
+pub const MARKS: [&str; 41] = [
     "acknowledgement lost",
     "answer cut off",
     "certificate shortened a failure",
+    "clock jump",
+    "clocks too far apart",
+    "collapse",
+    "corrupt record seen",
     "crash",
     "crash of all",
     "cut",
     "drain",
     "drain of all",
+    "drain in a collapse",
     "driven out by its own id",
     "election",
     "fenced",
@@ -91,8 +99,12 @@ pub const MARKS: [&str; 32] = [
     "left unasked",
     "life over",
     "message lost",
+    "missing entry noticed",
     "outage",
+    "record spoiled",
+    "refused for its settings",
     "replacement",
+    "slowness",
     "stale read",
     "stepped down: another leader's term is in the log",
     "stepped down: it resigned",

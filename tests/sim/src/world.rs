@@ -100,7 +100,8 @@ impl World {
         let others = scenario.clocks.iter().cycle().skip(1);
         let nodes = scenario.clocks.iter().enumerate().map(|(number, clock)| Node::new(number, false, *clock));
         let elsewhere = others.take(scenario.clocks.len()).enumerate();
-        let nodes = nodes.chain(elsewhere.map(|(number, clock)| Node::new(number, true, *clock))).collect();
+        let nodes = nodes.chain(elsewhere.map(|(number, clock)| Node::new(number, true, *clock)));
+        let nodes = nodes.chain(scenario.clocks.first().map(|clock| Node::stranger(*clock))).collect();
         let fabric = Fabric::new(scenario.manner, scenario.faults.clone(), dice.next_u64());
         let mut world = Self {
             now: Monotonic::ZERO,
@@ -150,6 +151,9 @@ impl World {
         }
         if self.checks.died > 0 {
             self.counts.insert("certificate shortened a failure".into(), self.checks.died);
+        }
+        if self.scenario.beyond {
+            self.counts.insert("clocks too far apart".into(), 1);
         }
         self.counts.insert("entries".into(), self.checks.truth.epoch().0);
         self.counts.insert("events".into(), self.trace.lines());

@@ -141,7 +141,12 @@ impl Faults {
             update_twice,
             message_delay,
             message_lost,
-            notices_after: ms(dice.random_range(500..=10_000)),
+            // A connection that breaks is noticed at once, one that falls silent is not.
+            notices_after: ms(if dice.random_ratio(1, 2) {
+                dice.random_range(1..=500)
+            } else {
+                dice.random_range(500..=10_000)
+            }),
             ..calm
         }
     }

@@ -158,11 +158,16 @@ pub enum AppendFailure {
     },
 }
 
-/// [`ReadError`] as a plain value; nothing in memory is ever corrupt.
+/// [`ReadError`] as a plain value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadFailure {
     /// Not readable now.
     Unavailable(Cause),
+    /// A control record that nobody can understand; only what [`Fabric::spoil`](super::Fabric::spoil) did.
+    Corrupt {
+        /// Where it lies.
+        revision: Revision,
+    },
 }
 
 /// [`SendError`] as a plain value.
@@ -201,8 +206,13 @@ impl From<AppendFailure> for AppendError {
 }
 
 impl From<ReadFailure> for ReadError {
-    fn from(ReadFailure::Unavailable(cause): ReadFailure) -> Self {
-        Self::Unavailable { cause: cause.into() }
+    fn from(failure: ReadFailure) -> Self {
+        match failure {
+            ReadFailure::Unavailable(cause) => Self::Unavailable { cause: cause.into() },
+            ReadFailure::Corrupt { revision } => {
+                Self::Corrupt { sequence: revision.0, reason: "it was spoiled".into() }
+            }
+        }
     }
 }
 

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use aether_domain::ids::{ActorAddress, Revision, Sequence};
-use aether_domain::ports::Expected;
+use aether_domain::mutants::{Mutant, is_on};
+use aether_domain::ports::{ControlUpdate, Expected};
 use aether_domain::records::{
-    CommitRecord, ControlKey, ControlRecord, Entry, Position, StoredCommit, StoredEntry, StoredRecord,
+    CommitRecord, ControlKey, ControlRecord, Entry, MemberState, Position, StoredCommit, StoredEntry, StoredRecord,
 };
 
-use super::outcome::{AppendFailure, Op, Outcome, WriteFailure};
+use super::outcome::{AppendFailure, Op, Outcome, ReadFailure, WriteFailure};
 use super::render::{self, Rendered};
 
 /// How many earlier records of a key are kept, for stale reads.
@@ -25,6 +26,8 @@ pub struct Stores {
     records: BTreeMap<ControlKey, VecDeque<StoredRecord>>,
     /// The key last written at each revision that is still a key's present one.
     written: BTreeMap<Revision, ControlKey>,
+    /// The keys that hold something nobody can understand, and at which revision.
+    spoiled: BTreeMap<ControlKey, Revision>,
     /// The last revision given out.
     revision: Revision,
     /// Invariant: the entry at index `n` has sequence `n + 1`.
@@ -35,7 +38,7 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// The record under `key`, if it was ever written.
+    /// The record last written under `key`, if it was ever written; what spoiled it since is passed over.
     pub fn control(&self, key: &ControlKey) -> Option<&StoredRecord> {
         self.records.get(key)?.back()
     }
@@ -46,9 +49,37 @@ impl Stores {
         records.get(records.len().saturating_sub(back + 1))
     }
 
-    /// Every key's present record that was written behind `after`, in order of revision.
+    /// Every key's present record that was written behind `after`, in order of revision; those that are spoiled are
+    /// left out.
     pub fn control_since(&self, after: Revision) -> impl Iterator<Item = &StoredRecord> {
-        self.written.range(after.next()..).filter_map(|(_, key)| self.control(key))
+        let written = self.written.range(after.next()..).filter(|(_, key)| !self.spoiled.contains_key(key));
+        written.filter_map(|(_, key)| self.control(key))
+    }
+
+    /// What a watcher is told of every key written behind `after`, in order of revision.
+    pub(super) fn updates_since(&self, after: Revision) -> impl Iterator<Item = ControlUpdate> {
+        self.written.range(after.next()..).filter_map(|(_, key)| match self.spoiled.get(key) {
+            Some(_) => Some(ControlUpdate::Corrupt { key: format!("{key:?}"), reason: "it was spoiled".to_owned() }),
+            None => self.control(key).cloned().map(ControlUpdate::Record),
+        })
+    }
+
+    /// The revision that a write under `key` must name.
+    fn present(&self, key: &ControlKey) -> Revision {
+        let written = self.control(key).map_or(Revision::ZERO, |stored| stored.revision);
+        self.spoiled.get(key).copied().unwrap_or(written)
+    }
+
+    /// Lets something that nobody can understand be written under `key`, over whatever is there; nothing, if nothing is.
+    pub(super) fn spoil(&mut self, key: &ControlKey) -> bool {
+        if self.control(key).is_none() {
+            return false;
+        }
+        self.written.remove(&self.present(key));
+        self.revision = self.revision.next();
+        self.written.insert(self.revision, key.clone());
+        self.spoiled.insert(key.clone(), self.revision);
+        true
     }
 
     /// The revision of the last write in the store.
@@ -62,13 +93,14 @@ impl Stores {
     /// [`WriteFailure::Conflict`] naming the present revision; nothing was written.
     pub fn write(&mut self, record: &ControlRecord, expected: Expected) -> Result<Revision, WriteFailure> {
         let key = record.key();
-        let present = self.control(&key).map_or(Revision::ZERO, |stored| stored.revision);
-        if present != expected.revision() {
+        let present = self.present(&key);
+        if present != expected.revision() && !is_blind(record) {
             return Err(WriteFailure::Conflict { actual: Some(present) });
         }
         self.revision = self.revision.next();
         self.written.remove(&present);
         self.written.insert(self.revision, key.clone());
+        self.spoiled.remove(&key);
         let records = self.records.entry(key).or_default();
         if records.len() > EARLIER_RECORDS_MAX {
             records.pop_front();
@@ -104,7 +136,7 @@ impl Stores {
         after: Sequence,
     ) -> Result<Position, AppendFailure> {
         let tail = Sequence(self.log.len() as u64);
-        if tail != after {
+        if tail != after && !is_on(Mutant::AppendsWithoutCas) {
             return Err(AppendFailure::Conflict { expected: after, actual: Some(tail) });
         }
         let at = Position { sequence: tail.next(), hash: rendered.hash };
@@ -157,7 +189,10 @@ impl Stores {
     /// Runs an operation as the server would with nothing in the way; `None` for [`Op::Send`], which is not stored.
     pub fn run(&mut self, op: &Op) -> Option<Outcome> {
         Some(match op {
-            Op::ReadControl(key) => Outcome::Control(Ok(self.control(key).cloned())),
+            Op::ReadControl(key) => Outcome::Control(match self.spoiled.get(key) {
+                Some(revision) => Err(ReadFailure::Corrupt { revision: *revision }),
+                None => Ok(self.control(key).cloned()),
+            }),
             Op::WriteControl { record, expected } => Outcome::Written(self.write(record, *expected)),
             Op::AppendEntry { entry, after } => Outcome::Appended(self.append_entry(entry, *after)),
             Op::ReadLog { after, limit } => {
@@ -167,5 +202,14 @@ impl Stores {
             Op::ReadHistory { actor, after, .. } => Outcome::History(Ok(self.commits(actor, *after).to_vec())),
             Op::Send { .. } => return None,
         })
+    }
+}
+
+/// Whether that record is stored whatever lies there: never, but for a mutant that leaves the expectation out.
+fn is_blind(record: &ControlRecord) -> bool {
+    match record {
+        ControlRecord::Member(member) if member.state == MemberState::Fenced => is_on(Mutant::FencesWithoutCas),
+        ControlRecord::Member(_) => is_on(Mutant::BeatsWithoutCas),
+        _ => false,
     }
 }

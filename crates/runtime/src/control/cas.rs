@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::Expected;
 use aether_domain::records::{ControlKey, ControlRecord, StoredRecord};
 use aether_domain::{Monotonic, Revision};
@@ -69,6 +70,9 @@ impl PendingWrite {
         match outcome {
             WriteOutcome::Ok(revision) => {
                 return Progress::Landed { revision: *revision, first_sent: self.first_sent };
+            }
+            WriteOutcome::Unknown if is_on(Mutant::UnknownSucceeds) => {
+                return Progress::Landed { revision: self.expected.revision().next(), first_sent: self.first_sent };
             }
             WriteOutcome::Conflict { .. } | WriteOutcome::Unknown => {
                 effects.push(Effect::ReadBack { token: self.token, key: self.record.key() });

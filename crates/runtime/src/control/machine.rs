@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use aether_domain::cluster::ClusterSettings;
+use aether_domain::mutants::{self, Mutant, is_on};
 use aether_domain::ports::{ControlUpdate, Expected, LogUpdate};
 use aether_domain::records::{ControlKey, ControlRecord, Entry, Health, Load, StoredEntry, StoredRecord};
 use aether_domain::time::WallTime;
@@ -315,6 +316,7 @@ pub struct Machine {
     doubts: Doubts,
     stopped: bool,
     wakes_at: Option<Monotonic>,
+    clock: mutants::Clock,
 }
 
 impl Machine {
@@ -338,6 +340,7 @@ impl Machine {
             doubts: Doubts::default(),
             stopped: false,
             wakes_at: None,
+            clock: mutants::Clock::default(),
         }
     }
 
@@ -385,6 +388,7 @@ impl Machine {
 
     /// Takes one input and does whatever is due. `now` never goes back; `wall` is for stamps only.
     pub fn step(&mut self, now: Monotonic, wall: WallTime, input: Input) -> Vec<Effect> {
+        let now = self.clock.reads(now, wall);
         let mut effects = Vec::new();
         let mut timers = Timers::at(now);
         if self.stopped {
@@ -521,7 +525,7 @@ impl Machine {
         effects.push(Effect::Note(Note::Applied { epoch: entry.epoch, cause: entry.cause.clone(), events }));
         effects.push(Effect::Publish);
         let found = self.topology.cluster().settings();
-        if found != self.config.settings {
+        if found != self.config.settings && !is_on(Mutant::JoinsAnyway) {
             let configured = self.config.settings;
             effects.push(Effect::EndServing);
             effects.push(Effect::Stop(StopReason::SettingsDiffer { found, configured }));

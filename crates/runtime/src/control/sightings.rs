@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::records::{ControlRecord, LeaseRecord, MemberRecord, MemberState, ReleaseReport, StoredRecord};
 use aether_domain::{Incarnation, Monotonic, NodeId, NodeRef, Revision};
 
@@ -187,7 +188,8 @@ impl Sightings {
 
     /// From when silence of a record first seen at `first_seen` counts; never, while this node is not well.
     fn counted_from(&self, first_seen: Monotonic) -> Option<Monotonic> {
-        self.well_since.map(|well| well.max(first_seen))
+        let well_since = if is_on(Mutant::CountsWhileDeaf) { Some(Monotonic::ZERO) } else { self.well_since };
+        well_since.map(|well| well.max(first_seen))
     }
 
     /// When that life will have been silent for `after`; `None` if silence cannot be judged now. A life without a

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::records::{Entry, Position};
 use aether_domain::{Monotonic, Sequence};
 
@@ -106,7 +107,7 @@ impl PendingAppend {
     pub(super) fn met(&self, entry: &Entry, at: Position) -> Met {
         if self.entry.nonce == entry.nonce {
             Met::Ours
-        } else if at.sequence > self.after {
+        } else if at.sequence > self.after && !is_on(Mutant::AppendsBlindly) {
             Met::InItsPlace
         } else {
             Met::Earlier
@@ -129,6 +130,7 @@ impl PendingAppend {
             }
             State::ResendAt(at) if timers.reached(at) => {
                 self.state = State::Sent;
+                self.after = if is_on(Mutant::AppendsBlindly) { tail } else { self.after };
                 effects.push(Effect::Append { token: self.token, entry: self.entry.clone(), after: self.after });
             }
             _ => {}

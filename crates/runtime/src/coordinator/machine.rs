@@ -9,6 +9,7 @@ use std::time::Duration;
 use aether_domain::aggregate::Aggregate;
 use aether_domain::cluster::{NodeStatus, Trust};
 use aether_domain::lease::LeadershipCommand;
+use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::Expected;
 use aether_domain::records::{ControlKey, ControlRecord, LeaseRecord, LeaseState, MemberState, Position};
 use aether_domain::records::{Entry, StoredRecord};
@@ -465,7 +466,12 @@ impl Coordinator {
 
     fn ask_for_lease(&mut self, s: &mut Surroundings<'_>) {
         let lease = s.sightings.lease().map(|(record, revision, _)| (record.term, revision));
-        let term = lease.map_or(Term::ZERO, |(term, _)| term).max(s.topology.leadership().term()).next();
+        let (held, logged) = (lease.map_or(Term::ZERO, |(term, _)| term), s.topology.leadership().term());
+        let term = match () {
+            () if is_on(Mutant::TermFromLease) => held.next(),
+            () if is_on(Mutant::TermFromLog) => logged.next(),
+            () => held.max(logged).next(),
+        };
         let expected = lease.map_or(Expected::Absent, |(_, revision)| Expected::At(revision));
         self.stage = Stage::Contending { term };
         self.lease_revision = lease.map(|(_, revision)| revision);
@@ -488,7 +494,8 @@ impl Coordinator {
                 );
                 self.lease_revision = Some(revision);
                 // Counted from the moment of sending, never from the acknowledgement (R3).
-                self.lease_until = first_sent + self.config.profile.lease().self_stop();
+                let counts_from = if is_on(Mutant::LeadsFromAnswer) { s.timers.now() } else { first_sent };
+                self.lease_until = counts_from + self.config.profile.lease().self_stop();
                 self.renew_at = first_sent + self.config.profile.lease().renew_every();
                 if resigned {
                     self.follow(s);
@@ -513,6 +520,9 @@ impl Coordinator {
                 let term = *term;
                 let now = s.timers.now();
                 self.stage = Stage::Elected { term, reading: Reading::Due { at: now }, since: now };
+                if is_on(Mutant::SkipsTermStarted) {
+                    self.stage = Stage::Leader { term };
+                }
             }
             Stage::Leader { term } => {
                 let renew = LeadershipCommand::RenewLeadership { leader: s.me.clone(), term: *term };
@@ -548,7 +558,8 @@ impl Coordinator {
     fn keep(&mut self, s: &mut Surroundings<'_>) {
         let (Stage::Leader { term } | Stage::Elected { term, .. }) = &self.stage else { return };
         let term = *term;
-        if s.timers.reached(self.lease_until) {
+        let late_renewal = is_on(Mutant::RenewsLate) && self.writing.is_none();
+        if s.timers.reached(self.lease_until) && !late_renewal && !is_on(Mutant::NeverStops) {
             // A node that leaves will not ask for it again; what came too late it gives back, so that nobody waits for it.
             if !s.leaving || self.writing.is_some() {
                 return self.step_down("the lease ran out before it was renewed", s);

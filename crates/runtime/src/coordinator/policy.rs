@@ -9,6 +9,7 @@ use std::time::Duration;
 use aether_domain::assignment::{AssignmentCommand, CancelReason, Grant, PlannedMove, ShardState};
 use aether_domain::cluster::{ClusterCommand, FailureReason, Member, NodeStatus, RebalanceCause, Trust};
 use aether_domain::lease::LeadershipCommand;
+use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::records::{MemberRecord, MemberState};
 use aether_domain::topology::{Draft, Topology};
 use aether_domain::{ClusterUid, Epoch, Incarnation, Monotonic, NodeRef, PlanId, ShardId, ShardSet, Term};
@@ -273,7 +274,8 @@ pub(super) fn members(
             // or when its supervisor has seen it die. That is certain, and waits for no others.
             (Some(member), MemberState::Fenced | MemberState::Dead) if member.status.owns() => {
                 let died = facts.sightings.is_dead(&member.node);
-                if !surely_over.is_some_and(|at| timers.reached(at)) || held_back && !died {
+                let waits = !surely_over.is_some_and(|at| timers.reached(at)) || held_back && !died;
+                if !is_on(Mutant::FailsWithoutWaiting) && waits {
                     continue;
                 }
                 causes.push(format!("failure of {}", node.node));
@@ -289,7 +291,7 @@ pub(super) fn members(
             (Some(member), MemberState::Starting | MemberState::Alive | MemberState::Leaving)
                 if member.status.owns() && member.node != *node =>
             {
-                if !surely_over.is_some_and(|at| timers.reached(at)) {
+                if !is_on(Mutant::RestartsWithoutWaiting) && !surely_over.is_some_and(|at| timers.reached(at)) {
                     continue;
                 }
                 causes.push(format!("restart of {}", node.node));
@@ -380,6 +382,9 @@ fn cancel(
 
 /// Gives every shard without a living owner one, or says aloud that it has none.
 pub(super) fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<(), String> {
+    if is_on(Mutant::FailsInTwo) && draft.events().iter().any(|event| event.name() == "NodeFailed") {
+        return Ok(());
+    }
     let topology = draft.topology();
     let living = lives(draft, NodeStatus::owns);
     let homeless = |state: ShardState| state.owner().is_none_or(|owner| !living.contains(&owner));
@@ -423,9 +428,11 @@ pub(super) fn complete(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Causes
         let (Some(from), Some(to)) = (node_of(topology, from), node_of(topology, to)) else { continue };
         let released = facts.sightings.release(&from.node).is_some_and(|(report, _)| {
             report.node == from
-                && report.released.iter().any(|(shards, epoch)| *epoch == drain_epoch && shards.contains(shard))
+                && report.released.iter().any(|(shards, epoch)| {
+                    (*epoch == drain_epoch || is_on(Mutant::OldReleaseCounts)) && shards.contains(shard)
+                })
         });
-        if released && topology.cluster().is_active(&to) {
+        if (released || is_on(Mutant::MovesBeforeRelease)) && topology.cluster().is_active(&to) {
             ready.entry((from, to, drain_epoch)).or_default().push(shard);
         }
     }
@@ -471,7 +478,8 @@ pub(super) fn rebalance(
     let draining = membership.iter().any(|(_, status)| *status == NodeStatus::Draining);
     let settled = memory.membership.is_some();
     memory.membership = Some((membership, quiet_since));
-    if topology.cluster().plan().is_some() || active(draft).is_empty() {
+    let planned = topology.cluster().plan().is_some() && !is_on(Mutant::PlansAgain);
+    if planned || active(draft).is_empty() {
         return Ok(());
     }
     // A node that leaves is not kept waiting; a new leader waits until it has looked around.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aether_domain::assignment::ShardState;
 use aether_domain::cluster::NodeStatus;
+use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::Expected;
 use aether_domain::records::{
     ControlKey, ControlRecord, Health, Load, MemberRecord, MemberState, ReleaseReport, StoredRecord,
@@ -153,6 +154,9 @@ impl Member {
         let now = s.timers.now();
         if let Some(pending) = self.beating.as_mut().filter(|pending| pending.token() == token) {
             let progress = pending.written(outcome, now, s.effects);
+            if is_on(Mutant::UnknownFails) && *outcome == WriteOutcome::Unknown {
+                (self.beating, self.next_beat) = (None, now);
+            }
             self.beat_went(progress, s);
             true
         } else if let Some(pending) = self.reporting.as_mut().filter(|pending| pending.token() == token) {
@@ -278,7 +282,8 @@ impl Member {
         };
         let (record, revision) = (seen.record.clone(), seen.revision);
         // A record of one of this process's own earlier lives, or one that is over, needs no waiting.
-        if record.state.is_over() || Self::is_gone(&record.node, s.topology) {
+        let takes = is_on(Mutant::TakesLivingId);
+        if takes || record.state.is_over() || Self::is_gone(&record.node, s.topology) {
             return self.register(Expected::At(revision), s);
         }
         match *still_since {
@@ -389,7 +394,8 @@ impl Member {
                 self.answered = (now.since(first_sent) < WELL_WITHIN).then_some(now);
                 s.sightings.set_well(self.answered);
                 // The lease counts from when the heartbeat was first sent, never from its acknowledgement (R3).
-                self.serve_until = self.serve_until.max(first_sent + self.config.profile.member().serve_lease());
+                let counts_from = if is_on(Mutant::ServesFromAnswer) { now } else { first_sent };
+                self.serve_until = self.serve_until.max(counts_from + self.config.profile.member().serve_lease());
                 if matches!(self.stage, Stage::Member) && !self.retired {
                     s.effects.push(Effect::ServeUntil(self.serve_until));
                 }
@@ -435,6 +441,10 @@ impl Member {
     /// This life is over, whoever ended it: nothing of it goes on, and the process begins a new one, unless it was to leave:
     /// then there is nothing left to hand over.
     fn over(&mut self, s: &mut Surroundings<'_>) {
+        if is_on(Mutant::LivesOnFenced) {
+            self.revision = s.sightings.member(&self.me.node).map(|seen| seen.revision);
+            return;
+        }
         s.effects.push(Effect::EndServing);
         s.effects.push(Effect::Note(Note::LifeOver { node: self.me.clone() }));
         if self.is_leaving() {

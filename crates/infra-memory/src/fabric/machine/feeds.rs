@@ -54,7 +54,7 @@ impl Fabric {
             }
         } else {
             let back = std::mem::replace(&mut link.interrupted, false);
-            updates.extend(self.stores.control_since(watch.told).cloned().map(ControlUpdate::Record));
+            updates.extend(self.stores.updates_since(watch.told));
             watch.told = self.stores.revision();
             if twice {
                 updates.extend(updates.clone());

@@ -4,7 +4,8 @@
 //! [`Fabric::step`] makes it happen. The same seed, faults and calls give the same events, in the same order.
 //!
 //! An operation takes a request's way, is run, and takes an answer's way back. Faults strike on either way; which ones
-//! and how often is [`Faults`]. What is stored is never touched by them, but by [`Fabric::lose_entries`].
+//! and how often is [`Faults`]. What is stored is never touched by them, but by [`Fabric::lose_entries`] and
+//! [`Fabric::spoil`].
 
 mod feeds;
 mod messages;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use aether_domain::Monotonic;
 use aether_domain::ids::{NodeRef, Revision, Sequence};
 use aether_domain::ports::Frame;
+use aether_domain::records::ControlKey;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -212,6 +214,17 @@ impl Fabric {
     pub fn lose_entries(&mut self, count: usize) {
         self.strike("acknowledged entries lost");
         self.stores.lose_entries(count);
+    }
+
+    /// Lets a control record be overwritten with something that nobody can understand, if it was ever written.
+    pub fn spoil(&mut self, now: Monotonic, key: &ControlKey) {
+        if self.stores.spoil(key) {
+            self.strike("record spoiled");
+            let nodes: Vec<usize> = self.links.keys().copied().collect();
+            for node in nodes {
+                self.feed_control(now, node);
+            }
+        }
     }
 
     /// When something will happen next, if anything will.
