@@ -30,7 +30,7 @@ struct Arguments {
     /// How many minutes faults strike; drawn by default, from 3 to 5.
     #[arg(long, value_parser = minutes)]
     minutes: Option<Duration>,
-    /// How many nodes there are, as A..B with both included; B is 64 at most.
+    /// How many nodes there are, as A..B with both included; B is 128 at most.
     #[arg(long, value_name = "A..B", value_parser = nodes)]
     nodes: Option<RangeInclusive<usize>>,
     /// The cluster's timers, default, fast or seed; drawn by default from the first two.
@@ -65,8 +65,8 @@ fn nodes(text: &str) -> Result<RangeInclusive<usize>, String> {
     let (from, to) = text.split_once("..").ok_or("a range such as 3..9")?;
     let number = |text: &str| text.parse::<usize>().map_err(|error| format!("{text:?}: {error}"));
     let nodes = number(from)?..=number(to)?;
-    let fits = !nodes.is_empty() && *nodes.start() >= 3 && *nodes.end() <= 64;
-    if fits { Ok(nodes) } else { Err("from 3 to 64, the smaller number first".to_owned()) }
+    let fits = !nodes.is_empty() && *nodes.start() >= 3 && *nodes.end() <= 128;
+    if fits { Ok(nodes) } else { Err("from 3 to 128, the smaller number first".to_owned()) }
 }
 
 fn profile(text: &str) -> Result<Profile, String> {

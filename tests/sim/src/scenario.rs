@@ -25,7 +25,7 @@ pub(crate) const CALM_BEFORE_HEALING: Duration = Duration::from_secs(10);
 pub struct Wanted {
     /// How long faults strike.
     pub faults_last: Option<Duration>,
-    /// How many nodes there are, at least 3 and at most 64.
+    /// How many nodes there are, at least 3 and at most 128.
     pub nodes: RangeInclusive<usize>,
     /// The cluster's timers.
     pub profile: Option<Profile>,

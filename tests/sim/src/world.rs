@@ -5,7 +5,8 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use aether_domain::{Monotonic, Nonce};
+use aether_domain::topology::TopologyEvent;
+use aether_domain::{Monotonic, Nonce, Sequence};
 use aether_infra_memory::fabric::{Fabric, Faults, OpId};
 use aether_runtime::control::Input;
 use rand::{Rng, RngExt, SeedableRng};
@@ -77,6 +78,8 @@ pub struct Run {
     pub rested_after: Duration,
     /// How often each fault struck and each kind of thing happened.
     pub counts: BTreeMap<String, u64>,
+    /// What was written into the log, in order: each entry's term, leader and cause, and the names of its events.
+    pub entries: Vec<String>,
 }
 
 /// Something that must not be.
@@ -157,7 +160,13 @@ impl World {
         }
         self.counts.insert("entries".into(), self.checks.truth.epoch().0);
         self.counts.insert("events".into(), self.trace.lines());
+        let entries = self.fabric.stores().entries(Sequence::ZERO).iter().map(|stored| {
+            let (entry, names) = (&stored.entry, stored.entry.events.iter().map(TopologyEvent::name));
+            format!("{} {} {}: {}", entry.term, entry.leader, entry.cause, names.collect::<Vec<_>>().join(" "))
+        });
+        let entries = entries.collect();
         Ok(Run {
+            entries,
             seed: self.scenario.seed,
             trace_hash: self.trace.hash(),
             simulated: self.now.since_start(),

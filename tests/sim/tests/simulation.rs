@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aether_domain::timing::Profile;
 use aether_infra_memory::fabric::Faults;
-use aether_sim::{Act, MARKS, Run, Scenario, Sum, Target, Wanted, World, reproduction, run_seed};
+use aether_sim::{Act, Hunt, MARKS, Run, Scenario, Spoiled, Sum, Target, Wanted, World, reproduction, run_seed};
 
 const SEEDS: u64 = 10;
 
@@ -168,6 +168,87 @@ fn entries_that_were_acknowledged_and_lost_are_missed_by_whoever_appends_next() 
         assert!(failure.what.contains("the topology log has lost what it had acknowledged"), "{}", failure.what);
         assert!((secs(55)..secs(70)).contains(&failure.at), "{:?}", failure.at);
     }
+}
+
+#[test]
+fn a_wall_clock_set_an_hour_forward_or_back_changes_nothing_but_stamps() {
+    let dies = (secs(40), Act::Crash { of: Target::Leader, restart_after: Some(secs(5)) });
+    let jumps =
+        |forward| (0..3).map(move |node| (secs(31 + node), Act::JumpWall { of: Target::Node(node as usize), forward }));
+    let end = (secs(60), Act::Reset { of: Target::Node(0) });
+    let story = |acts: Vec<_>| three(&acts, secs(60)).entries;
+    let calm = story(vec![dies, end]);
+    assert!(calm.len() > 4, "{calm:?}");
+    for forward in [true, false] {
+        assert_eq!(story(jumps(forward).chain([dies, end]).collect()), calm, "forward: {forward}");
+    }
+}
+
+#[test]
+fn a_node_with_other_timers_is_refused_and_nobody_else_notices() {
+    let run = three(&[(secs(30), Act::Stranger)], secs(45));
+    let met =
+        ["refused for its settings", "elected", "suspected", "life over", "entries"].map(|what| count(&run, what));
+    assert_eq!(met[..4], [1, 1, 0, 0], "{:?}", run.counts);
+    assert_eq!(met[4], three(&[], secs(45)).counts["entries"], "it is in no entry");
+}
+
+#[test]
+fn a_control_record_that_nobody_can_read_is_noted_and_the_cluster_comes_to_rest() {
+    for what in [Spoiled::Lease, Spoiled::Member, Spoiled::Release] {
+        for of in [Target::Leader, Target::Node(1)] {
+            let leaves = Act::Drain { of: Target::Node(2), restart_after: Some(secs(1)) };
+            let acts = [(secs(20), leaves), (secs(30), Act::Spoil { of, what }), (secs(31), Act::Reset { of })];
+            let run = three(&acts, secs(40));
+            assert_eq!(count(&run, "suspected"), 0, "{what:?} {of:?}: {:?}", run.counts);
+            // Whoever cannot read what may have replaced a fence begins a new life.
+            assert_eq!(
+                count(&run, "life over"),
+                u64::from(what == Spoiled::Member),
+                "{what:?} {of:?}: {:?}",
+                run.counts
+            );
+            let met = count(&run, "record spoiled") > 0;
+            assert!(!met || count(&run, "corrupt record seen") >= 3, "{what:?} {of:?}: {:?}", run.counts);
+            assert!(met || what == Spoiled::Release, "{:?}", run.counts);
+        }
+    }
+}
+
+#[test]
+fn a_slow_node_is_not_a_dead_one() {
+    let slow = Act::Slow { of: Target::Node(1), lag: Duration::from_millis(700), lasts: secs(30) };
+    let run = three(&[(secs(20), slow)], secs(50));
+    assert_eq!((count(&run, "suspected"), count(&run, "life over")), (0, 0), "{:?}", run.counts);
+}
+
+#[test]
+fn a_follower_that_has_missed_an_entry_notices_with_the_next_one() {
+    let met = (0..3).map(|node| {
+        let skip = Act::Skip { of: Target::Node(node), after: secs(60) };
+        let acts = vec![(secs(20), skip), (secs(25), Act::Join)];
+        let starts = vec![Duration::ZERO; 3];
+        let run = run(Scenario { acts, starts, heals_at: secs(50), ..Scenario::calm(1, 4) });
+        (count(&run, "entry missed"), count(&run, "missing entry noticed"))
+    });
+    // One of the three leads: it has its own entries from the log's answers.
+    let noticed: Vec<_> = met.filter(|met| *met == (1, 1)).collect();
+    assert_eq!(noticed.len(), 2, "{noticed:?}");
+}
+
+#[test]
+fn half_of_the_nodes_die_and_another_is_asked_to_leave_at_the_same_instant() {
+    for seed in 0..4 {
+        let acts = vec![(secs(30), Act::Collapse { restart_after: None })];
+        let run = run(Scenario { acts, heals_at: secs(30), ..Scenario::calm(seed, 7) });
+        assert_eq!((count(&run, "fenced"), count(&run, "left")), (3, 1), "{:?}", run.counts);
+    }
+}
+
+#[test]
+fn no_rule_can_be_taken_away_in_an_ordinary_build() {
+    let hunt = Hunt::run(None, 0..1, 1, &Wanted::default(), |_| ());
+    assert!(hunt.is_err_and(|reason| reason.contains("cargo xtask mutants")));
 }
 
 #[test]
