@@ -387,7 +387,8 @@ pub(super) fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<()
     }
     let topology = draft.topology();
     let living = lives(draft, NodeStatus::owns);
-    let homeless = |state: ShardState| state.owner().is_none_or(|owner| !living.contains(&owner));
+    let alive: BTreeSet<Incarnation> = living.iter().copied().collect();
+    let homeless = |state: ShardState| state.owner().is_none_or(|owner| !alive.contains(&owner));
     if !topology.assignment().iter().any(|(_, state)| homeless(state)) {
         return Ok(());
     }
