@@ -144,12 +144,8 @@ pub fn fmt(root: &Path) -> Result<()> {
 }
 
 /// Every bench: its package and its name.
-const BENCHES: [(&str, &str); 4] = [
-    ("aether-runtime", "local"),
-    ("aether-runtime", "leader"),
-    ("aether", "nats"),
-    ("aether-placement", "placement"),
-];
+const BENCHES: [(&str, &str); 4] =
+    [("aether-runtime", "local"), ("aether-runtime", "leader"), ("aether", "nats"), ("aether-placement", "placement")];
 
 /// `cargo xtask bench`: every bench of the workspace, or the one that the first argument names, with the other
 /// `arguments` passed on to them.

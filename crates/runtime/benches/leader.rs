@@ -167,6 +167,7 @@ impl Leader {
             weight: 1,
             admin_url: String::new(),
             build: "measured".into(),
+            supervisor: None,
         };
         let machine = Machine::new(life("a", 1).node, config, 7);
         let cluster = Cluster::balanced(shards, count, machine.me());
