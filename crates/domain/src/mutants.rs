@@ -66,7 +66,7 @@ pub fn is_on(mutant: Mutant) -> bool {
 
 /// Whether that rule is taken away: never, in this build.
 #[cfg(not(aether_mutants))]
-#[inline(always)]
+#[inline]
 pub const fn is_on(_: Mutant) -> bool {
     false
 }
@@ -93,7 +93,7 @@ pub struct Clock {
 impl Clock {
     /// The time of a step.
     #[cfg(not(aether_mutants))]
-    #[inline(always)]
+    #[inline]
     pub fn reads(&mut self, now: Monotonic, _: WallTime) -> Monotonic {
         now
     }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use aether_domain::cluster::NodeStatus;
 use aether_domain::{Monotonic, NodeRef};
 use aether_infra_memory::fabric::Faults;
 
@@ -82,7 +83,7 @@ impl World {
     pub(crate) fn driven_out(&self, node: usize) -> Result<(), String> {
         let Some(life) = self.nodes[node].life() else { return Ok(()) };
         let quiet_for = self.undisturbed_for(node);
-        let serves = self.checks.truth.cluster().status_of(life).is_some_and(|status| status.owns());
+        let serves = self.checks.truth.cluster().status_of(life).is_some_and(NodeStatus::owns);
         if serves && quiet_for > self.scenario.profile.member().suspect_after() {
             return Err(format!("{life} was driven out, which nothing has disturbed for {quiet_for:?}"));
         }

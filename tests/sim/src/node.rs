@@ -93,7 +93,7 @@ pub(crate) enum Due {
     Wake,
     Release(Vec<(ShardId, Epoch)>),
     CatchUp,
-    Late(FabricEvent),
+    Late(Box<FabricEvent>),
 }
 
 /// What an operation was for.

@@ -41,8 +41,12 @@ impl World {
                 Some(node) => node,
                 None => return Ok(()),
             },
-            Act::Start(node) | Act::Rival(node) | Act::Thaw(node) | Act::Reconnect(node) => node,
-            Act::Quick(node) | Act::Again(node) => node,
+            Act::Start(node)
+            | Act::Rival(node)
+            | Act::Thaw(node)
+            | Act::Reconnect(node)
+            | Act::Quick(node)
+            | Act::Again(node) => node,
             Act::Stranger => self.nodes.len() - 1,
             Act::FreezeAll { .. }
             | Act::Outage { .. }

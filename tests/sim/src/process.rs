@@ -32,7 +32,7 @@ impl World {
     pub(crate) fn reached(&mut self, event: FabricEvent) -> Result<(), String> {
         let node = event.node();
         if let Some(at) = self.nodes[node].takes_in(self.now) {
-            self.plan_due(at, node, Due::Late(event));
+            self.plan_due(at, node, Due::Late(Box::new(event)));
             return Ok(());
         }
         self.taken_in(event)
@@ -159,7 +159,7 @@ impl World {
                 self.catch_up(node);
                 Ok(())
             }
-            Due::Late(event) => self.taken_in(event),
+            Due::Late(event) => self.taken_in(*event),
             Due::Release(shards) => {
                 for (shard, drain_epoch) in shards {
                     let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
@@ -295,7 +295,7 @@ impl World {
                     StopReason::LeftUnasked => "left unasked",
                     StopReason::PartEnded { part } => part,
                     StopReason::SettingsDiffer { .. } => "refused for its settings",
-                    _ => "driven out by its own id",
+                    StopReason::NodeIdInUse { .. } => "driven out by its own id",
                 });
                 self.ended(node, matches!(reason, StopReason::NodeIdInUse { .. }));
             }

@@ -60,9 +60,9 @@ fn cascade(nodes: usize, profile: Profile, first: Target, then: &[(Duration, Tar
 fn phases(profile: Profile) -> [(&'static str, Vec<Duration>); 3] {
     let member = profile.member();
     let (lease, over, suspicion) = (member.serve_lease(), member.serve_lease_over(), member.suspect_after());
-    let at = |from: Duration, to: Duration| (0..3).map(|nth| from + (to - from) * nth / 2).collect();
+    let at = |from: Duration, to: Duration| (0..3).map(|nth| from + to.saturating_sub(from) * nth / 2).collect();
     [
-        ("before the fence", at(ms(50), lease - ms(100))),
+        ("before the fence", at(ms(50), lease.saturating_sub(ms(100)))),
         ("between fence and failure", at(lease, over)),
         ("after the assignment", at(over, suspicion + ms(500))),
     ]
