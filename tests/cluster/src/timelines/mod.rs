@@ -14,10 +14,16 @@ mod node;
 mod server;
 mod stage;
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 pub use figure::{Bound, Measured, Report, Row};
 pub use stage::{Conditions, Stage};
 use xtask::{interrupt, out};
+
+/// How old a cluster may be for another round: its load makes histories longer all the time, and whoever takes an actor
+/// over reads the whole of it.
+const AGE_MAX: Duration = Duration::from_secs(60);
 
 /// One of them.
 #[derive(Clone, Copy)]
@@ -60,17 +66,18 @@ pub fn chosen(names: &[String], servers: usize) -> Result<Vec<Timeline>> {
     Ok(ALL.into_iter().filter(|timeline| asked(timeline) && (servers > 1 || !timeline.replicated)).collect())
 }
 
-/// Plays each of them so many times. After a failure the rest is played on a fresh cluster.
+/// Plays each of them so many times. After a failure, or when it has become old, the rest is played on a fresh cluster.
 ///
 /// # Errors
 /// There is no cluster to play on, or the command was interrupted. A figure that was missed is in the report.
 pub fn play(conditions: &Conditions, timelines: &[Timeline], repeat: usize) -> Result<Report> {
     let mut report = Report::new(conditions.clone());
-    let mut stage = None;
+    let mut stage: Option<Stage> = None;
     for timeline in timelines {
         for round in 0..repeat {
             interrupt::check()?;
-            let mut ready = stage.take().map_or_else(|| Stage::up(conditions), Ok).context("no cluster to play on")?;
+            let young = stage.take().filter(|stage| stage.age() < AGE_MAX);
+            let mut ready = young.map_or_else(|| Stage::up(conditions), Ok).context("no cluster to play on")?;
             out::note(format!("{} {}/{repeat}", timeline.name, round + 1));
             match (timeline.play)(&mut ready, round).and_then(|measured| ready.rest().map(|()| measured)) {
                 Ok(measured) => {

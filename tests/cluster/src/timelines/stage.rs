@@ -60,6 +60,7 @@ pub struct Stage {
     links: BTreeMap<String, Link>,
     _carrier: Carrier,
     pub(super) conditions: Conditions,
+    begun: Stopwatch,
 }
 
 impl Stage {
@@ -68,7 +69,7 @@ impl Stage {
     /// # Errors
     /// It does not come to rest; nothing is left running.
     pub fn up(conditions: &Conditions) -> Result<Self> {
-        let alone = alone();
+        let (begun, alone) = (Stopwatch::start(), alone());
         let options = ServerOptions { own_group: true, ..ServerOptions::default() };
         let servers = match conditions.replicas {
             1 => vec![NatsServer::start(options)?],
@@ -93,11 +94,16 @@ impl Stage {
         let file = cluster.file()?;
         let (observer, prober, history) = (Observer::of(&file)?, Prober::of(&file)?, History::of(&file)?);
         let conditions = conditions.clone();
-        let stage = Self { cluster, observer, prober, history, servers, links, _carrier: carrier, conditions };
+        let stage = Self { cluster, observer, prober, history, servers, links, _carrier: carrier, conditions, begun };
         // Every account is loaded once before, so that what is measured is the take-over.
         stage.prober.until_all_served(Stopwatch::start(), FIRST_ANSWERS_LIMIT)?;
         stage.rest()?;
         Ok(stage)
+    }
+
+    /// How long ago it was started.
+    pub(super) fn age(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// One bound with the default timers, another with the fast ones.
