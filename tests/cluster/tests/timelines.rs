@@ -11,7 +11,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_aether-under-test");
 const MISSES_MAX: usize = 3;
 
 fn played(replicas: usize, names: &[&str]) -> Result<()> {
-    let conditions = Conditions { program: PROGRAM.into(), nodes: 5, replicas, profile: Profile::Fast, load: 4 };
+    let conditions =
+        Conditions { program: PROGRAM.into(), nodes: 5, replicas, profile: Profile::Fast, supervised: false, load: 4 };
     let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
     let chosen = timelines::chosen(&names, replicas)?;
     ensure!(chosen.len() == names.len(), "every name is one that can be played here");

@@ -29,6 +29,9 @@ struct Arguments {
     /// Only this timeline; may be given several times.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// Run each node under a supervisor, which tells the others when it has died; without it they go by its silence.
+    #[arg(long)]
+    supervised: bool,
     /// How many workers keep the cluster busy meanwhile.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
     load: u8,
@@ -76,6 +79,7 @@ fn run(asked: Arguments) -> Result<usize> {
             ProfileArg::Default => Profile::Default,
             ProfileArg::Fast => Profile::Fast,
         },
+        supervised: asked.supervised,
         load: asked.load.into(),
     };
     let report = timelines::play(&conditions, &chosen, asked.repeat.into())?;

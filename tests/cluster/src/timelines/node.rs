@@ -23,8 +23,11 @@ const NODE_ID_IN_USE: i32 = 78;
 /// How long a node stays away after the others have taken over, so that its old life is surely over.
 const AWAY: Duration = Duration::from_secs(1);
 
-/// Within what the shards of a killed process are served elsewhere, without anybody who has seen it die.
+/// Within what the shards of a killed process are served elsewhere, with or without somebody who has seen it die.
 pub(super) fn gap_of_a_kill(stage: &Stage) -> Bound {
+    if stage.conditions.supervised {
+        return Bound::of(1_000);
+    }
     stage.bound(Bound::of(5_000), Bound::of(1_500))
 }
 

@@ -38,14 +38,17 @@ pub struct Conditions {
     pub replicas: usize,
     /// The nodes' timings.
     pub profile: Profile,
+    /// Whether each node runs under a supervisor, which tells the others when it has died.
+    pub supervised: bool,
     /// How many workers the load has.
     pub load: usize,
 }
 
 impl fmt::Display for Conditions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nodes, replicas, profile, load, .. } = self;
-        write!(f, "{nodes} nodes, {replicas} nats-server(s), profile {profile:?}, a load of {load} workers")
+        let Self { nodes, replicas, profile, supervised, load, .. } = self;
+        let kind = if *supervised { "supervised" } else { "unsupervised" };
+        write!(f, "{nodes} {kind} nodes, {replicas} nats-server(s), profile {profile:?}, a load of {load} workers")
     }
 }
 
@@ -86,8 +89,7 @@ impl Stage {
             servers: conditions.replicas,
             profile: conditions.profile,
             load: Some(conditions.load),
-            // The figures are those of deaths that nobody sees.
-            supervise: false,
+            supervise: conditions.supervised,
         };
         let nats = NatsChoice::Running { urls, replicas: conditions.replicas };
         let cluster = Cluster::up_on(&spec, alone, nats, own_urls)?;
