@@ -20,6 +20,7 @@ pub mod aggregate;
 pub mod assignment;
 pub mod cluster;
 pub mod ids;
+pub mod image;
 pub mod invariants;
 pub mod lease;
 #[doc(hidden)]

@@ -1,8 +1,9 @@
-//! What is stored: the control records (lease, member, release), the topology entry and the actor commit.
+//! What is stored: the control records (lease, member, release, topology snapshot), the topology entry and the actor commit.
 //!
 //! These are the meanings; their bytes belong to the adapters. A record says nothing of clocks: it carries durations,
 //! and stamps only for people.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use crate::ids::{
     Version,
 };
 use crate::time::WallTime;
-use crate::topology::TopologyEvent;
+use crate::topology::{Topology, TopologyEvent};
 
 /// The single record that says who tries to lead. Holding it gives no right by itself: the topology log decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +148,17 @@ pub struct ReleaseReport {
     pub released: Vec<(ShardSet, Epoch)>,
 }
 
-/// The three kinds of control record, which share one store and one watch.
+/// The fold of the topology log up to one entry: a node that starts need not read what came before. It is only ever a
+/// cache: whoever reads one asks the log whether it holds that very entry, and can do without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopologySnapshot {
+    /// Lets the writer recognise its own record.
+    pub nonce: Nonce,
+    /// The fold, which knows up to which entry it is. It has seen one at least.
+    pub topology: Arc<Topology>,
+}
+
+/// The four kinds of control record, which share one store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ControlRecord {
     /// Who tries to lead.
@@ -156,6 +167,8 @@ pub enum ControlRecord {
     Member(MemberRecord),
     /// What a node has released.
     Release(ReleaseReport),
+    /// The fold of the topology log.
+    Snapshot(TopologySnapshot),
 }
 
 impl ControlRecord {
@@ -165,6 +178,7 @@ impl ControlRecord {
             Self::Lease(_) => ControlKey::Lease,
             Self::Member(member) => ControlKey::Member(member.node.node.clone()),
             Self::Release(report) => ControlKey::Release(report.node.node.clone()),
+            Self::Snapshot(_) => ControlKey::TopologySnapshot,
         }
     }
     /// The writer's mark.
@@ -173,6 +187,7 @@ impl ControlRecord {
             Self::Lease(record) => record.nonce,
             Self::Member(record) => record.nonce,
             Self::Release(record) => record.nonce,
+            Self::Snapshot(record) => record.nonce,
         }
     }
 }
@@ -186,6 +201,8 @@ pub enum ControlKey {
     Member(NodeId),
     /// The release report of that node.
     Release(NodeId),
+    /// The snapshot of the topology: one for the cluster. No watch tells of it.
+    TopologySnapshot,
 }
 
 /// A control record as it is stored.

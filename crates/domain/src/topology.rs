@@ -85,6 +85,17 @@ pub struct Topology {
 }
 
 impl Topology {
+    /// Built up from an image that was checked.
+    pub(crate) fn of_parts(
+        cluster: Cluster,
+        leadership: LeadershipLease,
+        assignment: ShardAssignment,
+        epoch: Epoch,
+        at: Position,
+    ) -> Self {
+        Self { cluster, leadership, assignment, epoch, at }
+    }
+
     /// Membership and the plan under way.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster

@@ -2,6 +2,7 @@
 
 use aether_domain::assignment::{AssignmentCommand, AssignmentEvent, CancelReason, Grant, PlannedMove};
 use aether_domain::cluster::{ClusterCommand, ClusterEvent, ClusterSettings, FailureReason};
+use aether_domain::image::TopologyImage;
 use aether_domain::invariants::Violation;
 use aether_domain::lease::{LeadershipCommand, LeadershipEvent};
 use aether_domain::records::{Entry, Position, StoredEntry};
@@ -346,6 +347,8 @@ proptest! {
                 let next = stored(&topology, entry);
                 prop_assert_eq!(topology.apply(&next), Ok(()));
                 log.push(next);
+                let built = TopologyImage::of(&topology).expect("it has seen an entry").topology();
+                prop_assert_eq!(built.as_ref(), Ok(&topology), "any prefix can be kept and built up again");
             }
             let somebody = topology.cluster().active().next().is_some();
             for (shard, state) in topology.assignment().iter() {

@@ -1,4 +1,4 @@
-//! Lease, member records and release reports in one bucket with one watch.
+//! Lease, member records, release reports and the topology snapshot in one bucket; one watch over all but the last.
 //!
 //! The bucket is a stream like the others, written and read without the client library's key-value layer: that one
 //! turns an unknown outcome into "already exists" and reads from any replica.
@@ -72,16 +72,20 @@ impl ControlStore for NatsControlStore {
             Feed::open(self.connection.clone(), names.control_stream(), names.control_subjects(), From::LastPerSubject);
         let feed = feed.await.map_err(unavailable)?;
         Ok(Box::pin(futures_util::stream::unfold((feed, names), |(mut feed, names)| async {
-            let update = match feed.next().await? {
-                Told::CaughtUp => ControlUpdate::CaughtUp,
-                Told::Interrupted => ControlUpdate::Interrupted,
-                Told::Message { subject, sequence, headers, payload } => match names.control_key_of(&subject) {
-                    None => corrupt(&subject, "not a key of ours".to_owned()),
-                    Some(key) => match decode(&key, sequence, headers.as_ref(), &payload) {
-                        Ok(stored) => ControlUpdate::Record(stored),
-                        Err(reason) => corrupt(&control_key(&key), reason),
+            let update = loop {
+                break match feed.next().await? {
+                    Told::CaughtUp => ControlUpdate::CaughtUp,
+                    Told::Interrupted => ControlUpdate::Interrupted,
+                    Told::Message { subject, sequence, headers, payload } => match names.control_key_of(&subject) {
+                        None => corrupt(&subject, "not a key of ours".to_owned()),
+                        // It comes with the rest and is not even looked at: over 256 entries it is a few bytes an entry.
+                        Some(ControlKey::TopologySnapshot) => continue,
+                        Some(key) => match decode(&key, sequence, headers.as_ref(), &payload) {
+                            Ok(stored) => ControlUpdate::Record(stored),
+                            Err(reason) => corrupt(&control_key(&key), reason),
+                        },
                     },
-                },
+                };
             };
             Some((update, (feed, names)))
         })))

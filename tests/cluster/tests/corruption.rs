@@ -111,7 +111,7 @@ fn under_keys_of_the_control_bucket_that_are_nobodys() -> Result<()> {
         let before = cluster.wait_balanced(3, LIMIT)?;
         lie_in_the_bucket(
             cluster,
-            &["junk", "node.zz", "node.N!", "node.a.b", "rel.zz", "top.snap"].map(str::to_owned),
+            &["junk", "node.zz", "node.N!", "node.a.b", "rel.zz", "top", "top.snap.x"].map(str::to_owned),
         )?;
         let after = cluster.wait_balanced(3, LIMIT)?;
         ensure!((before.epoch, before.term) == (after.epoch, after.term), "nothing happened: {after:?}");
@@ -130,9 +130,9 @@ fn under_the_keys_of_a_node_in_the_control_bucket() -> Result<()> {
 }
 
 #[test]
-fn under_the_key_of_the_lease() -> Result<()> {
+fn under_the_keys_of_the_lease_and_of_the_topology_snapshot() -> Result<()> {
     Cluster::run(&Spec::of(PROGRAM).fast(), |cluster| {
-        lie_in_the_bucket(cluster, &["lease".to_owned()])?;
+        lie_in_the_bucket(cluster, &["lease", "top.snap"].map(str::to_owned))?;
         let (leader, file) = (cluster.leader()?, cluster.file()?);
         let (history, subject) = (History::of(&file)?, format!("$KV.aether_{}_ctl.lease", file.namespace));
         let records = history.read(&history.control(), 0)?;

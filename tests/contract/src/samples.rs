@@ -1,21 +1,26 @@
 //! Records for cases to write: plain ones to race with, and odd ones to read back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::assignment::{AssignmentEvent, CancelReason, PlannedMove};
-use aether_domain::cluster::{ClusterEvent, ClusterSettings, FailureReason, RebalanceCause};
+use aether_domain::assignment::{AssignmentEvent, CancelReason, PlannedMove, ShardState};
+use aether_domain::cluster::{
+    ClusterEvent, ClusterSettings, FailureReason, Member, NodeStatus, OpenPlan, RebalanceCause, Trust,
+};
 use aether_domain::ids::{
     ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeRef, Nonce,
-    PlanId, Sequence, ShardId, ShardSet, Slot, Term, Version,
+    PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, Term, Version,
 };
-use aether_domain::lease::{LeadershipEvent, LossReason};
+use aether_domain::image::TopologyImage;
+use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
 use aether_domain::records::{
     CommandMark, CommitRecord, ControlRecord, Entry, EventRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord,
-    MemberState, PayloadCodec, Position, ReleaseReport,
+    MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
 };
 use aether_domain::testing::life;
 use aether_domain::time::WallTime;
+use aether_domain::timing::Profile;
 use aether_domain::topology::TopologyEvent;
 use bytes::Bytes;
 
@@ -53,6 +58,41 @@ pub(crate) fn release(node: &NodeRef, nonce: u64, released: Vec<(ShardSet, Epoch
     ControlRecord::Release(ReleaseReport { node: node.clone(), nonce: Nonce(nonce), released })
 }
 
+/// A snapshot of a topology of that many shards, which two lives have by turns, each shard since an entry of its own.
+pub(crate) fn snapshot(shards: u32, epoch: Epoch, nonce: u64) -> ControlRecord {
+    let shards = ShardCount::new(shards).expect("a power of two");
+    let (a, b) = (life("a", u64::MAX), life(&"n".repeat(32), 9));
+    let member = |node: &NodeRef, status| {
+        let trust = if status == NodeStatus::Active { Trust::Relieved } else { Trust::Full };
+        Member { node: node.clone(), status, weight: u32::MAX, since: epoch, trust }
+    };
+    let image = TopologyImage {
+        uid: ClusterUid(u128::MAX),
+        settings: ClusterSettings { shards, hash: u8::MAX, hash_seed: u64::MAX, profile: Profile::Seed },
+        members: vec![member(&a, NodeStatus::Active), member(&b, NodeStatus::Draining)],
+        plan: Some(OpenPlan { id: PlanId(u64::MAX), cause: RebalanceCause::Repair, planned: u32::MAX, moved: 1 }),
+        leadership: LeadershipLease::Held { leader: a.clone(), term: Term(u64::MAX) },
+        shards: shards
+            .all()
+            .map(|shard| match shard.index() % 3 {
+                0 => ShardState::Owned { owner: a.incarnation, epoch: Epoch(epoch.0 - shard.index() as u64) },
+                1 => ShardState::Owned { owner: b.incarnation, epoch },
+                _ => ShardState::Draining {
+                    from: b.incarnation,
+                    to: a.incarnation,
+                    epoch: Epoch::ZERO,
+                    drain_epoch: epoch,
+                },
+            })
+            .collect(),
+        pending: shards.all().step_by(3).map(|shard| (shard, a.clone(), life("z", 1))).collect(),
+        epoch,
+        at: Position { sequence: Sequence(epoch.0), hash: u64::MAX },
+    };
+    let topology = Arc::new(image.topology().expect("a topology"));
+    ControlRecord::Snapshot(TopologySnapshot { nonce: Nonce(nonce), topology })
+}
+
 /// One control record of every shape, each under a key of its own or later in this order.
 pub(crate) fn odd_control_records() -> Vec<ControlRecord> {
     let longest = life(&"n".repeat(32), 9);
@@ -68,6 +108,8 @@ pub(crate) fn odd_control_records() -> Vec<ControlRecord> {
         }),
         release(&longest, 1, vec![]),
         release(&odd, u64::MAX - 1, odd_releases()),
+        snapshot(1, Epoch(1), u64::MAX),
+        snapshot(65_536, Epoch(u64::MAX), 0),
     ];
     for (nth, state) in MemberState::NAMES.map(|(state, _)| state).into_iter().enumerate() {
         records.push(ControlRecord::Member(MemberRecord {

@@ -91,6 +91,11 @@ impl ShardAssignment {
         self.pending.iter().map(|(shard, (from, to))| (*shard, from, to))
     }
 
+    /// Built up from an image that was checked.
+    pub(crate) fn of_parts(shards: Vec<ShardState>, pending: BTreeMap<ShardId, (NodeRef, NodeRef)>) -> Self {
+        Self { shards, pending }
+    }
+
     fn known(&self, shard: ShardId) -> Result<ShardState, Refusal> {
         self.shards.get(shard.index()).copied().ok_or(Refusal::NoSuchShard { shard, shards: self.shards.len() })
     }

@@ -154,6 +154,16 @@ impl Cluster {
         self.plan.as_ref()
     }
 
+    /// Built up from an image that was checked.
+    pub(crate) fn of_parts(
+        uid: ClusterUid,
+        settings: ClusterSettings,
+        members: BTreeMap<NodeId, Member>,
+        plan: Option<OpenPlan>,
+    ) -> Self {
+        Self { uid: Some(uid), settings, members, plan }
+    }
+
     fn set(&mut self, node: &NodeRef, status: NodeStatus, weight: Option<u32>, since: Epoch) {
         let before = self.members.get(&node.node);
         let weight = weight.or_else(|| before.map(|member| member.weight)).unwrap_or(1);

@@ -1,4 +1,5 @@
-//! The store of small records that everybody watches: the lease, each node's heartbeat, what each node released.
+//! The store of small records that everybody watches: the lease, each node's heartbeat, what each node released; and
+//! the snapshot of the topology, which is only read.
 
 use async_trait::async_trait;
 
@@ -30,6 +31,8 @@ pub trait ControlStore: Send + Sync {
     async fn write(&self, record: &ControlRecord, expected: Expected) -> Result<Revision, WriteError>;
 
     /// Every key's last record, then [`ControlUpdate::CaughtUp`], then every later record as it is written.
+    ///
+    /// But for the topology snapshot: a node that follows the log has no use for it, and one that starts reads it.
     ///
     /// Records of one key come in order of revision; intermediate ones may be skipped, the last one never is.
     /// An update may come twice: ignore a revision that is not above the last of its key. The stream heals itself after

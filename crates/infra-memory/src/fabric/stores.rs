@@ -49,16 +49,21 @@ impl Stores {
         records.get(records.len().saturating_sub(back + 1))
     }
 
-    /// Every key's present record that was written behind `after`, in order of revision; those that are spoiled are
-    /// left out.
+    /// Every key's present record that was written behind `after`, in order of revision; those that are spoiled, and the
+    /// topology's snapshot, are left out.
     pub fn control_since(&self, after: Revision) -> impl Iterator<Item = &StoredRecord> {
-        let written = self.written.range(after.next()..).filter(|(_, key)| !self.spoiled.contains_key(key));
-        written.filter_map(|(_, key)| self.control(key))
+        let written = self.watched_since(after).filter(|key| !self.spoiled.contains_key(key));
+        written.filter_map(|key| self.control(key))
+    }
+
+    /// The keys written behind `after` of which a watch tells: all but the topology's snapshot.
+    fn watched_since(&self, after: Revision) -> impl Iterator<Item = &ControlKey> {
+        self.written.range(after.next()..).map(|(_, key)| key).filter(|key| **key != ControlKey::TopologySnapshot)
     }
 
     /// What a watcher is told of every key written behind `after`, in order of revision.
     pub(super) fn updates_since(&self, after: Revision) -> impl Iterator<Item = ControlUpdate> {
-        self.written.range(after.next()..).filter_map(|(_, key)| match self.spoiled.get(key) {
+        self.watched_since(after).filter_map(|key| match self.spoiled.get(key) {
             Some(_) => Some(ControlUpdate::Corrupt { key: format!("{key:?}"), reason: "it was spoiled".to_owned() }),
             None => self.control(key).cloned().map(ControlUpdate::Record),
         })

@@ -101,6 +101,8 @@ impl Sightings {
                 }
                 news
             }
+            // It says nothing that the log does not.
+            ControlRecord::Snapshot(_) => false,
             ControlRecord::Member(record) => {
                 let key = &record.node.node;
                 let before = self.members.get(key);

@@ -10,7 +10,7 @@ use aether_domain::testing::life;
 use futures_util::future::join_all;
 
 use super::{case, connect, place, winners};
-use crate::samples::{lease, member, odd_control_records, release};
+use crate::samples::{lease, member, odd_control_records, release, snapshot};
 use crate::settle::{self, Lost};
 use crate::wait::{next, until};
 use crate::{Case, World};
@@ -34,6 +34,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!("control", a_watch_of_nothing_is_caught_up_at_once),
         case!("control", a_watch_begun_later_is_told_the_last_of_each_key),
         case!("control", a_slow_watcher_misses_no_last_record),
+        case!("control", a_watch_tells_nothing_of_the_topology_snapshot),
         case!("control", every_connection_sees_the_same_last_records),
     ]
 }
@@ -41,7 +42,8 @@ pub(super) fn cases() -> Vec<Case> {
 async fn a_key_never_written_reads_as_nothing(world: Arc<dyn World>) {
     let place = place(&world).await;
     let ports = connect(&*place, "a").await;
-    for key in [ControlKey::Lease, ControlKey::Member(life("a", 1).node), ControlKey::Release(life("a", 1).node)] {
+    let of_node = [ControlKey::Member(life("a", 1).node), ControlKey::Release(life("a", 1).node)];
+    for key in of_node.into_iter().chain([ControlKey::Lease, ControlKey::TopologySnapshot]) {
         assert_eq!(read_now(&*ports.control, &key).await, None, "{key:?}");
     }
 }
@@ -225,6 +227,24 @@ async fn a_slow_watcher_misses_no_last_record(world: Arc<dyn World>) {
     // Nothing is taken from the watch while all this is written.
     let lasts = write_three_keys(&*writer.control, 200).await;
     follow_to(&mut updates, &lasts).await;
+}
+
+async fn a_watch_tells_nothing_of_the_topology_snapshot(world: Arc<dyn World>) {
+    let place = place(&world).await;
+    let ports = connect(&*place, "a").await;
+    let first = snapshot(16, Epoch(20), 1);
+    let at = settle::write(&*ports.control, &first, Expected::Absent).await.expect("is free");
+    let mut updates = ports.control.watch().await.expect("a watch begins");
+    assert_eq!(listing(&mut updates).await, BTreeMap::new());
+    let second = snapshot(16, Epoch(21), 2);
+    let revision = settle::write(&*ports.control, &second, Expected::At(at)).await.expect("it is there");
+    assert_eq!(settle::write(&*ports.control, &first, Expected::At(at)).await, Err(Lost), "it is under comparison");
+    let last = lease(&life("a", 1), 1);
+    let lease_at = settle::write(&*ports.control, &last, Expected::Absent).await.expect("is free");
+    let told = next("the lease", &mut updates).await;
+    assert_eq!(told, ControlUpdate::Record(StoredRecord { record: last, revision: lease_at }));
+    let found = read(&*ports.control, &ControlKey::TopologySnapshot, revision).await;
+    assert_eq!(found, StoredRecord { record: second, revision });
 }
 
 async fn every_connection_sees_the_same_last_records(world: Arc<dyn World>) {

@@ -159,6 +159,11 @@ impl Fabric {
         self.feed_log(now, node);
     }
 
+    /// Ends the node's follower, if it has one.
+    pub fn unfollow(&mut self, node: usize) {
+        self.link(node).follow = None;
+    }
+
     /// Lets that life receive messages on that node, from now on until the node crashes.
     pub fn listen(&mut self, node: usize, life: NodeRef) {
         self.listeners.insert(life, node);

@@ -1,4 +1,4 @@
-//! Control records in JSON: lease, member record, release report.
+//! Control records in JSON: lease, member record, release report. The topology snapshot, which no person reads, is binary.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use aether_domain::{Epoch, Incarnation, NodeId, NodeRef, Nonce, Term};
 use serde::{Deserialize, Serialize};
 
 use super::json::{self, Counter, JsonRecord, Mark, ShardBudget, Text, Word, millis};
-use super::{CONTROL_BYTES_MAX, Encoded, FORMAT, WireFault};
+use super::{CONTROL_BYTES_MAX, Encoded, FORMAT, WireFault, snapshot};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -211,6 +211,7 @@ pub(crate) fn encode_control(record: &ControlRecord) -> Result<Encoded, WireFaul
         ControlRecord::Lease(record) => json::encode(&LeaseV1::from(record), CONTROL_BYTES_MAX),
         ControlRecord::Member(record) => json::encode(&MemberV1::from(record), CONTROL_BYTES_MAX),
         ControlRecord::Release(report) => json::encode(&ReleaseV1::from(report), CONTROL_BYTES_MAX),
+        ControlRecord::Snapshot(snapshot) => snapshot::encode_snapshot(snapshot),
     }
 }
 
@@ -228,6 +229,7 @@ pub(crate) fn decode_control(
         ControlKey::Release(_) => {
             ControlRecord::Release(json::decode::<ReleaseV1>(payload, header, CONTROL_BYTES_MAX)?.try_into()?)
         }
+        ControlKey::TopologySnapshot => ControlRecord::Snapshot(snapshot::decode_snapshot(payload)?),
     };
     if record.key() == *key {
         Ok(record)

@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Frames = 1,
     /// One commit of one actor.
     Commit = 2,
+    /// The fold of the topology log.
+    TopologySnapshot = 3,
 }
 
 /// The bincode 2 `standard()` format: little endian, variable-length integers, bounded.

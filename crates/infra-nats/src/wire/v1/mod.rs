@@ -1,5 +1,5 @@
 //! Format 1. JSON for what people read (control records, topology entries, commits of JSON actors), the binary envelope
-//! for the rest (frames between nodes, commits of binary actors).
+//! for the rest (frames between nodes, topology snapshots, commits of binary actors).
 //!
 //! A JSON record carries its checksum in the message header [`CHECKSUM_HEADER`], an envelope inside itself. Every decoder
 //! here is total: any bytes give a value or a [`WireFault`], within memory bounded by the bytes offered.
@@ -9,6 +9,7 @@ mod control;
 mod envelope;
 mod frame;
 mod json;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod topology;
@@ -19,6 +20,7 @@ pub(crate) use frame::{decode_frames, encode_frames};
 pub(crate) use topology::{decode_entry, encode_entry};
 
 use aether_domain::InvalidId;
+use aether_domain::image::ImageFault;
 use bytes::Bytes;
 
 /// The message header with the CRC-32C of a JSON payload, as eight lower-case hex digits.
@@ -29,6 +31,9 @@ pub(crate) const FORMAT: u8 = 1;
 
 /// The most bytes of a control record. The largest is a release report with every other shard of 65,536 in it.
 pub(crate) const CONTROL_BYTES_MAX: usize = 512 * 1024;
+
+/// The most bytes of a topology snapshot: as many as of an entry. It may be left out: it is only a cache.
+pub(crate) const SNAPSHOT_BYTES_MAX: usize = ENTRY_BYTES_MAX;
 
 /// The most bytes of a topology entry: a message of 1 MiB, less its headers and some air.
 pub(crate) const ENTRY_BYTES_MAX: usize = 768 * 1024;
@@ -56,6 +61,10 @@ pub(crate) enum WireFault {
     Body(String),
     #[error(transparent)]
     Id(#[from] InvalidId),
+    #[error("not a topology: {0}")]
+    Snapshot(&'static str),
+    #[error("not a topology: {0}")]
+    Image(#[from] ImageFault),
     #[error("more than {0} shards in one record")]
     TooManyShards(usize),
     #[error("{0} nodes accused in one record")]

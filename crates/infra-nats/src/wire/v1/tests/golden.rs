@@ -74,6 +74,15 @@ fn a_binary_commit_is_these_bytes_for_ever() {
 }
 
 #[test]
+fn a_topology_snapshot_is_these_bytes_for_ever() {
+    let record = samples::snapshot();
+    let golden = include_str!("../golden/snapshot.hex.txt");
+    assert_eq!(as_hex(&encode_control(&record).expect("it fits").payload), golden);
+    let read = decode_control(&ControlKey::TopologySnapshot, &hex(golden), None);
+    assert_eq!(read.expect("released bytes"), record);
+}
+
+#[test]
 fn frames_of_every_kind_are_these_bytes_for_ever() {
     let from = samples::node("n1", 0x4d2);
     let golden = include_str!("../golden/frames.hex.txt");

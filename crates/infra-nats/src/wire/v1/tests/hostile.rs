@@ -10,12 +10,15 @@ use crate::wire::v1::{
     encode_control, encode_entry, encode_frames,
 };
 
+fn keys() -> [ControlKey; 4] {
+    let node = samples::node("n1", 0).node;
+    [ControlKey::Lease, ControlKey::Member(node.clone()), ControlKey::Release(node), ControlKey::TopologySnapshot]
+}
+
 /// Every decoder, with a checksum that is right so that it has to look further.
 fn decode_everything(bytes: &[u8]) -> usize {
     let right = checksum(bytes);
-    let node = samples::node("n1", 0).node;
-    let keys = [ControlKey::Lease, ControlKey::Member(node.clone()), ControlKey::Release(node)];
-    let control = keys.iter().filter(|key| decode_control(key, bytes, Some(&right)).is_ok()).count();
+    let control = keys().iter().filter(|key| decode_control(key, bytes, Some(&right)).is_ok()).count();
     control
         + usize::from(decode_entry(bytes, Some(&right)).is_ok())
         + usize::from(decode_commit(bytes, Some(&right)).is_ok())
@@ -30,6 +33,7 @@ fn everything() -> Vec<Encoded> {
     all.push(encode_entry(&samples::entry()).expect("it fits"));
     all.extend([commit(PayloadCodec::Json), commit(PayloadCodec::Binary)]);
     all.push(Encoded { payload: frames, checksum: None });
+    all.push(encode_control(&samples::snapshot()).expect("it fits"));
     all
 }
 
@@ -40,7 +44,7 @@ proptest! {
     }
 
     #[test]
-    fn a_random_body_in_a_right_envelope_is_no_panic(kind in 1u8..3, body in vec(any::<u8>(), 0..200)) {
+    fn a_random_body_in_a_right_envelope_is_no_panic(kind in 1u8..4, body in vec(any::<u8>(), 0..200)) {
         let mut bytes = vec![b'A', b'E', 1, kind, 0];
         bytes.extend((body.len() as u32).to_le_bytes());
         bytes.extend(crc32c::crc32c_append(crc32c::crc32c(&bytes), &body).to_le_bytes());
@@ -50,16 +54,15 @@ proptest! {
 
     #[test]
     fn a_record_that_was_changed_is_refused_or_at_least_no_panic(
-        which in 0usize..7, at: prop::sample::Index, flip in 1u8..=255, cut in any::<bool>(),
+        which in 0usize..8, at: prop::sample::Index, flip in 1u8..=255, cut in any::<bool>(),
     ) {
         let Encoded { payload, checksum } = everything().swap_remove(which);
         let mut bytes = payload.to_vec();
         let at = at.index(bytes.len());
         if cut { bytes.truncate(at) } else { bytes[at] ^= flip }
         decode_everything(&bytes);
-        let node = samples::node("n1", 0).node;
         let header = checksum.as_deref();
-        for key in [ControlKey::Lease, ControlKey::Member(node.clone()), ControlKey::Release(node)] {
+        for key in keys() {
             prop_assert!(decode_control(&key, &bytes, header).is_err());
         }
         prop_assert!(decode_entry(&bytes, header).is_err());
@@ -134,4 +137,42 @@ fn bytes_behind_the_end_of_a_body_are_refused() {
     bytes.extend(crc32c::crc32c_append(crc32c::crc32c(&bytes), &body).to_le_bytes());
     bytes.extend(body);
     assert!(matches!(decode_frames(&bytes), Err(WireFault::Body(_))));
+}
+
+/// The sample's bytes with something else in them, in an envelope that is right again.
+fn snapshot_with(from: &[u8], to: &[u8]) -> Result<(), WireFault> {
+    let payload = encode_control(&samples::snapshot()).expect("it fits").payload;
+    let body = &payload[13..];
+    let at = body.windows(from.len()).position(|window| window == from).expect("it is there");
+    let body = [&body[..at], to, &body[at + from.len()..]].concat();
+    let mut bytes = vec![b'A', b'E', 1, 3, 0];
+    bytes.extend((body.len() as u32).to_le_bytes());
+    bytes.extend(crc32c::crc32c_append(crc32c::crc32c(&bytes), &body).to_le_bytes());
+    bytes.extend(body);
+    decode_control(&ControlKey::TopologySnapshot, &bytes, None).map(drop)
+}
+
+#[test]
+fn a_snapshot_that_no_log_folds_to_is_refused_whatever_its_checksum_says() {
+    // Runs of the sample: the first three were given by two entries, three are on their way, two stay.
+    let runs = [4, 1, 0, 2, 2, 0, 1, 3, 1, 3, 3, 0, 2];
+    assert!(snapshot_with(&runs, &runs).is_ok(), "nothing was changed");
+    for (to, why) in [
+        (&[4, 1, 0, 2, 2, 0, 1, 3, 1, 3, 3, 0, 3][..], "its runs are not of as many shards"),
+        (&[4, 1, 0, 2, 2, 0, 1, 3, 1, 3, 3, 0, 252, 255, 255, 255, 255], "its runs are not of as many shards"),
+        (&[4, 1, 0, 2, 2, 0, 1, 3, 1, 3, 9, 0, 2], "it names something that it does not list"),
+        (&[4, 1, 0, 2, 2, 0, 1, 0, 1, 3, 3, 0, 2], "it names something that it does not list"),
+        (&[253, 0, 0, 0, 0, 0, 0, 0, 64, 1, 0], "envelope's body"),
+    ] {
+        let refused = snapshot_with(&runs, to).expect_err("refused").to_string();
+        assert!(refused.contains(why), "{refused}");
+    }
+    // Given to the first life by entry 1; the third one has failed.
+    let refused = snapshot_with(&[3, 1, 1, 1, 251, 4, 1], &[3, 3, 1, 1, 251, 4, 1]).expect_err("refused").to_string();
+    assert!(refused.contains("no member"), "{refused}");
+    // Two shards from the seventh on are to move; from the eighth on there are not as many.
+    let refused = snapshot_with(&[1, 6, 2, 0, 1], &[1, 7, 2, 0, 1]).expect_err("refused").to_string();
+    assert!(refused.contains("it moves shards that there are not"), "{refused}");
+    let refused = snapshot_with(b"default", b"defaulT").expect_err("refused").to_string();
+    assert!(refused.contains("not one of the names"), "{refused}");
 }

@@ -1,17 +1,23 @@
 //! Whatever the domain can say is read back as it was said.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::assignment::{AssignmentEvent, CancelReason};
-use aether_domain::cluster::{ClusterEvent, FailureReason, RebalanceCause};
+use aether_domain::assignment::{AssignmentEvent, CancelReason, ShardState};
+use aether_domain::cluster::{
+    ClusterEvent, ClusterSettings, FailureReason, Member, NodeStatus, OpenPlan, RebalanceCause, Trust,
+};
+use aether_domain::image::TopologyImage;
+use aether_domain::lease::LeadershipLease;
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame};
 use aether_domain::records::{
     CommandMark, CommitRecord, ControlKey, ControlRecord, EventRecord, Health, LeaseRecord, LeaseState, Load,
-    MemberRecord, MemberState, PayloadCodec, ReleaseReport,
+    MemberRecord, MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
 };
+use aether_domain::timing::Profile;
 use aether_domain::{
-    ActorId, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef, Nonce, PlanId, Sequence, ShardId, ShardSet,
-    Term, Version, WallTime,
+    ActorId, ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef, Nonce, PlanId, Sequence,
+    ShardCount, ShardId, ShardSet, Term, Version, WallTime,
 };
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -110,7 +116,132 @@ fn control_records() -> impl Strategy<Value = ControlRecord> {
     let reports = (nodes(), any::<u64>(), released).prop_map(|(node, nonce, released)| {
         ControlRecord::Release(ReleaseReport { node, nonce: Nonce(nonce), released })
     });
-    prop_oneof![leases, members, reports]
+    prop_oneof![leases, members, reports, snapshots()]
+}
+
+/// Topologies of every shape: which of the lives, with which epochs, and in what state each shard is.
+fn snapshots() -> impl Strategy<Value = ControlRecord> {
+    let lives = vec((nodes(), any::<u32>(), 0usize..4, any::<u64>()), 1..6);
+    let shards = vec((0usize..3, any::<[prop::sample::Index; 2]>(), any::<[u64; 2]>()), 16);
+    let pending = vec((any::<bool>(), any::<[prop::sample::Index; 2]>()), 16);
+    (lives, shards, pending, any::<[u64; 4]>(), any::<u128>(), any::<bool>()).prop_map(
+        |(lives, shards, pending, numbers, uid, plan)| {
+            use NodeStatus::{Active, Draining, Failed, Left};
+            let epoch = numbers[0].max(1);
+            let mut members: Vec<_> = lives
+                .into_iter()
+                .map(|(node, weight, status, since)| Member {
+                    node,
+                    weight: weight.max(1),
+                    status: [Active, Draining, Failed, Left][status],
+                    since: Epoch(since % epoch),
+                    trust: Trust::NAMES[weight as usize % 3].0,
+                })
+                .collect();
+            members.sort_by(|a, b| a.node.node.cmp(&b.node.node));
+            members.dedup_by(|a, b| a.node.node == b.node.node);
+            let owners: Vec<_> = members.iter().filter(|member| member.status.owns()).map(|m| m.node.clone()).collect();
+            let active = members.iter().any(|member| member.status == Active);
+            let shards = shards.into_iter().map(|(kind, lives, epochs)| {
+                let [Epoch(given), Epoch(asked)] = epochs.map(|of| Epoch(of % epoch));
+                match kind {
+                    _ if owners.is_empty() => ShardState::Orphaned,
+                    0 if !active => ShardState::Orphaned,
+                    0 | 1 => ShardState::Owned { owner: lives[0].get(&owners).incarnation, epoch: Epoch(given) },
+                    _ => ShardState::Draining {
+                        from: lives[0].get(&owners).incarnation,
+                        to: lives[1].get(&owners).incarnation,
+                        epoch: Epoch(given),
+                        drain_epoch: Epoch(asked),
+                    },
+                }
+            });
+            let shards = shards.collect();
+            let pending =
+                pending.into_iter().zip(0..).filter(|((pends, _), _)| plan && *pends).map(|((_, lives), nth)| {
+                    let of = |index: &prop::sample::Index| index.get(&members).node.clone();
+                    (ShardId(nth), of(&lives[0]), of(&lives[1]))
+                });
+            let image = TopologyImage {
+                uid: ClusterUid(uid),
+                settings: ClusterSettings {
+                    shards: ShardCount::new(16).expect("a power of two"),
+                    hash: numbers[1] as u8,
+                    hash_seed: numbers[1],
+                    profile: Profile::NAMES[numbers[1] as usize % 3].0,
+                },
+                plan: plan.then(|| OpenPlan {
+                    id: PlanId(numbers[2]),
+                    cause: RebalanceCause::NAMES[numbers[2] as usize % RebalanceCause::NAMES.len()].0,
+                    planned: numbers[2] as u32,
+                    moved: numbers[3] as u32,
+                }),
+                leadership: match owners.first() {
+                    Some(leader) => LeadershipLease::Held { leader: leader.clone(), term: Term(numbers[3]) },
+                    None => LeadershipLease::Vacant { last_term: Term(numbers[3]) },
+                },
+                shards,
+                pending: pending.collect(),
+                members,
+                epoch: Epoch(epoch),
+                at: Position { sequence: Sequence(numbers[2].max(1)), hash: numbers[3] },
+            };
+            let topology = Arc::new(image.topology().expect("a topology"));
+            ControlRecord::Snapshot(TopologySnapshot { nonce: Nonce(numbers[1]), topology })
+        },
+    )
+}
+
+/// 65,536 shards scattered over 1,000 nodes, each of which was given its own in eight entries, none next to one of the
+/// same; every third on its way, and every third to follow: far worse than the planner makes it.
+#[test]
+fn the_largest_cluster_fits_into_a_snapshot() {
+    const NODES: u64 = 1_000;
+    let count = ShardCount::new(65_536).expect("the most there can be");
+    let lives: Vec<_> =
+        (0..NODES).map(|nth| samples::node(&format!("node-with-a-long-name-{nth:04}"), u64::MAX - nth)).collect();
+    let nth_owner = |shard: usize| shard.wrapping_mul(40_503) % 65_537 % lives.len();
+    let owner = |shard: usize| &lives[nth_owner(shard)];
+    let state = |shard: usize| {
+        let epoch = Epoch(1_000_000 - (shard % 8 * lives.len() + nth_owner(shard)) as u64);
+        let owner = owner(shard).incarnation;
+        if shard.is_multiple_of(3) {
+            let to = lives[shard % lives.len()].incarnation;
+            ShardState::Draining { from: owner, to, epoch, drain_epoch: Epoch(1_000_000) }
+        } else {
+            ShardState::Owned { owner, epoch }
+        }
+    };
+    let moves = |shard: usize| (ShardId(shard as u16), owner(shard).clone(), lives[shard % lives.len()].clone());
+    let image = TopologyImage {
+        uid: ClusterUid(7),
+        settings: ClusterSettings { shards: count, ..ClusterSettings::default() },
+        members: lives
+            .iter()
+            .map(|node| Member {
+                node: node.clone(),
+                status: NodeStatus::Active,
+                weight: 1,
+                since: Epoch(999_999),
+                trust: Trust::Relieved,
+            })
+            .collect(),
+        plan: Some(OpenPlan { id: PlanId(1_000_000), cause: RebalanceCause::Join, planned: 40_000, moved: 1 }),
+        leadership: LeadershipLease::Held { leader: lives[0].clone(), term: Term(70_000) },
+        shards: (0..65_536).map(state).collect(),
+        pending: (0..65_536).filter(|shard| shard % 3 == 1).map(moves).collect(),
+        epoch: Epoch(1_000_000),
+        at: Position { sequence: Sequence(1_000_000), hash: u64::MAX },
+    };
+    let record = ControlRecord::Snapshot(TopologySnapshot {
+        nonce: Nonce(u64::MAX),
+        topology: Arc::new(image.topology().expect("a topology")),
+    });
+    let encoded = encode_control(&record).expect("it fits");
+    println!("{} bytes", encoded.payload.len());
+    assert!(encoded.payload.len() < 700_000, "{} bytes", encoded.payload.len());
+    let read = decode_control(&ControlKey::TopologySnapshot, &encoded.payload, None);
+    assert_eq!(read.expect("own bytes"), record);
 }
 
 proptest! {
@@ -127,7 +258,7 @@ proptest! {
         let encoded = encode_control(&record).expect("it fits");
         let read = |key: &ControlKey| decode_control(key, &encoded.payload, encoded.checksum.as_deref());
         prop_assert_eq!(read(&record.key()).expect("own bytes"), record.clone());
-        for key in [ControlKey::Lease, ControlKey::Member(other.node)] {
+        for key in [ControlKey::Lease, ControlKey::Member(other.node), ControlKey::TopologySnapshot] {
             prop_assert_eq!(read(&key).is_ok(), key == record.key());
         }
     }

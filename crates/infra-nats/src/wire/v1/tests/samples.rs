@@ -1,19 +1,23 @@
 //! One of everything that is stored or sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::assignment::{AssignmentEvent, CancelReason, PlannedMove};
-use aether_domain::cluster::{ClusterEvent, ClusterSettings, FailureReason, RebalanceCause};
-use aether_domain::lease::{LeadershipEvent, LossReason};
+use aether_domain::assignment::{AssignmentEvent, CancelReason, PlannedMove, ShardState};
+use aether_domain::cluster::{
+    ClusterEvent, ClusterSettings, FailureReason, Member, NodeStatus, OpenPlan, RebalanceCause, Trust,
+};
+use aether_domain::image::TopologyImage;
+use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
 use aether_domain::records::{
     CommandMark, CommitRecord, ControlRecord, Entry, EventRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord,
-    MemberState, PayloadCodec, ReleaseReport,
+    MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
 };
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{
     ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef,
-    Nonce, PlanId, Sequence, ShardSet, Slot, Term, Version, WallTime,
+    Nonce, PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, Term, Version, WallTime,
 };
 use bytes::Bytes;
 
@@ -63,6 +67,45 @@ pub(super) fn release() -> ControlRecord {
         nonce: Nonce(3),
         released: vec![(shards("0-3,7"), Epoch(31)), (shards("1023"), Epoch(32))],
     })
+}
+
+/// Three shards of each state, two moves that have not begun, and a member of each standing.
+pub(super) fn snapshot() -> ControlRecord {
+    let (a, b, c, d) = (node("n1", 1), node("n2", 2), node("n3", 3), node("n4", u64::MAX));
+    let member = |node: &NodeRef, status, since| {
+        let trust = if since == 1 { Trust::Suspected } else { Trust::Full };
+        Member { node: node.clone(), status, weight: 1, since: Epoch(since), trust }
+    };
+    let owned = |owner: &NodeRef, epoch| ShardState::Owned { owner: owner.incarnation, epoch: Epoch(epoch) };
+    let draining =
+        ShardState::Draining { from: b.incarnation, to: a.incarnation, epoch: Epoch(2), drain_epoch: Epoch(300) };
+    let image = TopologyImage {
+        uid: ClusterUid(u128::MAX / 3),
+        settings: ClusterSettings { shards: ShardCount::new(8).expect("a power of two"), ..ClusterSettings::default() },
+        members: vec![
+            member(&a, NodeStatus::Active, 1),
+            member(&b, NodeStatus::Draining, 299),
+            member(&c, NodeStatus::Failed, 250),
+            member(&d, NodeStatus::Left, 7),
+        ],
+        plan: Some(OpenPlan { id: PlanId(300), cause: RebalanceCause::Drain, planned: 5, moved: 0 }),
+        leadership: LeadershipLease::Held { leader: a.clone(), term: Term(26) },
+        shards: vec![
+            owned(&a, 1),
+            owned(&a, 1),
+            owned(&a, 260),
+            draining,
+            draining,
+            draining,
+            owned(&b, 2),
+            owned(&b, 2),
+        ],
+        pending: vec![(ShardId(6), b.clone(), a.clone()), (ShardId(7), b, a)],
+        epoch: Epoch(300),
+        at: Position { sequence: Sequence(300), hash: 0x0123_4567_89ab_cdef },
+    };
+    let topology = Arc::new(image.topology().expect("a topology"));
+    ControlRecord::Snapshot(TopologySnapshot { nonce: Nonce(0xfeed), topology })
 }
 
 pub(super) fn entry() -> Entry {
