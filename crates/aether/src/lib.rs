@@ -62,13 +62,14 @@ pub mod telemetry;
 pub use aether_infra_memory::MemoryHub;
 #[cfg(feature = "nats")]
 pub use aether_infra_nats::{Credentials, NatsConfig, Tls};
+pub use aether_runtime::control::OnRegression;
 pub use node::{ActorRef, BUILD, Ended, Node, NodeBuilder, StartError};
 
 /// Everything an application needs to write actors and run them.
 pub mod prelude {
     #[cfg(feature = "nats")]
     pub use crate::NatsConfig;
-    pub use crate::{ActorRef, Ended, MemoryHub, Node, StartError};
+    pub use crate::{ActorRef, Ended, MemoryHub, Node, OnRegression, StartError};
     pub use aether_domain::ports::ReadMode;
     pub use aether_domain::timing::Profile;
     pub use aether_domain::{MessageId, WallTime};

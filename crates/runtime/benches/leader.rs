@@ -24,7 +24,9 @@ use aether_domain::{
 use aether_placement::{
     InFlight, NodeIdx, NodeState, NodeView, PlacementInput, PlacementStrategy, ShardHash, StickyBalanced,
 };
-use aether_runtime::control::{AppendResult, ControlConfig, Effect, Input, Machine, WriteOutcome};
+use aether_runtime::control::{
+    AppendResult, ControlConfig, Effect, Input, Machine, OnRegression, SNAPSHOT_EVERY, WriteOutcome,
+};
 
 /// How often `--check` measures before it says that a row misses its goal: a neighbour on the machine is no miss.
 const ATTEMPTS_MAX: usize = 3;
@@ -168,6 +170,8 @@ impl Leader {
             admin_url: String::new(),
             build: "measured".into(),
             supervisor: None,
+            on_regression: OnRegression::Halt,
+            snapshot_every: SNAPSHOT_EVERY,
         };
         let machine = Machine::new(life("a", 1).node, config, 7);
         let cluster = Cluster::balanced(shards, count, machine.me());

@@ -23,7 +23,7 @@ use crate::actor::{Actor, KindRegistry};
 use crate::actor_ref::ActorRef;
 use crate::clock::Clock;
 use crate::control::service::{self, INBOX_MAX, Status, Wiring};
-use crate::control::{ControlConfig, Input, Machine, StopReason};
+use crate::control::{ControlConfig, Input, Machine, OnRegression, SNAPSHOT_EVERY, StopReason};
 use crate::gateway;
 use crate::message::{Responder, Work};
 use crate::router::{Local, Router, RouterConfig, RouterStats};
@@ -69,6 +69,8 @@ pub struct NodeConfig {
     pub build: String,
     /// What this process's supervisor knows it by, if it has one: it goes into the member record.
     pub supervisor: Option<Nonce>,
+    /// What to do once a store has surely lost what it had acknowledged.
+    pub on_regression: OnRegression,
 }
 
 /// Why a node did not start.
@@ -137,6 +139,8 @@ impl Runtime {
             admin_url: config.admin_url.clone(),
             build: config.build.clone(),
             supervisor: config.supervisor,
+            on_regression: config.on_regression,
+            snapshot_every: SNAPSHOT_EVERY,
         };
         let machine = Machine::new(config.node.clone(), control_config, config.seed);
         let me = machine.me().clone();

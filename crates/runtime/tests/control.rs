@@ -16,8 +16,14 @@ use aether_domain::topology::TopologyEvent;
 use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, WallTime};
 use aether_runtime::control::AppendResult;
 use aether_runtime::control::{
-    ControlConfig, Effect, Fault, Input, Machine, Note, Phase, StopReason, WriteOutcome, policies,
+    ControlConfig, Effect, Fault, Input, Machine, Note, OnRegression, Phase, SNAPSHOT_EVERY, StopReason, WriteOutcome,
+    policies,
 };
+
+#[path = "control/catch_up.rs"]
+mod catch_up;
+#[path = "control/regression.rs"]
+mod regression;
 
 struct Node {
     machine: Machine,
@@ -45,11 +51,29 @@ struct World {
     log_away: std::collections::BTreeSet<usize>,
     /// How many shards a host releases each time it is asked.
     releases_max: usize,
+    on_regression: OnRegression,
+    snapshot_every: u64,
+    /// What was noted of snapshots and regressions, by node.
+    notes: Vec<(usize, Note)>,
 }
 
 fn config(profile: Profile) -> ControlConfig {
     let settings = ClusterSettings::default();
-    ControlConfig { profile, settings, weight: 1, admin_url: String::new(), build: "test".into(), supervisor: None }
+    ControlConfig {
+        profile,
+        settings,
+        weight: 1,
+        admin_url: String::new(),
+        build: "test".into(),
+        supervisor: None,
+        on_regression: OnRegression::Halt,
+        snapshot_every: SNAPSHOT_EVERY,
+    }
+}
+
+/// Whether the watch tells of it.
+fn is_watched(record: &ControlRecord) -> bool {
+    !matches!(record, ControlRecord::Snapshot(_))
 }
 
 impl World {
@@ -67,12 +91,17 @@ impl World {
             refusals: Vec::new(),
             log_away: std::collections::BTreeSet::new(),
             releases_max: usize::MAX,
+            on_regression: OnRegression::Halt,
+            snapshot_every: SNAPSHOT_EVERY,
+            notes: Vec::new(),
         }
     }
 
     fn start(&mut self, name: &str) -> usize {
+        let (on_regression, snapshot_every) = (self.on_regression, self.snapshot_every);
         let seed = self.nodes.len() as u64 + 1;
-        let config = ControlConfig { supervisor: Some(Nonce(seed)), ..config(self.profile) };
+        let supervisor = Some(Nonce(seed));
+        let config = ControlConfig { supervisor, on_regression, snapshot_every, ..config(self.profile) };
         let node = NodeId::new(name).expect("a valid name");
         let machine = Machine::new(node, config, seed);
         let lives = vec![machine.me().clone()];
@@ -86,16 +115,24 @@ impl World {
             stopped: None,
             lives,
         });
-        for stored in self.control.values().filter(|stored| !self.spoiled.contains_key(&stored.record.key())) {
+        self.tell(at);
+        self.drain_queue();
+        at
+    }
+
+    /// Tells a node everything that is in the stores.
+    fn tell(&mut self, at: usize) {
+        let readable =
+            |stored: &&StoredRecord| !self.spoiled.contains_key(&stored.record.key()) && is_watched(&stored.record);
+        for stored in self.control.values().filter(readable) {
             self.queue.push_back((at, Input::Control(ControlUpdate::Record(stored.clone()))));
         }
-        for stored in &self.log {
+        let after = self.tell_of_snapshot(at);
+        for stored in self.log.iter().filter(|stored| stored.at.sequence > after) {
             self.queue.push_back((at, Input::Log(LogUpdate::Entry(stored.clone()))));
         }
         self.queue.push_back((at, Input::Control(ControlUpdate::CaughtUp)));
         self.queue.push_back((at, Input::LogCaughtUp));
-        self.drain_queue();
-        at
     }
 
     fn drain_queue(&mut self) {
@@ -129,7 +166,7 @@ impl World {
                     let stored = StoredRecord { record, revision: Revision(self.revision) };
                     self.spoiled.remove(&key);
                     self.control.insert(key, stored.clone());
-                    for to in 0..self.nodes.len() {
+                    for to in 0..if is_watched(&stored.record) { self.nodes.len() } else { 0 } {
                         self.queue.push_back((to, Input::Control(ControlUpdate::Record(stored.clone()))));
                     }
                     WriteOutcome::Ok(Revision(self.revision))
@@ -151,7 +188,7 @@ impl World {
                 let outcome = if self.log_away.contains(&at) {
                     AppendResult::Unavailable
                 } else if tail == after {
-                    let position = Position { sequence: tail.next(), hash: tail.0 + 77 };
+                    let position = Position { sequence: tail.next(), hash: entry.nonce.0 };
                     let stored = StoredEntry { entry, at: position };
                     self.log.push(stored.clone());
                     for to in 0..self.nodes.len() {
@@ -180,6 +217,18 @@ impl World {
                 self.nodes[at].stopped = Some(reason);
                 self.nodes[at].alive = false;
             }
+            Effect::TellAgain => {
+                let is_told = |input: &Input| matches!(input, Input::Control(_) | Input::Log(_) | Input::LogCaughtUp);
+                self.queue.retain(|(to, input)| *to != at || !is_told(input));
+                self.tell(at);
+            }
+            Effect::Note(
+                note @ (Note::BeganFrom { .. }
+                | Note::SnapshotPassedOver { .. }
+                | Note::SnapshotStored { .. }
+                | Note::SnapshotNotStored { .. }
+                | Note::RegressionAccepted { .. }),
+            ) => self.notes.push((at, note)),
             Effect::Note(Note::Refused { reason }) => self.refusals.push(reason),
             Effect::Note(Note::Fault { fault }) => self.refusals.push(fault.to_string()),
             Effect::ServeUntil(_) | Effect::EndServing | Effect::Note(_) => {}

@@ -65,6 +65,11 @@ impl Checks {
         Ok(ended)
     }
 
+    /// Entries were lost: what is left, and what will be written behind it, is the truth from here on.
+    pub(crate) fn forget(&mut self) {
+        (self.truth, self.positions, self.terms) = (Topology::default(), Vec::new(), BTreeMap::new());
+    }
+
     /// Looks at what is new in the control store; answers the lives written dead, with what their supervisors know
     /// their processes by.
     pub(crate) fn control(&mut self, stores: &Stores) -> Result<Vec<(NodeRef, Option<Nonce>)>, String> {
@@ -88,7 +93,7 @@ impl Checks {
                         dead.push((member.node.clone(), member.supervisor));
                     }
                 }
-                ControlRecord::Release(_) => {}
+                ControlRecord::Release(_) | ControlRecord::Snapshot(_) => {}
             }
         }
         self.revision = stores.revision();

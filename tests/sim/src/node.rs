@@ -1,10 +1,12 @@
 //! One node of a run: its place, its clock, and the process that runs there now, if one does.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::cluster::ClusterSettings;
 use aether_domain::timing::Profile;
+use aether_domain::topology::Topology;
 use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Sequence, ShardId, WallTime};
 use aether_infra_memory::fabric::FabricEvent;
 use aether_runtime::control::machine::IDLE_MAX;
@@ -18,6 +20,9 @@ use crate::scenario::Scenario;
 
 /// The most steps one process may take in one simulated second: more is a machine that never comes to rest.
 const STEPS_PER_SECOND_MAX: u32 = 20_000;
+
+/// Every how many entries a leader keeps a snapshot: far more often than in the product, so that many begin with one.
+const SNAPSHOT_EVERY: u64 = 16;
 
 /// A place where processes of one node id run, one after another.
 pub(crate) struct Node {
@@ -67,6 +72,10 @@ pub(crate) struct Process {
     pub(crate) lease_sent: VecDeque<(Nonce, Monotonic)>,
     /// When it had first sent the last of them that is stored.
     pub(crate) lease_stored: Monotonic,
+    /// How often it has begun to read everything: what an earlier beginning asked for is nothing to a later one.
+    pub(crate) beginning: u64,
+    /// The snapshot that was found, until the log has borne it out.
+    pub(crate) found: Option<Arc<Topology>>,
     second: Monotonic,
     steps: u32,
 }
@@ -103,7 +112,11 @@ pub(crate) enum Purpose {
     ReadBack(Token),
     Append(Token),
     ReadLog(Token),
-    CatchUp,
+    /// The snapshot is read, by the process's so manieth beginning.
+    Look(u64),
+    /// The entry that a snapshot ends with is read.
+    Prove(u64),
+    CatchUp(u64),
     Probe,
 }
 
@@ -159,6 +172,8 @@ impl Node {
             admin_url: String::new(),
             build: "simulated".into(),
             supervisor,
+            on_regression: scenario.on_regression,
+            snapshot_every: SNAPSHOT_EVERY,
         };
         let machine = Machine::new(self.id.clone(), config, seed);
         let me = machine.me().clone();
@@ -180,6 +195,8 @@ impl Node {
             misled: false,
             lease_sent: VecDeque::new(),
             lease_stored: Monotonic::ZERO,
+            beginning: 0,
+            found: None,
             second: Monotonic::ZERO,
             steps: 0,
         })

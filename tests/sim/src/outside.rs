@@ -112,7 +112,10 @@ impl World {
                 }
                 self.reset(node)?;
             }
-            Act::LoseEntries { count } => self.fabric.lose_entries(count),
+            Act::LoseEntries { count } => {
+                self.fabric.lose_entries(count);
+                self.checks.forget();
+            }
             Act::Reset { .. } => self.reset(of)?,
             Act::Drain { restart_after, .. } => self.drain(of, restart_after)?,
             Act::DrainAll { restart_after } => {
@@ -233,7 +236,7 @@ impl World {
         self.trace.line(self.now, format_args!("{me} starts"));
         self.fabric.watch(self.now, node);
         self.fabric.listen(node, me);
-        self.catch_up(node);
+        self.begin(node);
     }
 
     fn crash(&mut self, node: usize, restart_after: Option<Duration>) {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use aether_domain::ports::{Answer, AnswerFrame, ControlUpdate, Delivery, Frame, LogUpdate};
-use aether_domain::records::ControlRecord;
+use aether_domain::records::{ControlKey, ControlRecord, StoredEntry, StoredRecord};
 use aether_domain::{CommandId, Epoch, Monotonic, Sequence};
 use aether_infra_memory::fabric::{AppendFailure, FabricEvent, Op, OpId, Outcome, ReadFailure, WriteFailure};
+use aether_runtime::control::catch_up::{proof_after, weigh};
 use aether_runtime::control::{AppendResult, Effect, Input, Note, StopReason, WriteOutcome};
 use aether_runtime::view::View;
 
@@ -93,7 +94,15 @@ impl World {
                 Input::Appended { token, outcome }
             }
             (Purpose::ReadLog(token), Outcome::Log(read)) => Input::LogRead { token, entries: read.ok() },
-            (Purpose::CatchUp, Outcome::Log(Ok(entries))) => {
+            (Purpose::Look(of) | Purpose::Prove(of) | Purpose::CatchUp(of), _) if of != self.beginning(node) => {
+                return Ok(());
+            }
+            (Purpose::Look(_), Outcome::Control(found)) => {
+                self.found(node, found.ok().flatten());
+                return Ok(());
+            }
+            (Purpose::Prove(_), Outcome::Log(shown)) => return self.prove(node, &shown.unwrap_or_default()),
+            (Purpose::CatchUp(_), Outcome::Log(Ok(entries))) => {
                 if entries.is_empty() {
                     self.step(node, Input::LogCaughtUp)?;
                     self.follow(node);
@@ -106,7 +115,7 @@ impl World {
                 self.plan_due(now, node, Due::CatchUp);
                 return Ok(());
             }
-            (Purpose::CatchUp, _) => {
+            (Purpose::CatchUp(_), _) => {
                 let at = self.now + REREAD_AFTER;
                 self.plan_due(at, node, Due::CatchUp);
                 return Ok(());
@@ -121,7 +130,49 @@ impl World {
     pub(crate) fn catch_up(&mut self, node: usize) {
         let Some(process) = &self.nodes[node].process else { return };
         let op = Op::ReadLog { after: process.at(), limit: READ_BATCH };
-        self.submit(node, Purpose::CatchUp, op);
+        let of = process.beginning;
+        self.submit(node, Purpose::CatchUp(of), op);
+    }
+
+    fn beginning(&self, node: usize) -> u64 {
+        self.nodes[node].process.as_ref().map_or(0, |process| process.beginning)
+    }
+
+    /// Begins to read the log: with a snapshot if there is one, as the product does.
+    pub(crate) fn begin(&mut self, node: usize) {
+        let Some(process) = &mut self.nodes[node].process else { return };
+        process.beginning += 1;
+        (process.follows, process.found) = (false, None);
+        let of = process.beginning;
+        self.submit(node, Purpose::Look(of), Op::ReadControl(ControlKey::TopologySnapshot));
+    }
+
+    fn found(&mut self, node: usize, found: Option<StoredRecord>) {
+        let snapshot = found.and_then(|stored| match stored.record {
+            ControlRecord::Snapshot(snapshot) => Some(snapshot.topology),
+            _ => None,
+        });
+        let Some(process) = self.nodes[node].process.as_mut().filter(|_| snapshot.is_some()) else {
+            self.catch_up(node);
+            return;
+        };
+        let of = process.beginning;
+        let after = snapshot.as_ref().map_or(Sequence::ZERO, |snapshot| proof_after(snapshot));
+        process.found = snapshot;
+        self.submit(node, Purpose::Prove(of), Op::ReadLog { after, limit: 1 });
+    }
+
+    fn prove(&mut self, node: usize, shown: &[StoredEntry]) -> Result<(), String> {
+        let found = self.nodes[node].process.as_mut().and_then(|process| process.found.take());
+        if let Some(snapshot) = found {
+            let input = match weigh(&snapshot, shown) {
+                Ok(()) => Input::Snapshot(snapshot),
+                Err(why) => Input::SnapshotPassedOver(why),
+            };
+            self.step(node, input)?;
+        }
+        self.catch_up(node);
+        Ok(())
     }
 
     fn follow(&mut self, node: usize) {
@@ -283,6 +334,11 @@ impl World {
                 self.fabric.close(&over);
                 self.fabric.listen(node, me);
             }
+            Effect::TellAgain => {
+                self.fabric.watch(self.now, node);
+                self.fabric.unfollow(node);
+                self.begin(node);
+            }
             Effect::Stop(StopReason::SettingsDiffer { .. }) if !self.nodes[node].stranger => {
                 return Err(format!("{} has other settings than the cluster", self.nodes[node].name));
             }
@@ -328,6 +384,11 @@ impl World {
                 self.plan_act(LOOKED_AFTER, Act::Crash { of: Target::Node(node), restart_after: Some(LOOKED_AFTER) });
             }
             Note::Fault { fault } => return Err(format!("{id} cannot go on: {fault}")),
+            Note::BeganFrom { .. } => self.count("began with a snapshot"),
+            Note::SnapshotPassedOver { .. } => self.count("snapshot passed over"),
+            Note::SnapshotStored { .. } => self.count("snapshot stored"),
+            Note::SnapshotNotStored { .. } => self.count("snapshot not stored"),
+            Note::RegressionAccepted { .. } => self.count("regression accepted"),
             Note::Applied { .. } | Note::Member { .. } | Note::Renewed { .. } => {}
         }
         Ok(())
@@ -439,6 +500,6 @@ fn stored_now(nodes: &mut [Node], record: &ControlRecord, now: Monotonic) {
                 node.troubles.beaten_at = now;
             }
         }
-        ControlRecord::Release(_) => {}
+        ControlRecord::Release(_) | ControlRecord::Snapshot(_) => {}
     }
 }

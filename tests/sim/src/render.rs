@@ -21,6 +21,7 @@ impl fmt::Display for Key<'_> {
             ControlKey::Lease => f.write_str("lease"),
             ControlKey::Member(node) => write!(f, "node.{node}"),
             ControlKey::Release(node) => write!(f, "rel.{node}"),
+            ControlKey::TopologySnapshot => f.write_str("top.snap"),
         }
     }
 }
@@ -39,6 +40,7 @@ impl fmt::Display for Record<'_> {
                 let shards: usize = report.released.iter().map(|(shards, _)| shards.len()).sum();
                 write!(f, "{} has released {shards}", report.node)
             }
+            ControlRecord::Snapshot(snapshot) => write!(f, "snapshot of epoch {}", snapshot.topology.epoch()),
         }
     }
 }
@@ -58,6 +60,8 @@ impl fmt::Display for In<'_> {
             Input::Control(update) => write!(f, "control {update:?}"),
             Input::Log(LogUpdate::Entry(stored)) => write!(f, "log {} {}", stored.at.sequence, stored.entry.cause),
             Input::Log(update) => write!(f, "log {update:?}"),
+            Input::Snapshot(snapshot) => write!(f, "snapshot of epoch {}", snapshot.epoch()),
+            Input::SnapshotPassedOver(why) => write!(f, "snapshot passed over: {why}"),
             Input::LogCaughtUp => f.write_str("log caught up"),
             Input::Written { token, outcome } => write!(f, "written {:04x} {outcome:?}", token.0 >> 48),
             Input::ReadBack { token, found } => {
@@ -100,6 +104,7 @@ impl fmt::Display for Out<'_> {
             Effect::ServeUntil(until) => write!(f, "serve until {:?}", until.since_start()),
             Effect::EndServing => f.write_str("end serving"),
             Effect::NewLife { me } => write!(f, "new life {me}"),
+            Effect::TellAgain => f.write_str("tell again"),
             Effect::Stop(reason) => write!(f, "stop {reason:?}"),
             Effect::Note(note) => write!(f, "{note:?}"),
         }

@@ -7,6 +7,7 @@ use aether_domain::ShardCount;
 use aether_domain::timing::Profile;
 use aether_infra_memory::Manner;
 use aether_infra_memory::fabric::{Faults, PerMille};
+use aether_runtime::control::OnRegression;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -68,6 +69,8 @@ pub struct Scenario {
     pub revives: bool,
     /// Whether processes have supervisors, which write that they are dead.
     pub supervised: bool,
+    /// What nodes do once a store has surely lost what it had acknowledged.
+    pub on_regression: OnRegression,
 }
 
 impl Scenario {
@@ -108,6 +111,7 @@ impl Scenario {
             beyond,
             revives: true,
             supervised: dice.random_ratio(1, 2),
+            on_regression: OnRegression::Halt,
         }
     }
 
@@ -130,6 +134,7 @@ impl Scenario {
             beyond: false,
             revives: false,
             supervised: false,
+            on_regression: OnRegression::Halt,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aether_domain::timing::Profile;
 use aether_infra_memory::fabric::Faults;
+use aether_runtime::control::OnRegression;
 use aether_sim::{Act, Hunt, MARKS, Run, Scenario, Spoiled, Sum, Target, Wanted, World, reproduction, run_seed};
 
 const SEEDS: u64 = 10;
@@ -181,6 +182,18 @@ fn a_wall_clock_set_an_hour_forward_or_back_changes_nothing_but_stamps() {
     assert!(calm.len() > 4, "{calm:?}");
     for forward in [true, false] {
         assert_eq!(story(jumps(forward).chain([dies, end]).collect()), calm, "forward: {forward}");
+    }
+}
+
+#[test]
+fn nodes_that_accept_a_log_that_has_lost_entries_come_to_rest_with_what_is_left() {
+    for lost in [1, 3] {
+        let dies = Act::Crash { of: Target::Leader, restart_after: None };
+        let acts = vec![(secs(30), Act::LoseEntries { count: lost }), (secs(31), dies)];
+        let on_regression = OnRegression::AcceptLog;
+        let run = run(Scenario { acts, heals_at: secs(120), on_regression, ..Scenario::calm(1, 3) });
+        assert_eq!(count(&run, "regression accepted"), 2, "{:?}", run.counts);
+        assert!(run.rested_after < secs(1), "{:?}", run.rested_after);
     }
 }
 

@@ -29,6 +29,7 @@ use std::path::PathBuf;
 
 use aether_domain::timing::Profile;
 use aether_domain::{Namespace, NodeId};
+use aether_runtime::control::OnRegression;
 
 pub use layers::Layers;
 pub use secret::Secret;
@@ -59,6 +60,9 @@ pub struct NodeSettings {
     pub id: NodeId,
     /// Its relative capacity, 1 to 1000: a node of weight 2 gets twice the shards of one of weight 1.
     pub weight: u32,
+    /// What it does once NATS has surely lost what it had acknowledged: it serves nothing any more, or goes on with what
+    /// is left.
+    pub on_regression: OnRegression,
 }
 
 /// How NATS is reached.

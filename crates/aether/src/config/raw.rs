@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use aether_domain::timing::Profile;
 use aether_domain::{Namespace, NodeId};
+use aether_runtime::control::OnRegression;
 use serde::{Deserialize, Deserializer};
 
 use super::{AdminSettings, LoadSettings, LogFormat, LogSettings, NatsSettings, NodeSettings, Secret, Settings};
@@ -12,7 +13,7 @@ use super::{AdminSettings, LoadSettings, LogFormat, LogSettings, NatsSettings, N
 /// Every key there is, by section. The first entry of a pair is empty for keys at the top.
 pub(super) const KEYS: [(&str, &[&str]); 6] = [
     ("", &["namespace", "profile"]),
-    ("node", &["id", "weight"]),
+    ("node", &["id", "weight", "on_regression"]),
     ("nats", &["urls", "user", "password", "token", "creds", "replicas"]),
     ("admin", &["listen", "announce"]),
     ("load", &["workers", "accounts"]),
@@ -48,6 +49,7 @@ pub(super) struct Raw {
 struct RawNode {
     id: Option<String>,
     weight: Option<u32>,
+    on_regression: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -134,7 +136,12 @@ impl RawNode {
         if !(1..=1000).contains(&weight) {
             return Err(misfit("node.weight", format!("{weight} is out of range"), "write a number from 1 to 1000"));
         }
-        Ok(NodeSettings { id, weight })
+        let on_regression = self.on_regression.as_deref().unwrap_or("halt");
+        let on_regression = OnRegression::named(on_regression).ok_or_else(|| {
+            let problem = format!("there is no way {on_regression:?} to go on after a regression");
+            misfit("node.on_regression", problem, "write `halt` or `accept_log`")
+        })?;
+        Ok(NodeSettings { id, weight, on_regression })
     }
 }
 

@@ -11,6 +11,7 @@ use aether_infra_nats::{NatsConfig, Promise};
 use aether_placement::ShardHash;
 use aether_runtime::actor::{Actor, KindRegistry, RegisterError};
 use aether_runtime::clock::{BootClock, Clock};
+use aether_runtime::control::OnRegression;
 use aether_runtime::node::{NodeConfig, Ports, Runtime};
 
 use super::{BUILD, Ended, Node};
@@ -23,6 +24,7 @@ pub struct NodeBuilder {
     profile: Profile,
     weight: u32,
     admin_url: String,
+    on_regression: OnRegression,
     engine: Option<Engine>,
     kinds: Result<KindRegistry, RegisterError>,
 }
@@ -65,6 +67,7 @@ impl NodeBuilder {
             profile: Profile::Default,
             weight: 1,
             admin_url: String::new(),
+            on_regression: OnRegression::Halt,
             engine: None,
             kinds: Ok(KindRegistry::new()),
         }
@@ -95,6 +98,14 @@ impl NodeBuilder {
     #[must_use]
     pub fn admin_url(mut self, url: impl Into<String>) -> Self {
         self.admin_url = url.into();
+        self
+    }
+
+    /// What it does once NATS has surely lost what it had acknowledged; unless told, it serves nothing until a person has
+    /// looked.
+    #[must_use]
+    pub fn on_regression(mut self, way: OnRegression) -> Self {
+        self.on_regression = way;
         self
     }
 
@@ -178,6 +189,7 @@ impl NodeBuilder {
             seed: crate::entropy::seed(),
             build: BUILD.into(),
             supervisor: supervised::token(),
+            on_regression: self.on_regression,
         };
         let runtime = Runtime::start(ports, config, kinds)?;
         let status = runtime.status();

@@ -59,6 +59,7 @@ fn common(settings: &Settings, url: &str) -> NodeBuilder {
         .namespace(settings.namespace.as_str())
         .profile(settings.profile)
         .weight(settings.node.weight)
+        .on_regression(settings.node.on_regression)
         .admin_url(url)
         .actor::<Account>()
 }

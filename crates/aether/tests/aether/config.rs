@@ -1,5 +1,6 @@
 //! Settings: what is taken, what is refused, and what a refusal says.
 
+use aether::OnRegression;
 use aether::config::{Layers, LogFormat};
 use aether_domain::timing::Profile;
 
@@ -9,6 +10,7 @@ profile = "fast"
 [node]
 id = "n1"
 weight = 2
+on_regression = "accept_log"
 [nats]
 urls = ["nats://127.0.0.1:4222", "tls://nats.example:4222"]
 user = "app"
@@ -30,6 +32,7 @@ fn every_key_reaches_its_setting() {
     let settings = Layers::text("node.toml", WHOLE).load().expect("all of it is known");
     assert_eq!((settings.namespace.as_str(), settings.profile), ("bank", Profile::Fast));
     assert_eq!((settings.node.id.as_str(), settings.node.weight), ("n1", 2));
+    assert_eq!(settings.node.on_regression, OnRegression::AcceptLog);
     assert_eq!((settings.nats.urls.len(), settings.nats.replicas), (2, 3));
     assert_eq!(settings.nats.password.as_ref().map(aether::config::Secret::reveal), Some("do-not-print-me"));
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:8080");
@@ -53,16 +56,22 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
     let settings = layers.with_flag("node.id", Some("n3")).load().expect("all known");
     assert_eq!((settings.namespace.as_str(), settings.node.id.as_str(), settings.node.weight), ("other", "n3", 3));
     assert_eq!(settings.nats.urls, ["nats://a:1", "nats://b:2"]);
+    let least = Layers::text("node.toml", "[node]\nid = \"n1\"").load().expect("enough");
+    assert_eq!(least.node.on_regression, OnRegression::Halt);
 }
 
 #[test]
 fn a_refusal_names_the_place_the_key_and_what_to_do() {
     for (text, expected) in [
-        ("[node]\nidd = \"n1\"", &["no setting node.idd", "node.toml", "id, weight"][..]),
+        ("[node]\nidd = \"n1\"", &["no setting node.idd", "node.toml", "id, weight, on_regression"][..]),
         ("nodes = 3", &["no setting nodes", "node.toml", "namespace, profile"]),
         ("node = 3", &["node is a section", "write [node]"]),
         ("", &["node.id", "missing", "node.toml", "give each node an id"]),
         ("[node]\nid = \"N 1\"", &["node.id", "N 1", "lower-case"]),
+        (
+            "[node]\nid = \"n1\"\non_regression = \"forget\"",
+            &["node.on_regression", "\"forget\"", "`halt` or `accept_log`"],
+        ),
         ("[node]\nid = \"n1\"\nweight = 0", &["node.weight", "0 is out of range", "1 to 1000"]),
         ("[node]\nid = \"n1\"\nweight = \"two\"", &["node.weight", "wrong type", "node.toml"]),
         ("[node]\nid = [1]", &["node.id", "wrong type"]),

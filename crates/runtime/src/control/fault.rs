@@ -15,6 +15,26 @@ const SURE_AFTER: Duration = Duration::from_secs(25);
 /// How many of the log's last positions are remembered.
 const POSITIONS_MAX: usize = 4_096;
 
+/// What a node does once it is certain that a store has lost what it had acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnRegression {
+    /// It serves nothing until a person has looked.
+    #[default]
+    Halt,
+    /// It drops everything it had, says so aloud, and begins again with what the stores hold now.
+    AcceptLog,
+}
+
+impl OnRegression {
+    /// Every way with its stable name.
+    pub const NAMES: [(Self, &'static str); 2] = [(Self::Halt, "halt"), (Self::AcceptLog, "accept_log")];
+
+    /// The way of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(way, _)| *way)
+    }
+}
+
 /// Why a node cannot go on serving.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -58,6 +78,14 @@ pub enum Fault {
         /// The revision that the store says it has.
         found: Revision,
     },
+}
+
+impl Fault {
+    /// Whether it says that a store has lost something that it had acknowledged: what is there now can be gone on with.
+    /// What cannot be understood, or breaks the rules, never can.
+    pub fn is_regression(&self) -> bool {
+        matches!(self, Self::LogRegression { .. } | Self::LogReplaced { .. } | Self::ControlRegression { .. })
+    }
 }
 
 /// What a store may have lost.

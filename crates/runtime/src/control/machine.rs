@@ -4,12 +4,14 @@
 //! coordinator. It performs nothing: effects are data, and their answers come back as inputs. The same machine runs in
 //! the product and in the simulator.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::cluster::ClusterSettings;
+use aether_domain::invariants::Violation;
 use aether_domain::mutants::{self, Mutant, is_on};
 use aether_domain::ports::{ControlUpdate, Expected, LogUpdate};
-use aether_domain::records::{ControlKey, ControlRecord, Entry, Health, Load, StoredEntry, StoredRecord};
+use aether_domain::records::{ControlKey, ControlRecord, Entry, Health, Load, Position, StoredEntry, StoredRecord};
 use aether_domain::time::WallTime;
 use aether_domain::timing::Profile;
 use aether_domain::topology::Topology;
@@ -17,7 +19,8 @@ use aether_domain::{Epoch, Incarnation, Monotonic, NodeId, NodeRef, Nonce, Revis
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
-use super::fault::{Doubted, Doubts, Fault};
+use super::catch_up::PassedOver;
+use super::fault::{Doubted, Doubts, Fault, OnRegression};
 use super::sightings::Sightings;
 use super::timers::Timers;
 use crate::coordinator::append::AppendResult;
@@ -39,7 +42,14 @@ pub struct ControlConfig {
     pub build: String,
     /// What this process's supervisor knows it by, if it has one.
     pub supervisor: Option<Nonce>,
+    /// What to do once a store has surely lost what it had acknowledged.
+    pub on_regression: OnRegression,
+    /// Every how many entries a leader keeps a snapshot of the fold, at least 1: [`SNAPSHOT_EVERY`], but for tests.
+    pub snapshot_every: u64,
 }
+
+/// Every how many entries a leader keeps a snapshot of the fold.
+pub const SNAPSHOT_EVERY: u64 = 256;
 
 /// Names one operation, so that its answer finds back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +80,10 @@ pub enum Input {
     Control(ControlUpdate),
     /// The log's follower said something.
     Log(LogUpdate),
+    /// The fold up to an entry that the log was seen to hold: what comes first of the log begins behind it.
+    Snapshot(Arc<Topology>),
+    /// A snapshot was passed over; the log comes from its start.
+    SnapshotPassedOver(PassedOver),
     /// Everything that was in the log when this node started has been told.
     LogCaughtUp,
     /// An [`Effect::Write`] was answered.
@@ -168,6 +182,8 @@ pub enum Effect {
         /// The new life.
         me: NodeRef,
     },
+    /// Forget what the stores have told, and tell everything again: the watch and the log, each from its beginning.
+    TellAgain,
     /// The node is to end.
     Stop(StopReason),
     /// Something worth a line in the log, and perhaps a counter.
@@ -263,6 +279,35 @@ pub enum Note {
         /// What is wrong with it.
         reason: String,
     },
+    /// This node begins with the fold up to that entry instead of reading everything before it.
+    BeganFrom {
+        /// The entry's epoch.
+        epoch: Epoch,
+    },
+    /// A snapshot was passed over, and the log is read from its start: nothing is lost but time.
+    SnapshotPassedOver {
+        /// Why.
+        why: PassedOver,
+    },
+    /// A snapshot of the fold was stored.
+    SnapshotStored {
+        /// Of which epoch.
+        epoch: Epoch,
+    },
+    /// A snapshot of the fold was not stored, for all that is known; the next one comes.
+    SnapshotNotStored {
+        /// Of which epoch.
+        epoch: Epoch,
+        /// How that went.
+        outcome: WriteOutcome,
+    },
+    /// A store has lost what it had acknowledged, and this node goes on with what is left: a person should look.
+    RegressionAccepted {
+        /// What was found.
+        fault: Fault,
+        /// The last entry that this node had applied.
+        had: Epoch,
+    },
     /// This node cannot go on serving: a person should look.
     Fault {
         /// What is wrong.
@@ -314,6 +359,8 @@ pub struct Machine {
     log_caught_up: bool,
     fault: Option<Fault>,
     doubts: Doubts,
+    /// The entry that last did not follow the one before, after which this node began again.
+    broke_at: Option<Position>,
     stopped: bool,
     wakes_at: Option<Monotonic>,
     clock: mutants::Clock,
@@ -324,7 +371,7 @@ impl Machine {
     pub fn new(node: NodeId, config: ControlConfig, seed: u64) -> Self {
         // A cluster is founded with the timers that its founder goes by.
         let settings = ClusterSettings { profile: config.profile, ..config.settings };
-        let config = ControlConfig { settings, ..config };
+        let config = ControlConfig { settings, snapshot_every: config.snapshot_every.max(1), ..config };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let me = NodeRef { node, incarnation: Incarnation(rng.next_u64().max(1)) };
         Self {
@@ -338,6 +385,7 @@ impl Machine {
             log_caught_up: false,
             fault: None,
             doubts: Doubts::default(),
+            broke_at: None,
             stopped: false,
             wakes_at: None,
             clock: mutants::Clock::default(),
@@ -429,6 +477,8 @@ impl Machine {
             Input::Log(LogUpdate::Corrupt { sequence, reason }) => {
                 self.fail(Fault::Unreadable { sequence, reason }, effects);
             }
+            Input::Snapshot(snapshot) => self.begin_from(snapshot, effects),
+            Input::SnapshotPassedOver(why) => effects.push(Effect::Note(Note::SnapshotPassedOver { why })),
             Input::LogCaughtUp => self.log_caught_up = true,
             Input::Written { token, outcome } => {
                 self.weigh_write(token, &outcome, timers.now(), effects);
@@ -440,7 +490,8 @@ impl Machine {
                 }
             }
             Input::ReadBack { token, found } => {
-                if let Some(stored) = &found {
+                let asked = self.member.expects(token).or_else(|| self.coordinator.expects(token));
+                if let Some(stored) = found.as_ref().filter(|_| asked.is_some()) {
                     self.sightings.saw(stored, timers.now());
                 }
                 let found = found.as_ref();
@@ -467,9 +518,16 @@ impl Machine {
                     self.apply(&StoredEntry { entry, at }, timers, wall, effects);
                 }
             }
+            // Asked by a life that is over, of a log that may have been another.
+            Input::LogRead { token, .. } if !self.coordinator.awaits_log(token) => {}
             Input::LogRead { token, entries } => {
+                let life = self.me().incarnation;
                 for stored in entries.iter().flatten() {
                     self.apply(stored, timers, wall, effects);
+                    if self.me().incarnation != life {
+                        // It was not the log that this node knew: another life begins with it, from its start.
+                        return;
+                    }
                 }
                 let count = entries.map(|entries| entries.len());
                 self.with_coordinator(timers, wall, effects, |coordinator, s| coordinator.log_read(token, count, s));
@@ -496,6 +554,8 @@ impl Machine {
         if !self.sightings.saw(stored, timers.now()) {
             return;
         }
+        // The store has gone past what it seemed to have lost; nobody here will ask it about that any more.
+        self.doubts.settled(&Doubted::Control(stored.record.key()));
         self.with_member(timers, effects, |member, s| member.saw(stored, s));
         self.with_coordinator(timers, wall, effects, |coordinator, s| match &stored.record {
             ControlRecord::Member(record) => coordinator.saw_member(stored, &record.node.node, s),
@@ -516,6 +576,13 @@ impl Machine {
             return;
         }
         if let Err(violations) = self.topology.apply(stored) {
+            // Behind another entry than this node has applied: either the log was replaced, or this entry is wrong. Whoever
+            // begins again with the log as it is finds out which.
+            let elsewhere = violations.iter().any(|found| matches!(found, Violation::BrokenChain { .. }));
+            if elsewhere && self.accepts() && self.broke_at.replace(stored.at) != Some(stored.at) {
+                let sequence = self.topology.at().sequence;
+                return self.fail(Fault::LogReplaced { sequence }, effects);
+            }
             let violations = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             return self.fail(Fault::Broken { sequence, violations }, effects);
         }
@@ -524,13 +591,30 @@ impl Machine {
         let events = entry.events.iter().map(aether_domain::topology::TopologyEvent::name).collect();
         effects.push(Effect::Note(Note::Applied { epoch: entry.epoch, cause: entry.cause.clone(), events }));
         effects.push(Effect::Publish);
+        self.compare_settings(effects);
+        self.with_coordinator(timers, wall, effects, |coordinator, s| coordinator.applied(entry, stored.at, s));
+    }
+
+    /// A cluster that was founded with other settings is none that this node can be of.
+    fn compare_settings(&self, effects: &mut Vec<Effect>) {
         let found = self.topology.cluster().settings();
         if found != self.config.settings && !is_on(Mutant::JoinsAnyway) {
             let configured = self.config.settings;
             effects.push(Effect::EndServing);
             effects.push(Effect::Stop(StopReason::SettingsDiffer { found, configured }));
         }
-        self.with_coordinator(timers, wall, effects, |coordinator, s| coordinator.applied(entry, stored.at, s));
+    }
+
+    /// Begins with a fold that the log bears out, unless something was applied already.
+    fn begin_from(&mut self, snapshot: Arc<Topology>, effects: &mut Vec<Effect>) {
+        if self.topology.at().sequence != Sequence::ZERO {
+            return;
+        }
+        self.topology = Arc::unwrap_or_clone(snapshot);
+        self.doubts.applied(self.topology.at());
+        effects.push(Effect::Note(Note::BeganFrom { epoch: self.topology.epoch() }));
+        effects.push(Effect::Publish);
+        self.compare_settings(effects);
     }
 
     /// Whether an answer of the control store contradicts what it had stored (R16).
@@ -572,10 +656,32 @@ impl Machine {
             return;
         }
         effects.push(Effect::EndServing);
+        if self.accepts() && fault.is_regression() {
+            return self.accept(fault, effects);
+        }
         effects.push(Effect::Note(Note::Fault { fault: fault.clone() }));
         self.fault = Some(fault);
         // Others see its lease run out; what it meant to write it writes no more.
         self.coordinator.new_life();
+    }
+
+    /// Whether this node goes on after a regression. One that leaves has nothing to begin again for.
+    fn accepts(&self) -> bool {
+        self.config.on_regression == OnRegression::AcceptLog && !self.member.is_leaving()
+    }
+
+    /// Goes on with what the stores hold now: nothing of what this node knew is left, and it is another life that begins.
+    fn accept(&mut self, fault: Fault, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Note(Note::RegressionAccepted { fault, had: self.topology.epoch() }));
+        self.topology = Topology::default();
+        self.sightings = Sightings::default();
+        self.doubts = Doubts::default();
+        (self.control_caught_up, self.log_caught_up) = (false, false);
+        self.coordinator.new_life();
+        let life = Incarnation(self.rng.next_u64().max(1));
+        self.member.begin_again(life, effects);
+        effects.push(Effect::TellAgain);
+        effects.push(Effect::Publish);
     }
 
     fn with_member<R>(

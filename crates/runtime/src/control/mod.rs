@@ -4,6 +4,7 @@
 //! `member` keeps this life alive and known, `coordinator` elects and leads.
 
 mod cas;
+pub mod catch_up;
 mod fault;
 pub mod machine;
 pub mod service;
@@ -14,8 +15,10 @@ mod timers;
 pub use crate::coordinator::append::AppendResult;
 pub use crate::coordinator::policies::{Policy, all as policies};
 pub(crate) use cas::{PendingWrite, Progress};
-pub use fault::Fault;
-pub use machine::{ControlConfig, Effect, Input, Machine, Note, Phase, StopReason, Token, WriteOutcome};
+pub use fault::{Fault, OnRegression};
+pub use machine::{
+    ControlConfig, Effect, Input, Machine, Note, Phase, SNAPSHOT_EVERY, StopReason, Token, WriteOutcome,
+};
 pub use sightings::{Sighting, Sightings};
 pub(crate) use sources::watching;
 pub(crate) use timers::Timers;

@@ -64,6 +64,14 @@ pub struct Counts {
     pub terms_led: u64,
     /// Lives this node fenced.
     pub fences: u64,
+    /// Snapshots of the topology that this node as leader stored.
+    pub snapshots_stored: u64,
+    /// Snapshots of the topology that this node began with: at most one at each beginning.
+    pub snapshots_used: u64,
+    /// Snapshots of the topology that this node passed over.
+    pub snapshots_passed_over: u64,
+    /// Losses of a store that this node went on after, because it was configured to.
+    pub regressions_accepted: u64,
 }
 
 /// What the loop works with.
@@ -106,7 +114,7 @@ pub(crate) async fn run(
 ) -> Option<StopReason> {
     let io = TaskTracker::new();
     let status = Status::clone(&wiring.status.borrow());
-    let control_loop = Loop { machine, wiring, notify, io: io.clone(), status, stopped: None };
+    let control_loop = Loop { machine, wiring, notify, io: io.clone(), status, stopped: None, tell_again: false };
     let stopped = control_loop.run(inbox, releases, shutdown).await;
     io.close();
     // What is still under way is bounded by the adapters' own time-outs; its answers interest nobody any more.
@@ -120,6 +128,8 @@ struct Loop {
     io: TaskTracker,
     status: Status,
     stopped: Option<StopReason>,
+    /// Whether the watch and the log are to begin again.
+    tell_again: bool,
 }
 
 impl Loop {
@@ -130,7 +140,8 @@ impl Loop {
         shutdown: CancellationToken,
     ) -> Option<StopReason> {
         let mut watch = pin!(watching(Arc::clone(&self.wiring.control)));
-        let mut log = pin!(following(Arc::clone(&self.wiring.log)));
+        let follow = |wiring: &Wiring| following(Arc::clone(&wiring.control), Arc::clone(&wiring.log));
+        let mut log = pin!(follow(&self.wiring));
         let mut beat = Monotonic::ZERO;
         loop {
             let now = self.wiring.clock.now();
@@ -154,6 +165,10 @@ impl Loop {
             self.step(input);
             if self.stopped.is_some() {
                 return self.stopped;
+            }
+            if std::mem::take(&mut self.tell_again) {
+                watch.set(watching(Arc::clone(&self.wiring.control)));
+                log.set(follow(&self.wiring));
             }
         }
     }
@@ -257,6 +272,7 @@ impl Loop {
             Effect::ServeUntil(until) => self.wiring.lease.extend(until),
             Effect::EndServing => self.wiring.lease.end(),
             Effect::NewLife { me } => tracing::info!(node = %me, "a new life begins"),
+            Effect::TellAgain => self.tell_again = true,
             Effect::Stop(reason) => self.stopped = Some(reason),
             Effect::Note(note) => self.note(note),
         }
@@ -299,6 +315,28 @@ impl Loop {
             Note::CorruptRecord { key, reason } => {
                 self.status.counts.corrupt_records += 1;
                 tracing::error!(node = %me.node, key, reason, "a control record cannot be understood");
+            }
+            Note::BeganFrom { epoch } => {
+                self.status.counts.snapshots_used += 1;
+                tracing::info!(node = %me.node, %epoch, "the topology begins with a snapshot");
+            }
+            Note::SnapshotPassedOver { why } => {
+                self.status.counts.snapshots_passed_over += 1;
+                tracing::info!(node = %me.node, %why, "a topology snapshot was passed over: the log is read from its start");
+            }
+            Note::SnapshotStored { epoch } => {
+                self.status.counts.snapshots_stored += 1;
+                tracing::debug!(node = %me.node, %epoch, "a topology snapshot was stored");
+            }
+            Note::SnapshotNotStored { epoch, outcome } => {
+                tracing::warn!(node = %me.node, %epoch, ?outcome, "a topology snapshot was not stored; the next one comes");
+            }
+            Note::RegressionAccepted { fault, had } => {
+                self.status.counts.regressions_accepted += 1;
+                tracing::error!(
+                    node = %me.node, reason = %fault, %had,
+                    "what a store had acknowledged is lost; as configured, this node drops everything and goes on with what is left"
+                );
             }
             Note::Fault { fault } => {
                 tracing::error!(node = %me.node, reason = %fault, "this node serves nothing any more");

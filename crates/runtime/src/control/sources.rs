@@ -10,14 +10,18 @@ use std::time::Duration;
 
 use aether_domain::Sequence;
 use aether_domain::ports::{ControlStore, ControlUpdate, LogUpdate, ReadError, TopologyLog, Updates};
+use aether_domain::records::{ControlKey, ControlRecord, TopologySnapshot};
 use futures_util::{Stream, StreamExt as _, stream};
 
+use super::catch_up::{PassedOver, proof_after, weigh};
 use super::machine::Input;
 
 /// Entries read from the log at once while catching up.
 pub(super) const READ_BATCH: usize = 256;
 /// How long to wait before a watch or a follower that could not begin, or ended, is begun again.
 const REOPEN_AFTER: Duration = Duration::from_millis(200);
+/// How often a snapshot is looked for again while the stores cannot be read. Without one the log is read from its start.
+const TRIES_MAX: u32 = 25;
 
 /// Everything the watch says, without end.
 pub(crate) fn watching(control: Arc<dyn ControlStore>) -> impl Stream<Item = ControlUpdate> {
@@ -51,9 +55,10 @@ enum Watch {
 }
 
 /// Every entry of the log from the first one on, with [`Input::LogCaughtUp`] where the log ended when this began. It
-/// ends only behind something that cannot be understood.
-pub(super) fn following(log: Arc<dyn TopologyLog>) -> impl Stream<Item = Input> {
-    let state = Follow { log, at: Sequence::ZERO, stage: FollowStage::Reading };
+/// ends only behind something that cannot be understood. If there is a snapshot of the fold that the log bears out, it
+/// comes first and stands for the entries before it.
+pub(super) fn following(control: Arc<dyn ControlStore>, log: Arc<dyn TopologyLog>) -> impl Stream<Item = Input> {
+    let state = Follow { control, log, at: Sequence::ZERO, stage: FollowStage::Looking { tries_left: TRIES_MAX } };
     stream::unfold(Some(state), |state| async {
         let mut state = state?;
         let input = state.next().await;
@@ -63,6 +68,7 @@ pub(super) fn following(log: Arc<dyn TopologyLog>) -> impl Stream<Item = Input> 
 }
 
 struct Follow {
+    control: Arc<dyn ControlStore>,
     log: Arc<dyn TopologyLog>,
     /// The last entry told.
     at: Sequence,
@@ -70,6 +76,10 @@ struct Follow {
 }
 
 enum FollowStage {
+    /// Looking for a snapshot.
+    Looking {
+        tries_left: u32,
+    },
     Reading,
     Read(VecDeque<aether_domain::records::StoredEntry>),
     Due,
@@ -80,6 +90,22 @@ impl Follow {
     async fn next(&mut self) -> Input {
         loop {
             match &mut self.stage {
+                FollowStage::Looking { tries_left } => {
+                    let tries_left = tries_left.checked_sub(1);
+                    match (self.look().await, tries_left) {
+                        (Err(error), Some(tries_left)) => {
+                            tracing::debug!(error = &error as &dyn std::error::Error, "no snapshot can be read yet");
+                            self.stage = FollowStage::Looking { tries_left };
+                            tokio::time::sleep(REOPEN_AFTER).await;
+                        }
+                        (looked, _) => {
+                            self.stage = FollowStage::Reading;
+                            if let Ok(Some(input)) = looked {
+                                return input;
+                            }
+                        }
+                    }
+                }
                 FollowStage::Reading => match self.log.read(self.at, READ_BATCH).await {
                     Ok(entries) if entries.is_empty() => {
                         self.stage = FollowStage::Due;
@@ -114,6 +140,32 @@ impl Follow {
                 }
             }
         }
+    }
+
+    /// What there is to be told of a snapshot; nothing, if there is none.
+    async fn look(&mut self) -> Result<Option<Input>, ReadError> {
+        let found = match self.control.read(&ControlKey::TopologySnapshot).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(stored)) => stored.record,
+            Err(ReadError::Corrupt { reason, .. }) => {
+                return Ok(Some(Input::SnapshotPassedOver(PassedOver::Unreadable { reason })));
+            }
+            Err(error) => return Err(error),
+        };
+        let ControlRecord::Snapshot(TopologySnapshot { topology, .. }) = found else { return Ok(None) };
+        let shown = match self.log.read(proof_after(&topology), 1).await {
+            Ok(shown) => shown,
+            // The log says so itself when it is read.
+            Err(ReadError::Corrupt { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(match weigh(&topology, &shown) {
+            Ok(()) => {
+                self.at = topology.at().sequence;
+                Input::Snapshot(topology)
+            }
+            Err(why) => Input::SnapshotPassedOver(why),
+        }))
     }
 
     fn told(&mut self, update: LogUpdate) -> Input {

@@ -16,7 +16,7 @@ use aether_placement::ShardHash;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 
-use super::{Phase, StopReason};
+use super::{OnRegression, Phase, StopReason};
 use crate::actor::KindRegistry;
 use crate::clock::BootClock;
 use crate::node::{NodeConfig, Ports, Runtime};
@@ -111,6 +111,7 @@ fn start(manner: Manner) -> (Runtime, Arc<Store>) {
         seed: 7,
         build: "test".into(),
         supervisor: None,
+        on_regression: OnRegression::Halt,
     };
     (Runtime::start(ports, config, KindRegistry::default()).expect("it starts"), store)
 }

@@ -20,6 +20,7 @@ use aether_placement::StickyBalanced;
 use super::append::{AppendResult, Met, PendingAppend};
 use super::fences::Fences;
 use super::policy::{self, Facts, Memory};
+use super::snapshots::Snapshots;
 use crate::control::{ControlConfig, Effect, Note, PendingWrite, Progress, Sightings, Timers, Token, WriteOutcome};
 
 /// Contenders wait up to this long at random, so that one is usually alone.
@@ -107,6 +108,7 @@ pub(crate) struct Coordinator {
     memory: Memory,
     strategy: StickyBalanced,
     resigning: bool,
+    snapshots: Snapshots,
 }
 
 /// What a coordinator machine is handed at each step.
@@ -142,6 +144,7 @@ impl Coordinator {
             memory: Memory::default(),
             strategy: StickyBalanced,
             resigning: false,
+            snapshots: Snapshots::default(),
         }
     }
 
@@ -169,7 +172,7 @@ impl Coordinator {
         if let Some(pending) = self.writing.as_mut().filter(|pending| pending.token() == token) {
             let progress = pending.written(outcome, now, s.effects);
             self.lease_went(progress, s);
-        } else {
+        } else if !self.snapshots.written(token, outcome, s) {
             self.fences.answered(token, s, |write, s| write.written(outcome, now, s.effects));
         }
     }
@@ -179,7 +182,7 @@ impl Coordinator {
         if let Some(pending) = self.writing.as_mut().filter(|pending| pending.token() == token) {
             let progress = pending.read_back(found, now);
             self.lease_went(progress, s);
-        } else {
+        } else if !self.snapshots.read_back(token, found.map(|stored| stored.revision), s) {
             self.fences.answered(token, s, |write, _| write.read_back(found, now));
         }
     }
@@ -189,7 +192,7 @@ impl Coordinator {
         if let Some(pending) = self.writing.as_mut().filter(|pending| pending.token() == token) {
             let progress = pending.read_spoiled(revision, now);
             self.lease_went(progress, s);
-        } else {
+        } else if !self.snapshots.read_back(token, Some(revision), s) {
             self.fences.answered(token, s, |write, _| write.read_spoiled(revision, now));
         }
     }
@@ -286,6 +289,12 @@ impl Coordinator {
         }
     }
 
+    /// Whether a read of the log with that token is still awaited.
+    pub(crate) fn awaits_log(&self, token: Token) -> bool {
+        let reads = matches!(&self.stage, Stage::Elected { reading: Reading::Asked(asked), .. } if *asked == token);
+        reads || self.appending.as_ref().is_some_and(|pending| pending.token() == token)
+    }
+
     /// This node begins a new life: whatever it led, it leads no more.
     pub(crate) fn new_life(&mut self) {
         *self = Self::new(self.config.clone());
@@ -313,6 +322,8 @@ impl Coordinator {
             pending.advance(s.timers, s.effects);
         }
         self.fences.advance(s.timers, s.effects);
+        let leads = matches!(self.stage, Stage::Leader { .. });
+        self.snapshots.advance(self.config.snapshot_every, leads, s);
     }
 
     // --- Following and contending ---

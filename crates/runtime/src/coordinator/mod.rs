@@ -9,3 +9,4 @@ mod gray;
 pub(crate) mod machine;
 pub(crate) mod policies;
 pub(crate) mod policy;
+mod snapshots;

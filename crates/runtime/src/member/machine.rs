@@ -450,10 +450,15 @@ impl Member {
         if self.is_leaving() {
             return self.end(StopReason::LeftUnasked, s);
         }
-        let me = NodeRef { node: self.me.node.clone(), incarnation: Incarnation((s.fresh)().max(1)) };
-        s.effects.push(Effect::NewLife { me: me.clone() });
-        *self = Self { load: self.load, ..Self::new(me, self.config.clone()) };
+        self.begin_again(Incarnation((s.fresh)().max(1)), s.effects);
         s.timers.reached(s.timers.now() + Duration::from_millis(1));
+    }
+
+    /// Takes a new life. What the old one knew, held or had under way is nothing to it.
+    pub(crate) fn begin_again(&mut self, incarnation: Incarnation, effects: &mut Vec<Effect>) {
+        let me = NodeRef { node: self.me.node.clone(), incarnation };
+        effects.push(Effect::NewLife { me: me.clone() });
+        *self = Self { load: self.load, ..Self::new(me, self.config.clone()) };
     }
 
     fn end(&mut self, reason: StopReason, s: &mut Surroundings<'_>) {

@@ -1,0 +1,149 @@
+//! A whole node over a log with a past: what it reads of it when it starts.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aether_domain::assignment::{AssignmentCommand, Grant};
+use aether_domain::cluster::{ClusterCommand, ClusterSettings};
+use aether_domain::image::TopologyImage;
+use aether_domain::lease::LeadershipCommand;
+use aether_domain::ports::{AppendError, ControlStore, Expected, LogUpdate, ReadError, TopologyLog, Updates};
+use aether_domain::records::{ControlRecord, Entry, Position, StoredEntry, TopologySnapshot};
+use aether_domain::testing::life;
+use aether_domain::timing::Profile;
+use aether_domain::topology::{Draft, Signature, Topology};
+use aether_domain::{ClusterUid, Namespace, NodeId, Nonce, Sequence, Term, WallTime};
+use aether_infra_memory::{MemoryHub, MemoryPorts};
+use aether_placement::ShardHash;
+use aether_runtime::actor::KindRegistry;
+use aether_runtime::clock::BootClock;
+use aether_runtime::control::OnRegression;
+use aether_runtime::node::{NodeConfig, Ports, Runtime};
+use async_trait::async_trait;
+
+const ENTRIES: u64 = 1_000;
+const KEPT_AT: u64 = 990;
+
+fn settings() -> ClusterSettings {
+    ClusterSettings { hash: ShardHash::ID, profile: Profile::Fast, ..ClusterSettings::default() }
+}
+
+/// The next entry of a log that one life has written alone.
+fn next(topology: &Topology) -> Entry {
+    let (a, term) = (life("a", 1), Term(1));
+    let mut draft = Draft::new(topology);
+    if topology.at().sequence == Sequence::ZERO {
+        let created = ClusterCommand::CreateCluster { uid: ClusterUid(7), settings: settings() };
+        draft.cluster(&created).expect("the first");
+        draft.cluster(&ClusterCommand::JoinCluster { node: a.clone(), weight: 1 }).expect("new");
+        let elect = LeadershipCommand::ElectLeader { candidate: a.clone(), term, active: true };
+        draft.leadership(&elect).expect("the first");
+        let grants = vec![Grant { shards: settings().shards.all().collect(), to: a.clone() }];
+        let active = vec![a.incarnation];
+        let assign = AssignmentCommand::AssignShards { grants, active: active.clone(), living: active };
+        draft.assignment(&assign).expect("all orphaned");
+    } else {
+        draft.leadership(&LeadershipCommand::RenewLeadership { leader: a.clone(), term }).expect("it leads");
+    }
+    let nonce = Nonce(topology.at().sequence.0);
+    let signature =
+        Signature { cluster: ClusterUid(7), leader: a, term, nonce, cause: "past".into(), at: WallTime::default() };
+    draft.finish(signature).expect("a lawful entry")
+}
+
+/// Writes the past, and a snapshot of it, changed or not; answers the fold of everything.
+async fn past(ports: &MemoryPorts, change: impl Fn(&mut TopologyImage)) -> Topology {
+    let mut topology = Topology::default();
+    for nth in 1..=ENTRIES {
+        let entry = next(&topology);
+        let at = ports.log.append(&entry, topology.at().sequence).await.expect("nobody else writes");
+        topology.apply(&StoredEntry { entry, at }).expect("a lawful entry");
+        if nth == KEPT_AT {
+            let mut image = TopologyImage::of(&topology).expect("it has seen an entry");
+            change(&mut image);
+            let topology = Arc::new(image.topology().expect("a topology"));
+            let record = ControlRecord::Snapshot(TopologySnapshot { nonce: Nonce(1), topology });
+            ports.control.write(&record, Expected::Absent).await.expect("nobody else writes");
+        }
+    }
+    topology
+}
+
+/// A log that remembers behind which entry it was read or followed.
+struct Watched {
+    inner: Arc<dyn TopologyLog>,
+    asked: Arc<Mutex<Vec<Sequence>>>,
+}
+
+impl Watched {
+    fn note(&self, after: Sequence) {
+        self.asked.lock().expect("no test panics with it").push(after);
+    }
+}
+
+#[async_trait]
+impl TopologyLog for Watched {
+    async fn append(&self, entry: &Entry, after: Sequence) -> Result<Position, AppendError> {
+        self.inner.append(entry, after).await
+    }
+    async fn read(&self, after: Sequence, limit: usize) -> Result<Vec<StoredEntry>, ReadError> {
+        self.note(after);
+        self.inner.read(after, limit).await
+    }
+    async fn follow(&self, after: Sequence) -> Result<Updates<LogUpdate>, ReadError> {
+        self.note(after);
+        self.inner.follow(after).await
+    }
+}
+
+fn start(ports: MemoryPorts) -> (Runtime, Arc<Mutex<Vec<Sequence>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::new(Watched { inner: ports.log, asked: Arc::clone(&asked) });
+    let control: Arc<dyn ControlStore> = ports.control;
+    let ports = Ports {
+        control,
+        log,
+        events: ports.events,
+        transport: ports.transport,
+        gateway: None,
+        clock: Arc::new(BootClock),
+    };
+    let config = NodeConfig {
+        namespace: Namespace::new("test").expect("a valid name"),
+        node: NodeId::new("b").expect("a valid name"),
+        profile: Profile::Fast,
+        settings: settings(),
+        weight: 1,
+        admin_url: String::new(),
+        seed: 7,
+        build: "test".into(),
+        on_regression: OnRegression::Halt,
+    };
+    (Runtime::start(ports, config, KindRegistry::new()).expect("it starts"), asked)
+}
+
+#[tokio::test]
+async fn a_node_reads_no_entry_that_a_snapshot_stands_for_unless_the_log_has_another_one() {
+    for forged in [false, true] {
+        let hub = MemoryHub::new();
+        let ports = hub.ports(&NodeId::new("b").expect("a valid name"));
+        let all = past(&ports, |image| image.at.hash ^= u64::from(forged)).await;
+        let (node, asked) = start(ports);
+        let mut status = node.status();
+        let caught_up = status.wait_for(|status| status.topology.epoch() >= all.epoch());
+        let caught_up = tokio::time::timeout(Duration::from_secs(20), caught_up).await.expect("in time");
+        let counts = caught_up.expect("it runs").counts;
+        let first = asked.lock().expect("no test panics with it").clone();
+        assert_eq!(first[0], Sequence(KEPT_AT - 1), "the entry it ends with is asked for");
+        let (used, passed_over) = (counts.snapshots_used, counts.snapshots_passed_over);
+        if forged {
+            assert_eq!((first[1], used, passed_over), (Sequence::ZERO, 0, 1), "{first:?}");
+        } else {
+            assert_eq!((first[1], used, passed_over), (Sequence(KEPT_AT), 1, 0), "{first:?}");
+            assert!(first.iter().skip(1).all(|after| after.0 >= KEPT_AT), "{first:?}");
+        }
+        let stands = status.borrow().topology.clone();
+        assert!(*stands == all || stands.epoch() > all.epoch(), "{stands:?}");
+        node.stop().await;
+    }
+}
