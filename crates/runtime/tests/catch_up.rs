@@ -117,6 +117,7 @@ fn start(ports: MemoryPorts) -> (Runtime, Arc<Mutex<Vec<Sequence>>>) {
         admin_url: String::new(),
         seed: 7,
         build: "test".into(),
+        supervisor: None,
         on_regression: OnRegression::Halt,
     };
     (Runtime::start(ports, config, KindRegistry::new()).expect("it starts"), asked)
