@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::Namespace;
-use aether_domain::ports::{BoxError, ControlStore, EventStore, Gateway, TopologyLog, Transport};
+use aether_domain::ports::{BoxError, Claims, ControlStore, EventStore, Gateway, TopologyLog, Transport};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::AccountErrorKind;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use tokio::time::sleep;
 
+use crate::claims::NatsClaims;
 use crate::config::{Credentials, NatsConfig, Tls};
 use crate::connection::{Connection, ConnectionCounters, Observer};
 use crate::control::NatsControlStore;
@@ -53,6 +54,8 @@ pub struct NatsPorts {
     pub transport: Arc<dyn Transport>,
     /// Commands from clients that are no node.
     pub gateway: Arc<dyn Gateway>,
+    /// What nodes tell each other of what they believe.
+    pub claims: Arc<dyn Claims>,
     /// The connection itself: its health, and the means to move or end it.
     pub session: NatsSession,
 }
@@ -113,6 +116,7 @@ pub async fn connect(config: &NatsConfig, namespace: &Namespace) -> Result<NatsP
         events: Arc::new(NatsEventStore::new(connection.clone())),
         transport: Arc::new(NatsTransport::new(connection.clone())),
         gateway: Arc::new(NatsGateway::new(connection.clone())),
+        claims: Arc::new(NatsClaims::new(connection.clone())),
         session: NatsSession { connection, promise },
     })
 }

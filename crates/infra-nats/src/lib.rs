@@ -25,6 +25,7 @@ mod connection;
 mod provision;
 mod start_error;
 
+mod claims;
 mod control;
 mod event_store;
 mod gateway;

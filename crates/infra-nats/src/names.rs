@@ -14,6 +14,7 @@
 //! | stream `AETHER_<ns>_DLQ`, subject `aether.<ns>.dlq.<kind>.<id>` | nodes | operators | until removed | JSON |
 //! | subject `aether.<ns>.n.<id>.<inc>` | other nodes | that life of that node | in flight | binary frames |
 //! | subject `aether.<ns>.gw`, queue group `gw` | any client | one node | in flight | JSON request and answer |
+//! | subject `aether.<ns>.claims` | every node | every node | in flight | binary claim |
 //! | subject `_INBOX_<ns>.>` | whoever answers | the asking connection | in flight | answers |
 //!
 //! The key `<k>` of the control bucket is the subject `$KV.aether_<ns>_ctl.<k>`.
@@ -131,6 +132,10 @@ impl Names {
     /// Where clients that are no node send their commands.
     pub fn gateway_subject(&self) -> String {
         format!("aether.{}.gw", self.namespace)
+    }
+    /// Where nodes tell each other what they believe.
+    pub fn claims_subject(&self) -> String {
+        format!("aether.{}.claims", self.namespace)
     }
     /// What every inbox of a connection in this namespace begins with, so that permissions can name it.
     pub fn inbox_prefix(&self) -> String {
@@ -252,6 +257,7 @@ mod tests {
             (names.dead_letter_stream(), "AETHER_bank-eu_DLQ"),
             (names.node_subject(&life("n1", 1)), "aether.bank-eu.n.n1.0000000697f2f19e"),
             (names.gateway_subject(), "aether.bank-eu.gw"),
+            (names.claims_subject(), "aether.bank-eu.claims"),
             (names.inbox_prefix(), "_INBOX_bank-eu"),
         ] {
             assert_eq!(name, expected);

@@ -63,6 +63,7 @@ impl Place for MemoryPlace {
             events: ports.events,
             transport: ports.transport,
             gateway: ports.gateway,
+            claims: ports.claims,
         })
     }
 
@@ -72,6 +73,10 @@ impl Place for MemoryPlace {
 
     async fn send_raw(&self, _to: &NodeRef, _bytes: Bytes) -> anyhow::Result<()> {
         anyhow::bail!("messages in memory are values, not bytes")
+    }
+
+    async fn claim_raw(&self, _bytes: Bytes) -> anyhow::Result<()> {
+        anyhow::bail!("claims in memory are values, not bytes")
     }
 
     fn faults(&self) -> Option<&dyn Faults> {

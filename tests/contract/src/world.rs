@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aether_domain::ids::{Namespace, NodeId, NodeRef};
-use aether_domain::ports::{ControlStore, EventStore, Gateway, GatewayAnswer, TopologyLog, Transport};
+use aether_domain::ports::{Claims, ControlStore, EventStore, Gateway, GatewayAnswer, TopologyLog, Transport};
 use aether_infra_memory::{GatewayCall, Loss, Target};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,6 +48,12 @@ pub trait Place: Send + Sync {
     /// The backend cannot: only cases with [`Need::RawBytes`](crate::Need::RawBytes) call it.
     async fn send_raw(&self, to: &NodeRef, bytes: Bytes) -> anyhow::Result<()>;
 
+    /// Tells everybody bytes that are no claim.
+    ///
+    /// # Errors
+    /// As [`Self::send_raw`].
+    async fn claim_raw(&self, bytes: Bytes) -> anyhow::Result<()>;
+
     /// Its faults, where they can be had: what cases with [`Need::Faults`](crate::Need::Faults) use.
     fn faults(&self) -> Option<&dyn Faults>;
 }
@@ -77,4 +83,6 @@ pub struct Ports {
     pub transport: Arc<dyn Transport>,
     /// Commands from clients.
     pub gateway: Arc<dyn Gateway>,
+    /// What nodes tell each other of what they believe.
+    pub claims: Arc<dyn Claims>,
 }

@@ -102,6 +102,7 @@ impl Place for NatsPlace {
             events: ports.events,
             transport: ports.transport,
             gateway: ports.gateway,
+            claims: ports.claims,
         })
     }
 
@@ -119,6 +120,11 @@ impl Place for NatsPlace {
 
     async fn send_raw(&self, to: &NodeRef, bytes: Bytes) -> anyhow::Result<()> {
         self.raw.publish(self.names.node_subject(to), bytes).await?;
+        Ok(self.raw.flush().await?)
+    }
+
+    async fn claim_raw(&self, bytes: Bytes) -> anyhow::Result<()> {
+        self.raw.publish(self.names.claims_subject(), bytes).await?;
         Ok(self.raw.flush().await?)
     }
 

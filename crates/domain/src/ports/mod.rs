@@ -3,12 +3,14 @@
 //! One suite checks every adapter against it. An adapter translates, retries only what is known to be safe, and
 //! decides nothing. Reads may be stale everywhere: never decide on a read, only on a compare-and-set.
 
+mod claims;
 mod control;
 mod error;
 mod events;
 mod log;
 mod transport;
 
+pub use claims::{Claim, Claims, Heard};
 pub use control::{ControlStore, ControlUpdate};
 pub use error::{AppendError, BoxError, Expected, ReadError, WriteError};
 pub use events::EventStore;

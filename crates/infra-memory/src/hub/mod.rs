@@ -4,6 +4,7 @@
 //! thrown it answers at once and never fails. Readers are fed by position from the stores and woken when something
 //! changes, so a slow one loses nothing and holds nothing up. No lock is held across an await.
 
+mod claims;
 mod gateway;
 mod inbox;
 mod links;
@@ -14,10 +15,11 @@ mod updates;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aether_domain::ids::{NodeId, NodeRef};
-use aether_domain::ports::{ControlStore, EventStore, Gateway, TopologyLog, Transport};
+use aether_domain::ports::{Claims, ControlStore, EventStore, Gateway, TopologyLog, Transport};
 use tokio::sync::watch;
 
 use crate::fabric::{Manner, Stores};
+use claims::ClaimListeners;
 pub use gateway::GatewayCall;
 use gateway::GatewayDesk;
 use links::Inboxes;
@@ -45,6 +47,7 @@ struct Server {
     switches: Switches,
     inboxes: Inboxes,
     gateway: GatewayDesk,
+    claims: ClaimListeners,
 }
 
 /// One node's connection: every port, over the same hub. Cheap to clone.
@@ -60,6 +63,8 @@ pub struct MemoryPorts {
     pub transport: Arc<dyn Transport>,
     /// Commands from clients.
     pub gateway: Arc<dyn Gateway>,
+    /// What nodes tell each other of what they believe.
+    pub claims: Arc<dyn Claims>,
 }
 
 impl MemoryHub {
@@ -75,6 +80,7 @@ impl MemoryHub {
             switches: Switches::new(manner, seed),
             inboxes: Inboxes::default(),
             gateway: GatewayDesk::default(),
+            claims: ClaimListeners::default(),
         };
         let shared = Shared {
             server: Mutex::new(server),
@@ -92,7 +98,8 @@ impl MemoryHub {
             log: connection.clone(),
             events: connection.clone(),
             transport: connection.clone(),
-            gateway: connection,
+            gateway: connection.clone(),
+            claims: connection,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The cases, one file a port.
 
+mod claims;
 mod control;
 mod events;
 mod faults;
@@ -31,7 +32,16 @@ use case;
 
 /// Every case there is.
 pub fn all() -> Vec<Case> {
-    [control::cases(), log::cases(), events::cases(), transport::cases(), gateway::cases(), faults::cases()].concat()
+    [
+        control::cases(),
+        log::cases(),
+        events::cases(),
+        transport::cases(),
+        gateway::cases(),
+        claims::cases(),
+        faults::cases(),
+    ]
+    .concat()
 }
 
 async fn place(world: &Arc<dyn World>) -> Box<dyn Place> {

@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Commit = 2,
     /// The fold of the topology log.
     TopologySnapshot = 3,
+    /// What a node believes.
+    Claim = 4,
 }
 
 /// The bincode 2 `standard()` format: little endian, variable-length integers, bounded.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::samples;
 use crate::wire::v1::{
-    Encoded, decode_commit, decode_control, decode_entry, decode_frames, encode_commit, encode_control, encode_entry,
-    encode_frames,
+    Encoded, decode_claim, decode_commit, decode_control, decode_entry, decode_frames, encode_claim, encode_commit,
+    encode_control, encode_entry, encode_frames,
 };
 
 /// The file, and what the writer makes today.
@@ -88,4 +88,14 @@ fn frames_of_every_kind_are_these_bytes_for_ever() {
     let golden = include_str!("../golden/frames.hex.txt");
     assert_eq!(as_hex(&encode_frames(&from, samples::frames(), 1 << 20).expect("it fits")), golden);
     assert_eq!(decode_frames(&hex(golden)).expect("released bytes"), (from, samples::frames()));
+}
+
+#[test]
+fn claims_of_a_leader_and_of_a_newcomer_are_these_bytes_for_ever() {
+    let golden = include_str!("../golden/claims.hex.txt");
+    let written: String =
+        samples::claims().iter().map(|claim| as_hex(&encode_claim(claim).expect("it fits")) + "\n").collect();
+    assert_eq!(written, golden);
+    let read = golden.split("\n\n").filter(|bytes| !bytes.is_empty()).map(|bytes| decode_claim(&hex(bytes)));
+    assert_eq!(read.map(|claim| claim.expect("released bytes")).collect::<Vec<_>>(), samples::claims());
 }

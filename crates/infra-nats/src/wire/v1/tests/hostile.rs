@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::samples;
 use crate::wire::v1::{
-    Encoded, WireFault, checksum, decode_commit, decode_control, decode_entry, decode_frames, encode_commit,
-    encode_control, encode_entry, encode_frames,
+    Encoded, WireFault, checksum, decode_claim, decode_commit, decode_control, decode_entry, decode_frames,
+    encode_claim, encode_commit, encode_control, encode_entry, encode_frames,
 };
 
 fn keys() -> [ControlKey; 4] {
@@ -23,6 +23,7 @@ fn decode_everything(bytes: &[u8]) -> usize {
         + usize::from(decode_entry(bytes, Some(&right)).is_ok())
         + usize::from(decode_commit(bytes, Some(&right)).is_ok())
         + usize::from(decode_frames(bytes).is_ok())
+        + usize::from(decode_claim(bytes).is_ok())
 }
 
 fn everything() -> Vec<Encoded> {
@@ -34,6 +35,8 @@ fn everything() -> Vec<Encoded> {
     all.extend([commit(PayloadCodec::Json), commit(PayloadCodec::Binary)]);
     all.push(Encoded { payload: frames, checksum: None });
     all.push(encode_control(&samples::snapshot()).expect("it fits"));
+    let claims = samples::claims();
+    all.extend(claims.iter().map(|claim| Encoded { payload: encode_claim(claim).expect("it fits"), checksum: None }));
     all
 }
 
@@ -54,7 +57,7 @@ proptest! {
 
     #[test]
     fn a_record_that_was_changed_is_refused_or_at_least_no_panic(
-        which in 0usize..8, at: prop::sample::Index, flip in 1u8..=255, cut in any::<bool>(),
+        which in 0usize..10, at: prop::sample::Index, flip in 1u8..=255, cut in any::<bool>(),
     ) {
         let Encoded { payload, checksum } = everything().swap_remove(which);
         let mut bytes = payload.to_vec();

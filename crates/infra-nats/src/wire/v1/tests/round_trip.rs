@@ -9,7 +9,7 @@ use aether_domain::cluster::{
 };
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::LeadershipLease;
-use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame};
+use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame};
 use aether_domain::records::{
     CommandMark, CommitRecord, ControlKey, ControlRecord, EventRecord, Health, LeaseRecord, LeaseState, Load,
     MemberRecord, MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
@@ -27,8 +27,8 @@ use proptest::sample::select;
 
 use super::samples;
 use crate::wire::v1::{
-    WireFault, decode_commit, decode_control, decode_entry, decode_frames, encode_commit, encode_control, encode_entry,
-    encode_frames,
+    WireFault, decode_claim, decode_commit, decode_control, decode_entry, decode_frames, encode_claim, encode_commit,
+    encode_control, encode_entry, encode_frames,
 };
 
 fn nodes() -> impl Strategy<Value = NodeRef> {
@@ -287,6 +287,15 @@ proptest! {
         frames.extend(answers.map(|answer| Frame::Answer(AnswerFrame { id, sending: 7, view: Epoch(numbers[1]), answer })));
         let bytes = encode_frames(&from, frames.clone(), 1 << 20).expect("it fits");
         prop_assert_eq!(decode_frames(&bytes).expect("own bytes"), (from, frames));
+    }
+
+    #[test]
+    fn claims_come_back(
+        node in nodes(), leader in option::of(nodes()), leads: Option<u64>, numbers: [u64; 3], serves: Option<u64>,
+    ) {
+        let (leads, [term, epoch, hash]) = (leads.map(Term), numbers);
+        let claim = Claim { node, leads, term: Term(term), leader, epoch: Epoch(epoch), hash, serves };
+        prop_assert_eq!(decode_claim(&encode_claim(&claim).expect("it fits")).expect("own bytes"), claim);
     }
 }
 

@@ -9,7 +9,7 @@ use aether_domain::cluster::{
 };
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
-use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
+use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame, ReadMode};
 use aether_domain::records::{
     CommandMark, CommitRecord, ControlRecord, Entry, EventRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord,
     MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
@@ -231,4 +231,30 @@ pub(super) fn frames() -> Vec<Frame> {
         Frame::Answer(AnswerFrame { id, sending: 2, view: Epoch(31), answer })
     };
     std::iter::once(Frame::Ask(ask())).chain(answers().into_iter().enumerate().map(answer)).collect()
+}
+
+/// One with everything in it, and one with nothing.
+pub(super) fn claims() -> Vec<Claim> {
+    let leader = node("n1", 0x4d2);
+    let term = Term(26);
+    vec![
+        Claim {
+            node: leader.clone(),
+            leads: Some(term),
+            term,
+            leader: Some(leader),
+            epoch: Epoch(31),
+            hash: u64::MAX - 1,
+            serves: Some(0xfeed),
+        },
+        Claim {
+            node: node("n2", u64::MAX),
+            leads: None,
+            term: Term::ZERO,
+            leader: None,
+            epoch: Epoch::ZERO,
+            hash: 0,
+            serves: None,
+        },
+    ]
 }
