@@ -9,11 +9,13 @@ use aether_domain::assignment::{AssignmentEvent, ShardState};
 use aether_domain::cluster::{ClusterEvent, ClusterSettings, FailureReason, NodeStatus, RebalanceCause, Trust};
 use aether_domain::ports::{ControlUpdate, LogUpdate};
 use aether_domain::records::{
-    ControlKey, ControlRecord, Health, LeaseState, Load, MemberRecord, MemberState, Position, StoredEntry, StoredRecord,
+    ControlKey, ControlRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, Position, StoredEntry,
+    StoredRecord,
 };
+use aether_domain::testing::life;
 use aether_domain::timing::Profile;
 use aether_domain::topology::TopologyEvent;
-use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, WallTime};
+use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, Term, WallTime};
 use aether_runtime::control::AppendResult;
 use aether_runtime::control::{
     ControlConfig, Effect, Fault, Input, Machine, Note, OnRegression, Phase, SNAPSHOT_EVERY, StopReason, WriteOutcome,
@@ -262,6 +264,19 @@ impl World {
         self.drain_queue();
     }
 
+    /// Somebody who has no business there writes a lease record over the one that is there.
+    fn forge_lease(&mut self, holder: &NodeRef, term: Term) {
+        self.revision += 1;
+        let (ttl, nonce) = (Duration::from_secs(10), Nonce(666));
+        let lease = LeaseRecord { term, holder: holder.clone(), ttl, nonce, state: LeaseState::Held };
+        let stored = StoredRecord { record: ControlRecord::Lease(lease), revision: Revision(self.revision) };
+        self.control.insert(ControlKey::Lease, stored.clone());
+        for to in 0..self.nodes.len() {
+            self.queue.push_back((to, Input::Control(ControlUpdate::Record(stored.clone()))));
+        }
+        self.drain_queue();
+    }
+
     fn is_fenced(&self, node: &NodeRef) -> bool {
         let stored = &self.control[&ControlKey::Member(node.node.clone())].record;
         matches!(stored, ControlRecord::Member(record) if record.state == MemberState::Fenced && record.node == *node)
@@ -449,6 +464,40 @@ fn whoever_holds_the_lease_and_cannot_reach_the_log_gives_it_back_and_stands_asi
     assert_ne!(world.holder(), Some(first), "it does not push itself forward");
     world.log_away.clear();
     world.until(SOON, "the two that live have everything", |world| world.settled(2));
+}
+
+#[test]
+fn a_forged_lease_record_of_a_term_that_is_led_changes_neither_the_leader_nor_its_term() {
+    for stranger in [life("n9", 666), life("n2", 666)] {
+        for lower in [0, 1] {
+            let mut world = three(Profile::Default);
+            let leader = world.leader().expect("a leader");
+            let (term, entries) = (world.nodes[leader].machine.topology().leadership().term(), world.log.len());
+            for _ in 0..20 {
+                world.forge_lease(&stranger, Term(term.0 - lower));
+                let written_over = |world: &World| world.holder() == Some(leader);
+                let took = world.until(SOON, "the leader writes over it", written_over);
+                let bounds = Duration::from_millis(300)..Duration::from_millis(400);
+                assert!(bounds.contains(&took), "{took:?}");
+                let later = world.now + Duration::from_millis(700);
+                world.until(SOON, "a while", |world| world.now >= later);
+                assert_eq!(world.leader(), Some(leader));
+            }
+            assert_eq!(world.log.len(), entries, "{}", world.describe());
+            assert!(world.refusals.is_empty(), "{:?}", world.refusals);
+        }
+    }
+}
+
+#[test]
+fn a_forged_lease_record_of_a_leader_that_is_dead_delays_its_successor_no_longer_than_its_own_would() {
+    let mut world = three(Profile::Default);
+    let leader = world.leader().expect("a leader");
+    let term = world.nodes[leader].machine.topology().leadership().term();
+    world.nodes[leader].alive = false;
+    world.forge_lease(&life("n9", 666), term);
+    let took = world.until(SOON, "another leader", |world| world.leader().is_some());
+    assert!(took < Duration::from_millis(2_700), "{took:?}");
 }
 
 #[test]

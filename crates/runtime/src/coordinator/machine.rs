@@ -30,6 +30,9 @@ const JITTER_CERTAIN_MAX_MILLIS: u64 = 100;
 /// A leader whose append has no known outcome for this long gives the lead back; so does one whose term the log has not
 /// taken for this long.
 const APPEND_UNKNOWN_MAX: Duration = Duration::from_secs(10);
+/// How long a lease record that is no election is left to lie before its leader writes over it: long enough for
+/// everybody's split-brain watch to see it, and far below what a lease lasts.
+const TAKE_BACK_AFTER: Duration = Duration::from_millis(300);
 /// How long after one such taking from a holder there is no other.
 const STEAL_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// A node that others have found unwell lets them contend this much earlier.
@@ -126,6 +129,12 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) fresh: &'a mut dyn FnMut() -> u64,
 }
 
+/// Whose that lease is. Where the log knows the term, it says whose it is, whatever the record says.
+fn holder_of<'a>(lease: &'a LeaseRecord, topology: &'a Topology) -> &'a NodeRef {
+    let led = topology.leadership();
+    led.leader().filter(|_| lease.term <= led.term()).unwrap_or(&lease.holder)
+}
+
 impl Coordinator {
     pub(crate) fn new(config: ControlConfig) -> Self {
         Self {
@@ -205,7 +214,10 @@ impl Coordinator {
                 let progress = pending.seen(stored, s.timers.now());
                 self.lease_went(progress, s);
             }
-        } else if self.lease_revision.is_some_and(|held| stored.revision > held) && record.holder != *s.me {
+        } else if self.lease_revision.is_some_and(|held| stored.revision > held)
+            && record.holder != *s.me
+            && !self.takes_back(record, stored.revision, s)
+        {
             self.step_down("the lease was taken", s);
         }
     }
@@ -343,7 +355,7 @@ impl Coordinator {
                 (ContendFor::Free(revision), s.timers.now(), 0)
             }
             Some((record, revision, seen)) => {
-                let holder = &record.holder;
+                let holder = holder_of(record, s.topology);
                 let standing = s.topology.cluster().status_of(holder);
                 let gone = s.sightings.is_over(holder)
                     || matches!(standing, Some(NodeStatus::Failed | NodeStatus::Left))
@@ -407,7 +419,7 @@ impl Coordinator {
         let timings = self.config.profile.member();
         let leads = matches!(self.stage, Stage::Leader { .. });
         let holder = s.sightings.lease().filter(|(record, ..)| record.state == LeaseState::Held);
-        let holder = holder.map(|(record, ..)| &record.holder);
+        let holder = holder.map(|(record, ..)| holder_of(record, s.topology));
         let members = s.topology.cluster().members().filter(|member| member.status.owns()).map(|member| &member.node);
         let outside = s.topology.cluster().status_of(s.me).is_none();
         let concerns = |node: &NodeRef| leads || outside || holder == Some(node);
@@ -514,8 +526,13 @@ impl Coordinator {
                 }
                 first_sent
             }
-            Progress::Lost(_) => {
+            Progress::Lost(found) => {
                 self.writing = None;
+                if let ControlRecord::Lease(record) = &found.record
+                    && self.takes_back(record, found.revision, s)
+                {
+                    return;
+                }
                 return self.step_down("the lease was taken", s);
             }
             Progress::Spoiled(revision) => {
@@ -543,6 +560,19 @@ impl Coordinator {
             }
             Stage::Follower { .. } | Stage::Elected { .. } => {}
         }
+    }
+
+    /// Whether that record was no election, and is written over. An election raises the term: one that names another
+    /// holder for a term that the log gives to this node was written by somebody who had no business there.
+    fn takes_back(&mut self, found: &LeaseRecord, revision: Revision, s: &mut Surroundings<'_>) -> bool {
+        let Stage::Leader { term } = self.stage else { return false };
+        let forged = found.holder != *s.me && found.term <= term && s.topology.leadership().is_led_by(s.me, term);
+        if forged {
+            self.lease_revision = Some(revision);
+            self.renew_at = s.timers.now() + TAKE_BACK_AFTER;
+            s.timers.reached(self.renew_at);
+        }
+        forged
     }
 
     fn follow(&mut self, s: &mut Surroundings<'_>) {
