@@ -3,11 +3,11 @@
 //! It wires and starts; every decision is in a machine. What users see of it is the `aether` crate's `Node`.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aether_domain::cluster::ClusterSettings;
 use aether_domain::ports::{
-    ControlStore, Delivery, EventStore, Frame, Gateway, SendError, TopologyLog, Transport, Updates,
+    Claims, ControlStore, Delivery, EventStore, Frame, Gateway, SendError, TopologyLog, Transport, Updates,
 };
 use aether_domain::records::{Health, Load};
 use aether_domain::timing::Profile;
@@ -26,8 +26,12 @@ use crate::control::service::{self, INBOX_MAX, Status, Wiring};
 use crate::control::{ControlConfig, Input, Machine, OnRegression, SNAPSHOT_EVERY, StopReason};
 use crate::gateway;
 use crate::message::{Responder, Work};
+use crate::projection::{self, Projections};
 use crate::router::{Local, Router, RouterConfig, RouterStats};
 use crate::shard::{HostConfig, HostStats, ShardHost};
+use crate::splitbrain::service::{Belief, LEASES_MAX};
+use crate::splitbrain::{self, SplitBrain};
+use crate::subscription::{Growth, Since, TopologyEvents, topology_events_beside};
 use crate::view::{ServeLease, View};
 use crate::vitals::Vitals;
 
@@ -44,6 +48,8 @@ pub struct Ports {
     pub transport: Arc<dyn Transport>,
     /// The way in for clients that are no node, if there is one.
     pub gateway: Option<Arc<dyn Gateway>>,
+    /// The way in which nodes tell each other what they believe.
+    pub claims: Arc<dyn Claims>,
     /// This machine's clocks.
     pub clock: Arc<dyn Clock>,
 }
@@ -113,6 +119,9 @@ struct Inner {
     router: Router,
     host: ShardHost,
     status: watch::Receiver<Arc<Status>>,
+    log: Arc<dyn TopologyLog>,
+    split_brain: watch::Receiver<Arc<SplitBrain>>,
+    projections: Arc<RwLock<Projections>>,
     stopped: watch::Receiver<Option<StopReason>>,
     control: mpsc::Sender<Input>,
     shutdown: CancellationToken,
@@ -147,6 +156,7 @@ impl Runtime {
         let (view, views) = watch::channel(Arc::new(View::empty(me)));
         let (status, statuses) = watch::channel(Arc::new(Status::of(&machine, ports.clock.now())));
         let (notify, inbox) = mpsc::channel(INBOX_MAX);
+        let (lease_seen, leases) = mpsc::channel(LEASES_MAX);
         let lease = Arc::new(ServeLease::default());
         let serving = Arc::clone(&lease);
         let (host, releases) = ShardHost::new(HostConfig::new(
@@ -164,9 +174,29 @@ impl Runtime {
             clock: Arc::clone(&ports.clock),
             transport: Arc::clone(&transport),
             local: Arc::new(host.clone()),
-            view: views,
+            view: views.clone(),
         });
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let log = Arc::clone(&ports.log);
+        let (report, split_brain) = watch::channel(Arc::default());
+        let watch_wiring = splitbrain::service::Wiring {
+            claims: ports.claims,
+            clock: Arc::clone(&ports.clock),
+            events: recorded(&log, &statuses, Since::Recent(splitbrain::machine::EPOCHS_MAX as u64)),
+            leases,
+            belief: Belief { status: statuses.clone(), view: views },
+            report,
+        };
+        tasks.spawn(splitbrain::service::run(watch_wiring, shutdown.clone()));
+        let projections = Arc::<RwLock<Projections>>::default();
+        let recent = recorded(&log, &statuses, Since::Recent(projection::audit::RECORDS_MAX as u64));
+        let (kept, ended) = (projection::keep(recent, Arc::clone(&projections)), shutdown.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = kept => {}
+            }
+        });
         let (loaded, shards) = (host.clone(), host.clone());
         let wiring = Wiring {
             control: ports.control,
@@ -179,6 +209,7 @@ impl Runtime {
                 view.send_replace(next);
             }),
             status,
+            leases: lease_seen,
             carries: Box::new(carried(loaded, router.clone(), Arc::clone(&ports.clock))),
         };
         let (stop, stopped) = watch::channel(None);
@@ -214,13 +245,43 @@ impl Runtime {
             let standing = gateway::Standing { clock: Arc::clone(&ports.clock), lease: serving };
             tasks.spawn(gateway::serve(port, router.clone(), hash, standing, shutdown.clone()));
         }
-        let inner = Inner { hash, router, host, status: statuses, stopped, control: notify, shutdown, tasks };
+        let inner = Inner {
+            hash,
+            router,
+            host,
+            status: statuses,
+            log,
+            split_brain,
+            projections,
+            stopped,
+            control: notify,
+            shutdown,
+            tasks,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What this node is doing, as it changes.
     pub fn status(&self) -> watch::Receiver<Arc<Status>> {
         self.inner.status.clone()
+    }
+
+    /// Every entry of the topology log behind `since`, and every later one: see [`crate::subscription`].
+    ///
+    /// It reads the log by itself, at the pace of whoever polls it. It outlives the node's membership, its faults and its
+    /// end, as long as the connection does.
+    pub fn topology_events(&self, since: Since) -> TopologyEvents {
+        recorded(&self.inner.log, &self.inner.status, since)
+    }
+
+    /// Looks at what happened and at how everybody is, as far as the log has been read.
+    pub fn projected<R>(&self, look: impl FnOnce(&Projections) -> R) -> R {
+        look(&self.inner.projections.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What this node's watch for split brains has seen, as it changes.
+    pub fn split_brain(&self) -> watch::Receiver<Arc<SplitBrain>> {
+        self.inner.split_brain.clone()
     }
 
     /// Numbers since the process started.
@@ -279,13 +340,19 @@ impl Runtime {
     }
 }
 
+/// The log as it is stored, behind `since`, for a node that folds it.
+fn recorded(log: &Arc<dyn TopologyLog>, status: &watch::Receiver<Arc<Status>>, since: Since) -> TopologyEvents {
+    let at = status.borrow().topology.at().sequence;
+    topology_events_beside(Arc::clone(log), since, at, Growth::Node(status.clone()))
+}
+
 /// What the node carries and how well it is, measured each time it is asked.
 fn carried(host: ShardHost, router: Router, clock: Arc<dyn Clock>) -> impl Fn() -> (Load, Health) + Send + Sync {
     let vitals = Vitals::begin(Arc::clone(&clock), host.append_times());
     let last = std::sync::Mutex::new((clock.now(), 0_u64));
     move || {
         let (stats, now) = (host.stats(), clock.now());
-        let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, before) = std::mem::replace(&mut *last, (now, stats.commands));
         let millis = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = (stats.commands - before).saturating_mul(1000) / millis;

@@ -83,6 +83,7 @@ fn ports(hub: &MemoryHub, name: &str) -> Ports {
         events: ports.events,
         transport: ports.transport,
         gateway: Some(ports.gateway),
+        claims: ports.claims,
         clock: Arc::new(BootClock),
     }
 }

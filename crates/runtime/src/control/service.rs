@@ -8,9 +8,10 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use aether_domain::ports::{
-    Answer, AnswerFrame, AppendError, ControlStore, Frame, LogUpdate, ReadError, TopologyLog, Transport, WriteError,
+    Answer, AnswerFrame, AppendError, ControlStore, ControlUpdate, Frame, LogUpdate, ReadError, TopologyLog, Transport,
+    WriteError,
 };
-use aether_domain::records::{Health, Load, MemberRecord};
+use aether_domain::records::{ControlRecord, Health, LeaseRecord, Load, MemberRecord};
 use aether_domain::topology::Topology;
 use aether_domain::{CommandId, Epoch, Monotonic, NodeId, NodeRef, Revision, Sequence, ShardId, Term};
 use futures_util::StreamExt as _;
@@ -84,6 +85,8 @@ pub(crate) struct Wiring {
     /// Takes each new view, in order: the shards first, then whoever routes to them.
     pub(crate) publish: Box<dyn Fn(Arc<View>) + Send + Sync>,
     pub(crate) status: watch::Sender<Arc<Status>>,
+    /// Takes each lease record seen, for the split-brain watch.
+    pub(crate) leases: mpsc::Sender<LeaseRecord>,
     /// What this node carries now, and how well it is since it was last asked.
     pub(crate) carries: Box<dyn Fn() -> (Load, Health) + Send + Sync>,
 }
@@ -174,6 +177,12 @@ impl Loop {
     }
 
     fn step(&mut self, input: Input) {
+        if let Input::Control(ControlUpdate::Record(stored)) = &input
+            && let ControlRecord::Lease(lease) = &stored.record
+        {
+            // The watch has no say in anything: it is never waited for.
+            let _ = self.wiring.leases.try_send(lease.clone());
+        }
         let (now, wall) = (self.wiring.clock.now(), self.wiring.clock.wall());
         let effects = self.machine.step(now, wall, input);
         let topology_changed = effects.iter().any(|effect| matches!(effect, Effect::Publish));

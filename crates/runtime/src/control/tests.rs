@@ -99,6 +99,7 @@ fn start(manner: Manner) -> (Runtime, Arc<Store>) {
         events: rest.events,
         transport: rest.transport,
         gateway: None,
+        claims: rest.claims,
         clock: Arc::new(BootClock),
     };
     let config = NodeConfig {

@@ -1,0 +1,273 @@
+//! How every node is, and the cluster: a verdict with its reasons in words.
+//!
+//! What the log says is folded ([`Health`]); what was heard lately is handed in ([`Facts`]). It alarms people and decides
+//! nothing: that a node is to be fenced is the coordinator's business, by other rules.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aether_domain::cluster::{ClusterEvent, FailureReason, NodeStatus, Trust};
+use aether_domain::timing::Profile;
+use aether_domain::topology::{Topology, TopologyEvent};
+use aether_domain::{Epoch, NodeId, NodeRef, PlanId, WallTime};
+
+use crate::control::Phase;
+use crate::subscription::TopologyRecord;
+
+/// For how long a rebalance may go on before somebody should look.
+pub const REBALANCING_MAX: Duration = Duration::from_secs(5 * 60);
+/// For how long the leader's heartbeat may be missing before somebody should look, where two of them are not longer.
+pub const LEADER_SILENT_MAX: Duration = Duration::from_secs(5);
+
+/// What the log tells of health beside the topology: it survives restarts, because it is folded again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    failed: BTreeMap<NodeId, FailureReason>,
+    plan: Option<(PlanId, WallTime)>,
+    epoch: Epoch,
+}
+
+impl Health {
+    /// Folds the next entry.
+    pub fn apply(&mut self, record: &TopologyRecord) {
+        self.epoch = record.epoch;
+        for event in &record.events {
+            let TopologyEvent::Cluster(event) = event else { continue };
+            match event {
+                ClusterEvent::NodeFailed { node, reason } => {
+                    self.failed.insert(node.node.clone(), *reason);
+                }
+                ClusterEvent::NodeJoined { node, .. }
+                | ClusterEvent::NodeRestarted { node, .. }
+                | ClusterEvent::NodeLeft { node } => drop(self.failed.remove(&node.node)),
+                ClusterEvent::RebalancingTriggered { plan, .. } => self.plan = Some((*plan, record.stamped)),
+                ClusterEvent::RebalancingCompleted { .. } => self.plan = None,
+                ClusterEvent::ClusterCreated { .. }
+                | ClusterEvent::NodeDraining { .. }
+                | ClusterEvent::NodeSuspected { .. }
+                | ClusterEvent::NodeRelieved { .. }
+                | ClusterEvent::NodeTrusted { .. } => {}
+            }
+        }
+    }
+
+    /// The last entry folded.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+}
+
+/// What one node knows beside the log.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Who it is.
+    pub me: NodeRef,
+    /// What it is doing.
+    pub phase: Phase,
+    /// How long ago the last heartbeat of each node was first seen, and whose life it was.
+    pub heard: BTreeMap<NodeId, (NodeRef, Duration)>,
+    /// The cluster's timers.
+    pub profile: Profile,
+    /// Its wall clock: how long a plan is under way is told by stamps, and only for people.
+    pub wall: WallTime,
+    /// What is wrong with it, if anything is.
+    pub fault: Option<String>,
+    /// What its split-brain watch suspects, in words.
+    pub suspicions: Vec<String>,
+}
+
+/// How a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It serves, and is heard in time.
+    Healthy,
+    /// Its heartbeat is late.
+    Late {
+        /// By how much.
+        by: Duration,
+    },
+    /// Others, or it itself, find it unwell: the log says so.
+    Suspect,
+    /// Its serve lease must be over.
+    Silent {
+        /// For how long it has not been heard.
+        since: Duration,
+    },
+    /// It is a member and answers nothing for now.
+    Paused,
+    /// It hands its shards over.
+    Draining,
+    /// Its last life ended without leaving.
+    Failed {
+        /// How that is known, if the entry that says so has been folded.
+        reason: Option<FailureReason>,
+    },
+    /// It left in good order.
+    Left,
+}
+
+impl Verdict {
+    /// The verdict's stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Late { .. } => "late",
+            Self::Suspect => "suspect",
+            Self::Silent { .. } => "silent",
+            Self::Paused => "paused",
+            Self::Draining => "draining",
+            Self::Failed { .. } => "failed",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// One node's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeHealth {
+    /// Which.
+    pub node: NodeRef,
+    /// How it is.
+    pub verdict: Verdict,
+}
+
+/// How the cluster is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClusterVerdict {
+    /// Nothing is known to be wrong.
+    #[default]
+    Ok,
+    /// It serves, and somebody should look.
+    Degraded,
+    /// Something is not served, or soon will not be, or must not be believed.
+    Critical,
+}
+
+impl ClusterVerdict {
+    /// The verdict's stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// How everybody is, as one node sees it at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HealthView {
+    /// How the cluster is.
+    pub verdict: ClusterVerdict,
+    /// Why, the worst first.
+    pub reasons: Vec<(ClusterVerdict, String)>,
+    /// Every node the log has heard of, by id.
+    pub nodes: Vec<NodeHealth>,
+}
+
+impl HealthView {
+    /// What follows from the log and from what was heard.
+    pub fn of(topology: &Topology, health: &Health, facts: &Facts) -> Self {
+        let members = topology.cluster().members();
+        let nodes: Vec<_> = members
+            .map(|member| NodeHealth {
+                node: member.node.clone(),
+                verdict: match verdict(&member.node, member.status, health, facts) {
+                    Verdict::Healthy | Verdict::Late { .. } if member.trust != Trust::Full => Verdict::Suspect,
+                    verdict => verdict,
+                },
+            })
+            .collect();
+        let mut reasons = Vec::new();
+        let mut because = |verdict, reason: String| reasons.push((verdict, reason));
+        critical(topology, &nodes, facts, &mut |reason| because(ClusterVerdict::Critical, reason));
+        degraded(topology, health, &nodes, facts, &mut |reason| because(ClusterVerdict::Degraded, reason));
+        let verdict = reasons.iter().map(|(verdict, _)| *verdict).max().unwrap_or_default();
+        Self { verdict, reasons, nodes }
+    }
+}
+
+fn verdict(node: &NodeRef, status: NodeStatus, health: &Health, facts: &Facts) -> Verdict {
+    let timings = facts.profile.member();
+    match status {
+        NodeStatus::Failed => Verdict::Failed { reason: health.failed.get(&node.node).copied() },
+        NodeStatus::Left => Verdict::Left,
+        NodeStatus::Active | NodeStatus::Draining if *node == facts.me => match facts.phase {
+            Phase::Active => Verdict::Healthy,
+            Phase::Draining => Verdict::Draining,
+            Phase::Joining | Phase::Paused | Phase::Faulty | Phase::Stopped => Verdict::Paused,
+        },
+        NodeStatus::Active | NodeStatus::Draining => {
+            let heard = facts.heard.get(&node.node).filter(|(life, _)| life == node).map(|(_, age)| *age);
+            match heard {
+                // A life that has never been heard has been silent for as long as it could be.
+                None => Verdict::Silent { since: timings.suspect_after() },
+                Some(age) if age >= timings.serve_lease() => Verdict::Silent { since: age },
+                Some(_) if status == NodeStatus::Draining => Verdict::Draining,
+                // A heartbeat that comes half an interval late is no news.
+                Some(age) if age >= timings.heartbeat_every() * 3 / 2 => {
+                    Verdict::Late { by: age.saturating_sub(timings.heartbeat_every()) }
+                }
+                Some(_) => Verdict::Healthy,
+            }
+        }
+    }
+}
+
+fn critical(topology: &Topology, nodes: &[NodeHealth], facts: &Facts, because: &mut dyn FnMut(String)) {
+    for suspicion in &facts.suspicions {
+        because(format!("a split brain is suspected: {suspicion}"));
+    }
+    if let Some(fault) = &facts.fault {
+        because(format!("{} serves nothing: {fault}", facts.me.node));
+    }
+    let orphaned = topology.assignment().orphaned();
+    if orphaned > 0 {
+        because(format!("{orphaned} shards have no owner"));
+    }
+    if topology.leadership().leader().is_none() {
+        because(format!("nobody leads since term {}", topology.leadership().term()));
+    }
+    let failed = nodes.iter().filter(|node| matches!(node.verdict, Verdict::Failed { .. })).count();
+    let expected = nodes.iter().filter(|node| node.verdict != Verdict::Left).count();
+    if failed * 2 > expected {
+        because(format!("{failed} of {expected} nodes have failed"));
+    }
+}
+
+fn degraded(
+    topology: &Topology,
+    health: &Health,
+    nodes: &[NodeHealth],
+    facts: &Facts,
+    because: &mut dyn FnMut(String),
+) {
+    let leader = topology.leadership().leader().filter(|leader| **leader != facts.me);
+    if let Some(leader) = leader {
+        let heard = facts.heard.get(&leader.node).filter(|(life, _)| life == leader);
+        let silence_max = LEADER_SILENT_MAX.max(facts.profile.member().heartbeat_every() * 2);
+        match heard {
+            Some((_, age)) if *age <= silence_max => {}
+            Some((_, age)) => because(format!("{}, which leads, has not been heard for {age:.1?}", leader.node)),
+            None => because(format!("{}, which leads, has not been heard", leader.node)),
+        }
+    }
+    if let Some((_, since)) = health.plan.filter(|_| topology.cluster().plan().is_some()) {
+        let lasts = Duration::from_millis(facts.wall.unix_millis.saturating_sub(since.unix_millis));
+        if lasts > REBALANCING_MAX {
+            because(format!("shards have been moving for {} s", lasts.as_secs()));
+        }
+    }
+    for NodeHealth { node, verdict } in nodes {
+        match verdict {
+            Verdict::Silent { since } => because(format!("{} has not been heard for {since:.1?}", node.node)),
+            Verdict::Suspect => because(format!("{} is found unwell", node.node)),
+            Verdict::Paused => because(format!("{} is paused", node.node)),
+            Verdict::Failed { reason } => {
+                let how = reason.and_then(|reason| FailureReason::NAMES.iter().find(|(named, _)| *named == reason));
+                because(format!("{} has failed ({})", node.node, how.map_or("not known how", |(_, name)| name)));
+            }
+            Verdict::Healthy | Verdict::Late { .. } | Verdict::Draining | Verdict::Left => {}
+        }
+    }
+}

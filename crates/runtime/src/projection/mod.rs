@@ -1,0 +1,46 @@
+//! Read models of what happens to the cluster, folded from the same subscription that others have.
+//!
+//! [`audit`] says what happened, to whom and why; [`health`] says how everybody is. Both are pure and bounded, are built
+//! from the log again whenever a process starts, and decide nothing.
+
+pub mod audit;
+pub mod health;
+
+pub use audit::{Audit, Line, Why};
+pub use health::{ClusterVerdict, Facts, Health, HealthView, NodeHealth, Verdict};
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures_util::StreamExt as _;
+
+use crate::subscription::{TopologyEvents, TopologyRecord};
+
+/// The read models of one node.
+#[derive(Clone, Debug, Default)]
+pub struct Projections {
+    /// What happened.
+    pub audit: Audit,
+    /// How everybody is.
+    pub health: Health,
+}
+
+impl Projections {
+    /// Folds the next entry.
+    pub fn apply(&mut self, record: &TopologyRecord) {
+        self.audit.apply(record.clone());
+        self.health.apply(record);
+    }
+}
+
+/// Keeps `projections` up with the log until the subscription ends.
+pub(crate) async fn keep(mut events: TopologyEvents, projections: Arc<RwLock<Projections>>) {
+    while let Some(told) = events.next().await {
+        match told {
+            Ok(record) => projections.write().unwrap_or_else(PoisonError::into_inner).apply(&record),
+            Err(error) => tracing::error!(%error, "the audit and health views learn nothing more"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
