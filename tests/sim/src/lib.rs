@@ -24,6 +24,7 @@ mod scenario;
 mod seeds;
 mod supervisor;
 mod trace;
+mod watch;
 mod world;
 
 pub use act::{Act, Spoiled, Target};

@@ -113,6 +113,7 @@ impl World {
                 self.reset(node)?;
             }
             Act::LoseEntries { count } => {
+                self.watches.retired = true;
                 self.fabric.lose_entries(count);
                 self.checks.forget();
             }

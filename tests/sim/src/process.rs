@@ -45,7 +45,12 @@ impl World {
             FabricEvent::Log { update: LogUpdate::Entry(stored), .. } if self.misses(node, stored.at.sequence) => {
                 Ok(())
             }
-            FabricEvent::Control { update, .. } => self.step(node, Input::Control(update)),
+            FabricEvent::Control { update, .. } => {
+                if let ControlUpdate::Record(StoredRecord { record: ControlRecord::Lease(lease), .. }) = &update {
+                    self.watch_lease(node, lease)?;
+                }
+                self.step(node, Input::Control(update))
+            }
             FabricEvent::Log { update, .. } => self.step(node, Input::Log(update)),
             FabricEvent::Delivery { delivery: Delivery::Unreachable { to }, .. } => {
                 self.step(node, Input::Unreachable(to))

@@ -18,6 +18,7 @@ use crate::node::{Due, Node, Purpose};
 use crate::scenario::{CALM_BEFORE_HEALING, Scenario};
 use crate::supervisor::Supervisor;
 use crate::trace::Trace;
+use crate::watch::{CLAIM_EVERY, Watches};
 
 /// A run under way.
 pub struct World {
@@ -35,6 +36,9 @@ pub struct World {
     pub(crate) dice: ChaCha8Rng,
     pub(crate) queue: BTreeMap<(Monotonic, u64), Happening>,
     planned: u64,
+    pub(crate) watches: Watches,
+    /// When claims are told next.
+    claims_at: Monotonic,
     pub(crate) healed: bool,
     pub(crate) outage: bool,
     /// How long after the healing it came to rest.
@@ -119,6 +123,8 @@ impl World {
             dice,
             queue: BTreeMap::new(),
             planned: 0,
+            watches: Watches::default(),
+            claims_at: Monotonic::ZERO,
             healed: false,
             outage: false,
             rested_after: None,
@@ -183,6 +189,10 @@ impl World {
             (None, None) => return Err("nothing will ever happen again".into()),
         };
         self.now = self.now.max(at);
+        if self.now >= self.claims_at {
+            self.claims_at = self.now + CLAIM_EVERY;
+            self.claim()?;
+        }
         let events = self.fabric.step(self.now);
         self.check_stores()?;
         for event in events {
