@@ -104,6 +104,7 @@ async fn node(url: &str, name: &str, seed: u64) -> anyhow::Result<Runtime> {
         events: ports.events,
         transport: ports.transport,
         gateway: None,
+        claims: ports.claims,
         clock: Arc::new(BootClock),
     };
     let config = NodeConfig {

@@ -63,6 +63,9 @@ pub use aether_infra_memory::MemoryHub;
 #[cfg(feature = "nats")]
 pub use aether_infra_nats::{Credentials, NatsConfig, Tls};
 pub use aether_runtime::control::OnRegression;
+pub use aether_runtime::splitbrain::{Evidence, SplitBrain, Suspicion};
+pub use aether_runtime::subscription::{Since, SubscriptionError, TopologyEvents, TopologyRecord};
+pub use futures_util::StreamExt;
 pub use node::{ActorRef, BUILD, Ended, Node, NodeBuilder, StartError};
 
 /// Everything an application needs to write actors and run them.

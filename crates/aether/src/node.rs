@@ -14,6 +14,8 @@ pub use aether_runtime::actor_ref::ActorRef;
 use aether_runtime::control::Phase;
 use aether_runtime::control::service::Status;
 use aether_runtime::node::Runtime;
+use aether_runtime::splitbrain::SplitBrain;
+use aether_runtime::subscription::{Since, TopologyEvents};
 use tokio::sync::watch;
 
 pub use builder::{NodeBuilder, StartError};
@@ -85,6 +87,32 @@ impl Node {
                 Err(_) => Err(self.ended().await),
             },
         }
+    }
+
+    /// What happens to the cluster: every entry of the topology log behind `since`, each exactly once and in order, and
+    /// every later one. The log keeps them for ever: whoever stores the last epoch it has seen goes on behind it. See
+    /// [`aether_runtime::subscription`].
+    ///
+    /// ```
+    /// # use aether::prelude::*;
+    /// use aether::{Since, StreamExt as _};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
+    /// # runtime.block_on(async {
+    /// let node = Node::builder("n1").namespace("docs").in_memory(&MemoryHub::new()).start().await?;
+    /// let mut events = node.topology_events(Since::Start);
+    /// let first = events.next().await.expect("it goes on for ever").expect("the log is sound");
+    /// assert_eq!(first.events[0].name(), "ClusterCreated");
+    /// # Ok::<(), StartError>(())
+    /// # }).expect("it starts");
+    /// ```
+    pub fn topology_events(&self, since: Since) -> TopologyEvents {
+        self.runtime.topology_events(since)
+    }
+
+    /// What this node's watch for split brains has seen, as it changes: see [`aether_runtime::splitbrain`].
+    pub fn split_brain(&self) -> watch::Receiver<Arc<SplitBrain>> {
+        self.runtime.split_brain()
     }
 
     /// Waits until it has ended: by itself, drained, or killed.

@@ -105,6 +105,7 @@ fn start(ports: MemoryPorts) -> (Runtime, Arc<Mutex<Vec<Sequence>>>) {
         log,
         events: ports.events,
         transport: ports.transport,
+        claims: ports.claims,
         gateway: None,
         clock: Arc::new(BootClock),
     };

@@ -45,7 +45,7 @@ impl World {
     pub(crate) fn watch_lease(&mut self, node: usize, lease: &LeaseRecord) -> Result<(), String> {
         let now = self.nodes[node].clock.shows(self.now);
         let findings = self.watch_of(node).watch.step(now, Input::Lease(lease));
-        self.found(node, &findings)
+        self.suspect_nobody(node, &findings)
     }
 
     /// A round of claims.
@@ -79,7 +79,7 @@ impl World {
                     findings.extend(of.watch.step(now, Input::Claimed(claim)));
                 }
             }
-            self.found(node, &findings)?;
+            self.suspect_nobody(node, &findings)?;
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl World {
         watch_of(&mut self.watches, node, self.nodes[node].session)
     }
 
-    fn found(&self, node: usize, findings: &[Finding]) -> Result<(), String> {
+    fn suspect_nobody(&self, node: usize, findings: &[Finding]) -> Result<(), String> {
         match findings.first() {
             Some(finding) if !self.watches.retired => {
                 Err(format!("the watch of {} is alarmed: {finding:?}", self.nodes[node].name))

@@ -3,14 +3,17 @@
 //!
 //! The pages decide nothing and ask no other node. `/livez` answers as long as the process does, NATS or not.
 
+mod events;
 mod pages;
 mod picture;
 mod server;
 mod views;
 
+pub use events::{EVENTS_MAX, EntryView, EventView, EventsView};
 pub use pages::{BODY_BYTES_MAX, PAGE_LIMIT, Pages};
 pub use picture::{Counter, NatsPicture, Picture, Source};
 pub use server::{AdminRefused, Bound, CONNECTIONS_MAX, PATIENCE, announce};
 pub use views::{
-    ClusterView, MoveView, MovesView, NodeView, NodesView, PlanView, ReadyView, ShardCounts, ShardView, ShardsView,
+    ClusterView, HealthView, MoveView, MovesView, NodeHealthView, NodeView, NodesView, PlanView, ReadyView,
+    ShardCounts, ShardView, ShardsView, WhyView,
 };

@@ -14,8 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use aether_domain::{NodeId, ShardId};
 
+use super::events;
 use super::picture::{Picture, Source};
-use super::views::{ClusterView, MovesView, NodeView, NodesView, ReadyView, ShardView, ShardsView};
+use super::views::{
+    ClusterView, HealthView, MovesView, NodeView, NodesView, ReadyView, ShardView, ShardsView, WhyView,
+};
 use crate::demo::load::{Load, VERIFY_LIMIT, load_router};
 use crate::metrics;
 
@@ -90,6 +93,9 @@ fn node_router(source: Arc<dyn Source>) -> Router {
         .route("/v1/nodes/{id}", get(node))
         .route("/v1/shards", get(shards))
         .route("/v1/shards/{n}", get(shard))
+        .route("/v1/shards/{n}/why", get(why))
+        .route("/v1/health", get(health))
+        .route("/v1/events", get(happened))
         .route("/v1/moves", get(moves))
         .with_state(source)
 }
@@ -214,6 +220,39 @@ async fn shard(State(source): Shared, Path(n): Path<String>, headers: HeaderMap)
     let view = ShardView::of(&picture, shard, assignment.shard(shard));
     let epoch = picture.topology.epoch().0;
     Ok(settled(epoch, &format!("-{shard}"), &headers, At { epoch, view }))
+}
+
+async fn why(State(source): Shared, Path(n): Path<String>) -> Result<Response, Refused> {
+    let picture = picture(&source)?;
+    let shards = picture.topology.assignment().shards().len();
+    let shard = n.parse().ok().map(ShardId).filter(|shard| shard.index() < shards);
+    let none = || Refused::new(StatusCode::NOT_FOUND, "there is no shard of that number", "see total in /v1/shards");
+    let shard = shard.ok_or_else(none)?;
+    let epoch = picture.topology.epoch().0;
+    let why = source.why(shard).unwrap_or_default();
+    Ok(page(epoch, At { epoch, view: WhyView::of(&picture, shard, &why) }))
+}
+
+async fn health(State(source): Shared) -> Result<Response, Refused> {
+    let picture = picture(&source)?;
+    let epoch = picture.topology.epoch().0;
+    Ok(page(epoch, At { epoch, view: HealthView::of(&picture) }))
+}
+
+async fn happened(
+    State(source): Shared,
+    Query(asked): Query<events::Asked>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let applied = picture(&source)?.topology.epoch();
+    let starting = || Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the node is starting", "ask again in a moment");
+    if events::follows(&headers) {
+        return Ok(events::followed(&source, &asked, &headers).ok_or_else(starting)?.into_response());
+    }
+    let spoilt =
+        |error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error, "see the node's log: a person should look");
+    let view = events::page(&source, applied, &asked).await.map_err(spoilt)?.ok_or_else(starting)?;
+    Ok(page(applied.0, view))
 }
 
 async fn moves(State(source): Shared, headers: HeaderMap) -> Result<Response, Refused> {

@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use aether_domain::records::MemberRecord;
 use aether_domain::topology::Topology;
-use aether_domain::{Namespace, NodeId, NodeRef, Term};
+use aether_domain::{Namespace, NodeId, NodeRef, ShardId, Term};
+
+use aether_runtime::projection::{HealthView, Why};
+use aether_runtime::splitbrain::SplitBrain;
+use aether_runtime::subscription::{Since, TopologyEvents};
 
 use crate::metrics::names::Metric;
 
@@ -16,6 +20,12 @@ use crate::metrics::names::Metric;
 pub trait Source: Send + Sync + 'static {
     /// What is known now; nothing before the node has begun.
     fn picture(&self) -> Option<Picture>;
+
+    /// What happens to the cluster, from there on; nothing before the node has begun.
+    fn topology_events(&self, since: Since) -> Option<TopologyEvents>;
+
+    /// Why that shard is where it is; nothing before the node has begun.
+    fn why(&self, shard: ShardId) -> Option<Why>;
 }
 
 /// One node's knowledge at one moment.
@@ -41,6 +51,10 @@ pub struct Picture {
     pub fault: Option<String>,
     /// What it has counted since it started.
     pub counters: Vec<Counter>,
+    /// How everybody is.
+    pub health: HealthView,
+    /// What its split-brain watch has seen.
+    pub split_brain: Arc<SplitBrain>,
     /// Its connection to NATS; nothing in memory.
     pub nats: Option<NatsPicture>,
     /// The build, for people.

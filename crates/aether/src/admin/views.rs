@@ -325,3 +325,61 @@ impl ReadyView {
         Self { ready, phase: picture.map_or("starting", |picture| picture.phase), checks, fault }
     }
 }
+
+/// `GET /v1/health`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HealthView {
+    /// `ok`, `degraded` or `critical`.
+    pub verdict: &'static str,
+    /// Why, in words, the worst first.
+    pub reasons: Vec<String>,
+    /// Every node the log has heard of, by id.
+    pub nodes: Vec<NodeHealthView>,
+}
+
+/// One node's health.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeHealthView {
+    /// Its id.
+    pub id: String,
+    /// `healthy`, `late`, `suspect`, `silent`, `paused`, `draining`, `failed` or `left`.
+    pub verdict: &'static str,
+}
+
+/// `GET /v1/shards/{n}/why`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WhyView {
+    /// The shard's number.
+    pub shard: u16,
+    /// Who may serve it now.
+    pub owner: Option<String>,
+    /// What led to that, in order.
+    pub entries: Vec<super::EntryView>,
+    /// Whether that is all; otherwise it began in entries that are not kept in memory, and `/v1/events` has them.
+    pub whole: bool,
+}
+
+impl HealthView {
+    /// How everybody is.
+    pub fn of(picture: &Picture) -> Self {
+        let health = &picture.health;
+        Self {
+            verdict: health.verdict.name(),
+            reasons: health.reasons.iter().map(|(_, reason)| reason.clone()).collect(),
+            nodes: health
+                .nodes
+                .iter()
+                .map(|node| NodeHealthView { id: node.node.node.to_string(), verdict: node.verdict.name() })
+                .collect(),
+        }
+    }
+}
+
+impl WhyView {
+    /// Why that shard is where it is.
+    pub fn of(picture: &Picture, shard: ShardId, why: &aether_runtime::projection::Why) -> Self {
+        let owner = picture.topology.owner(shard).map(|(node, _)| node.node.to_string());
+        let entries = why.lines.iter().map(super::EntryView::of_line).collect();
+        Self { shard: shard.0, owner, entries, whole: why.whole }
+    }
+}

@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use aether_domain::cluster::NodeStatus;
+use aether_runtime::projection::ClusterVerdict;
 
 use crate::admin::{NodesView, Picture, ShardCounts};
 use names::{Kind, Metric};
@@ -111,6 +112,12 @@ fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
         names::NODE_SHARDS => nodes().map(|node| (Some(node.id), float(node.shards))).collect(),
         names::EPOCH => one(float(topology.epoch().0)),
         names::BUILD_INFO => vec![(Some(picture.build.clone()), 1.0)],
+        names::SPLIT_BRAIN_SUSPICIONS => one(float(picture.split_brain.suspicions.len() as u64)),
+        names::CLUSTER_HEALTH => one(match picture.health.verdict {
+            ClusterVerdict::Ok => 0.0,
+            ClusterVerdict::Degraded => 1.0,
+            ClusterVerdict::Critical => 2.0,
+        }),
         _ => {
             let ours = picture.counters.iter().filter(|counter| counter.metric == *metric);
             ours.map(|counter| (counter.label.map(str::to_owned), float(counter.count))).collect()

@@ -104,6 +104,19 @@ pub const PASSIVATIONS: Metric = counter("aether_actor_passivations", None, "Act
 pub const FENCING_REJECTIONS: Metric =
     counter("aether_fencing_rejections", Some("kind"), "Lives of this node that others ended (member)");
 
+/// Suspected split brains.
+pub const SPLIT_BRAIN_SUSPECTED: Metric = counter(
+    "aether_split_brain_suspected",
+    None,
+    "Times two things were seen that cannot both be true; none is the only good number",
+);
+/// Suspected split brains that stand.
+pub const SPLIT_BRAIN_SUSPICIONS: Metric =
+    gauge("aether_split_brain_suspicions", None, "Suspected split brains seen within the last 10 s");
+/// How the cluster is.
+pub const CLUSTER_HEALTH: Metric =
+    gauge("aether_cluster_health", None, "How the cluster is, as this node sees it: 0 ok, 1 degraded, 2 critical");
+
 /// Every metric, in the order of a scrape.
 pub const ALL: &[Metric] = &[
     NODES,
@@ -128,4 +141,7 @@ pub const ALL: &[Metric] = &[
     ACTIVATIONS,
     PASSIVATIONS,
     FENCING_REJECTIONS,
+    SPLIT_BRAIN_SUSPECTED,
+    SPLIT_BRAIN_SUSPICIONS,
+    CLUSTER_HEALTH,
 ];

@@ -161,8 +161,8 @@ impl NodeBuilder {
                 tracing::warn!(node = %id, "running in memory: all state ends with this process");
                 let ports = hub.ports(&id);
                 let gateway = Some(ports.gateway);
-                let (control, log) = (ports.control, ports.log);
-                Ports { control, log, events: ports.events, transport: ports.transport, gateway, clock }
+                let (control, log, claims) = (ports.control, ports.log, ports.claims);
+                Ports { control, log, events: ports.events, transport: ports.transport, gateway, claims, clock }
             }
             #[cfg(feature = "nats")]
             Engine::Nats(config) => {
@@ -175,8 +175,8 @@ impl NodeBuilder {
                 }
                 session = Some(ports.session);
                 let gateway = Some(ports.gateway);
-                let (control, log) = (ports.control, ports.log);
-                Ports { control, log, events: ports.events, transport: ports.transport, gateway, clock }
+                let (control, log, claims) = (ports.control, ports.log, ports.claims);
+                Ports { control, log, events: ports.events, transport: ports.transport, gateway, claims, clock }
             }
         };
         let config = NodeConfig {

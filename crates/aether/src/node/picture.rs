@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
+use aether_domain::ShardId;
 use aether_runtime::clock::{BootClock, Clock};
+use aether_runtime::control::service::Status;
+use aether_runtime::projection::{Facts, HealthView, Why};
+use aether_runtime::splitbrain::SplitBrain;
+use aether_runtime::subscription::{Since, TopologyEvents};
 
 use super::{BUILD, Node};
 use crate::admin::{Counter, Picture, Source};
@@ -14,7 +19,23 @@ impl Node {
         Arc::new(self.clone())
     }
 
-    fn counters(&self) -> Vec<Counter> {
+    fn health(&self, status: &Status, split_brain: &SplitBrain) -> HealthView {
+        let now = BootClock.now();
+        let heard =
+            status.members.iter().map(|(node, (record, seen))| (node.clone(), (record.node.clone(), now.since(*seen))));
+        let facts = Facts {
+            me: status.me.clone(),
+            phase: status.phase,
+            heard: heard.collect(),
+            profile: status.topology.cluster().settings().profile,
+            wall: BootClock.wall(),
+            fault: status.fault.clone(),
+            suspicions: split_brain.suspicions.iter().map(|suspicion| suspicion.evidence.to_string()).collect(),
+        };
+        self.runtime.projected(|projections| HealthView::of(&status.topology, &projections.health, &facts))
+    }
+
+    fn counters(&self, suspected: u64) -> Vec<Counter> {
         let stats = self.runtime.stats();
         let (host, router) = (stats.host, stats.router);
         let lives_lost = self.status.borrow().counts.lives_lost;
@@ -28,6 +49,7 @@ impl Node {
             (names::ACTIVATIONS, None, host.activations),
             (names::PASSIVATIONS, None, host.passivations),
             (names::FENCING_REJECTIONS, Some("member"), lives_lost),
+            (names::SPLIT_BRAIN_SUSPECTED, None, suspected),
         ]
         .map(|(metric, label, count)| Counter { metric, label, count })
         .to_vec()
@@ -38,6 +60,7 @@ impl Source for Node {
     fn picture(&self) -> Option<Picture> {
         let status = Arc::clone(&self.status.borrow());
         let now = BootClock.now();
+        let split_brain = Arc::clone(&self.split_brain().borrow());
         let seen =
             status.members.iter().map(|(node, (record, seen))| (node.clone(), (record.clone(), now.since(*seen))));
         Some(Picture {
@@ -50,7 +73,9 @@ impl Source for Node {
             renewed: status.renewed.map(|sent| now.since(sent)),
             heartbeats: seen.collect(),
             fault: status.fault.clone(),
-            counters: self.counters(),
+            counters: self.counters(split_brain.suspected),
+            health: self.health(&status, &split_brain),
+            split_brain,
             #[cfg(feature = "nats")]
             nats: self.session.as_ref().map(|session| crate::admin::NatsPicture {
                 connected: session.is_connected(),
@@ -60,5 +85,12 @@ impl Source for Node {
             nats: None,
             build: BUILD.into(),
         })
+    }
+    fn topology_events(&self, since: Since) -> Option<TopologyEvents> {
+        Some(Self::topology_events(self, since))
+    }
+
+    fn why(&self, shard: ShardId) -> Option<Why> {
+        Some(self.runtime.projected(|projections| projections.audit.why(shard)))
     }
 }

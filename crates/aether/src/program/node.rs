@@ -19,6 +19,15 @@ use crate::telemetry;
 struct Late(OnceLock<Node>);
 
 impl Source for Late {
+    fn topology_events(
+        &self,
+        since: aether_runtime::subscription::Since,
+    ) -> Option<aether_runtime::subscription::TopologyEvents> {
+        Some(self.0.get()?.topology_events(since))
+    }
+    fn why(&self, shard: aether_domain::ShardId) -> Option<aether_runtime::projection::Why> {
+        Source::why(self.0.get()?, shard)
+    }
     fn picture(&self) -> Option<Picture> {
         self.0.get().and_then(Node::picture)
     }

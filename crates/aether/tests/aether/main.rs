@@ -3,6 +3,7 @@
 mod admin;
 mod bank;
 mod config;
+mod events;
 mod load;
 mod metrics;
 mod node;
@@ -11,3 +12,7 @@ mod program;
 mod sample;
 #[cfg(all(unix, feature = "nats"))]
 mod supervise;
+#[cfg(feature = "nats")]
+mod topology;
+#[cfg(feature = "nats")]
+mod watch;

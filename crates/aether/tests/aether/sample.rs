@@ -11,6 +11,8 @@ use aether_domain::records::{Health, Load, MemberRecord, MemberState, Position, 
 use aether_domain::testing::life;
 use aether_domain::topology::{Draft, Signature, Topology};
 use aether_domain::{ClusterUid, Epoch, Namespace, NodeRef, Nonce, Sequence, ShardCount, ShardId, Term, WallTime};
+use aether_runtime::projection::{HealthView, Why};
+use aether_runtime::subscription::{Since, TopologyEvents};
 
 pub(crate) fn node(name: &str) -> NodeRef {
     life(name, 1)
@@ -86,6 +88,8 @@ pub(crate) fn picture() -> Picture {
             .collect(),
         fault: None,
         counters: Vec::new(),
+        health: HealthView::default(),
+        split_brain: Arc::default(),
         nats: None,
         build: "0.1.0".into(),
     }
@@ -97,5 +101,11 @@ pub(crate) struct Still(pub(crate) Option<Picture>);
 impl Source for Still {
     fn picture(&self) -> Option<Picture> {
         self.0.clone()
+    }
+    fn topology_events(&self, _: Since) -> Option<TopologyEvents> {
+        None
+    }
+    fn why(&self, _: ShardId) -> Option<Why> {
+        None
     }
 }
