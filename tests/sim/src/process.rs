@@ -32,7 +32,9 @@ impl World {
     /// The fabric tells something to a node's process, which takes it in at once unless it is slow.
     pub(crate) fn reached(&mut self, event: FabricEvent) -> Result<(), String> {
         let node = event.node();
-        if let Some(at) = self.nodes[node].takes_in(self.now) {
+        if !self.is_supervisor(node)
+            && let Some(at) = self.nodes[node].takes_in(self.now)
+        {
             self.plan_due(at, node, Due::Late(Box::new(event)));
             return Ok(());
         }
