@@ -1,6 +1,7 @@
 //! The assignment as folded from its events, and its judgement.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{AssignmentCommand as Command, AssignmentEvent as Event, AssignmentRefusal as Refusal, PlannedMove};
 use crate::aggregate::Aggregate;
@@ -52,13 +53,13 @@ impl ShardState {
     }
 }
 
-/// Who owns what, what is on its way, and what a plan still means to move.
+/// Who owns what, what is on its way, and what a plan still means to move. A clone shares what neither has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardAssignment {
     /// One state a shard, by number. Empty until the cluster is created.
-    shards: Vec<ShardState>,
+    shards: Arc<Vec<ShardState>>,
     /// Moves of the open plan that have not begun.
-    pending: BTreeMap<ShardId, (NodeRef, NodeRef)>,
+    pending: Arc<BTreeMap<ShardId, (NodeRef, NodeRef)>>,
 }
 
 impl ShardAssignment {
@@ -93,18 +94,31 @@ impl ShardAssignment {
 
     /// Built up from an image that was checked.
     pub(crate) fn of_parts(shards: Vec<ShardState>, pending: BTreeMap<ShardId, (NodeRef, NodeRef)>) -> Self {
-        Self { shards, pending }
+        Self { shards: Arc::new(shards), pending: Arc::new(pending) }
     }
 
     fn known(&self, shard: ShardId) -> Result<ShardState, Refusal> {
         self.shards.get(shard.index()).copied().ok_or(Refusal::NoSuchShard { shard, shards: self.shards.len() })
     }
     fn set(&mut self, shards: &ShardSet, state: impl Fn(ShardState) -> ShardState) {
+        let slots = Arc::make_mut(&mut self.shards);
         for shard in shards.iter() {
-            self.pending.remove(&shard);
-            if let Some(slot) = self.shards.get_mut(shard.index()) {
+            if let Some(slot) = slots.get_mut(shard.index()) {
                 *slot = state(*slot);
             }
+        }
+        if shards.iter().any(|shard| self.pending.contains_key(&shard)) {
+            let pending = Arc::make_mut(&mut self.pending);
+            for shard in shards.iter() {
+                pending.remove(&shard);
+            }
+        }
+    }
+
+    /// Only the moves that `stays` accepts are still meant.
+    fn keep_pending(&mut self, stays: impl Fn(&NodeRef, &NodeRef) -> bool) {
+        if self.pending.values().any(|(from, to)| !stays(from, to)) {
+            Arc::make_mut(&mut self.pending).retain(|_, (from, to)| stays(from, to));
         }
     }
 }
@@ -208,16 +222,17 @@ impl Aggregate for ShardAssignment {
                 Event::ShardsOrphaned { shards } => self.set(shards, |_| ShardState::Orphaned),
             },
             TopologyEvent::Cluster(ClusterEvent::ClusterCreated { settings, .. }) => {
-                self.shards = vec![ShardState::Orphaned; settings.shards.get()];
+                self.shards = Arc::new(vec![ShardState::Orphaned; settings.shards.get()]);
             }
             TopologyEvent::Cluster(ClusterEvent::RebalancingTriggered { moves, .. }) => {
+                let pending = Arc::make_mut(&mut self.pending);
                 for planned in moves {
                     for shard in planned.shards.iter() {
-                        self.pending.insert(shard, (planned.from.clone(), planned.to.clone()));
+                        pending.insert(shard, (planned.from.clone(), planned.to.clone()));
                     }
                 }
             }
-            TopologyEvent::Cluster(ClusterEvent::RebalancingCompleted { .. }) => self.pending.clear(),
+            TopologyEvent::Cluster(ClusterEvent::RebalancingCompleted { .. }) => self.pending = Arc::default(),
             // A source or destination that is gone takes its unstarted moves with it.
             TopologyEvent::Cluster(
                 ClusterEvent::NodeFailed { node, .. }
@@ -225,15 +240,15 @@ impl Aggregate for ShardAssignment {
                 | ClusterEvent::NodeDraining { node },
             ) => {
                 let draining = matches!(event, TopologyEvent::Cluster(ClusterEvent::NodeDraining { .. }));
-                self.pending.retain(|_, (from, to)| to != node && (draining || from != node));
+                self.keep_pending(|from, to| to != node && (draining || from != node));
             }
             TopologyEvent::Cluster(ClusterEvent::NodeRestarted { node, previous, .. }) => {
                 let over = NodeRef { node: node.node.clone(), incarnation: *previous };
-                self.pending.retain(|_, (from, to)| *to != over && *from != over);
+                self.keep_pending(|from, to| *to != over && *from != over);
             }
             // What it was to be given it is not given any more.
             TopologyEvent::Cluster(ClusterEvent::NodeSuspected { node, .. }) => {
-                self.pending.retain(|_, (_, to)| to != node);
+                self.keep_pending(|_, to| to != node);
             }
             TopologyEvent::Cluster(
                 ClusterEvent::NodeJoined { .. } | ClusterEvent::NodeRelieved { .. } | ClusterEvent::NodeTrusted { .. },

@@ -1,6 +1,7 @@
 //! The cluster as folded from its events, and its judgement.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{ClusterCommand as Command, ClusterEvent as Event, ClusterRefusal as Refusal, RebalanceCause};
 use crate::aggregate::Aggregate;
@@ -107,12 +108,12 @@ pub struct OpenPlan {
     pub moved: u32,
 }
 
-/// Membership, and the plan under way.
+/// Membership, and the plan under way. A clone shares the members until one of the two changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cluster {
     uid: Option<ClusterUid>,
     settings: ClusterSettings,
-    members: BTreeMap<NodeId, Member>,
+    members: Arc<BTreeMap<NodeId, Member>>,
     plan: Option<OpenPlan>,
 }
 
@@ -161,18 +162,20 @@ impl Cluster {
         members: BTreeMap<NodeId, Member>,
         plan: Option<OpenPlan>,
     ) -> Self {
-        Self { uid: Some(uid), settings, members, plan }
+        Self { uid: Some(uid), settings, members: Arc::new(members), plan }
     }
 
     fn set(&mut self, node: &NodeRef, status: NodeStatus, weight: Option<u32>, since: Epoch) {
         let before = self.members.get(&node.node);
         let weight = weight.or_else(|| before.map(|member| member.weight)).unwrap_or(1);
         let trust = before.filter(|member| member.node == *node).map_or(Trust::Full, |member| member.trust);
-        self.members.insert(node.node.clone(), Member { node: node.clone(), status, weight, since, trust });
+        Arc::make_mut(&mut self.members)
+            .insert(node.node.clone(), Member { node: node.clone(), status, weight, since, trust });
     }
 
     fn set_trust(&mut self, node: &NodeRef, trust: Trust) {
-        if let Some(member) = self.members.get_mut(&node.node).filter(|member| member.node == *node) {
+        if let Some(member) = Arc::make_mut(&mut self.members).get_mut(&node.node).filter(|member| member.node == *node)
+        {
             member.trust = trust;
         }
     }

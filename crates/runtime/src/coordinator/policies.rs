@@ -27,6 +27,9 @@ pub struct Policy {
 /// A policy of the leader, with what carries it out.
 pub(super) struct Leading {
     pub(super) policy: Policy,
+    /// Whether there may be something for it to do while every shard is with a living owner, and none is on its way or
+    /// meant to move.
+    pub(super) while_settled: bool,
     pub(super) add: fn(&mut Turn<'_>) -> Result<(), String>,
 }
 
@@ -41,8 +44,9 @@ pub(super) struct Turn<'a> {
 }
 
 macro_rules! policies {
-    ($($name:literal: $when:literal, $commands:tt => $events:tt by $add:expr;)+) => {
+    ($($name:literal: $when:literal, $commands:tt => $events:tt by $add:expr, while settled: $while_settled:literal;)+) => {
         &[$(Leading {
+            while_settled: $while_settled,
             policy: Policy { name: $name, when: $when, commands: &$commands, events: &$events },
             add: $add,
         }),+]
@@ -56,42 +60,42 @@ pub(super) const LEADING: &[Leading] = policies! {
          a fenced record whose serve lease is surely over; a dead one",
         ["JoinCluster", "DrainNode", "MarkNodeFailed"]
         => ["NodeJoined", "NodeRestarted", "NodeDraining", "NodeFailed"]
-        by |t| policy::members(&mut t.draft, t.facts, t.memory, t.timers, &mut t.causes);
+        by |t| policy::members(&mut t.draft, t.facts, t.memory, t.timers, &mut t.causes), while settled: true;
     "gray nodes":
         "two find a member unwell for 30 s, for 60 s, or nobody does for 30 s",
         ["SuspectNode", "RelieveNode", "TrustNode"]
         => ["NodeSuspected", "NodeRelieved", "NodeTrusted"]
-        by |t| gray::judge(&mut t.draft, t.facts, &mut t.memory.unwell, t.timers, &mut t.causes);
+        by |t| gray::judge(&mut t.draft, t.facts, &mut t.memory.unwell, t.timers, &mut t.causes), while settled: true;
     "moves that cannot end":
         "a destination that is gone, or a source that has not released for 5 s",
         ["CancelMigration"]
         => ["ShardMigrationFailed"]
-        by |t| policy::give_up(&mut t.draft, t.memory, t.timers, &mut t.causes);
+        by |t| policy::give_up(&mut t.draft, t.memory, t.timers, &mut t.causes), while settled: false;
     "shard coverage":
         "a shard without a living owner",
         ["AssignShards", "ReleaseShard"]
         => ["ShardAssigned", "ShardsOrphaned"]
-        by |t| policy::assign_homeless(&mut t.draft, t.facts);
+        by |t| policy::assign_homeless(&mut t.draft, t.facts), while settled: false;
     "completion":
         "a source's release; a plan without an open move",
         ["CompleteMigration", "CompleteRebalance"]
         => ["ShardMigrated", "RebalancingCompleted"]
-        by |t| policy::complete(&mut t.draft, t.facts, &mut t.causes);
+        by |t| policy::complete(&mut t.draft, t.facts, &mut t.causes), while settled: false;
     "rebalancing":
         "shards out of balance or on a node that leaves or is relieved, membership quiet for 300 ms, no plan under way",
         ["RebalanceShards"]
         => ["RebalancingTriggered"]
-        by |t| policy::rebalance(&mut t.draft, t.before, t.facts, t.memory, t.timers, &mut t.causes);
+        by |t| policy::rebalance(&mut t.draft, t.before, t.facts, t.memory, t.timers, &mut t.causes), while settled: true;
     "moves in waves":
         "a planned move whose source drains few enough others",
         ["RebalanceFromTopology"]
         => ["ShardMigrationStarted"]
-        by |t| policy::begin_moves(&mut t.draft, t.before, t.facts, &mut t.causes);
+        by |t| policy::begin_moves(&mut t.draft, t.before, t.facts, &mut t.causes), while settled: false;
     "leaving":
         "a draining node that owns nothing any more; the last of all takes the lead with it",
         ["LeaveCluster", "ReleaseShard", "ResignLeadership"]
         => ["NodeLeft", "ShardsOrphaned", "LeadershipLost"]
-        by |t| policy::leave(&mut t.draft, t.before, t.facts, &mut t.causes);
+        by |t| policy::leave(&mut t.draft, t.before, t.facts, &mut t.causes), while settled: true;
 };
 
 /// What every node decides for itself.

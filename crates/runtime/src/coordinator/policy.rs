@@ -77,6 +77,8 @@ pub(crate) struct Memory {
     changed: Option<RebalanceCause>,
     /// Since when a failure is due that is held back for others to join it.
     failing_since: Option<Monotonic>,
+    /// The epoch at which every shard was with a living owner, and none on its way or meant to move.
+    settled_at: Option<Epoch>,
     /// What was looked at when shards were last found in balance: looking at the same again would find the same.
     balanced: Option<(Epoch, BTreeSet<Incarnation>, usize)>,
     pub(super) unwell: Unwell,
@@ -176,18 +178,34 @@ pub(crate) fn next_entry(
 ) -> Result<(Draft, String), String> {
     let (draft, causes) = (Draft::new(topology), Causes::new());
     let mut turn = Turn { draft, before: topology, facts, memory, timers, causes };
+    let settled = turn.memory.settled_at == Some(topology.epoch());
     for leading in LEADING {
+        // Most of the time nothing is to be done, and nothing is looked at that cannot have changed.
+        if settled && turn.draft.is_empty() && !leading.while_settled {
+            continue;
+        }
         let before = turn.draft.events().len();
         (leading.add)(&mut turn)?;
         let added = &turn.draft.events()[before..];
         debug_assert!(added.iter().all(|event| leading.policy.events.contains(&event.name())), "{added:?}");
     }
-    let Turn { draft, mut causes, .. } = turn;
+    let Turn { draft, mut causes, memory, .. } = turn;
+    if draft.is_empty() && !settled && is_settled(topology) {
+        memory.settled_at = Some(topology.epoch());
+    }
     if causes.is_empty() {
         causes.push("repair".to_owned());
     }
     causes.truncate(8);
     Ok((draft, causes.join(", ")))
+}
+
+/// Whether every shard is with a living owner, and none is on its way or meant to move.
+fn is_settled(topology: &Topology) -> bool {
+    let living: BTreeSet<_> = lives_of(topology, NodeStatus::owns).into_iter().collect();
+    let assignment = topology.assignment();
+    let owned = |state: &ShardState| matches!(state, ShardState::Owned { owner, .. } if living.contains(owner));
+    topology.cluster().plan().is_none() && assignment.pending().len() == 0 && assignment.shards().iter().all(owned)
 }
 
 /// The lives whose silence is over `suspect_after`, or over their serve lease and nobody is found under their name, and
@@ -320,8 +338,12 @@ pub(super) fn members(
 }
 
 fn lives(draft: &Draft, fits: impl Fn(NodeStatus) -> bool) -> Vec<Incarnation> {
-    let members = draft.topology().cluster().members();
-    members.filter(|member| fits(member.status)).map(|member| member.node.incarnation).collect()
+    lives_of(draft.topology(), fits)
+}
+
+fn lives_of(topology: &Topology, fits: impl Fn(NodeStatus) -> bool) -> Vec<Incarnation> {
+    let members = topology.cluster().members().filter(|member| fits(member.status));
+    members.map(|member| member.node.incarnation).collect()
 }
 
 fn active(draft: &Draft) -> Vec<Incarnation> {
