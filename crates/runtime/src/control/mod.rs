@@ -13,7 +13,7 @@ mod sources;
 mod timers;
 
 pub use crate::coordinator::append::AppendResult;
-pub use crate::coordinator::policies::{Policy, all as policies};
+pub use crate::coordinator::policy::table::{Policy, all as policies};
 pub(crate) use cas::{PendingWrite, Progress};
 pub use fault::{Fault, OnRegression};
 pub use machine::{

@@ -1,6 +1,6 @@
 //! How well this node is: what its heartbeats say of it, and of the nodes it asks.
 //!
-//! It measures and judges nobody; who is unwell is the leader's business (`coordinator/gray.rs`).
+//! It measures and judges nobody; who is unwell is the leader's business (`coordinator/policy/gray.rs`).
 
 mod latencies;
 mod peers;

@@ -12,7 +12,7 @@ use aether_domain::records::{Health, MemberRecord};
 use aether_domain::topology::{Draft, Topology};
 use aether_domain::{Incarnation, Monotonic, NodeId};
 
-use super::policy::Facts;
+use super::Facts;
 use crate::control::Timers;
 
 /// So late an executor does nobody's work in time.
@@ -56,7 +56,7 @@ pub(super) fn judge(
     facts: &Facts<'_>,
     unwell: &mut Unwell,
     timers: &mut Timers,
-    causes: &mut Vec<String>,
+    causes: &mut super::Causes,
 ) -> Result<(), String> {
     let now = timers.now();
     let accusers = accusers(draft.topology(), facts);

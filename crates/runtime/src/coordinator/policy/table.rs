@@ -2,13 +2,12 @@
 //!
 //! The leader goes through [`POLICIES`] from top to bottom each time something has changed; whatever they add together is
 //! one entry of the log. They look at what is, not at what has changed, so a new leader carries on where another stopped.
-//! What each of them does is in `policy.rs` and `gray.rs`; what every node decides for itself (to contend, to beat, to
+//! What each of them does is in the files beside this one; what every node decides for itself (to contend, to beat, to
 //! leave) is [`OF_EVERY_NODE`], and in the machines named there.
 
 use aether_domain::topology::{Draft, Topology};
 
-use super::policy::{self, Facts, Memory};
-use super::{gray, policy::Causes};
+use super::{Causes, Facts, Memory, balance, coverage, gray, membership, moves};
 use crate::control::Timers;
 
 /// What is seen leads to a command, and that to events.
@@ -60,7 +59,7 @@ pub(super) const LEADING: &[Leading] = policies! {
          a fenced record whose serve lease is surely over; a dead one",
         ["JoinCluster", "DrainNode", "MarkNodeFailed"]
         => ["NodeJoined", "NodeRestarted", "NodeDraining", "NodeFailed"]
-        by |t| policy::members(&mut t.draft, t.facts, t.memory, t.timers, &mut t.causes), while settled: true;
+        by |t| membership::members(&mut t.draft, t.facts, t.memory, t.timers, &mut t.causes), while settled: true;
     "gray nodes":
         "two find a member unwell for 30 s, for 60 s, or nobody does for 30 s",
         ["SuspectNode", "RelieveNode", "TrustNode"]
@@ -70,32 +69,32 @@ pub(super) const LEADING: &[Leading] = policies! {
         "a destination that is gone, or a source that has not released for 5 s",
         ["CancelMigration"]
         => ["ShardMigrationFailed"]
-        by |t| policy::give_up(&mut t.draft, t.memory, t.timers, &mut t.causes), while settled: false;
+        by |t| moves::give_up(&mut t.draft, &mut t.memory.drains, t.timers, &mut t.causes), while settled: false;
     "shard coverage":
         "a shard without a living owner",
         ["AssignShards", "ReleaseShard"]
         => ["ShardAssigned", "ShardsOrphaned"]
-        by |t| policy::assign_homeless(&mut t.draft, t.facts), while settled: false;
+        by |t| coverage::assign_homeless(&mut t.draft, t.facts), while settled: false;
     "completion":
         "a source's release; a plan without an open move",
         ["CompleteMigration", "CompleteRebalance"]
         => ["ShardMigrated", "RebalancingCompleted"]
-        by |t| policy::complete(&mut t.draft, t.facts, &mut t.causes), while settled: false;
+        by |t| moves::complete(&mut t.draft, t.facts, &mut t.causes), while settled: false;
     "rebalancing":
         "shards out of balance or on a node that leaves or is relieved, membership quiet for 300 ms, no plan under way",
         ["RebalanceShards"]
         => ["RebalancingTriggered"]
-        by |t| policy::rebalance(&mut t.draft, t.before, t.facts, t.memory, t.timers, &mut t.causes), while settled: true;
+        by |t| balance::rebalance(&mut t.draft, t.before, t.facts, t.memory, t.timers, &mut t.causes), while settled: true;
     "moves in waves":
         "a planned move whose source drains few enough others",
         ["RebalanceFromTopology"]
         => ["ShardMigrationStarted"]
-        by |t| policy::begin_moves(&mut t.draft, t.before, t.facts, &mut t.causes), while settled: false;
+        by |t| moves::begin_moves(&mut t.draft, t.before, t.facts, &mut t.causes), while settled: false;
     "leaving":
         "a draining node that owns nothing any more; the last of all takes the lead with it",
         ["LeaveCluster", "ReleaseShard", "ResignLeadership"]
         => ["NodeLeft", "ShardsOrphaned", "LeadershipLost"]
-        by |t| policy::leave(&mut t.draft, t.before, t.facts, &mut t.causes), while settled: true;
+        by |t| membership::leave(&mut t.draft, t.before, t.facts, &mut t.causes), while settled: true;
 };
 
 /// What every node decides for itself.

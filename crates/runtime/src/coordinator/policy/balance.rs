@@ -1,0 +1,155 @@
+//! When shards are to be redistributed, and what that is put down to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aether_domain::assignment::PlannedMove;
+use aether_domain::cluster::{ClusterCommand, NodeStatus, RebalanceCause, Trust};
+use aether_domain::mutants::{Mutant, is_on};
+use aether_domain::topology::{Draft, Topology};
+use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, PlanId, ShardId};
+
+use super::planning::Planning;
+use super::{Causes, Facts, Memory, active, distrusted};
+use crate::control::Timers;
+
+/// How long membership must be quiet before a plan for balance is made: ten joins make one plan.
+const QUIET_BEFORE_PLAN: Duration = Duration::from_millis(300);
+
+/// Every node's last life, with its standing.
+type Membership = Vec<(NodeRef, NodeStatus)>;
+
+fn membership_of(topology: &Topology) -> Membership {
+    topology.cluster().members().map(|member| (member.node.clone(), member.status)).collect()
+}
+
+/// What the difference between two memberships is, as the cause of a plan; the weightiest if there are several.
+fn change_between(before: &Membership, after: &Membership) -> Option<RebalanceCause> {
+    let changed = after.iter().filter(|now| !before.contains(now)).map(|(_, status)| match status {
+        NodeStatus::Active => RebalanceCause::Join,
+        NodeStatus::Draining => RebalanceCause::Drain,
+        NodeStatus::Failed => RebalanceCause::Failure,
+        NodeStatus::Left => RebalanceCause::Leave,
+    });
+    changed.max_by_key(|cause| weight_of(*cause))
+}
+
+/// Which of two causes a plan is put down to.
+fn weight_of(cause: RebalanceCause) -> u8 {
+    match cause {
+        RebalanceCause::Repair => 0,
+        RebalanceCause::Join => 1,
+        RebalanceCause::Relief => 2,
+        RebalanceCause::Leave => 3,
+        RebalanceCause::Failure => 4,
+        RebalanceCause::Drain => 5,
+        RebalanceCause::Operator => 6,
+    }
+}
+
+/// What has changed since the last plan, and what was found to be in balance.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    membership: Option<(Membership, Monotonic)>,
+    /// The weightiest change of membership since shards were last found in balance, or a plan was made.
+    weightiest: Option<RebalanceCause>,
+    /// What was looked at when shards were last found in balance: looking at the same again would find the same.
+    balanced: Option<(Epoch, BTreeSet<Incarnation>, usize)>,
+}
+
+/// Announces a plan if shards are out of balance, on a draining node, and nothing else is under way.
+pub(super) fn rebalance(
+    draft: &mut Draft,
+    before: &Topology,
+    facts: &Facts<'_>,
+    memory: &mut Memory,
+    timers: &mut Timers,
+    causes: &mut Causes,
+) -> Result<(), String> {
+    let topology = draft.topology();
+    let Memory { changes, drains, .. } = memory;
+    let membership = membership_of(topology);
+    let change = match &changes.membership {
+        Some((before, _)) => change_between(before, &membership),
+        None => change_between(&membership_of(before), &membership),
+    };
+    changes.weightiest = changes.weightiest.into_iter().chain(change).max_by_key(|cause| weight_of(*cause));
+    let quiet_since = match &changes.membership {
+        Some((before, since)) if *before == membership => *since,
+        _ => timers.now(),
+    };
+    let draining = membership.iter().any(|(_, status)| *status == NodeStatus::Draining);
+    let settled = changes.membership.is_some();
+    changes.membership = Some((membership, quiet_since));
+    let planned = topology.cluster().plan().is_some() && !is_on(Mutant::PlansAgain);
+    if planned || active(draft).is_empty() {
+        return Ok(());
+    }
+    // A node that leaves is not kept waiting; a new leader waits until it has looked around.
+    let urgent = draining && settled;
+    if !urgent && !timers.reached(quiet_since + QUIET_BEFORE_PLAN) {
+        return Ok(());
+    }
+    let backed_off = drains.backed_off(timers);
+    let looked_at = (draft.epoch(), facts.doubtful.clone(), backed_off.len());
+    if draft.is_empty() && changes.balanced.as_ref() == Some(&looked_at) {
+        return Ok(());
+    }
+    let mut moves: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
+    let in_doubt = |node: &NodeRef| facts.doubtful.contains(&node.incarnation);
+    let (suspected, relieved) = (distrusted(topology, Trust::Suspected), distrusted(topology, Trust::Relieved));
+    for (shard, from, to) in Planning::of(topology, &relieved).run(facts.strategy, false)? {
+        if let Some(from) = from
+            && !backed_off.contains_key(&shard)
+            && !in_doubt(&from)
+            && !in_doubt(&to)
+            && !suspected.contains(&to.incarnation)
+        {
+            moves.entry((from, to)).or_default().push(shard);
+        }
+    }
+    let unprompted = if relieved.is_empty() { RebalanceCause::Repair } else { RebalanceCause::Relief };
+    let changed = changes.weightiest.take().unwrap_or(unprompted);
+    if moves.is_empty() {
+        changes.balanced = Some(looked_at).filter(|_| draft.is_empty());
+        return Ok(());
+    }
+    let cause = if draining { RebalanceCause::Drain } else { changed };
+    causes.push(format!("rebalance after {}", cause.name()));
+    let moves = moves
+        .into_iter()
+        .map(|((from, to), shards)| PlannedMove { shards: shards.into_iter().collect(), from, to })
+        .collect();
+    let plan = PlanId(draft.epoch().0);
+    draft.cluster(&ClusterCommand::RebalanceShards { plan, cause, moves }).map_err(|refusal| refusal.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use aether_domain::testing::life;
+
+    use super::*;
+
+    #[test]
+    fn a_plan_is_put_down_to_the_weightiest_change_of_membership() {
+        let with = |changes: &[(&str, u64, NodeStatus)]| {
+            let mut membership = vec![(life("a", 1), NodeStatus::Active), (life("b", 1), NodeStatus::Active)];
+            for (name, incarnation, status) in changes {
+                membership.retain(|(node, _)| node.node != life(name, 1).node);
+                membership.push((life(name, *incarnation), *status));
+            }
+            membership
+        };
+        for (changes, cause) in [
+            (&[][..], None),
+            (&[("c", 1, NodeStatus::Active)][..], Some(RebalanceCause::Join)),
+            (&[("b", 2, NodeStatus::Active)][..], Some(RebalanceCause::Join)),
+            (&[("b", 1, NodeStatus::Failed)][..], Some(RebalanceCause::Failure)),
+            (&[("b", 1, NodeStatus::Left)][..], Some(RebalanceCause::Leave)),
+            (&[("b", 1, NodeStatus::Draining)][..], Some(RebalanceCause::Drain)),
+            (&[("b", 1, NodeStatus::Failed), ("c", 1, NodeStatus::Active)][..], Some(RebalanceCause::Failure)),
+        ] {
+            assert_eq!(change_between(&with(&[]), &with(changes)), cause, "{changes:?}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Moves under way: begun in waves, ended by their source's release, given up when they cannot end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aether_domain::assignment::{AssignmentCommand, CancelReason, PlannedMove, ShardState};
+use aether_domain::cluster::{ClusterCommand, NodeStatus, Trust};
+use aether_domain::mutants::{Mutant, is_on};
+use aether_domain::topology::{Draft, Topology};
+use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, ShardId};
+
+use super::{Causes, Facts, active, distrusted, node_of};
+use crate::control::Timers;
+
+/// How many shards one source drains at once.
+const DRAINING_PER_SOURCE_MAX: usize = 32;
+/// A source is given more to drain once it has no more than this left: moves go in waves, not one by one.
+const DRAINING_PER_SOURCE_LOW: usize = DRAINING_PER_SOURCE_MAX / 2;
+/// How many shards a source that is unwell drains at once: it is slow enough as it is.
+const DRAINING_PER_RELIEVED_MAX: usize = 4;
+
+/// How long a source has to release before its move is given up.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// How long a move that was given up is not tried again.
+const DRAIN_BACK_OFF: Duration = Duration::from_secs(5);
+
+/// When moves began, by this leader's clock, and which are not to be tried again yet.
+#[derive(Debug, Default)]
+pub(super) struct Drains {
+    since: BTreeMap<ShardId, (Epoch, Monotonic)>,
+    backed_off: BTreeMap<ShardId, Monotonic>,
+}
+
+impl Drains {
+    /// Whether a source has had that shard to release for too long; such a move is not tried again for a while.
+    fn is_late(&mut self, shard: ShardId, drain_epoch: Epoch, timers: &mut Timers) -> bool {
+        let now = timers.now();
+        let began = self.since.entry(shard).or_insert((drain_epoch, now));
+        if began.0 != drain_epoch {
+            *began = (drain_epoch, now);
+        }
+        let late = timers.reached(began.1 + DRAIN_WITHIN);
+        if late {
+            self.backed_off.insert(shard, now + DRAIN_BACK_OFF);
+        }
+        late
+    }
+
+    /// The shards that are not to be moved yet.
+    pub(super) fn backed_off(&mut self, timers: &mut Timers) -> &BTreeMap<ShardId, Monotonic> {
+        self.backed_off.retain(|_, until| !timers.reached(*until));
+        &self.backed_off
+    }
+
+    fn forget(&mut self, topology: &Topology) {
+        let draining = |shard| matches!(topology.assignment().shard(shard), ShardState::Draining { .. });
+        self.since.retain(|shard, _| draining(*shard));
+    }
+}
+
+/// Gives up moves that will not end by themselves.
+pub(super) fn give_up(
+    draft: &mut Draft,
+    drains: &mut Drains,
+    timers: &mut Timers,
+    causes: &mut Causes,
+) -> Result<(), String> {
+    cancel(draft, &mut |shard, drain_epoch| drains.is_late(shard, drain_epoch, timers), causes)?;
+    drains.forget(draft.topology());
+    Ok(())
+}
+
+/// Gives up moves whose destination is gone, or that `is_late` says have taken too long.
+pub(super) fn cancel(
+    draft: &mut Draft,
+    is_late: &mut dyn FnMut(ShardId, Epoch) -> bool,
+    causes: &mut Causes,
+) -> Result<(), String> {
+    let topology = draft.topology();
+    let mut cancelled: BTreeMap<(NodeRef, NodeRef, bool), Vec<ShardId>> = BTreeMap::new();
+    for (shard, state) in topology.assignment().iter() {
+        let ShardState::Draining { from, to, drain_epoch, .. } = state else { continue };
+        let Some(source) = node_of(topology, from) else { continue };
+        let destination = topology.cluster().members().find(|member| member.node.incarnation == to);
+        let gone = destination.is_none_or(|member| member.status != NodeStatus::Active);
+        if gone || is_late(shard, drain_epoch) {
+            // A life replaced by another is no longer on record; its name is not needed to give the move up.
+            let to =
+                destination.map_or_else(|| NodeRef { node: source.node.clone(), incarnation: to }, |m| m.node.clone());
+            cancelled.entry((source, to, gone)).or_default().push(shard);
+        }
+    }
+    for ((from, to, gone), shards) in cancelled {
+        causes.push(format!("{} moves to {} given up", shards.len(), to.node));
+        let reason = if gone { CancelReason::DestinationGone } else { CancelReason::Deadline };
+        let shards = shards.into_iter().collect();
+        let command = AssignmentCommand::CancelMigration { shards, from, to, reason };
+        draft.assignment(&command).map_err(|refusal| refusal.to_string())?;
+    }
+    Ok(())
+}
+
+/// Moves what its source reports as released.
+pub(super) fn complete(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Causes) -> Result<(), String> {
+    let topology = draft.topology();
+    let mut ready: BTreeMap<(NodeRef, NodeRef, Epoch), Vec<ShardId>> = BTreeMap::new();
+    for (shard, state) in topology.assignment().iter() {
+        let ShardState::Draining { from, to, drain_epoch, .. } = state else { continue };
+        let (Some(from), Some(to)) = (node_of(topology, from), node_of(topology, to)) else { continue };
+        let released = facts.sightings.release(&from.node).is_some_and(|(report, _)| {
+            report.node == from
+                && report.released.iter().any(|(shards, epoch)| {
+                    (*epoch == drain_epoch || is_on(Mutant::OldReleaseCounts)) && shards.contains(shard)
+                })
+        });
+        if (released || is_on(Mutant::MovesBeforeRelease)) && topology.cluster().is_active(&to) {
+            ready.entry((from, to, drain_epoch)).or_default().push(shard);
+        }
+    }
+    let active = active(draft);
+    for ((from, to, drain_epoch), shards) in ready {
+        causes.push(format!("{} shards from {} to {}", shards.len(), from.node, to.node));
+        let shards = shards.into_iter().collect();
+        let command = AssignmentCommand::CompleteMigration { shards, from, to, drain_epoch, active: active.clone() };
+        draft.assignment(&command).map_err(|refusal| refusal.to_string())?;
+    }
+    let topology = draft.topology();
+    if let Some(plan) = topology.cluster().plan() {
+        let open = topology.assignment().moving() + topology.assignment().pending().len();
+        if open == 0 {
+            let command = ClusterCommand::CompleteRebalance { plan: plan.id, open };
+            causes.push("rebalance done".to_owned());
+            draft.cluster(&command).map_err(|refusal| refusal.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Begins planned moves, as many as each source may drain at once. What changes hands in this very entry moves on in a
+/// later one: an entry's moves start from who owned the shards `before` it (I4).
+pub(super) fn begin_moves(
+    draft: &mut Draft,
+    before: &Topology,
+    facts: &Facts<'_>,
+    causes: &mut Causes,
+) -> Result<(), String> {
+    let topology = draft.topology();
+    if topology.assignment().pending().len() == 0 {
+        return Ok(());
+    }
+    let mut draining: BTreeMap<Incarnation, usize> = BTreeMap::new();
+    for (_, state) in topology.assignment().iter() {
+        if let ShardState::Draining { from, .. } = state {
+            *draining.entry(from).or_default() += 1;
+        }
+    }
+    let busy: Vec<_> =
+        draining.iter().filter(|(_, shards)| **shards > DRAINING_PER_SOURCE_LOW).map(|(source, _)| *source).collect();
+    let relieved = distrusted(topology, Trust::Relieved);
+    let mut begun: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
+    for (shard, from, to) in topology.assignment().pending() {
+        let in_doubt = |node: &NodeRef| facts.doubtful.contains(&node.incarnation);
+        if busy.contains(&from.incarnation) || in_doubt(from) || in_doubt(to) {
+            continue;
+        }
+        let at_source = draining.entry(from.incarnation).or_default();
+        let state = topology.assignment().shard(shard);
+        let owned = matches!(state, ShardState::Owned { owner, .. } if owner == from.incarnation)
+            && before.assignment().shard(shard).owner() == Some(from.incarnation);
+        let at_once =
+            if relieved.contains(&from.incarnation) { DRAINING_PER_RELIEVED_MAX } else { DRAINING_PER_SOURCE_MAX };
+        if owned && *at_source < at_once && topology.cluster().is_active(to) {
+            *at_source += 1;
+            begun.entry((from.clone(), to.clone())).or_default().push(shard);
+        }
+    }
+    if begun.is_empty() {
+        return Ok(());
+    }
+    causes.push("moves begin".to_owned());
+    let active = active(draft);
+    let moves = begun
+        .into_iter()
+        .map(|((from, to), shards)| PlannedMove { shards: shards.into_iter().collect(), from, to })
+        .collect();
+    let command = AssignmentCommand::RebalanceFromTopology { moves, active };
+    draft.assignment(&command).map_err(|refusal| refusal.to_string())
+}
