@@ -48,7 +48,10 @@ impl World {
                 Ok(())
             }
             FabricEvent::Control { update, .. } => {
-                if let ControlUpdate::Record(StoredRecord { record: ControlRecord::Lease(lease), .. }) = &update {
+                // A supervisor has no watch for split brains.
+                if !self.is_supervisor(node)
+                    && let ControlUpdate::Record(StoredRecord { record: ControlRecord::Lease(lease), .. }) = &update
+                {
                     self.watch_lease(node, lease)?;
                 }
                 self.step(node, Input::Control(update))

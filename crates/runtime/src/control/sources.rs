@@ -21,7 +21,7 @@ pub(super) const READ_BATCH: usize = 256;
 /// How long to wait before a watch or a follower that could not begin, or ended, is begun again.
 const REOPEN_AFTER: Duration = Duration::from_millis(200);
 /// How often a snapshot is looked for again while the stores cannot be read. Without one the log is read from its start.
-const TRIES_MAX: u32 = 25;
+const TRIES_MAX: u32 = 5;
 
 /// Everything the watch says, without end.
 pub(crate) fn watching(control: Arc<dyn ControlStore>) -> impl Stream<Item = ControlUpdate> {
