@@ -185,6 +185,7 @@ fn start_dead(stage: &Stage, count: usize, what: &'static str) -> Result<Vec<Mea
         started.join().unwrap_or_else(|_| Err(anyhow::anyhow!("starting them panicked")))?;
         took
     })?;
-    // A node makes sure that its own old life is gone, then that no serve lease runs any more: 1.5 s and Lsafe, and 3 s.
-    Ok(vec![Measured { what, took, bound: stage.bound(Bound::of(8_000), Bound::of(6_000)) }])
+    // A node makes sure that its own old life is gone, then that no serve lease runs any more: 1.5 s and Lsafe. Starting,
+    // reading and loading take the rest.
+    Ok(vec![Measured { what, took, bound: stage.bound(Bound::of(10_000), Bound::of(6_000)) }])
 }
