@@ -33,12 +33,12 @@ pub(super) fn gap_of_a_kill(stage: &Stage) -> Bound {
 
 /// The same of a process that is there and does nothing: nobody can know before it has been silent too long.
 pub(super) fn gap_of_a_freeze(stage: &Stage) -> Bound {
-    stage.bound(Bound::of(8_000), Bound::of(3_500))
+    stage.bound(Bound::of(8_000), Bound::of(4_500))
 }
 
 /// The same of half the nodes, the leader among them: they fail in one entry, which is held back for a heartbeat at most.
 fn gap_of_half(stage: &Stage) -> Bound {
-    stage.bound(Bound::of(5_000), Bound::of(2_500))
+    stage.bound(Bound::of(5_000), Bound::of(3_500))
 }
 
 /// `kill -9`.
