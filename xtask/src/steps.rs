@@ -125,6 +125,7 @@ pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
     steps.step("simulation: a thousand seeds of ten minutes", |root| {
         simulate(root, &["--seeds", "1000", "--minutes", "10"].map(str::to_owned))
     })?;
+    steps.step("mutants: each rule that is taken away is missed", |root| mutants(root, &[]))?;
     steps.step("benches: at least a third of each figure", |root| {
         bench(root, &["--quick".to_owned(), "--check".to_owned()])
     })?;

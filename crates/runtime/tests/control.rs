@@ -1229,6 +1229,25 @@ fn a_leader_that_is_unwell_hands_the_lead_to_one_that_is_well() {
 }
 
 #[test]
+fn a_node_that_is_unwell_leads_all_the_same_when_nobody_else_is_left() {
+    let mut world = well(5);
+    let unwell = world.leader().expect("a leader");
+    for nth in [1, 2] {
+        accuse(&mut world, (unwell + nth) % 5, &[unwell]);
+    }
+    // It gives the lease back to the others just after they have died.
+    let later = world.now + Duration::from_millis(29_500);
+    world.until(SECOND * 40, "half a minute, nearly", |world| world.now >= later);
+    for at in (0..5).filter(|at| *at != unwell) {
+        world.nodes[at].alive = false;
+    }
+    world.until(SECOND * 5, "it resigns", |world| world.leader().is_none());
+    let took = world.until(SECOND * 20, "it leads again", |world| world.leader() == Some(unwell));
+    world.until(SECOND * 10, "it has everything", |world| shards_at(world, unwell) == 1024);
+    assert!(took < SECOND * 10, "{took:?}");
+}
+
+#[test]
 fn every_policy_is_in_the_protocols_table_and_leads_to_commands_and_events_that_exist() {
     let page = include_str!("../../../docs/PROTOCOL.md");
     let rows: Vec<&str> = page.lines().collect();

@@ -103,6 +103,13 @@ pub enum Act {
         /// For how long.
         lasts: Duration,
     },
+    /// Lets the others find a node unwell for that long: it beats, and does not do what it is there for.
+    Gray {
+        /// Which.
+        of: Target,
+        /// For how long.
+        lasts: Duration,
+    },
     /// Ends half of the processes without warning, and asks one of the others to leave at the same instant. All start
     /// again after that long, if at all.
     Collapse {
@@ -132,6 +139,8 @@ pub enum Act {
     Rival(usize),
     /// Ends a freeze.
     Thaw(usize),
+    /// Nobody finds that node unwell any more.
+    Recover(usize),
     /// Ends a cut.
     Reconnect(usize),
     /// Ends an outage.
@@ -171,6 +180,8 @@ impl Act {
             Self::JumpWall { .. } => "clock jump",
             Self::Spoil { .. } => "spoiling",
             Self::Slow { .. } => "slowness",
+            Self::Gray { .. } => "gray node",
+            Self::Recover(_) => "recovery",
             Self::Collapse { .. } => "collapse",
             Self::Stranger => "stranger",
             Self::Skip { .. } => "skipped entry",

@@ -115,7 +115,7 @@ impl Checks {
             if before.node != *node {
                 over.insert(before.node.incarnation);
             } else if member.heartbeat < before.heartbeat && !(ends && spoiled)
-                || !ends && member.heartbeat == before.heartbeat
+                || !(ends || spoiled) && member.heartbeat == before.heartbeat
             {
                 return Err(format!("beat {} of {node} follows beat {}", member.heartbeat, before.heartbeat));
             }

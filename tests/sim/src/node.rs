@@ -39,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) stranger: bool,
     /// How much later than it comes it takes everything in.
     pub(crate) slow: Duration,
+    /// Whether the others find it unwell.
+    pub(crate) unwell: bool,
     /// When the last of what was late is taken in: nothing overtakes it.
     pub(crate) late_until: Monotonic,
     pub(crate) troubles: Troubles,
@@ -146,6 +148,7 @@ impl Node {
             restart_after: None,
             stranger: false,
             slow: Duration::ZERO,
+            unwell: false,
             late_until: Monotonic::ZERO,
             troubles: Troubles::default(),
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aether_domain::Epoch;
 use aether_domain::records::ControlKey;
+use aether_domain::records::{Health, Load};
 use aether_runtime::control::Input;
 use rand::{Rng, RngExt};
 
@@ -37,6 +38,7 @@ impl World {
             | Act::JumpWall { of, .. }
             | Act::Spoil { of, .. }
             | Act::Slow { of, .. }
+            | Act::Gray { of, .. }
             | Act::Skip { of, .. } => match self.target(of) {
                 Some(node) => node,
                 None => return Ok(()),
@@ -46,6 +48,7 @@ impl World {
             | Act::Thaw(node)
             | Act::Reconnect(node)
             | Act::Quick(node)
+            | Act::Recover(node)
             | Act::Again(node) => node,
             Act::Stranger => self.nodes.len() - 1,
             Act::FreezeAll { .. }
@@ -95,6 +98,15 @@ impl World {
             Act::Quick(node) => {
                 self.nodes[node].slow = Duration::ZERO;
                 self.troubled(node);
+            }
+            Act::Gray { lasts, .. } => {
+                self.nodes[of].unwell = true;
+                self.tell_health()?;
+                self.plan_act(lasts, Act::Recover(of));
+            }
+            Act::Recover(node) => {
+                self.nodes[node].unwell = false;
+                self.tell_health()?;
             }
             Act::Collapse { restart_after } => self.collapse(restart_after)?,
             // It would found a cluster of its own if there were none.
@@ -238,6 +250,17 @@ impl World {
         self.fabric.watch(self.now, node);
         self.fabric.listen(node, me);
         self.begin(node);
+    }
+
+    /// Each node learns which others it finds unwell now.
+    pub(crate) fn tell_health(&mut self) -> Result<(), String> {
+        let unwell: Vec<_> = self.nodes.iter().filter(|node| node.unwell).map(|node| node.id.clone()).collect();
+        for node in 0..self.nodes.len() {
+            let others = unwell.iter().filter(|id| **id != self.nodes[node].id);
+            let accuses = others.take(Health::ACCUSED_MAX).cloned().collect();
+            self.step(node, Input::Carries(Load::default(), Health { accuses, ..Health::default() }))?;
+        }
+        Ok(())
     }
 
     fn crash(&mut self, node: usize, restart_after: Option<Duration>) {

@@ -399,7 +399,14 @@ impl World {
             Note::SnapshotStored { .. } => self.count("snapshot stored"),
             Note::SnapshotNotStored { .. } => self.count("snapshot not stored"),
             Note::RegressionAccepted { .. } => self.count("regression accepted"),
-            Note::Applied { .. } | Note::Member { .. } | Note::Renewed { .. } => {}
+            Note::Applied { events, .. } => {
+                for event in ["NodeSuspected", "NodeRelieved", "NodeTrusted"] {
+                    if events.contains(&event) {
+                        self.count(event);
+                    }
+                }
+            }
+            Note::Member { .. } | Note::Renewed { .. } => {}
         }
         Ok(())
     }

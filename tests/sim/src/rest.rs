@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aether_domain::NodeRef;
-use aether_domain::cluster::NodeStatus;
+use aether_domain::cluster::{NodeStatus, Trust};
 use aether_domain::timing::Profile;
 use aether_infra_memory::fabric::Faults;
 use aether_runtime::control::Phase;
@@ -20,6 +20,9 @@ fn rests_within(profile: Profile) -> Duration {
         profile.member().suspect_after().as_secs_f64() / Profile::Default.member().suspect_after().as_secs_f64();
     Duration::from_secs(15).mul_f64(scale.max(1.0))
 }
+/// How much longer it takes if a node was found unwell: it is given its share again once it has been well for half a
+/// minute, by the clock of a leader that may be new.
+const TRUSTED_WITHIN: Duration = Duration::from_secs(40);
 /// How long it must stay so.
 const STAYS_FOR: Duration = Duration::from_secs(10);
 /// How often one looks whether it is.
@@ -28,7 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 impl World {
     /// The bound of I13; clocks that tick apart more than they may have as much longer.
     fn rests_within(&self) -> Duration {
-        rests_within(self.scenario.profile).mul_f64(if self.scenario.beyond { 1.5 } else { 1.0 })
+        let within = rests_within(self.scenario.profile).mul_f64(if self.scenario.beyond { 1.5 } else { 1.0 });
+        within + if self.distrust { TRUSTED_WITHIN } else { Duration::ZERO }
     }
 
     /// Every fault ends. Some processes that had ended are started, and at least two run that do not leave: whoever runs
@@ -44,6 +48,8 @@ impl World {
         self.fabric.set_faults(self.now, Faults::none());
         self.fabric.outage(self.now, false);
         self.all_troubled();
+        let distrusted = self.checks.truth.cluster().active().any(|member| member.trust != Trust::Full);
+        self.distrust = distrusted || self.nodes.iter().any(|node| node.unwell);
         let stays = |node: &Node| node.process.as_ref().is_some_and(|process| !process.leaving);
         let leaves = |node: &Node| node.process.is_some() && !stays(node);
         let leaving: BTreeSet<_> = self.nodes.iter().filter(|node| leaves(node)).map(|node| node.id.clone()).collect();
@@ -62,6 +68,10 @@ impl World {
                 self.start(node);
             }
         }
+        for node in &mut self.nodes {
+            node.unwell = false;
+        }
+        self.tell_health()?;
         self.scenario.lag = Duration::ZERO..=Duration::from_millis(2);
         self.plan(self.now.since_start() + LOOK_EVERY, Happening::Look);
         Ok(())

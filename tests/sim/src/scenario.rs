@@ -15,7 +15,7 @@ use crate::act::{Act, Spoiled, Target};
 use crate::clock::NodeClock;
 
 /// How many kinds of act there are to draw from.
-const KINDS: u8 = 19;
+const KINDS: u8 = 20;
 /// The most nodes of one run, unless more are wanted.
 const NODES_MAX: usize = 5;
 /// Elections of the server's streams end this long before everything heals: one lasts at most 9 s.
@@ -185,6 +185,7 @@ fn draw_act(dice: &mut impl Rng, kind: u8) -> Act {
         }
         14 => Act::Slow { of, lag: Duration::from_millis(dice.random_range(50..=3_000)), lasts: long },
         15 => Act::Collapse { restart_after },
+        18 => Act::Gray { of, lasts: long * 6 },
         16 => Act::Stranger,
         17 => Act::Skip { of, after: long },
         10 => {

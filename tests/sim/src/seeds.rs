@@ -72,7 +72,10 @@ pub fn run_seeds(
 
 /// What should have happened at least once before many seeds mean much, by the names under which it is counted: each fault,
 /// and each way in which a node or a leader loses what it had.
-pub const MARKS: [&str; 42] = [
+pub const MARKS: [&str; 45] = [
+    "NodeRelieved",
+    "NodeSuspected",
+    "NodeTrusted",
     "acknowledgement lost",
     "answer cut off",
     "began with a snapshot",

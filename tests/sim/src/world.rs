@@ -40,6 +40,8 @@ pub struct World {
     /// When claims are told next.
     claims_at: Monotonic,
     pub(crate) healed: bool,
+    /// Whether somebody was found unwell when everything healed.
+    pub(crate) distrust: bool,
     pub(crate) outage: bool,
     /// How long after the healing it came to rest.
     pub(crate) rested_after: Option<Duration>,
@@ -126,6 +128,7 @@ impl World {
             watches: Watches::default(),
             claims_at: Monotonic::ZERO,
             healed: false,
+            distrust: false,
             outage: false,
             rested_after: None,
             over: false,

@@ -51,6 +51,9 @@ pub struct NodeView {
     pub weight: u32,
     /// The entry that gave it this status.
     pub since_epoch: u64,
+    /// `trusted`; `suspected` if others have found it slow for a while and it is given nothing; `relieved` if its shards
+    /// are moved away for that.
+    pub trust: String,
     /// The last entry it had applied, by its last heartbeat.
     pub view_epoch: Option<u64>,
     /// What it runs, by its last heartbeat.
@@ -217,6 +220,7 @@ impl NodeView {
             commands_per_second: beat.map_or(0, |beat| beat.load.commands_per_second.into()),
             weight: member.weight,
             since_epoch: member.since.0,
+            trust: member.trust.name().to_owned(),
             view_epoch: beat.map(|beat| beat.view.0),
             build: beat.map(|beat| beat.build.clone()),
         }

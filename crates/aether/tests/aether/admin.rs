@@ -77,7 +77,7 @@ async fn the_cluster_page_names_every_promised_field() {
     let entry = |name: &str, shards: u64| {
         json!({"id": name, "incarnation": life(name), "status": "active", "shards": shards, "actors": 12,
             "admin_url": format!("http://127.0.0.1:1/{name}"), "commands_per_second": 34, "weight": 1,
-            "since_epoch": 1, "view_epoch": 1, "build": "0.1.0"})
+            "since_epoch": 1, "trust": "trusted", "view_epoch": 1, "build": "0.1.0"})
     };
     let mut silent = entry("n3", 2);
     for (key, value) in [("actors", json!(0)), ("commands_per_second", json!(0))] {

@@ -131,7 +131,8 @@ impl Figures {
 
     fn churn(&mut self, world: &mut World, strategy: &dyn PlacementStrategy, nodes: usize) {
         // The least is what the sticky plan takes, which is exactly the least at every step.
-        let mut ideal = world.clone();
+        let mut ideal = World { current: vec![None; world.current.len()], ..world.clone() };
+        figures_of(&mut ideal, &StickyBalanced);
         for step in 0..CHURN_STEPS {
             let joins = match world.alive() {
                 alive if alive <= nodes.div_ceil(2).max(1) => true,

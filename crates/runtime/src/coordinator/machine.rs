@@ -385,7 +385,7 @@ impl Coordinator {
                 }
             }
         };
-        let from = if is_distrusted(s) { from + DISTRUSTED_STANDS_BACK } else { from };
+        let stands_back = if is_distrusted(s) { DISTRUSTED_STANDS_BACK } else { Duration::ZERO };
         let Stage::Follower { contend_at } = &mut self.stage else { return };
         let due = match contend_at {
             Some((at, why)) if *why == reason => *at,
@@ -395,7 +395,7 @@ impl Coordinator {
                     return;
                 }
                 let wait = if jitter > 0 { (s.fresh)() % jitter } else { 0 };
-                let at = s.timers.now() + Duration::from_millis(wait);
+                let at = s.timers.now() + Duration::from_millis(wait) + stands_back;
                 *contend_at = Some((at, reason));
                 at
             }

@@ -19,7 +19,7 @@ use crate::control::Timers;
 const LOOP_LAG_BAD: Duration = Duration::from_millis(500);
 /// A command that has waited so long for its turn waits behind something that does not end.
 const MAILBOX_AGE_BAD: Duration = Duration::from_secs(5);
-/// Commits that take longer than this are slow, if they are [`COMMITS_APART`] times as slow as those of the others: if
+/// Commits that take longer than this are slow, if they are [`COMMITS_APART`] times as slow as half of the nodes' are: if
 /// they are slow everywhere, it is the log that is.
 const COMMIT_P99_BAD: Duration = Duration::from_secs(1);
 const COMMITS_APART: u32 = 4;
@@ -98,13 +98,16 @@ pub(super) fn judge(
 /// Who finds each node unwell now. Whoever finds more than half of the others unwell says more of itself than of them.
 fn accusers(topology: &Topology, facts: &Facts<'_>) -> BTreeMap<NodeId, BTreeSet<NodeId>> {
     let records: Vec<_> = topology.cluster().active().filter_map(|member| record_of(member, facts)).collect();
+    let mut commits: Vec<_> = records.iter().map(|record| record.health.commit_p99).collect();
+    commits.sort_unstable();
+    let usual = commits.get(commits.len().saturating_sub(1) / 2).copied().unwrap_or_default();
     let mut found: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
     for record in &records {
         let me = &record.node.node;
         let others: BTreeSet<&NodeId> = record.health.accuses.iter().filter(|node| *node != me).collect();
         // With one other there is nobody to tell the two apart.
         let everybody = others.len() * 2 > records.len() - 1;
-        if everybody || says_so_itself(record, &records) {
+        if everybody || says_so_itself(&record.health, usual) {
             found.entry(me.clone()).or_default().insert(me.clone());
         }
         if !everybody {
@@ -124,13 +127,8 @@ fn record_of<'a>(member: &Member, facts: &Facts<'a>) -> Option<&'a MemberRecord>
         .then_some(&seen.record)
 }
 
-fn says_so_itself(record: &MemberRecord, all: &[&MemberRecord]) -> bool {
-    let Health { loop_lag, commit_p99, mailbox_age, .. } = record.health;
-    let mut others: Vec<_> =
-        all.iter().filter(|other| other.node != record.node).map(|r| r.health.commit_p99).collect();
-    others.sort_unstable();
-    let usual = others.get(others.len() / 2).copied().unwrap_or(commit_p99);
-    loop_lag >= LOOP_LAG_BAD
-        || mailbox_age >= MAILBOX_AGE_BAD
-        || commit_p99 >= COMMIT_P99_BAD && commit_p99 >= usual.saturating_mul(COMMITS_APART)
+fn says_so_itself(health: &Health, usual_commit: Duration) -> bool {
+    health.loop_lag >= LOOP_LAG_BAD
+        || health.mailbox_age >= MAILBOX_AGE_BAD
+        || health.commit_p99 >= COMMIT_P99_BAD && health.commit_p99 >= usual_commit.saturating_mul(COMMITS_APART)
 }
