@@ -1248,6 +1248,28 @@ fn a_node_that_is_unwell_leads_all_the_same_when_nobody_else_is_left() {
 }
 
 #[test]
+fn a_relieved_node_carries_everything_when_the_others_leave_or_die() {
+    let mut world = well(5);
+    let leader = world.leader().expect("a leader");
+    let [slow, first, second, other] = [1, 2, 3, 4].map(|nth| (leader + nth) % 5);
+    accuse(&mut world, first, &[slow]);
+    accuse(&mut world, second, &[slow]);
+    world.until(SECOND * 90, "it has nothing left", |world| {
+        trust_in(world, slow) == Trust::Relieved && shards_at(world, slow) == 0
+    });
+    for at in [first, second, other] {
+        world.nodes[at].alive = false;
+    }
+    world.queue.push_back((leader, Input::Leave));
+    world.drain_queue();
+    world.until(SECOND * 40, "it is left alone", |world| world.nodes[leader].stopped.is_some());
+    world.until(SECOND * 20, "it has everything", |world| {
+        world.shards_of(slow).get(name(world, slow).as_str()) == Some(&1024)
+    });
+    assert_eq!(world.refusals, Vec::<String>::new());
+}
+
+#[test]
 fn every_policy_is_in_the_protocols_table_and_leads_to_commands_and_events_that_exist() {
     let page = include_str!("../../../docs/PROTOCOL.md");
     let rows: Vec<&str> = page.lines().collect();

@@ -97,7 +97,11 @@ pub(super) fn rebalance(
     }
     let mut moves: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
     let in_doubt = |node: &NodeRef| facts.doubtful.contains(&node.incarnation);
-    let (suspected, relieved) = (distrusted(topology, Trust::Suspected), distrusted(topology, Trust::Relieved));
+    let (suspected, mut relieved) = (distrusted(topology, Trust::Suspected), distrusted(topology, Trust::Relieved));
+    if active(draft).iter().all(|life| relieved.contains(life)) {
+        // Nobody is left who could carry what it has.
+        relieved.clear();
+    }
     for (shard, from, to) in Planning::of(topology, &relieved).run(facts.strategy, false)? {
         if let Some(from) = from
             && !backed_off.contains_key(&shard)
