@@ -1,9 +1,9 @@
 //! The failure timelines: what happens, and how soon, when a leader, a node, a link or a server fails, measured from
 //! outside on real processes under load.
 //!
-//! - [`figure`]: what was measured, what was promised, and the table of both.
-//! - [`stage`]: servers, links, nodes, load, an observer of the log and a prober of every shard.
-//! - [`leader`], [`node`], [`server`]: the timelines themselves.
+//! - `figure`: what was measured, what was promised, and the table of both.
+//! - `stage`: servers, links, nodes, load, an observer of the log and a prober of every shard.
+//! - `leader`, `node`, `server`: the timelines themselves.
 //!
 //! Every timeline begins and ends with a whole, balanced cluster, and ends with the load's audit: nothing acknowledged is
 //! lost or doubled, no answer was wrong. Whoever plays them decides how often, and on how many servers.
