@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::cluster::ClusterSettings;
+use aether_domain::ports::ControlUpdate;
+use aether_domain::records::ControlRecord;
 use aether_domain::timing::Profile;
 use aether_domain::topology::Topology;
-use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Sequence, ShardId, WallTime};
+use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, WallTime};
 use aether_infra_memory::fabric::FabricEvent;
 use aether_runtime::control::machine::IDLE_MAX;
 use aether_runtime::control::{ControlConfig, Effect, Input, Machine, Token};
@@ -78,6 +80,8 @@ pub(crate) struct Process {
     pub(crate) beginning: u64,
     /// The snapshot that was found, until the log has borne it out.
     pub(crate) found: Option<Arc<Topology>>,
+    /// The last revision at which this life has been shown its own record.
+    own_record: Option<(NodeRef, Revision)>,
     second: Monotonic,
     steps: u32,
 }
@@ -200,6 +204,7 @@ impl Node {
             lease_stored: Monotonic::ZERO,
             beginning: 0,
             found: None,
+            own_record: None,
             second: Monotonic::ZERO,
             steps: 0,
         })
@@ -246,6 +251,27 @@ impl Process {
             return Err(format!("{} steps in one second and no end: {input:?}", self.steps));
         }
         Ok(self.machine.step(local, wall, input))
+    }
+
+    /// Notes what it is shown of its own record.
+    pub(crate) fn hear(&mut self, input: &Input) {
+        let (Input::Control(ControlUpdate::Record(stored)) | Input::ReadBack { found: Some(stored), .. }) = input
+        else {
+            return;
+        };
+        if let ControlRecord::Member(record) = &stored.record
+            && record.node == *self.machine.me()
+        {
+            let before = self.own_record.take().filter(|(life, _)| *life == record.node);
+            let revision = before.map_or(stored.revision, |(_, revision)| revision.max(stored.revision));
+            self.own_record = Some((record.node.clone(), revision));
+        }
+    }
+
+    /// Whether that is a heartbeat over a revision that this very life knows to be past: it will never be stored.
+    pub(crate) fn is_futile(&self, effect: &Effect) -> bool {
+        let Effect::Write { record: ControlRecord::Member(record), expected, .. } = effect else { return false };
+        self.own_record.as_ref().is_some_and(|(life, seen)| record.node == *life && expected.revision() < *seen)
     }
 
     /// Behind which entry its log goes on.

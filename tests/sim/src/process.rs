@@ -280,7 +280,14 @@ impl World {
             return Ok(());
         }
         self.trace.line(self.now, format_args!("{} < {}", place.name, In(&input)));
+        process.hear(&input);
         let effects = process.step(local, wall, input)?;
+        if let Some(write) = effects.iter().find(|effect| process.is_futile(effect)) {
+            return Err(format!(
+                "R13: {} has seen its own record later than what it writes over: {write:?}",
+                place.name
+            ));
+        }
         for effect in &effects {
             self.trace.line(self.now, format_args!("{}   > {}", place.name, Out(effect)));
         }
