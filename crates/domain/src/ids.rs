@@ -85,6 +85,18 @@ name!(
     NodeId, "node id", 32, "1 to 32 of a-z, 0-9, _ and -"
 );
 name!(
+    /// A part of the world whose nodes may fail together: a rack, a room, a data centre.
+    Zone, "zone", 32, "1 to 32 of a-z, 0-9, _ and -"
+);
+name!(
+    /// Something that can be said of a node, for shards that need it there: `ssd`, `eu`, `gpu`.
+    Tag, "tag", 32, "1 to 32 of a-z, 0-9, _ and -"
+);
+name!(
+    /// The stable name of a placement strategy, without its version.
+    StrategyName, "strategy", 32, "1 to 32 of a-z, 0-9, _ and -"
+);
+name!(
     /// The stable name of an actor type: part of subjects, metrics and history.
     ActorKind, "actor kind", 32, "1 to 32 of a-z, 0-9, _ and -"
 );
@@ -365,7 +377,7 @@ pub struct ShardSet(Vec<ShardId>);
 
 impl ShardSet {
     /// The shards, ascending.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = ShardId> + '_ {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ShardId> + DoubleEndedIterator + '_ {
         self.0.iter().copied()
     }
     /// How many.

@@ -25,6 +25,7 @@ pub mod invariants;
 pub mod lease;
 #[doc(hidden)]
 pub mod mutants;
+pub mod policy;
 pub mod ports;
 pub mod records;
 pub mod testing;
@@ -34,6 +35,7 @@ pub mod topology;
 
 pub use ids::{
     ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, Incarnation, InvalidId, MessageId,
-    Namespace, NodeId, NodeRef, Nonce, PlanId, Revision, Sequence, ShardCount, ShardId, ShardSet, Slot, Term, Version,
+    Namespace, NodeId, NodeRef, Nonce, PlanId, Revision, Sequence, ShardCount, ShardId, ShardSet, Slot, StrategyName,
+    Tag, Term, Version, Zone,
 };
 pub use time::{Monotonic, WallTime};

@@ -4,10 +4,9 @@
 #![expect(clippy::print_stdout, reason = "an example talks")]
 
 use std::error::Error;
-use std::num::NonZeroU32;
 
 use aether_domain::NodeId;
-use aether_placement::{ConsistentHashRing150, NodeState, NodeView, PlacementInput, PlacementStrategy, StickyBalanced};
+use aether_placement::{ConsistentHashRing150, NodeView, PlacementInput, PlacementStrategy, StickyBalanced};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
@@ -19,9 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for round in [before, before + 1] {
         while nodes.len() < round {
             let id = NodeId::new(format!("n{}", nodes.len() + 1))?;
-            nodes.push(NodeView { id, weight: NonZeroU32::MIN, state: NodeState::Receiving });
+            nodes.push(NodeView::new(id));
         }
-        let input = PlacementInput { seed: 1, current: &owners, nodes: &nodes, in_flight: &[] };
+        let input = PlacementInput { seed: 1, current: &owners, nodes: &nodes, ..Default::default() };
         println!("{round} nodes");
         let plan = StickyBalanced.plan(&input)?;
         println!("{}", plan.describe(&nodes));

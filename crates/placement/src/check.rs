@@ -5,13 +5,14 @@
 
 use aether_domain::{NodeId, ShardId};
 
-use crate::strategy::{InputFault, Move, MoveClass, NodeIdx, NodeState, PlacementInput, PlacementPlan};
+use crate::needs::Needs;
+use crate::strategy::{InputFault, Move, MoveClass, NodeIdx, PlacementInput, PlacementPlan};
 
 /// Moves that may be executed against the input they were checked with.
 ///
-/// Invariant: made by [`PlacementPlan::check`] alone. Every target is receiving, no shard in flight is touched, each
-/// shard moves at most once and from its committed owner, the order is orphans, drains, balance, and if any node is
-/// receiving then every shard is owned or on its way once all are done.
+/// Invariant: made by [`PlacementPlan::check`] alone. Every target is receiving and allowed by pins and rules, no shard in
+/// flight is touched, each shard moves at most once and from its committed owner, the order is that of the classes, and if
+/// any node is receiving then every shard is owned or on its way once all are done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedPlan {
     moves: Vec<Move>,
@@ -89,6 +90,14 @@ pub enum PlanFault {
         /// The shard moved.
         shard: ShardId,
     },
+    /// A move leads to a node where the shard may not be.
+    #[error("shard {shard} is moved to {node}, where its pin or its tag rules do not allow it")]
+    NotAllowed {
+        /// The shard moved.
+        shard: ShardId,
+        /// The node named.
+        node: NodeId,
+    },
     /// A move says another reason than the input gives.
     #[error("shard {shard} is moved as {said}, but it is {actual}")]
     WrongClass {
@@ -122,6 +131,7 @@ impl PlacementPlan {
     /// The first [`PlanFault`] found: nothing of the plan may be executed. Ask a strategy that keeps its contract.
     pub fn check(self, input: &PlacementInput<'_>) -> Result<CheckedPlan, PlanFault> {
         input.validate()?;
+        let needs = Needs::of(input);
         let mut in_flight = vec![false; input.current.len()];
         for move_ in input.in_flight {
             in_flight[move_.shard.index()] = true;
@@ -129,7 +139,7 @@ impl PlacementPlan {
         let mut moved = vec![false; input.current.len()];
         let mut urgency = MoveClass::Orphan;
         for &step in &self.moves {
-            check_move(step, input)?;
+            check_move(step, input, &needs)?;
             let (shard, class) = (step.shard, step.class);
             if in_flight[shard.index()] {
                 return Err(PlanFault::InFlight { shard });
@@ -142,17 +152,16 @@ impl PlacementPlan {
             }
             urgency = class;
         }
-        let receiving = input.nodes.iter().any(|node| node.state == NodeState::Receiving);
         let left = (0..input.current.len()).find(|&at| input.current[at].is_none() && !in_flight[at] && !moved[at]);
         match left {
-            Some(at) if receiving => Err(PlanFault::LeftOrphan { shard: ShardId(at as u16) }),
+            Some(at) if !needs.receivers().is_empty() => Err(PlanFault::LeftOrphan { shard: ShardId(at as u16) }),
             _ => Ok(CheckedPlan { moves: self.moves }),
         }
     }
 }
 
 /// What can be said of one move alone. The input is valid.
-fn check_move(step: Move, input: &PlacementInput<'_>) -> Result<(), PlanFault> {
+fn check_move(step: Move, input: &PlacementInput<'_>, needs: &Needs) -> Result<(), PlanFault> {
     let Move { shard, from, to, class: said } = step;
     let Some(&owner) = input.current.get(shard.index()) else {
         return Err(PlanFault::UnknownShard { shard, shards: input.current.len() });
@@ -160,8 +169,11 @@ fn check_move(step: Move, input: &PlacementInput<'_>) -> Result<(), PlanFault> {
     let Some(target) = input.nodes.get(to.index()) else {
         return Err(PlanFault::UnknownTarget { shard, to, nodes: input.nodes.len() });
     };
-    if target.state == NodeState::Draining {
+    let Some(rank) = needs.rank(Some(to)) else {
         return Err(PlanFault::TargetDraining { shard, node: target.id.clone() });
+    };
+    if !needs.allows(shard, rank) {
+        return Err(PlanFault::NotAllowed { shard, node: target.id.clone() });
     }
     if from != owner {
         return Err(PlanFault::NotTheOwner { shard, from, owner });
@@ -169,8 +181,8 @@ fn check_move(step: Move, input: &PlacementInput<'_>) -> Result<(), PlanFault> {
     if from == Some(to) {
         return Err(PlanFault::Nowhere { shard });
     }
-    let actual = MoveClass::of(owner, input);
-    if said != actual {
+    let actual = needs.class(shard, owner);
+    if said != actual && (said, actual) != (MoveClass::Load, MoveClass::Balance) {
         return Err(PlanFault::WrongClass { shard, said, actual });
     }
     Ok(())

@@ -180,7 +180,8 @@ impl Drawn {
                 // Ids in another order than the list's. 40 and 7 have no divisor in common.
                 let id = NodeId::new(format!("n{}", nth * 7 % 41)).unwrap_or_else(|error| unreachable!("{error}"));
                 let weight = NonZeroU32::new(weight).unwrap_or(NonZeroU32::MIN);
-                NodeView { id, weight, state: if drains { NodeState::Draining } else { NodeState::Receiving } }
+                let state = if drains { NodeState::Draining } else { NodeState::Receiving };
+                NodeView { weight, state, ..NodeView::new(id) }
             })
             .collect();
         let shards = [4, 30, 128, 500][dice.roll(0..4) as usize];
@@ -205,7 +206,7 @@ impl Drawn {
 
     fn input(&self) -> PlacementInput<'_> {
         let Self { seed, current, nodes, in_flight } = self;
-        PlacementInput { seed: *seed, current, nodes, in_flight }
+        PlacementInput { seed: *seed, current, nodes, in_flight, ..Default::default() }
     }
 
     /// The same listed backwards.

@@ -12,19 +12,18 @@
 //! # A node joins
 //!
 //! ```
-//! use std::num::NonZeroU32;
 //! use aether_domain::NodeId;
 //! use aether_placement::{
 //!     NodeIdx, NodeState, NodeView, PlacementError, PlacementInput, PlacementStrategy, StickyBalanced, minimum_moves,
 //! };
 //!
-//! let node = |id: &str, state| NodeView { id: NodeId::new(id).expect("a name"), weight: NonZeroU32::MIN, state };
-//! let mut nodes = vec![node("n1", NodeState::Receiving), node("n2", NodeState::Receiving)];
+//! let node = |id: &str| NodeView::new(NodeId::new(id).expect("a name"));
+//! let mut nodes = vec![node("n1"), node("n2")];
 //! let mut owners: Vec<Option<NodeIdx>> = (0..12).map(|shard| Some(NodeIdx(shard % 2))).collect();
 //!
 //! // A third of the shards move to the newcomer, and none between the others.
-//! nodes.push(node("n3", NodeState::Receiving));
-//! let input = PlacementInput { seed: 1, current: &owners, nodes: &nodes, in_flight: &[] };
+//! nodes.push(node("n3"));
+//! let input = PlacementInput { seed: 1, current: &owners, nodes: &nodes, ..Default::default() };
 //! let plan = StickyBalanced.plan(&input)?;
 //! assert_eq!(plan.moves.len(), 4);
 //! assert_eq!(minimum_moves(&input), Ok(4));
@@ -34,7 +33,7 @@
 //! }
 //!
 //! // Balanced is left alone.
-//! let input = PlacementInput { seed: 1, current: &owners, nodes: &nodes, in_flight: &[] };
+//! let input = PlacementInput { seed: 1, current: &owners, nodes: &nodes, ..Default::default() };
 //! assert!(StickyBalanced.plan(&input)?.moves.is_empty());
 //!
 //! // With nobody to receive there is no plan, and the owners stay.
@@ -49,6 +48,7 @@ mod census;
 pub mod check;
 pub mod hash;
 pub mod kit;
+mod needs;
 pub mod rendezvous;
 pub mod ring;
 pub mod sticky;

@@ -3,10 +3,12 @@
 //! A strategy only proposes: [`PlacementPlan::check`] decides whether a proposal may be executed. Nothing here moves a
 //! shard, throttles moves or knows about time; [`crate::sticky`] is the strategy to use.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::num::NonZeroU32;
 
-use aether_domain::{NodeId, ShardId, ShardSet};
+use aether_domain::policy::{LoadPolicy, Pin, TagRule, ZoneMode};
+use aether_domain::{NodeId, ShardId, ShardSet, Tag, Zone};
 
 /// Decides which shards should move.
 ///
@@ -70,6 +72,17 @@ pub struct NodeView {
     pub weight: NonZeroU32,
     /// Whether it may be given shards.
     pub state: NodeState,
+    /// Which nodes it may fail together with, if that is known.
+    pub zone: Option<Zone>,
+    /// What can be said of it, for shards that need it.
+    pub tags: BTreeSet<Tag>,
+}
+
+impl NodeView {
+    /// A node of weight 1 without zone and tags, that may be given shards.
+    pub fn new(id: NodeId) -> Self {
+        Self { id, weight: NonZeroU32::MIN, state: NodeState::Receiving, zone: None, tags: BTreeSet::new() }
+    }
 }
 
 /// A move that has begun and is not committed: it counts at its destination, and nobody may plan it again this round.
@@ -81,8 +94,8 @@ pub struct InFlight {
     pub to: NodeIdx,
 }
 
-/// Everything a plan may depend on.
-#[derive(Clone, Copy, Debug)]
+/// Everything a plan may depend on. What is not said is nothing: write `..Default::default()` behind what there is.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct PlacementInput<'a> {
     /// The cluster's seed: it decides ties and nothing else.
     pub seed: u64,
@@ -92,20 +105,45 @@ pub struct PlacementInput<'a> {
     pub nodes: &'a [NodeView],
     /// Moves under way, in any order, each shard at most once.
     pub in_flight: &'a [InFlight],
+    /// Shards that are to be on one node, in any order, each shard at most once.
+    pub pins: &'a [Pin],
+    /// Shards that need nodes with certain tags, in any order.
+    pub rules: &'a [TagRule],
+    /// What shares are in proportion to.
+    pub zones: ZoneMode,
+    /// What the shards cost, if that is to count; without it they are all alike.
+    pub load: Option<ShardLoads<'a>>,
+}
+
+/// What the shards cost, and how far placement is to go by it.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardLoads<'a> {
+    /// By shard: a measure that adds up, the same for all. 0 is as good as idle.
+    pub loads: &'a [u32],
+    /// Shards that have moved too lately to be moved for load again.
+    pub resting: &'a ShardSet,
+    /// When to begin, when to end, how much at a time.
+    pub policy: LoadPolicy,
 }
 
 impl PlacementInput<'_> {
     /// The most shards and the most nodes an input may have.
     pub const COUNT_MAX: usize = 65_536;
+    /// The most tag rules an input may have.
+    pub const RULES_MAX: usize = 64;
 
     /// Whether the input speaks only of shards and nodes it lists.
     ///
     /// # Errors
     /// The first [`InputFault`] found.
     pub fn validate(&self) -> Result<(), InputFault> {
-        for (what, count) in [("shards", self.current.len()), ("nodes", self.nodes.len())] {
-            if count > Self::COUNT_MAX {
-                return Err(InputFault::TooMany { what, count });
+        for (what, count, most) in [
+            ("shards", self.current.len(), Self::COUNT_MAX),
+            ("nodes", self.nodes.len(), Self::COUNT_MAX),
+            ("tag rules", self.rules.len(), Self::RULES_MAX),
+        ] {
+            if count > most {
+                return Err(InputFault::TooMany { what, count, most });
             }
         }
         let mut ids: Vec<&NodeId> = self.nodes.iter().map(|node| &node.id).collect();
@@ -124,9 +162,15 @@ impl PlacementInput<'_> {
         if let Some(pair) = moving.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(InputFault::InFlightTwice { shard: pair[0] });
         }
-        match moving.last() {
+        let mut pinned: Vec<ShardId> = self.pins.iter().map(|pin| pin.shard).collect();
+        pinned.sort_unstable();
+        if let Some(pair) = pinned.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(InputFault::PinnedTwice { shard: pair[0] });
+        }
+        let ruled = self.rules.iter().filter_map(|rule| rule.shards.iter().next_back());
+        match moving.last().into_iter().chain(pinned.last()).copied().chain(ruled).max() {
             Some(shard) if shard.index() >= self.current.len() => {
-                Err(InputFault::UnknownShard { shard: *shard, shards: self.current.len() })
+                Err(InputFault::UnknownShard { shard, shards: self.current.len() })
             }
             _ => Ok(()),
         }
@@ -136,13 +180,15 @@ impl PlacementInput<'_> {
 /// Why an input contradicts itself: a bug in whoever built it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InputFault {
-    /// More than [`PlacementInput::COUNT_MAX`] shards or nodes.
-    #[error("{count} {what} were given, at most 65536 can be placed")]
+    /// More than [`PlacementInput::COUNT_MAX`] shards or nodes, or than [`PlacementInput::RULES_MAX`] rules.
+    #[error("{count} {what} were given, at most {most} can be")]
     TooMany {
         /// Of what.
         what: &'static str,
         /// How many.
         count: usize,
+        /// How many there may be.
+        most: usize,
     },
     /// A node is listed twice.
     #[error("node {node} is listed twice")]
@@ -158,8 +204,8 @@ pub enum InputFault {
         /// How many nodes there are.
         nodes: usize,
     },
-    /// A move under way is of a shard that does not exist.
-    #[error("shard {shard} is in flight, but there are only {shards} shards")]
+    /// A move under way, a pin or a rule is of a shard that does not exist.
+    #[error("shard {shard} is named, but there are only {shards} shards")]
     UnknownShard {
         /// The shard named.
         shard: ShardId,
@@ -169,6 +215,12 @@ pub enum InputFault {
     /// A shard is on its way to two places.
     #[error("shard {shard} is in flight twice")]
     InFlightTwice {
+        /// Which.
+        shard: ShardId,
+    },
+    /// A shard is pinned to two places.
+    #[error("shard {shard} is pinned twice")]
+    PinnedTwice {
         /// Which.
         shard: ShardId,
     },
@@ -195,18 +247,18 @@ pub enum MoveClass {
     Orphan,
     /// Its owner is draining.
     Drain,
-    /// Its owner has more than its share.
+    /// It is not where its pin or its rules want it.
+    Rule,
+    /// Its owner has more than its share of shards.
     Balance,
+    /// Its owner has more than its share of the load.
+    Load,
 }
 
 impl MoveClass {
-    /// Why a shard of this owner would move. The input is valid and the owner is one of its nodes.
-    pub(crate) fn of(owner: Option<NodeIdx>, input: &PlacementInput<'_>) -> Self {
-        match owner.map(|node| input.nodes[node.index()].state) {
-            None => Self::Orphan,
-            Some(NodeState::Draining) => Self::Drain,
-            Some(NodeState::Receiving) => Self::Balance,
-        }
+    /// Whether a shard is to move for this reason wherever the others are.
+    pub fn is_forced(self) -> bool {
+        matches!(self, Self::Orphan | Self::Drain | Self::Rule)
     }
 }
 
@@ -215,7 +267,9 @@ impl fmt::Display for MoveClass {
         f.pad(match self {
             Self::Orphan => "orphan",
             Self::Drain => "drain",
+            Self::Rule => "rule",
             Self::Balance => "balance",
+            Self::Load => "load",
         })
     }
 }
@@ -236,7 +290,7 @@ pub struct Move {
 /// What a strategy proposes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlacementPlan {
-    /// The moves: orphans first, then drains, then balance. A shard that is not named stays.
+    /// The moves, in the order of their classes. A shard that is not named stays.
     pub moves: Vec<Move>,
     /// What they amount to, for people and metrics; [`PlacementPlan::check`] does not look at it.
     pub report: PlanReport,
@@ -245,9 +299,9 @@ pub struct PlacementPlan {
 /// The numbers of a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlanReport {
-    /// Moves of shards without an owner or with a draining one.
+    /// Moves that any plan must make; see [`MoveClass::is_forced`].
     pub forced: u32,
-    /// Moves for balance alone.
+    /// Moves for balance of shards or load alone.
     pub voluntary: u32,
     /// The fewest moves to any balanced map; see [`crate::sticky::minimum_moves`].
     pub optimum: u32,
@@ -260,7 +314,7 @@ impl PlacementPlan {
     /// A plan of these moves, put in order, with its numbers. `optimum` is the fewest moves to any balanced map.
     pub fn new(mut moves: Vec<Move>, optimum: u32) -> Self {
         moves.sort_unstable_by_key(|step| (step.class, step.shard));
-        let voluntary = moves.iter().filter(|step| step.class == MoveClass::Balance).count();
+        let voluntary = moves.iter().filter(|step| !step.class.is_forced()).count();
         let nodes = moves.iter().flat_map(|step| [step.from, Some(step.to)]).flatten();
         let mut degrees = vec![(0, 0); nodes.max().map_or(0, |last| last.index() + 1)];
         for step in &moves {

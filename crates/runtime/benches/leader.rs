@@ -110,7 +110,7 @@ impl Cluster {
     fn plan(&self, from_nothing: bool) {
         let views = self.nodes.iter().map(|node| node.node.clone()).chain([life("z", 99).node]);
         let weight = NonZeroU32::MIN;
-        let nodes: Vec<_> = views.map(|id| NodeView { id, weight, state: NodeState::Receiving }).collect();
+        let nodes: Vec<_> = views.map(|id| NodeView { weight, ..NodeView::new(id) }).collect();
         let index: BTreeMap<_, _> =
             self.nodes.iter().enumerate().map(|(at, node)| (node.incarnation, NodeIdx(at as u16))).collect();
         let states = self.topology.assignment().shards().iter();
@@ -118,7 +118,8 @@ impl Cluster {
             .map(|state| state.owner().filter(|_| !from_nothing).and_then(|owner| index.get(&owner).copied()))
             .collect();
         let in_flight: [InFlight; 0] = [];
-        let input = PlacementInput { seed: 1, current: &current, nodes: &nodes, in_flight: &in_flight };
+        let input =
+            PlacementInput { seed: 1, current: &current, nodes: &nodes, in_flight: &in_flight, ..Default::default() };
         let best = best_of(|| StickyBalanced.plan(&input).expect("a plan"));
         let (what, goal) = match (from_nothing, self.nodes.len()) {
             (true, 0..=100) => ("plan from nothing", Duration::from_millis(1)),

@@ -13,12 +13,11 @@
 
 mod rivals;
 
-use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use aether_domain::NodeId;
 use aether_placement::{
-    BoundedRing, ConsistentHashRing150, NodeIdx, NodeState, NodeView, PlacementInput, PlacementStrategy, Rendezvous,
+    BoundedRing, ConsistentHashRing150, NodeIdx, NodeView, PlacementInput, PlacementStrategy, Rendezvous,
     StickyBalanced,
 };
 use rivals::{Jump, Maglev};
@@ -207,7 +206,7 @@ impl World {
     }
 
     fn input(&self) -> PlacementInput<'_> {
-        PlacementInput { seed: self.seed, current: &self.current, nodes: &self.nodes, in_flight: &[] }
+        PlacementInput { seed: self.seed, current: &self.current, nodes: &self.nodes, ..Default::default() }
     }
 
     fn alive(&self) -> usize {
@@ -217,7 +216,7 @@ impl World {
     fn join(&mut self) {
         let id = NodeId::new(format!("n{:x}", xxh3_64_with_seed(&self.born.to_le_bytes(), self.seed))).expect("a name");
         self.born += 1;
-        self.nodes.push(NodeView { id, weight: NonZeroU32::MIN, state: NodeState::Receiving });
+        self.nodes.push(NodeView::new(id));
     }
 
     /// A node drawn by `draw` is gone, and its shards have no owner.

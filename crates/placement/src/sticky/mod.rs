@@ -59,7 +59,7 @@ fn fill(census: &Census<'_>, targets: &[u32], seed: u64) -> Vec<Move> {
     let with_room = (0_u16..=u16::MAX).zip(&census.receivers).zip(&room).filter(|(_, room)| **room > 0);
     let mut ring = Ring::new(seed, with_room.map(|((rank, node), _)| (rank, node.id)));
     if ring.is_empty() {
-        return Vec::new(); // nobody has room, so nobody has too much and nothing lacks an owner
+        return census.pinned.clone(); // nobody has room, so nobody has too much and nothing lacks an owner
     }
 
     let mut movers: Vec<Mover> = Vec::new();
@@ -81,7 +81,8 @@ fn fill(census: &Census<'_>, targets: &[u32], seed: u64) -> Vec<Move> {
     }
     movers.sort_unstable();
 
-    let mut moves = Vec::with_capacity(movers.len());
+    let mut moves = census.pinned.clone();
+    moves.reserve(movers.len());
     for (_, shard, place) in movers {
         let to = ring.open_node(place, |rank| room[usize::from(rank)] > 0);
         room[usize::from(to)] -= 1;

@@ -121,7 +121,7 @@ fn an_input_that_contradicts_itself_is_refused() {
         ),
         (
             World { current: vec![None; PlacementInput::COUNT_MAX + 1], ..good.clone() },
-            InputFault::TooMany { what: "shards", count: 65_537 },
+            InputFault::TooMany { what: "shards", count: 65_537, most: 65_536 },
         ),
     ] {
         assert_eq!(StickyBalanced.plan(&world.input()), Err(PlacementError::Input(fault.clone())));

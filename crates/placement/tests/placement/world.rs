@@ -19,7 +19,7 @@ pub(crate) struct World {
 
 pub(crate) fn node(id: &str, weight: u32, state: NodeState) -> NodeView {
     let weight = NonZeroU32::new(weight).expect("a weight is not 0");
-    NodeView { id: NodeId::new(id).expect("a node id"), weight, state }
+    NodeView { weight, state, ..NodeView::new(NodeId::new(id).expect("a node id")) }
 }
 
 impl World {
@@ -32,7 +32,7 @@ impl World {
 
     pub(crate) fn input(&self) -> PlacementInput<'_> {
         let Self { seed, current, nodes, in_flight } = self;
-        PlacementInput { seed: *seed, current, nodes, in_flight }
+        PlacementInput { seed: *seed, current, nodes, in_flight, ..Default::default() }
     }
 
     pub(crate) fn joined(mut self, id: &str, weight: u32) -> Self {

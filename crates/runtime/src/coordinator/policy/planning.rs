@@ -26,12 +26,12 @@ impl Planning {
         let nodes = members
             .iter()
             .map(|member| NodeView {
-                id: member.node.node.clone(),
                 weight: NonZeroU32::new(member.weight).unwrap_or(NonZeroU32::MIN),
                 state: match member.status {
                     NodeStatus::Active if !doubtful.contains(&member.node.incarnation) => NodeState::Receiving,
                     _ => NodeState::Draining,
                 },
+                ..NodeView::new(member.node.node.clone())
             })
             .collect();
         let index: BTreeMap<_, _> =
@@ -57,8 +57,13 @@ impl Planning {
         strategy: &dyn PlacementStrategy,
         forced_only: bool,
     ) -> Result<Vec<(ShardId, Option<NodeRef>, NodeRef)>, String> {
-        let input =
-            PlacementInput { seed: self.seed, current: &self.current, nodes: &self.nodes, in_flight: &self.in_flight };
+        let input = PlacementInput {
+            seed: self.seed,
+            current: &self.current,
+            nodes: &self.nodes,
+            in_flight: &self.in_flight,
+            ..Default::default()
+        };
         let plan = strategy.plan(&input).map_err(|refusal| refusal.to_string())?;
         let checked = plan.check(&input).map_err(|fault| fault.to_string())?;
         let node = |index: NodeIdx| self.refs[usize::from(index.0)].clone();
