@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Result, anyhow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xtask::{
+    big_endian,
     cluster::{self, ClusterFile, NatsChoice, Profile, UpOptions},
     interrupt,
     nats::{self, NatsServer, ServerOptions, Sync},
@@ -91,6 +92,12 @@ enum Command {
         /// --seeds N (500 by default), --only NAME, --jobs J, --json.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
+    },
+    /// Run the tests of the pure crates on an emulated big-endian machine.
+    BigEndian {
+        /// By a compiler from Debian's packages, unpacked below target/.
+        #[arg(long)]
+        debian: bool,
     },
     /// Check the rules of the house.
     Tidy,
@@ -233,6 +240,7 @@ impl Cli {
             Command::Simulate { arguments } => steps::simulate(&root, &arguments),
             Command::Chaos { arguments } => steps::chaos(&root, &arguments),
             Command::Mutants { arguments } => steps::mutants(&root, &arguments),
+            Command::BigEndian { debian } => big_endian::run(&root, debian),
             Command::Tidy => tidy::tidy(&root),
             Command::Fmt => steps::fmt(&root),
             Command::Bench { arguments } => steps::bench(&root, &arguments),

@@ -7,6 +7,7 @@
 //!
 //! Read next: [`nats`], then [`cluster`].
 
+pub mod big_endian;
 pub mod clock;
 pub mod cluster;
 pub mod http;
