@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aether::prelude::*;
-use aether_domain::cluster::ClusterSettings;
+use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::records::PayloadCodec;
 use aether_domain::timing::Profile;
 use aether_domain::{Namespace, NodeId};
@@ -112,7 +112,7 @@ async fn node(url: &str, name: &str, seed: u64) -> anyhow::Result<Runtime> {
         node: NodeId::new(name)?,
         profile: Profile::Default,
         settings: ClusterSettings { hash: ShardHash::ID, ..ClusterSettings::default() },
-        weight: 1,
+        info: NodeInfo::default(),
         admin_url: String::new(),
         seed,
         build: "bench".into(),

@@ -157,7 +157,7 @@ impl TopologyImage {
                 return Err(ImageFault::Members { node: node.clone() });
             }
             before = Some(node);
-            if member.weight == 0 {
+            if member.info.weight == 0 {
                 return Err(ImageFault::Weightless { node: node.clone() });
             }
             self.not_later(member.since)?;

@@ -5,14 +5,14 @@
 //! [`topology`] is the fold that everything turns on, [`ports`] is what adapters implement.
 //!
 //! ```
-//! use aether_domain::cluster::{Cluster, ClusterCommand, ClusterEvent, ClusterRefusal, ClusterSettings};
+//! use aether_domain::cluster::{Cluster, ClusterCommand, ClusterEvent, ClusterRefusal, ClusterSettings, NodeInfo};
 //! use aether_domain::testing::{given, life};
 //! use aether_domain::ClusterUid;
 //!
 //! let created = ClusterEvent::ClusterCreated { uid: ClusterUid(7), settings: ClusterSettings::default() };
-//! let joined = ClusterEvent::NodeJoined { node: life("a", 1), weight: 1 };
+//! let joined = ClusterEvent::NodeJoined { node: life("a", 1), info: NodeInfo::default() };
 //! given::<Cluster>([created.into(), joined.into()])
-//!     .when(ClusterCommand::JoinCluster { node: life("a", 1), weight: 1 })
+//!     .when(ClusterCommand::JoinCluster { node: life("a", 1), info: NodeInfo::default() })
 //!     .then_refused(ClusterRefusal::AlreadyMember { node: life("a", 1) });
 //! ```
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::cluster::NodeInfo;
 use crate::ids::{
-    ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef, Nonce, Revision, Sequence, ShardSet, Term,
-    Version,
+    ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId,
+    ShardSet, Term, Version,
 };
 use crate::time::WallTime;
 use crate::topology::{Topology, TopologyEvent};
@@ -56,8 +57,8 @@ pub struct MemberRecord {
     pub view: Epoch,
     /// What it carries.
     pub load: Load,
-    /// Its relative capacity, at least 1.
-    pub weight: u32,
+    /// What it is like.
+    pub info: NodeInfo,
     /// Where its admin pages are, for people and tools; empty if it has none.
     pub admin_url: String,
     /// The build that wrote it, for people.
@@ -66,6 +67,16 @@ pub struct MemberRecord {
     pub supervisor: Option<Nonce>,
     /// How well it is.
     pub health: Health,
+    /// What the shards it has most to do for cost it, by shard, each once; at most [`MemberRecord::SHARD_LOADS_MAX`]. Empty
+    /// unless load decides where shards are.
+    pub shard_loads: Vec<(ShardId, u32)>,
+    /// The digest of the shard map that it routes by, at [`MemberRecord::view`]; 0 if it has not computed one.
+    pub digest: u128,
+}
+
+impl MemberRecord {
+    /// The most shards whose load a node tells at a time.
+    pub const SHARD_LOADS_MAX: usize = 512;
 }
 
 /// What a life of a node says it is doing.
@@ -160,6 +171,7 @@ pub struct TopologySnapshot {
 
 /// The four kinds of control record, which share one store.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every one holds a heartbeat, which is the large one")]
 pub enum ControlRecord {
     /// Who tries to lead.
     Lease(LeaseRecord),

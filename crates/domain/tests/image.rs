@@ -1,7 +1,7 @@
 //! Images of topologies: what every fold has is asked of each before it is believed.
 
 use aether_domain::assignment::ShardState;
-use aether_domain::cluster::{ClusterSettings, Member, NodeStatus, OpenPlan, RebalanceCause, Trust};
+use aether_domain::cluster::{ClusterSettings, Member, NodeInfo, NodeStatus, OpenPlan, RebalanceCause, Trust};
 use aether_domain::image::{ImageFault, TopologyImage};
 use aether_domain::lease::LeadershipLease;
 use aether_domain::records::Position;
@@ -10,7 +10,7 @@ use aether_domain::topology::Topology;
 use aether_domain::{ClusterUid, Epoch, PlanId, Sequence, ShardCount, ShardId, Term};
 
 fn member(name: &str, status: NodeStatus) -> Member {
-    Member { node: life(name, 1), status, weight: 1, since: Epoch(2), trust: Trust::Suspected }
+    Member { node: life(name, 1), status, info: NodeInfo::default(), since: Epoch(2), trust: Trust::Suspected }
 }
 
 fn owned(name: &str, epoch: u64) -> ShardState {
@@ -84,7 +84,7 @@ fn an_image_of_what_no_log_folds_to_is_refused() {
         (TopologyImage { shards: Vec::new(), ..image() }, ImageFault::Shards { expected: 4, found: 0 }),
         (with_member(1, &|member| member.node = life("a", 1)), ImageFault::Members { node: life("a", 1).node }),
         (with_member(2, &|member| member.node = life("aa", 1)), ImageFault::Members { node: life("aa", 1).node }),
-        (with_member(1, &|member| member.weight = 0), ImageFault::Weightless { node: life("b", 1).node }),
+        (with_member(1, &|member| member.info.weight = 0), ImageFault::Weightless { node: life("b", 1).node }),
         (with_member(1, &|member| member.since = Epoch(10)), later(10)),
         (led_by("a", 2), ImageFault::LeaderNotMember { leader: life("a", 2) }),
         (led_by("c", 1), ImageFault::LeaderNotMember { leader: life("c", 1) }),

@@ -1,7 +1,7 @@
 //! The fold and its invariants: what a leader may compose is believed, and everything else is refused.
 
 use aether_domain::assignment::{AssignmentCommand, AssignmentEvent, CancelReason, Grant, PlannedMove};
-use aether_domain::cluster::{ClusterCommand, ClusterEvent, ClusterSettings, FailureReason};
+use aether_domain::cluster::{ClusterCommand, ClusterEvent, ClusterSettings, FailureReason, NodeInfo};
 use aether_domain::image::TopologyImage;
 use aether_domain::invariants::Violation;
 use aether_domain::lease::{LeadershipCommand, LeadershipEvent};
@@ -48,7 +48,7 @@ fn founded() -> Topology {
     let settings = ClusterSettings { shards: ShardCount::new(SHARDS).expect("a power of two"), ..Default::default() };
     draft.cluster(&ClusterCommand::CreateCluster { uid: uid(), settings }).expect("the first");
     for name in ["a", "b"] {
-        draft.cluster(&ClusterCommand::JoinCluster { node: life(name, 1), weight: 1 }).expect("new");
+        draft.cluster(&ClusterCommand::JoinCluster { node: life(name, 1), info: NodeInfo::default() }).expect("new");
     }
     let elect = LeadershipCommand::ElectLeader { candidate: life("a", 1), term: Term(1), active: true };
     draft.leadership(&elect).expect("the first");
@@ -152,7 +152,7 @@ fn a_move_ends_only_if_it_has_begun_and_only_between_those_it_began_between() {
     };
     assert_eq!(refused(&topology, &forged(&topology, vec![migrated(&b)])), violation(&b));
     assert_eq!(refused(&topology, &forged(&topology, vec![failed(&b)])), violation(&b));
-    let joined = ClusterEvent::NodeJoined { node: c.clone(), weight: 1 };
+    let joined = ClusterEvent::NodeJoined { node: c.clone(), info: NodeInfo::default() };
     let (from, to) = (a.clone(), b.clone());
     let begun = AssignmentEvent::ShardMigrationStarted { shards: shards.clone(), from, to };
     let next = stored(&topology, forged(&topology, vec![joined.into(), begun.into()]));
@@ -290,7 +290,7 @@ proptest! {
             let active: Vec<_> = topology.cluster().active().map(|member| member.node.incarnation).collect();
             let outcome = match deed {
                 Deed::Join(node) => draft
-                    .cluster(&ClusterCommand::JoinCluster { node: life(name(node), 1), weight: 1 })
+                    .cluster(&ClusterCommand::JoinCluster { node: life(name(node), 1), info: NodeInfo::default() })
                     .map_err(|refusal| refusal.to_string()),
                 Deed::Drain(node) => draft
                     .cluster(&ClusterCommand::DrainNode { node: life(name(node), 1) })

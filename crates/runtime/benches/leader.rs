@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use aether_domain::assignment::{AssignmentCommand, Grant};
-use aether_domain::cluster::{ClusterCommand, ClusterSettings, FailureReason};
+use aether_domain::cluster::{ClusterCommand, ClusterSettings, FailureReason, NodeInfo};
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::ports::ControlUpdate;
 use aether_domain::records::{ControlRecord, Entry, Health, Load, MemberRecord, MemberState, Position};
@@ -21,9 +21,7 @@ use aether_domain::topology::{Draft, Signature, Topology};
 use aether_domain::{
     ClusterUid, Incarnation, Monotonic, NodeRef, Nonce, Revision, Sequence, ShardCount, Term, WallTime,
 };
-use aether_placement::{
-    InFlight, NodeIdx, NodeState, NodeView, PlacementInput, PlacementStrategy, ShardHash, StickyBalanced,
-};
+use aether_placement::{InFlight, NodeIdx, NodeView, PlacementInput, PlacementStrategy, ShardHash, StickyBalanced};
 use aether_runtime::control::{
     AppendResult, ControlConfig, Effect, Input, Machine, OnRegression, SNAPSHOT_EVERY, WriteOutcome,
 };
@@ -50,7 +48,9 @@ impl Cluster {
         let refused = "a command that the domain takes";
         draft.cluster(&ClusterCommand::CreateCluster { uid: ClusterUid(7), settings }).expect(refused);
         for node in &cluster.nodes {
-            draft.cluster(&ClusterCommand::JoinCluster { node: node.clone(), weight: 1 }).expect(refused);
+            draft
+                .cluster(&ClusterCommand::JoinCluster { node: node.clone(), info: NodeInfo::default() })
+                .expect(refused);
         }
         // Another life has led so far: nobody's term is open for the one that is measured.
         let leader = cluster.nodes[count - 1].clone();
@@ -86,7 +86,7 @@ impl Cluster {
     /// An entry that takes one more node in.
     fn join(&self) -> StoredEntry {
         let mut draft = Draft::new(&self.topology);
-        let join = ClusterCommand::JoinCluster { node: life("z", 99), weight: 1 };
+        let join = ClusterCommand::JoinCluster { node: life("z", 99), info: NodeInfo::default() };
         draft.cluster(&join).expect("it is new");
         let sequence = self.topology.at().sequence.next();
         StoredEntry { entry: self.sign(draft), at: Position { sequence, hash: sequence.0 } }
@@ -167,7 +167,7 @@ impl Leader {
         let config = ControlConfig {
             profile: settings.profile,
             settings,
-            weight: 1,
+            info: NodeInfo::default(),
             admin_url: String::new(),
             build: "measured".into(),
             supervisor: None,
@@ -185,11 +185,13 @@ impl Leader {
             heartbeat_every,
             view: cluster.topology.epoch(),
             load: Load::default(),
-            weight: 1,
+            info: NodeInfo::default(),
             admin_url: String::new(),
             build: String::new(),
             supervisor: None,
             health: Health::default(),
+            shard_loads: Vec::new(),
+            digest: 0,
         };
         let members = cluster.nodes[1..].iter().map(member).collect();
         let now = Monotonic::from_start(Duration::from_secs(1_000));

@@ -5,7 +5,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aether_domain::cluster::ClusterSettings;
+use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::ports::{
     Claims, ControlStore, Delivery, EventStore, Frame, Gateway, SendError, TopologyLog, Transport, Updates,
 };
@@ -65,8 +65,8 @@ pub struct NodeConfig {
     pub profile: Profile,
     /// What a cluster founded by this node is founded with, and what an existing one must have.
     pub settings: ClusterSettings,
-    /// This node's relative capacity, at least 1.
-    pub weight: u32,
+    /// What this node is like; its weight is at least 1.
+    pub info: NodeInfo,
     /// Where its admin pages are; empty if nowhere.
     pub admin_url: String,
     /// All this process's randomness comes from it: 64 bits of entropy, never used twice.
@@ -91,6 +91,12 @@ pub enum StartError {
     /// A node without weight would be given nothing.
     #[error("the node's weight is 0; it must be at least 1")]
     Weightless,
+    /// No other node could read what this one says of itself.
+    #[error("the node has {count} tags; it may have at most {}", NodeInfo::TAGS_MAX)]
+    TooManyTags {
+        /// How many it was given.
+        count: usize,
+    },
 }
 
 /// Numbers of this node since its process started.
@@ -137,14 +143,17 @@ impl Runtime {
         if config.settings.hash != ShardHash::ID {
             return Err(StartError::UnknownHash { hash: config.settings.hash });
         }
-        if config.weight == 0 {
+        if config.info.weight == 0 {
             return Err(StartError::Weightless);
+        }
+        if config.info.tags.len() > NodeInfo::TAGS_MAX {
+            return Err(StartError::TooManyTags { count: config.info.tags.len() });
         }
         let hash = ShardHash::v1(config.settings.hash_seed, &config.namespace);
         let control_config = ControlConfig {
             profile: config.profile,
             settings: config.settings,
-            weight: config.weight,
+            info: config.info.clone(),
             admin_url: config.admin_url.clone(),
             build: config.build.clone(),
             supervisor: config.supervisor,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentCommand, Grant};
-use aether_domain::cluster::{ClusterCommand, ClusterSettings};
+use aether_domain::cluster::{ClusterCommand, ClusterSettings, NodeInfo};
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::ports::{AppendError, ControlStore, Expected, LogUpdate, ReadError, TopologyLog, Updates};
@@ -37,7 +37,7 @@ fn next(topology: &Topology) -> Entry {
     if topology.at().sequence == Sequence::ZERO {
         let created = ClusterCommand::CreateCluster { uid: ClusterUid(7), settings: settings() };
         draft.cluster(&created).expect("the first");
-        draft.cluster(&ClusterCommand::JoinCluster { node: a.clone(), weight: 1 }).expect("new");
+        draft.cluster(&ClusterCommand::JoinCluster { node: a.clone(), info: NodeInfo::default() }).expect("new");
         let elect = LeadershipCommand::ElectLeader { candidate: a.clone(), term, active: true };
         draft.leadership(&elect).expect("the first");
         let grants = vec![Grant { shards: settings().shards.all().collect(), to: a.clone() }];
@@ -119,7 +119,7 @@ fn start(ports: MemoryPorts) -> (Runtime, Arc<Mutex<Vec<Sequence>>>) {
         node: NodeId::new("b").expect("a valid name"),
         profile: Profile::Fast,
         settings: settings(),
-        weight: 1,
+        info: NodeInfo::default(),
         admin_url: String::new(),
         seed: 7,
         build: "test".into(),

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentEvent, ShardState};
-use aether_domain::cluster::{ClusterEvent, ClusterSettings, FailureReason, NodeStatus, RebalanceCause, Trust};
+use aether_domain::cluster::{
+    ClusterEvent, ClusterSettings, FailureReason, NodeInfo, NodeStatus, RebalanceCause, Trust,
+};
 use aether_domain::ports::{ControlUpdate, LogUpdate};
 use aether_domain::records::{
     ControlKey, ControlRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, Position, StoredEntry,
@@ -66,7 +68,7 @@ fn config(profile: Profile) -> ControlConfig {
     ControlConfig {
         profile,
         settings,
-        weight: 1,
+        info: NodeInfo::default(),
         admin_url: String::new(),
         build: "test".into(),
         supervisor: None,

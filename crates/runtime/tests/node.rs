@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::cluster::ClusterSettings;
+use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::ports::{
     ControlStore, ControlUpdate, Delivery, Expected, Frame, ReadError, SendError, Transport, Updates, WriteError,
 };
@@ -99,7 +99,7 @@ fn start_with(ports: Ports, name: &str, seed: u64) -> Runtime {
         node,
         profile: Profile::Fast,
         settings: ClusterSettings { hash: ShardHash::ID, hash_seed: 7, ..ClusterSettings::default() },
-        weight: 1,
+        info: NodeInfo::default(),
         admin_url: String::new(),
         seed,
         build: "test".into(),

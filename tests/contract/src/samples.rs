@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentEvent, CancelReason, PlannedMove, ShardState};
 use aether_domain::cluster::{
-    ClusterEvent, ClusterSettings, FailureReason, Member, NodeStatus, OpenPlan, RebalanceCause, Trust,
+    ClusterEvent, ClusterSettings, FailureReason, Member, NodeInfo, NodeStatus, OpenPlan, RebalanceCause, Trust,
 };
 use aether_domain::ids::{
     ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeRef, Nonce,
-    PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, Term, Version,
+    PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, Tag, Term, Version, Zone,
 };
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
@@ -45,11 +45,13 @@ pub(crate) fn member(node: &NodeRef, heartbeat: u64) -> ControlRecord {
         heartbeat_every: Duration::from_secs(1),
         view: Epoch(3),
         load: Load { actors: 5, commands_per_second: 7 },
-        weight: 1,
+        info: NodeInfo::default(),
         admin_url: "http://127.0.0.1:8080".to_owned(),
         build: "0.1.0".to_owned(),
         supervisor: None,
         health: Health::default(),
+        shard_loads: Vec::new(),
+        digest: 0,
     })
 }
 
@@ -64,7 +66,7 @@ pub(crate) fn snapshot(shards: u32, epoch: Epoch, nonce: u64) -> ControlRecord {
     let (a, b) = (life("a", u64::MAX), life(&"n".repeat(32), 9));
     let member = |node: &NodeRef, status| {
         let trust = if status == NodeStatus::Active { Trust::Relieved } else { Trust::Full };
-        Member { node: node.clone(), status, weight: u32::MAX, since: epoch, trust }
+        Member { node: node.clone(), status, info: odd_info(), since: epoch, trust }
     };
     let image = TopologyImage {
         uid: ClusterUid(u128::MAX),
@@ -91,6 +93,12 @@ pub(crate) fn snapshot(shards: u32, epoch: Epoch, nonce: u64) -> ControlRecord {
     };
     let topology = Arc::new(image.topology().expect("a topology"));
     ControlRecord::Snapshot(TopologySnapshot { nonce: Nonce(nonce), topology })
+}
+
+/// As heavy, and with as many tags, as a node can be.
+fn odd_info() -> NodeInfo {
+    let tags = (0..NodeInfo::TAGS_MAX).map(|nth| Tag::new(format!("{nth:0>32}")).expect("a tag"));
+    NodeInfo { weight: u32::MAX, zone: Some(Zone::new("z".repeat(32)).expect("a zone")), tags: tags.collect() }
 }
 
 /// One control record of every shape, each under a key of its own or later in this order.
@@ -120,11 +128,15 @@ pub(crate) fn odd_control_records() -> Vec<ControlRecord> {
             heartbeat_every: Duration::from_millis(250),
             view: Epoch(u64::MAX),
             load: Load { actors: u32::MAX, commands_per_second: u32::MAX },
-            weight: u32::MAX,
+            info: odd_info(),
             admin_url: "http://[::1]:8080/\u{e9}\"\\".to_owned(),
             build: "\u{0}\n\u{1f980}".to_owned(),
             supervisor: None,
             health: Health::default(),
+            shard_loads: (0..MemberRecord::SHARD_LOADS_MAX as u16)
+                .map(|nth| (ShardId(u16::MAX - nth), u32::MAX))
+                .collect(),
+            digest: u128::MAX,
         }));
     }
     let empty = MemberRecord {
@@ -135,11 +147,13 @@ pub(crate) fn odd_control_records() -> Vec<ControlRecord> {
         heartbeat_every: Duration::from_secs(30),
         view: Epoch::ZERO,
         load: Load::default(),
-        weight: 1,
+        info: NodeInfo::default(),
         admin_url: String::new(),
         build: String::new(),
         supervisor: None,
         health: Health::default(),
+        shard_loads: Vec::new(),
+        digest: 0,
     };
     records.push(ControlRecord::Member(empty));
     records
@@ -173,8 +187,8 @@ pub(crate) fn odd_entry(before: Position) -> Entry {
     let shards: ShardSet = [0, 1, 2, 512, 1023, u16::MAX].into_iter().map(ShardId).collect();
     let mut events: Vec<TopologyEvent> = vec![
         ClusterEvent::ClusterCreated { uid: ClusterUid(u128::MAX), settings: ClusterSettings::default() }.into(),
-        ClusterEvent::NodeJoined { node: a.clone(), weight: u32::MAX }.into(),
-        ClusterEvent::NodeRestarted { node: b.clone(), previous: Incarnation(1), weight: 1 }.into(),
+        ClusterEvent::NodeJoined { node: a.clone(), info: odd_info() }.into(),
+        ClusterEvent::NodeRestarted { node: b.clone(), previous: Incarnation(1), info: NodeInfo::default() }.into(),
         ClusterEvent::NodeDraining { node: a.clone() }.into(),
         ClusterEvent::NodeLeft { node: a.clone() }.into(),
         ClusterEvent::NodeSuspected { node: b.clone(), by: vec![a.node.clone(), b.node.clone()] }.into(),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::cluster::ClusterSettings;
+use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::ports::ControlUpdate;
 use aether_domain::records::ControlRecord;
 use aether_domain::timing::Profile;
@@ -175,7 +175,7 @@ impl Node {
         let config = ControlConfig {
             profile: if self.stranger { other_than(scenario.profile) } else { scenario.profile },
             settings: ClusterSettings { shards: scenario.shards, ..ClusterSettings::default() },
-            weight: 1,
+            info: NodeInfo::default(),
             admin_url: String::new(),
             build: "simulated".into(),
             supervisor,

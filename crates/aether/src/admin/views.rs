@@ -218,7 +218,7 @@ impl NodeView {
             actors: beat.map_or(0, |beat| beat.load.actors.into()),
             admin_url: beat.map(|beat| beat.admin_url.clone()).filter(|url| !url.is_empty()),
             commands_per_second: beat.map_or(0, |beat| beat.load.commands_per_second.into()),
-            weight: member.weight,
+            weight: member.info.weight,
             since_epoch: member.since.0,
             trust: member.trust.name().to_owned(),
             view_epoch: beat.map(|beat| beat.view.0),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aether_domain::cluster::ClusterSettings;
+use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::timing::Profile;
 use aether_domain::{InvalidId, Namespace, NodeId};
 use aether_infra_memory::MemoryHub;
@@ -22,7 +22,7 @@ pub struct NodeBuilder {
     id: String,
     namespace: String,
     profile: Profile,
-    weight: u32,
+    info: NodeInfo,
     admin_url: String,
     on_regression: OnRegression,
     engine: Option<Engine>,
@@ -65,7 +65,7 @@ impl NodeBuilder {
             id,
             namespace: "aether".into(),
             profile: Profile::Default,
-            weight: 1,
+            info: NodeInfo::default(),
             admin_url: String::new(),
             on_regression: OnRegression::Halt,
             engine: None,
@@ -90,7 +90,7 @@ impl NodeBuilder {
     /// Its relative capacity; 1 unless told.
     #[must_use]
     pub fn weight(mut self, weight: u32) -> Self {
-        self.weight = weight;
+        self.info.weight = weight;
         self
     }
 
@@ -184,7 +184,7 @@ impl NodeBuilder {
             node: id.clone(),
             profile: self.profile,
             settings: ClusterSettings { hash: ShardHash::ID, ..ClusterSettings::default() },
-            weight: self.weight,
+            info: self.info,
             admin_url: self.admin_url,
             seed: crate::entropy::seed(),
             build: BUILD.into(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aether::admin::{Picture, Source};
 use aether_domain::assignment::{AssignmentCommand, Grant};
-use aether_domain::cluster::{ClusterCommand, ClusterSettings};
+use aether_domain::cluster::{ClusterCommand, ClusterSettings, NodeInfo};
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::records::{Health, Load, MemberRecord, MemberState, Position, StoredEntry};
 use aether_domain::testing::life;
@@ -26,7 +26,7 @@ pub(crate) fn topology() -> Topology {
     let mut draft = Draft::new(&topology);
     draft.cluster(&ClusterCommand::CreateCluster { uid, settings }).expect("a new cluster");
     for name in ["n1", "n2", "n3"] {
-        draft.cluster(&ClusterCommand::JoinCluster { node: node(name), weight: 1 }).expect("it joins");
+        draft.cluster(&ClusterCommand::JoinCluster { node: node(name), info: NodeInfo::default() }).expect("it joins");
     }
     let elect = LeadershipCommand::ElectLeader { candidate: node("n1"), term: Term(1), active: true };
     draft.leadership(&elect).expect("nobody leads");
@@ -64,11 +64,13 @@ pub(crate) fn heartbeat(name: &str) -> MemberRecord {
         heartbeat_every: Duration::from_secs(1),
         view: Epoch(1),
         load: Load { actors: 12, commands_per_second: 34 },
-        weight: 1,
+        info: NodeInfo::default(),
         admin_url: format!("http://127.0.0.1:1/{name}"),
         build: "0.1.0".into(),
         supervisor: None,
         health: Health::default(),
+        shard_loads: Vec::new(),
+        digest: 0,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What may be asked of the cluster.
 
-use super::{ClusterSettings, FailureReason, RebalanceCause};
+use super::{ClusterSettings, FailureReason, NodeInfo, RebalanceCause};
 use crate::assignment::PlannedMove;
 use crate::ids::{ClusterUid, NodeId, NodeRef, PlanId};
 
@@ -18,8 +18,8 @@ pub enum ClusterCommand {
     JoinCluster {
         /// The life that joins.
         node: NodeRef,
-        /// Its relative capacity, at least 1.
-        weight: u32,
+        /// What it is like; its weight is at least 1.
+        info: NodeInfo,
     },
     /// Declare a life over, after it was fenced. Its shards must be assigned in the same entry.
     MarkNodeFailed {

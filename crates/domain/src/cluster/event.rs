@@ -1,6 +1,6 @@
 //! What happened to the cluster.
 
-use super::ClusterSettings;
+use super::{ClusterSettings, NodeInfo};
 use crate::assignment::PlannedMove;
 use crate::ids::{ClusterUid, Incarnation, NodeId, NodeRef, PlanId};
 
@@ -18,8 +18,8 @@ pub enum ClusterEvent {
     NodeJoined {
         /// Which life of it.
         node: NodeRef,
-        /// Its relative capacity.
-        weight: u32,
+        /// What it is like.
+        info: NodeInfo,
     },
     /// A member's new life has replaced an old one.
     NodeRestarted {
@@ -27,8 +27,8 @@ pub enum ClusterEvent {
         node: NodeRef,
         /// The life that is over.
         previous: Incarnation,
-        /// Its relative capacity.
-        weight: u32,
+        /// What it is like.
+        info: NodeInfo,
     },
     /// A node hands its shards over.
     NodeDraining {

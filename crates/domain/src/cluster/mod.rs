@@ -12,4 +12,4 @@ mod tests;
 pub use command::ClusterCommand;
 pub use event::{ClusterEvent, FailureReason, RebalanceCause};
 pub use refusal::ClusterRefusal;
-pub use state::{Cluster, ClusterSettings, Member, NodeStatus, OpenPlan, Trust};
+pub use state::{Cluster, ClusterSettings, Member, NodeInfo, NodeStatus, OpenPlan, Trust};

@@ -1,11 +1,11 @@
 //! The cluster as folded from its events, and its judgement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{ClusterCommand as Command, ClusterEvent as Event, ClusterRefusal as Refusal, RebalanceCause};
 use crate::aggregate::Aggregate;
-use crate::ids::{ClusterUid, Epoch, Incarnation, NodeId, NodeRef, PlanId, ShardCount};
+use crate::ids::{ClusterUid, Epoch, Incarnation, NodeId, NodeRef, PlanId, ShardCount, Tag, Zone};
 use crate::timing::Profile;
 use crate::topology::TopologyEvent;
 
@@ -80,6 +80,29 @@ impl Trust {
     }
 }
 
+/// What a node is like, as far as it matters for where shards go. It says so when it joins, and a new life may say otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// Its capacity in proportion to the others', at least 1.
+    pub weight: u32,
+    /// Which nodes it may fail together with, if that is known.
+    pub zone: Option<Zone>,
+    /// What can be said of it, for shards that need it; at most [`NodeInfo::TAGS_MAX`].
+    pub tags: BTreeSet<Tag>,
+}
+
+impl NodeInfo {
+    /// The most tags that a node may have.
+    pub const TAGS_MAX: usize = 16;
+}
+
+impl Default for NodeInfo {
+    /// Of weight 1, without zone and tags.
+    fn default() -> Self {
+        Self { weight: 1, zone: None, tags: BTreeSet::new() }
+    }
+}
+
 /// A node the log has heard of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -87,8 +110,8 @@ pub struct Member {
     pub node: NodeRef,
     /// Its standing.
     pub status: NodeStatus,
-    /// Its relative capacity.
-    pub weight: u32,
+    /// What it is like.
+    pub info: NodeInfo,
     /// The entry that gave it this standing.
     pub since: Epoch,
     /// How far it is trusted; a new life begins with full trust.
@@ -165,12 +188,12 @@ impl Cluster {
         Self { uid: Some(uid), settings, members: Arc::new(members), plan }
     }
 
-    fn set(&mut self, node: &NodeRef, status: NodeStatus, weight: Option<u32>, since: Epoch) {
+    fn set(&mut self, node: &NodeRef, status: NodeStatus, info: Option<&NodeInfo>, since: Epoch) {
         let before = self.members.get(&node.node);
-        let weight = weight.or_else(|| before.map(|member| member.weight)).unwrap_or(1);
+        let info = info.or_else(|| before.map(|member| &member.info)).cloned().unwrap_or_default();
         let trust = before.filter(|member| member.node == *node).map_or(Trust::Full, |member| member.trust);
         Arc::make_mut(&mut self.members)
-            .insert(node.node.clone(), Member { node: node.clone(), status, weight, since, trust });
+            .insert(node.node.clone(), Member { node: node.clone(), status, info, since, trust });
     }
 
     fn set_trust(&mut self, node: &NodeRef, trust: Trust) {
@@ -205,21 +228,21 @@ impl Aggregate for Cluster {
                 Ok(uid) => return Err(Refusal::AlreadyCreated { uid }),
                 Err(_) => Event::ClusterCreated { uid: *uid, settings: *settings },
             },
-            Command::JoinCluster { node, weight } => {
+            Command::JoinCluster { node, info } => {
                 created?;
-                if *weight == 0 {
+                if info.weight == 0 {
                     return Err(Refusal::Weightless { node: node.clone() });
                 }
-                let (node, weight) = (node.clone(), *weight);
+                let (node, info) = (node.clone(), info.clone());
                 match self.members.get(&node.node) {
                     Some(member) if member.node == node && member.status.owns() => {
                         return Err(Refusal::AlreadyMember { node });
                     }
                     Some(member) if member.node == node => return Err(Refusal::IncarnationOver { node }),
                     Some(member) if member.status.owns() => {
-                        Event::NodeRestarted { node, previous: member.node.incarnation, weight }
+                        Event::NodeRestarted { node, previous: member.node.incarnation, info }
                     }
-                    _ => Event::NodeJoined { node, weight },
+                    _ => Event::NodeJoined { node, info },
                 }
             }
             Command::MarkNodeFailed { node, reason } => match self.status_of(node) {
@@ -287,8 +310,8 @@ impl Aggregate for Cluster {
                     self.uid = Some(*uid);
                     self.settings = *settings;
                 }
-                Event::NodeJoined { node, weight } | Event::NodeRestarted { node, weight, .. } => {
-                    self.set(node, NodeStatus::Active, Some(*weight), epoch);
+                Event::NodeJoined { node, info } | Event::NodeRestarted { node, info, .. } => {
+                    self.set(node, NodeStatus::Active, Some(info), epoch);
                 }
                 Event::NodeDraining { node } => self.set(node, NodeStatus::Draining, None, epoch),
                 Event::NodeFailed { node, .. } => self.set(node, NodeStatus::Failed, None, epoch),

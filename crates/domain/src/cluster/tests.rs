@@ -2,7 +2,7 @@
 
 use super::{
     Cluster, ClusterCommand as Command, ClusterEvent as Event, ClusterRefusal as Refusal, ClusterSettings,
-    FailureReason, NodeStatus, RebalanceCause, Trust,
+    FailureReason, NodeInfo, NodeStatus, RebalanceCause, Trust,
 };
 use crate::aggregate::Aggregate as _;
 use crate::assignment::{AssignmentEvent, PlannedMove};
@@ -15,7 +15,7 @@ fn created() -> TopologyEvent {
 }
 
 fn joined(name: &str) -> TopologyEvent {
-    Event::NodeJoined { node: life(name, 1), weight: 1 }.into()
+    Event::NodeJoined { node: life(name, 1), info: NodeInfo::default() }.into()
 }
 
 fn failed(name: &str) -> TopologyEvent {
@@ -27,7 +27,7 @@ fn draining(name: &str) -> TopologyEvent {
 }
 
 fn join(name: &str, nth: u64) -> Command {
-    Command::JoinCluster { node: life(name, nth), weight: 1 }
+    Command::JoinCluster { node: life(name, nth), info: NodeInfo::default() }
 }
 
 fn moves() -> Vec<PlannedMove> {
@@ -58,9 +58,10 @@ fn a_new_node_joins_and_a_member_does_not_join_twice() {
 
 #[test]
 fn a_new_life_of_a_member_restarts_it_and_one_of_a_node_that_was_gone_joins() {
-    let restarted = Event::NodeRestarted { node: life("a", 2), previous: life("a", 1).incarnation, weight: 1 };
+    let restarted =
+        Event::NodeRestarted { node: life("a", 2), previous: life("a", 1).incarnation, info: NodeInfo::default() };
     given::<Cluster>([created(), joined("a")]).when(join("a", 2)).then([restarted.into()]);
-    let again = Event::NodeJoined { node: life("a", 2), weight: 1 };
+    let again = Event::NodeJoined { node: life("a", 2), info: NodeInfo::default() };
     given::<Cluster>([created(), joined("a"), failed("a")]).when(join("a", 2)).then([again.into()]);
 }
 
@@ -77,7 +78,7 @@ fn a_life_that_is_over_never_comes_back() {
 #[test]
 fn a_node_without_weight_is_refused() {
     given::<Cluster>([created()])
-        .when(Command::JoinCluster { node: life("a", 1), weight: 0 })
+        .when(Command::JoinCluster { node: life("a", 1), info: NodeInfo { weight: 0, ..NodeInfo::default() } })
         .then_refused(Refusal::Weightless { node: life("a", 1) });
 }
 
@@ -202,7 +203,8 @@ fn a_new_life_begins_with_full_trust() {
         cluster.evolve(&event, Epoch(1));
     }
     assert_eq!(cluster.member(&life("a", 1).node).map(|member| member.trust), Some(Trust::Relieved));
-    let restarted = Event::NodeRestarted { node: life("a", 2), previous: life("a", 1).incarnation, weight: 1 };
+    let restarted =
+        Event::NodeRestarted { node: life("a", 2), previous: life("a", 1).incarnation, info: NodeInfo::default() };
     cluster.evolve(&restarted.into(), Epoch(2));
     assert_eq!(cluster.member(&life("a", 1).node).map(|member| member.trust), Some(Trust::Full));
 }

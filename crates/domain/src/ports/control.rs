@@ -45,6 +45,7 @@ pub trait ControlStore: Send + Sync {
 
 /// One thing a watcher of the control store is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every one holds a heartbeat, which is the large one")]
 pub enum ControlUpdate {
     /// A record is now this.
     Record(StoredRecord),

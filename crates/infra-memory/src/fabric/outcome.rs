@@ -72,6 +72,7 @@ impl Op {
 
 /// How an operation ended, in the shape of its port's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one operation")]
 pub enum Outcome {
     /// Of [`Op::ReadControl`].
     Control(Result<Option<StoredRecord>, ReadFailure>),

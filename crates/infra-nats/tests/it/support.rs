@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use aether_domain::cluster::ClusterEvent;
+use aether_domain::cluster::{ClusterEvent, NodeInfo};
 use aether_domain::ports::Updates;
 use aether_domain::records::{
     CommitRecord, ControlRecord, Entry, EventRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState,
@@ -132,11 +132,13 @@ pub(crate) fn member(name: &str, heartbeat: u64) -> ControlRecord {
         heartbeat_every: Duration::from_secs(1),
         view: Epoch(0),
         load: Load::default(),
-        weight: 1,
+        info: NodeInfo::default(),
         admin_url: String::new(),
         build: "test".to_owned(),
         supervisor: None,
         health: Health::default(),
+        shard_loads: Vec::new(),
+        digest: 0,
     })
 }
 
@@ -150,7 +152,7 @@ pub(crate) fn entry(epoch: u64, prev_hash: u64) -> Entry {
         prev_hash,
         cause: "test".to_owned(),
         at: WallTime::default(),
-        events: vec![ClusterEvent::NodeJoined { node: node("n1", 1), weight: 1 }.into()],
+        events: vec![ClusterEvent::NodeJoined { node: node("n1", 1), info: NodeInfo::default() }.into()],
     }
 }
 

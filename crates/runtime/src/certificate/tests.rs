@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aether_domain::cluster::NodeInfo;
 use aether_domain::ports::{ControlUpdate, Expected};
 use aether_domain::records::{ControlKey, ControlRecord, Health, Load, MemberRecord, MemberState, StoredRecord};
 use aether_domain::testing::life;
@@ -26,11 +27,13 @@ fn record(node: &NodeRef, state: MemberState, heartbeat: u64, supervisor: Option
         heartbeat_every: Duration::from_secs(1),
         view: Epoch(7),
         load: Load::default(),
-        weight: 2,
+        info: NodeInfo { weight: 2, ..NodeInfo::default() },
         admin_url: "http://n1".into(),
         build: "test".into(),
         supervisor,
         health: Health::default(),
+        shard_loads: Vec::new(),
+        digest: 0,
     }
 }
 

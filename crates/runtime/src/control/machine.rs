@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::cluster::ClusterSettings;
+use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::invariants::Violation;
 use aether_domain::mutants::{self, Mutant, is_on};
 use aether_domain::ports::{ControlUpdate, Expected, LogUpdate};
@@ -34,8 +34,8 @@ pub struct ControlConfig {
     pub profile: Profile,
     /// What a cluster founded by this node is founded with, and what an existing one must have.
     pub settings: ClusterSettings,
-    /// This node's relative capacity, at least 1.
-    pub weight: u32,
+    /// What this node is like; its weight is at least 1.
+    pub info: NodeInfo,
     /// Where its admin pages are; empty if nowhere.
     pub admin_url: String,
     /// The build, for people.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aether_domain::cluster::ClusterSettings;
+use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::ports::{
     AppendError, ControlStore, ControlUpdate, Expected, LogUpdate, ReadError, TopologyLog, Updates, WriteError,
 };
@@ -107,7 +107,7 @@ fn start(manner: Manner) -> (Runtime, Arc<Store>) {
         node,
         profile: Profile::Fast,
         settings: ClusterSettings { hash: ShardHash::ID, ..ClusterSettings::default() },
-        weight: 1,
+        info: NodeInfo::default(),
         admin_url: String::new(),
         seed: 7,
         build: "test".into(),

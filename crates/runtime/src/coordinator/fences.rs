@@ -43,12 +43,14 @@ impl Fences {
             heartbeat_every: config.profile.member().heartbeat_every(),
             view: s.topology.epoch(),
             load: Load::default(),
-            weight: seen.map_or(1, |seen| seen.record.weight),
+            info: seen.map(|seen| seen.record.info.clone()).unwrap_or_default(),
             admin_url: String::new(),
             build: config.build.clone(),
             // Whoever supervises that process must still find it.
             supervisor: seen.and_then(|seen| seen.record.supervisor),
             health: Health::default(),
+            shard_loads: Vec::new(),
+            digest: 0,
         };
         s.effects.push(Effect::Note(Note::Suspected { node: node.clone() }));
         let token = Token((s.fresh)());

@@ -367,11 +367,13 @@ impl Member {
             heartbeat_every: self.config.profile.member().heartbeat_every(),
             view: s.topology.epoch(),
             load: self.load,
-            weight: self.config.weight,
+            info: self.config.info.clone(),
             admin_url: self.config.admin_url.clone(),
             build: self.config.build.clone(),
             supervisor: self.config.supervisor,
             health: self.health.clone(),
+            shard_loads: Vec::new(),
+            digest: 0,
         };
         // What was worst is said once; who is accused, until that is taken back.
         self.health = Health { accuses: std::mem::take(&mut self.health.accuses), ..Health::default() };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentCommand, AssignmentEvent, Grant, PlannedMove};
-use aether_domain::cluster::{ClusterCommand, ClusterEvent, ClusterSettings, FailureReason, RebalanceCause};
+use aether_domain::cluster::{ClusterCommand, ClusterEvent, ClusterSettings, FailureReason, NodeInfo, RebalanceCause};
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::records::{Position, StoredEntry};
 use aether_domain::testing::life;
@@ -54,7 +54,9 @@ impl Log {
         let mut draft = Draft::new(&log.fold);
         draft.cluster(&ClusterCommand::CreateCluster { uid: ClusterUid(7), settings }).expect("a new cluster");
         for node in ["a", "b", "c"] {
-            draft.cluster(&ClusterCommand::JoinCluster { node: life(node, 1), weight: 1 }).expect("it joins");
+            draft
+                .cluster(&ClusterCommand::JoinCluster { node: life(node, 1), info: NodeInfo::default() })
+                .expect("it joins");
         }
         let elect = LeadershipCommand::ElectLeader { candidate: a, term: Term(1), active: true };
         draft.leadership(&elect).expect("nobody leads");
@@ -249,7 +251,7 @@ fn the_cluster_is_as_bad_as_the_worst_of_its_reasons() {
     let settings = ClusterSettings { shards: ShardCount::new(8).expect("8"), ..ClusterSettings::default() };
     let mut draft = Draft::new(&orphaned);
     draft.cluster(&ClusterCommand::CreateCluster { uid: ClusterUid(7), settings }).expect("new");
-    draft.cluster(&ClusterCommand::JoinCluster { node: life("a", 1), weight: 1 }).expect("it joins");
+    draft.cluster(&ClusterCommand::JoinCluster { node: life("a", 1), info: NodeInfo::default() }).expect("it joins");
     let elect = LeadershipCommand::ElectLeader { candidate: life("a", 1), term: Term(1), active: true };
     draft.leadership(&elect).expect("nobody leads");
     orphaned = draft.topology().clone();

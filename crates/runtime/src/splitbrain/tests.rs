@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentCommand, Grant, PlannedMove};
-use aether_domain::cluster::{ClusterCommand, ClusterSettings};
+use aether_domain::cluster::{ClusterCommand, ClusterSettings, NodeInfo};
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::ports::Claim;
 use aether_domain::records::{LeaseRecord, LeaseState, Position, StoredEntry};
@@ -33,7 +33,9 @@ impl Log {
         log.append(&a, 1, |draft| {
             draft.cluster(&ClusterCommand::CreateCluster { uid: ClusterUid(7), settings }).expect("a new cluster");
             for node in [&a, &b] {
-                draft.cluster(&ClusterCommand::JoinCluster { node: node.clone(), weight: 1 }).expect("it joins");
+                draft
+                    .cluster(&ClusterCommand::JoinCluster { node: node.clone(), info: NodeInfo::default() })
+                    .expect("it joins");
             }
             let elect = LeadershipCommand::ElectLeader { candidate: a.clone(), term: Term(1), active: true };
             draft.leadership(&elect).expect("nobody leads");

@@ -10,7 +10,7 @@
 //!
 //! ```
 //! # use std::sync::Arc;
-//! # use aether_domain::cluster::ClusterEvent;
+//! # use aether_domain::cluster::{ClusterEvent, NodeInfo};
 //! # use aether_domain::ids::{ClusterUid, Epoch, Nonce, Sequence, Term};
 //! # use aether_domain::records::Entry;
 //! # use aether_domain::testing::life;
@@ -26,7 +26,7 @@
 //! # let entry = Entry {
 //! #     cluster: ClusterUid(7), epoch: Epoch(1), term: Term(1), leader: life("a", 1), nonce: Nonce(1), prev_hash: 0,
 //! #     cause: "join a".into(), at: WallTime::default(),
-//! #     events: vec![ClusterEvent::NodeJoined { node: life("a", 1), weight: 1 }.into()],
+//! #     events: vec![ClusterEvent::NodeJoined { node: life("a", 1), info: NodeInfo::default() }.into()],
 //! # };
 //! # log.append(&entry, Sequence::ZERO).await.expect("appended");
 //! let mut events = topology_events(Arc::clone(&log), Since::Start);

@@ -5,10 +5,10 @@ use std::time::Duration;
 use aether_domain::records::{
     ControlKey, ControlRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, ReleaseReport,
 };
-use aether_domain::{Epoch, Incarnation, NodeId, NodeRef, Nonce, Term};
+use aether_domain::{Epoch, Incarnation, NodeId, NodeRef, Nonce, ShardId, Tag, Term, Zone};
 use serde::{Deserialize, Serialize};
 
-use super::json::{self, Counter, JsonRecord, Mark, ShardBudget, Text, Word, millis};
+use super::json::{self, Counter, JsonRecord, Mark, ShardBudget, Text, WideMark, Word, millis};
 use super::{CONTROL_BYTES_MAX, Encoded, FORMAT, WireFault, snapshot};
 
 #[derive(Serialize, Deserialize)]
@@ -38,10 +38,15 @@ struct MemberV1 {
     view: Counter,
     load: LoadV1,
     weight: u32,
+    zone: Option<Text<Zone>>,
+    tags: Vec<Text<Tag>>,
     admin_url: String,
     build: String,
     supervisor: Option<Mark>,
     health: HealthV1,
+    /// Pairs of a shard and its load.
+    shard_loads: Vec<(u16, u32)>,
+    digest: WideMark,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -121,6 +126,7 @@ impl From<LeaseV1> for LeaseRecord {
 impl From<&MemberRecord> for MemberV1 {
     fn from(record: &MemberRecord) -> Self {
         let Load { actors, commands_per_second } = record.load;
+        let (weight, zone, tags) = json::info_parts(&record.info);
         Self {
             format: FORMAT,
             kind: Self::KIND.to_owned(),
@@ -132,7 +138,9 @@ impl From<&MemberRecord> for MemberV1 {
             heartbeat_every_ms: millis(record.heartbeat_every),
             view: Counter(record.view.0),
             load: LoadV1 { actors, commands_per_second },
-            weight: record.weight,
+            weight,
+            zone,
+            tags,
             admin_url: record.admin_url.clone(),
             build: record.build.clone(),
             supervisor: record.supervisor.map(|token| Mark(token.0)),
@@ -142,6 +150,8 @@ impl From<&MemberRecord> for MemberV1 {
                 mailbox_age_ms: millis(record.health.mailbox_age),
                 accuses: record.health.accuses.iter().cloned().map(Text).collect(),
             },
+            shard_loads: record.shard_loads.iter().map(|(shard, load)| (shard.0, *load)).collect(),
+            digest: WideMark(record.digest),
         }
     }
 }
@@ -151,7 +161,10 @@ impl TryFrom<MemberV1> for MemberRecord {
     fn try_from(dto: MemberV1) -> Result<Self, WireFault> {
         let LoadV1 { actors, commands_per_second } = dto.load;
         if dto.health.accuses.len() > Health::ACCUSED_MAX {
-            return Err(WireFault::TooManyAccused(dto.health.accuses.len()));
+            return Err(WireFault::TooMany { what: "accused nodes", count: dto.health.accuses.len() });
+        }
+        if dto.shard_loads.len() > MemberRecord::SHARD_LOADS_MAX {
+            return Err(WireFault::TooMany { what: "loads of shards", count: dto.shard_loads.len() });
         }
         Ok(Self {
             node: life(dto.node, dto.inc),
@@ -161,7 +174,7 @@ impl TryFrom<MemberV1> for MemberRecord {
             heartbeat_every: Duration::from_millis(dto.heartbeat_every_ms),
             view: Epoch(dto.view.0),
             load: Load { actors, commands_per_second },
-            weight: dto.weight,
+            info: json::node_info(dto.weight, dto.zone, dto.tags)?,
             admin_url: dto.admin_url,
             build: dto.build,
             supervisor: dto.supervisor.map(|token| Nonce(token.0)),
@@ -171,6 +184,8 @@ impl TryFrom<MemberV1> for MemberRecord {
                 mailbox_age: Duration::from_millis(dto.health.mailbox_age_ms),
                 accuses: dto.health.accuses.into_iter().map(|Text(node)| node).collect(),
             },
+            shard_loads: dto.shard_loads.into_iter().map(|(shard, load)| (ShardId(shard), load)).collect(),
+            digest: dto.digest.0,
         })
     }
 }

@@ -9,10 +9,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use aether_domain::assignment::CancelReason;
-use aether_domain::cluster::{FailureReason, RebalanceCause};
+use aether_domain::cluster::{FailureReason, NodeInfo, RebalanceCause};
 use aether_domain::lease::LossReason;
 use aether_domain::records::{LeaseState, MemberState};
-use aether_domain::{Incarnation, NodeId, NodeRef, ShardSet};
+use aether_domain::{Incarnation, NodeId, NodeRef, ShardSet, Tag, Zone};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -197,6 +197,19 @@ impl<'de, T: Words> Deserialize<'de> for Word<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(FromText(PhantomData))
     }
+}
+
+/// What a node is like, in the words that stand beside its name.
+pub(super) fn info_parts(info: &NodeInfo) -> (u32, Option<Text<Zone>>, Vec<Text<Tag>>) {
+    (info.weight, info.zone.clone().map(Text), info.tags.iter().cloned().map(Text).collect())
+}
+
+/// What those words say.
+pub(super) fn node_info(weight: u32, zone: Option<Text<Zone>>, tags: Vec<Text<Tag>>) -> Result<NodeInfo, WireFault> {
+    if tags.len() > NodeInfo::TAGS_MAX {
+        return Err(WireFault::TooMany { what: "tags of a node", count: tags.len() });
+    }
+    Ok(NodeInfo { weight, zone: zone.map(|Text(zone)| zone), tags: tags.into_iter().map(|Text(tag)| tag).collect() })
 }
 
 /// Whole milliseconds; what is below is dropped.

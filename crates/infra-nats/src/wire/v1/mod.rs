@@ -69,8 +69,8 @@ pub(crate) enum WireFault {
     Image(#[from] ImageFault),
     #[error("more than {0} shards in one record")]
     TooManyShards(usize),
-    #[error("{0} nodes accused in one record")]
-    TooManyAccused(usize),
+    #[error("{count} {what} in one record")]
+    TooMany { what: &'static str, count: usize },
 }
 
 /// A payload with what must go into its header.

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aether_domain::assignment::ShardState;
-use aether_domain::cluster::{ClusterSettings, Member, NodeStatus, OpenPlan, Trust};
+use aether_domain::cluster::{ClusterSettings, Member, NodeInfo, NodeStatus, OpenPlan, Trust};
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::LeadershipLease;
 use aether_domain::records::{Position, TopologySnapshot};
 use aether_domain::{
-    ClusterUid, Epoch, Incarnation, NodeId, NodeRef, Nonce, PlanId, Sequence, ShardCount, ShardId, Term,
+    ClusterUid, Epoch, Incarnation, NodeId, NodeRef, Nonce, PlanId, Sequence, ShardCount, ShardId, Tag, Term, Zone,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -61,6 +61,8 @@ struct MemberB1 {
     life: u32,
     status: StatusB1,
     weight: u32,
+    zone: Option<String>,
+    tags: Vec<String>,
     since: u64,
     trust: TrustB1,
 }
@@ -156,7 +158,16 @@ fn write(image: &TopologyImage, nonce: Nonce) -> SnapshotB1 {
             Trust::Suspected => TrustB1::Suspected,
             Trust::Relieved => TrustB1::Relieved,
         };
-        MemberB1 { life, status, weight: member.weight, since: member.since.0, trust }
+        let NodeInfo { weight, zone, tags } = &member.info;
+        MemberB1 {
+            life,
+            status,
+            weight: *weight,
+            zone: zone.as_ref().map(ToString::to_string),
+            tags: tags.iter().map(ToString::to_string).collect(),
+            since: member.since.0,
+            trust,
+        }
     });
     let members: Vec<_> = members.collect();
     let leader = image.leadership.leader().map(|leader| lives.number(leader.clone()));
@@ -241,7 +252,15 @@ fn read(dto: SnapshotB1) -> Result<(TopologyImage, Nonce), WireFault> {
             TrustB1::Suspected => Trust::Suspected,
             TrustB1::Relieved => Trust::Relieved,
         };
-        Ok(Member { node, status, weight: member.weight, since: Epoch(member.since), trust })
+        if member.tags.len() > NodeInfo::TAGS_MAX {
+            return Err(WireFault::TooMany { what: "tags of a node", count: member.tags.len() });
+        }
+        let info = NodeInfo {
+            weight: member.weight,
+            zone: member.zone.map(Zone::new).transpose()?,
+            tags: member.tags.into_iter().map(Tag::new).collect::<Result<_, _>>()?,
+        };
+        Ok(Member { node, status, info, since: Epoch(member.since), trust })
     });
     let members = members.collect::<Result<_, WireFault>>()?;
     let since = |listed: Vec<SinceB1>| {

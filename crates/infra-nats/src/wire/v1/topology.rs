@@ -7,7 +7,7 @@ use aether_domain::records::Entry;
 use aether_domain::timing::Profile;
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{
-    ClusterUid, Epoch, Incarnation, NodeId, NodeRef, Nonce, PlanId, ShardCount, ShardSet, Term, WallTime,
+    ClusterUid, Epoch, Incarnation, NodeId, NodeRef, Nonce, PlanId, ShardCount, ShardSet, Tag, Term, WallTime, Zone,
 };
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +41,8 @@ impl JsonRecord for EntryV1 {
 #[serde(tag = "event", deny_unknown_fields)]
 enum EventV1 {
     ClusterCreated { uid: WideMark, shards: u32, hash: u8, hash_seed: Mark, profile: Word<Profile> },
-    NodeJoined { node: Life, weight: u32 },
-    NodeRestarted { node: Life, previous: Mark, weight: u32 },
+    NodeJoined { node: Life, weight: u32, zone: Option<Text<Zone>>, tags: Vec<Text<Tag>> },
+    NodeRestarted { node: Life, previous: Mark, weight: u32, zone: Option<Text<Zone>>, tags: Vec<Text<Tag>> },
     NodeDraining { node: Life },
     NodeFailed { node: Life, reason: Word<FailureReason> },
     NodeLeft { node: Life },
@@ -101,9 +101,13 @@ impl From<&ClusterEvent> for EventV1 {
                 hash_seed: Mark(settings.hash_seed),
                 profile: Word(settings.profile),
             },
-            ClusterEvent::NodeJoined { node, weight } => Self::NodeJoined { node: life(node), weight: *weight },
-            ClusterEvent::NodeRestarted { node, previous, weight } => {
-                Self::NodeRestarted { node: life(node), previous: Mark(previous.0), weight: *weight }
+            ClusterEvent::NodeJoined { node, info } => {
+                let (weight, zone, tags) = json::info_parts(info);
+                Self::NodeJoined { node: life(node), weight, zone, tags }
+            }
+            ClusterEvent::NodeRestarted { node, previous, info } => {
+                let (weight, zone, tags) = json::info_parts(info);
+                Self::NodeRestarted { node: life(node), previous: Mark(previous.0), weight, zone, tags }
             }
             ClusterEvent::NodeDraining { node } => Self::NodeDraining { node: life(node) },
             ClusterEvent::NodeFailed { node, reason } => Self::NodeFailed { node: life(node), reason: Word(*reason) },
@@ -176,9 +180,12 @@ impl EventV1 {
                 let settings = ClusterSettings { shards, hash, hash_seed, profile: profile.0 };
                 ClusterEvent::ClusterCreated { uid: ClusterUid(uid), settings }.into()
             }
-            Self::NodeJoined { node: Life(node), weight } => ClusterEvent::NodeJoined { node, weight }.into(),
-            Self::NodeRestarted { node: Life(node), previous: Mark(previous), weight } => {
-                ClusterEvent::NodeRestarted { node, previous: Incarnation(previous), weight }.into()
+            Self::NodeJoined { node: Life(node), weight, zone, tags } => {
+                ClusterEvent::NodeJoined { node, info: json::node_info(weight, zone, tags)? }.into()
+            }
+            Self::NodeRestarted { node: Life(node), previous: Mark(previous), weight, zone, tags } => {
+                let info = json::node_info(weight, zone, tags)?;
+                ClusterEvent::NodeRestarted { node, previous: Incarnation(previous), info }.into()
             }
             Self::NodeDraining { node: Life(node) } => ClusterEvent::NodeDraining { node }.into(),
             Self::NodeFailed { node: Life(node), reason: Word(reason) } => {

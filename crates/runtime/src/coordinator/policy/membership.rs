@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentCommand, ShardState};
-use aether_domain::cluster::{ClusterCommand, FailureReason, Member, NodeStatus};
+use aether_domain::cluster::{ClusterCommand, FailureReason, Member, NodeInfo, NodeStatus};
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::records::{MemberRecord, MemberState};
@@ -145,11 +145,17 @@ pub(super) fn members(
                     continue;
                 }
                 causes.push(format!("restart of {}", node.node));
-                ClusterCommand::JoinCluster { node: node.clone(), weight: record.weight.max(1) }
+                ClusterCommand::JoinCluster {
+                    node: node.clone(),
+                    info: NodeInfo { weight: record.info.weight.max(1), ..record.info.clone() },
+                }
             }
             (known, MemberState::Starting) if known.as_ref().is_none_or(|known| known.node != *node) => {
                 causes.push(format!("join of {}", node.node));
-                ClusterCommand::JoinCluster { node: node.clone(), weight: record.weight.max(1) }
+                ClusterCommand::JoinCluster {
+                    node: node.clone(),
+                    info: NodeInfo { weight: record.info.weight.max(1), ..record.info.clone() },
+                }
             }
             // A leader that leaves lets everybody else go first: it must be Active to lead, and it has the shards.
             (Some(_), MemberState::Leaving)

@@ -71,7 +71,7 @@ pub(crate) fn first_entry(
         cause = format!("creation by {}", facts.me.node);
     }
     if !draft.topology().cluster().is_active(facts.me) {
-        let join = ClusterCommand::JoinCluster { node: facts.me.clone(), weight: facts.config.weight };
+        let join = ClusterCommand::JoinCluster { node: facts.me.clone(), info: facts.config.info.clone() };
         draft.cluster(&join).map_err(|refusal| refusal.to_string())?;
     }
     // A new life takes the place of an old one that shards may be on their way to.

@@ -26,12 +26,14 @@ impl Planning {
         let nodes = members
             .iter()
             .map(|member| NodeView {
-                weight: NonZeroU32::new(member.weight).unwrap_or(NonZeroU32::MIN),
+                weight: NonZeroU32::new(member.info.weight).unwrap_or(NonZeroU32::MIN),
                 state: match member.status {
                     NodeStatus::Active if !doubtful.contains(&member.node.incarnation) => NodeState::Receiving,
                     _ => NodeState::Draining,
                 },
-                ..NodeView::new(member.node.node.clone())
+                id: member.node.node.clone(),
+                zone: member.info.zone.clone(),
+                tags: member.info.tags.clone(),
             })
             .collect();
         let index: BTreeMap<_, _> =

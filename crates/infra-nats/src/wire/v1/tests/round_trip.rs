@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentEvent, CancelReason, ShardState};
 use aether_domain::cluster::{
-    ClusterEvent, ClusterSettings, FailureReason, Member, NodeStatus, OpenPlan, RebalanceCause, Trust,
+    ClusterEvent, ClusterSettings, FailureReason, Member, NodeInfo, NodeStatus, OpenPlan, RebalanceCause, Trust,
 };
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::LeadershipLease;
@@ -17,7 +17,7 @@ use aether_domain::records::{
 use aether_domain::timing::Profile;
 use aether_domain::{
     ActorId, ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef, Nonce, PlanId, Sequence,
-    ShardCount, ShardId, ShardSet, Term, Version, WallTime,
+    ShardCount, ShardId, ShardSet, Tag, Term, Version, WallTime, Zone,
 };
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -36,6 +36,15 @@ fn nodes() -> impl Strategy<Value = NodeRef> {
         node: NodeId::new(name).expect("a node id"),
         incarnation: Incarnation(incarnation),
     })
+}
+
+/// Of that weight, and with a zone and tags as `bits` say.
+fn info(weight: u32, bits: u32) -> NodeInfo {
+    NodeInfo {
+        weight,
+        zone: (bits & 1 == 0).then(|| Zone::new(format!("z{}", bits % 5)).expect("a zone")),
+        tags: (0..bits / 2 % 17).map(|nth| Tag::new(format!("t{nth}")).expect("a tag")).collect(),
+    }
 }
 
 fn shard_sets() -> impl Strategy<Value = ShardSet> {
@@ -99,7 +108,7 @@ fn control_records() -> impl Strategy<Value = ControlRecord> {
                 heartbeat_every: Duration::from_millis(narrow[0].into()),
                 view: Epoch(wide[2]),
                 load: Load { actors: narrow[1], commands_per_second: narrow[2] },
-                weight: narrow[3],
+                info: info(narrow[3], narrow[1]),
                 admin_url: text.clone(),
                 build: text,
                 supervisor: (wide[0] & 1 == 0).then_some(Nonce(wide[2])),
@@ -109,6 +118,8 @@ fn control_records() -> impl Strategy<Value = ControlRecord> {
                     mailbox_age: Duration::from_millis(narrow[2].into()),
                     accuses: vec![accused; usize::from(narrow[3] as u8 % 9)],
                 },
+                shard_loads: (0..narrow[0] as u16 % 513).map(|nth| (ShardId(nth * 7), narrow[1])).collect(),
+                digest: u128::from(wide[0]) << 64 | u128::from(wide[1]),
             })
         },
     );
@@ -132,7 +143,7 @@ fn snapshots() -> impl Strategy<Value = ControlRecord> {
                 .into_iter()
                 .map(|(node, weight, status, since)| Member {
                     node,
-                    weight: weight.max(1),
+                    info: info(weight.max(1), weight),
                     status: [Active, Draining, Failed, Left][status],
                     since: Epoch(since % epoch),
                     trust: Trust::NAMES[weight as usize % 3].0,
@@ -221,7 +232,7 @@ fn the_largest_cluster_fits_into_a_snapshot() {
             .map(|node| Member {
                 node: node.clone(),
                 status: NodeStatus::Active,
-                weight: 1,
+                info: NodeInfo::default(),
                 since: Epoch(999_999),
                 trust: Trust::Relieved,
             })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentEvent, CancelReason, PlannedMove, ShardState};
 use aether_domain::cluster::{
-    ClusterEvent, ClusterSettings, FailureReason, Member, NodeStatus, OpenPlan, RebalanceCause, Trust,
+    ClusterEvent, ClusterSettings, FailureReason, Member, NodeInfo, NodeStatus, OpenPlan, RebalanceCause, Trust,
 };
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
@@ -17,12 +17,18 @@ use aether_domain::records::{
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{
     ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef,
-    Nonce, PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, Term, Version, WallTime,
+    Nonce, PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, Tag, Term, Version, WallTime, Zone,
 };
 use bytes::Bytes;
 
 pub(super) fn node(name: &str, incarnation: u64) -> NodeRef {
     NodeRef { node: NodeId::new(name).expect("a node id"), incarnation: Incarnation(incarnation) }
+}
+
+/// Of that weight, in a zone and with two tags.
+fn info(weight: u32) -> NodeInfo {
+    let tags = ["eu", "ssd"].map(|tag| Tag::new(tag).expect("a tag"));
+    NodeInfo { weight, zone: Some(Zone::new("z1").expect("a zone")), tags: tags.into() }
 }
 
 fn shards(runs: &str) -> ShardSet {
@@ -48,7 +54,7 @@ pub(super) fn member() -> ControlRecord {
         heartbeat_every: Duration::from_secs(1),
         view: Epoch(31),
         load: Load { actors: 1000, commands_per_second: 250 },
-        weight: 1,
+        info: info(1),
         admin_url: "http://127.0.0.1:7070".to_owned(),
         build: "0.1.0".to_owned(),
         supervisor: Some(Nonce(0x5afe)),
@@ -58,6 +64,8 @@ pub(super) fn member() -> ControlRecord {
             mailbox_age: Duration::from_millis(40),
             accuses: vec![node("n2", 1).node],
         },
+        shard_loads: vec![(ShardId(0), 70), (ShardId(1023), u32::MAX)],
+        digest: u128::MAX / 5,
     })
 }
 
@@ -74,7 +82,13 @@ pub(super) fn snapshot() -> ControlRecord {
     let (a, b, c, d) = (node("n1", 1), node("n2", 2), node("n3", 3), node("n4", u64::MAX));
     let member = |node: &NodeRef, status, since| {
         let trust = if since == 1 { Trust::Suspected } else { Trust::Full };
-        Member { node: node.clone(), status, weight: 1, since: Epoch(since), trust }
+        Member {
+            node: node.clone(),
+            status,
+            info: if since == 7 { NodeInfo::default() } else { info(1) },
+            since: Epoch(since),
+            trust,
+        }
     };
     let owned = |owner: &NodeRef, epoch| ShardState::Owned { owner: owner.incarnation, epoch: Epoch(epoch) };
     let draining =
@@ -112,8 +126,8 @@ pub(super) fn entry() -> Entry {
     let (a, b) = (node("n1", 1), node("n2", 2));
     let events: Vec<TopologyEvent> = vec![
         ClusterEvent::ClusterCreated { uid: ClusterUid(7), settings: ClusterSettings::default() }.into(),
-        ClusterEvent::NodeJoined { node: a.clone(), weight: 1 }.into(),
-        ClusterEvent::NodeRestarted { node: b.clone(), previous: Incarnation(9), weight: 2 }.into(),
+        ClusterEvent::NodeJoined { node: a.clone(), info: NodeInfo::default() }.into(),
+        ClusterEvent::NodeRestarted { node: b.clone(), previous: Incarnation(9), info: info(2) }.into(),
         ClusterEvent::NodeDraining { node: a.clone() }.into(),
         ClusterEvent::NodeFailed { node: b.clone(), reason: FailureReason::Silent }.into(),
         ClusterEvent::NodeLeft { node: a.clone() }.into(),
