@@ -39,6 +39,11 @@ impl<'a> Census<'a> {
     /// Counts a valid input that has a receiver, or says which of the two it is not.
     pub(crate) fn take(input: &'a PlacementInput<'a>) -> Result<Self, PlacementError> {
         input.validate()?;
+        Self::count(input)
+    }
+
+    /// Counts an input that is valid, or would be with fewer shards if it says nothing of single ones.
+    pub(crate) fn count(input: &'a PlacementInput<'a>) -> Result<Self, PlacementError> {
         let needs = Needs::of(input);
         let receivers: Vec<Receiver<'a>> = (needs.receivers().iter())
             .map(|&idx| {
@@ -59,13 +64,13 @@ impl<'a> Census<'a> {
                 None => census.total -= 1,
             }
         }
-        for (shard, &owner) in (0_u16..=u16::MAX).map(ShardId).zip(input.current) {
-            if census.fixed[shard.index()] {
+        for (at, &owner) in input.current.iter().enumerate() {
+            if census.fixed[at] {
                 continue;
             }
-            let rank = census.needs.rank(owner);
+            let (shard, rank) = (ShardId(at as u16), census.needs.rank(owner));
             if let Need::Pinned(to) = census.needs.of_shard(shard) {
-                census.fixed[shard.index()] = true;
+                census.fixed[at] = true;
                 census.fix(to);
                 if rank != Some(to) {
                     census.forced += 1;
@@ -89,10 +94,16 @@ impl<'a> Census<'a> {
 
     /// The shards that may be moved, each with the rank of the receiver that holds it and may keep it.
     pub(crate) fn movable(&self) -> impl Iterator<Item = (ShardId, Option<u16>)> {
-        let owners = (0_u16..=u16::MAX).map(ShardId).zip(self.input.current).zip(&self.fixed);
-        owners
-            .filter(|(_, fixed)| !**fixed)
-            .map(|((shard, &owner), _)| (shard, self.needs.rank(owner).filter(|rank| self.needs.allows(shard, *rank))))
+        self.movable_numbers().map(|(number, holder)| (ShardId(number as u16), holder))
+    }
+
+    /// The same by number, of which there may be more than there are ids.
+    pub(crate) fn movable_numbers(&self) -> impl Iterator<Item = (u32, Option<u16>)> {
+        let owners = (0..).zip(self.input.current).zip(&self.fixed);
+        owners.filter(|(_, fixed)| !**fixed).map(|((number, &owner), _)| {
+            let shard = ShardId(number as u16);
+            (number, self.needs.rank(owner).filter(|rank| self.needs.allows(shard, *rank)))
+        })
     }
 
     /// The move of a shard to the receiver of this rank.

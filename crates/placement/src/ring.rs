@@ -3,7 +3,7 @@
 //! [`StickyBalanced`](crate::StickyBalanced) asks it only to break ties between nodes that have room.
 //! [`ConsistentHashRing150`] obeys it alone and is here for comparison: it moves little, but balances badly.
 
-use aether_domain::{NodeId, ShardId};
+use aether_domain::{NodeId, ShardId, Zone};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::census::{Census, Receiver};
@@ -15,18 +15,32 @@ const POINTS_PER_NODE: u32 = 150;
 
 /// A shard's place on the circle of 64-bit numbers. Frozen: `XXH3-64(seed, "shard" u32le(shard))`.
 pub(crate) fn shard_place(seed: u64, shard: ShardId) -> u64 {
+    place_of(seed, shard.0.into())
+}
+
+/// The same of a shard by its number, of which there may be more than there are ids.
+pub(crate) fn place_of(seed: u64, shard: u32) -> u64 {
     let mut frame = *b"shard\0\0\0\0";
-    frame[5..].copy_from_slice(&u32::from(shard.0).to_le_bytes());
+    frame[5..].copy_from_slice(&shard.to_le_bytes());
     xxh3_64_with_seed(&frame, seed)
 }
 
 /// What a node's places are drawn from. Frozen: `XXH3-64(seed, "node" id)`.
 pub(crate) fn node_seed(seed: u64, node: &NodeId) -> u64 {
-    let id = node.as_str().as_bytes();
+    named(seed, *b"node", node.as_str())
+}
+
+/// What breaks ties between zones. Frozen: `XXH3-64(seed, "zone" name)`; the nodes without a zone have an empty name.
+pub(crate) fn zone_seed(seed: u64, zone: Option<&Zone>) -> u64 {
+    named(seed, *b"zone", zone.map_or("", Zone::as_str))
+}
+
+fn named(seed: u64, kind: [u8; 4], name: &str) -> u64 {
+    let name = name.as_bytes();
     let mut frame = [0; 4 + 32];
-    let frame = &mut frame[..4 + id.len()]; // an id has at most 32 bytes
-    frame[..4].copy_from_slice(b"node");
-    frame[4..].copy_from_slice(id);
+    let frame = &mut frame[..4 + name.len()]; // a name has at most 32 bytes
+    frame[..4].copy_from_slice(&kind);
+    frame[4..].copy_from_slice(name);
     xxh3_64_with_seed(frame, seed)
 }
 

@@ -8,8 +8,8 @@ mod quota;
 use aether_domain::ShardId;
 
 use crate::census::Census;
-use crate::ring::{Ring, shard_place};
-use crate::strategy::{Move, PlacementError, PlacementInput, PlacementPlan, PlacementStrategy, StrategyId};
+use crate::ring::{Ring, place_of};
+use crate::strategy::{NodeIdx, PlacementError, PlacementInput, PlacementPlan, PlacementStrategy, StrategyId};
 use quota::Shares;
 
 /// The default strategy. It keeps what it finds as far as balance allows, so a plan made in the middle of another one's
@@ -31,9 +31,10 @@ impl PlacementStrategy for StickyBalanced {
 
     fn plan(&self, input: &PlacementInput<'_>) -> Result<PlacementPlan, PlacementError> {
         let census = Census::take(input)?;
-        let shares = Shares::of(&census);
-        let targets = shares.targets(&census, input.seed);
-        Ok(PlacementPlan::new(fill(&census, &targets, input.seed), shares.minimum_moves(&census)))
+        let (filled, optimum) = fill(&census);
+        let mut moves = census.pinned.clone();
+        moves.extend(filled.into_iter().map(|(number, to)| census.step(ShardId(number as u16), to)));
+        Ok(PlacementPlan::new(moves, optimum))
     }
 }
 
@@ -47,31 +48,44 @@ pub fn minimum_moves(input: &PlacementInput<'_>) -> Result<u32, PlacementError> 
     Ok(Shares::of(&census).minimum_moves(&census))
 }
 
-/// A shard that has to move: how near it is to a node with room, its number, and its place on the ring.
-type Mover = (u64, ShardId, u64);
+/// What [`StickyBalanced`] moves, each shard by its number, with more shards than a cluster can have: to measure where that
+/// leads. The input says nothing of single shards.
+#[doc(hidden)]
+pub fn plan_of_many(input: &PlacementInput<'_>) -> Result<Vec<(u32, NodeIdx)>, PlacementError> {
+    let input = PlacementInput { in_flight: &[], pins: &[], rules: &[], ..*input };
+    let census = Census::count(&input)?;
+    Ok(fill(&census).0.into_iter().map(|(number, to)| (number, census.receivers[usize::from(to)].idx)).collect())
+}
 
-/// Chooses the shards that move and where they go, so that every receiver ends with its target. Of a node's shards
-/// those move that are nearest to a node with room; each goes to the next node clockwise that still has room.
-fn fill(census: &Census<'_>, targets: &[u32], seed: u64) -> Vec<Move> {
+/// A shard that has to move: how near it is to a node with room, its number, and its place on the ring.
+type Mover = (u64, u32, u64);
+
+/// Chooses the shards that move and the ranks they go to, so that every receiver ends with its target; and says how few
+/// moves there can be, those of pinned shards among them. Of a node's shards those move that are nearest to a node with room;
+/// each goes to the next node clockwise that still has room.
+fn fill(census: &Census<'_>) -> (Vec<(u32, u16)>, u32) {
+    let seed = census.input.seed;
+    let shares = Shares::of(census);
+    let (targets, optimum) = (shares.targets(census, seed), shares.minimum_moves(census));
     let held = || census.receivers.iter().map(|node| node.held);
     let mut room: Vec<u32> = targets.iter().zip(held()).map(|(target, held)| target.saturating_sub(held)).collect();
-    let surplus: Vec<u32> = held().zip(targets).map(|(held, target)| held.saturating_sub(*target)).collect();
+    let surplus: Vec<u32> = held().zip(&targets).map(|(held, target)| held.saturating_sub(*target)).collect();
     let with_room = (0_u16..=u16::MAX).zip(&census.receivers).zip(&room).filter(|(_, room)| **room > 0);
     let mut ring = Ring::new(seed, with_room.map(|((rank, node), _)| (rank, node.id)));
     if ring.is_empty() {
-        return census.pinned.clone(); // nobody has room, so nobody has too much and nothing lacks an owner
+        return (Vec::new(), optimum); // nobody has room, so nobody has too much and nothing lacks an owner
     }
 
     let mut movers: Vec<Mover> = Vec::new();
     let mut candidates: Vec<Vec<Mover>> = vec![Vec::new(); surplus.len()];
-    for (shard, holder) in census.movable() {
+    for (number, holder) in census.movable_numbers() {
         let among = match holder.map(usize::from) {
             Some(rank) if surplus[rank] == 0 => continue,
             Some(rank) => &mut candidates[rank],
             None => &mut movers,
         };
-        let place = shard_place(seed, shard);
-        among.push((ring.distance(place), shard, place));
+        let place = place_of(seed, number);
+        among.push((ring.distance(place), number, place));
     }
     for (surplus, mut candidates) in surplus.into_iter().map(|count| count as usize).zip(candidates) {
         if surplus < candidates.len() {
@@ -81,13 +95,12 @@ fn fill(census: &Census<'_>, targets: &[u32], seed: u64) -> Vec<Move> {
     }
     movers.sort_unstable();
 
-    let mut moves = census.pinned.clone();
-    moves.reserve(movers.len());
-    for (_, shard, place) in movers {
+    let mut moves = Vec::with_capacity(movers.len());
+    for (_, number, place) in movers {
         let to = ring.open_node(place, |rank| room[usize::from(rank)] > 0);
         room[usize::from(to)] -= 1;
-        moves.push(census.step(shard, to));
+        moves.push((number, to));
     }
     debug_assert!(room.iter().all(|left| *left == 0), "as many shards move as there is room");
-    moves
+    (moves, optimum)
 }
