@@ -1,7 +1,7 @@
 //! Our properties, to be run on a strategy of yours: [`check_strategy`].
 //!
-//! It draws inputs of many shapes (nodes that drain, weights at their extremes, fewer shards than nodes, moves in flight)
-//! and holds each plan against the contract of [`PlacementStrategy`], and against what else the strategy promises.
+//! It draws inputs of many shapes (nodes that drain, weights at their extremes, fewer shards than nodes, moves in flight,
+//! zones, pins, tag rules) and holds each plan against the contract of [`PlacementStrategy`], and against what else the strategy promises.
 //!
 //! ```
 //! use aether_placement::{ConsistentHashRing150, Promise, StickyBalanced, check_strategy};
@@ -15,11 +15,13 @@
 //! # Ok::<(), Box<aether_placement::kit::Broken>>(())
 //! ```
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use aether_domain::{NodeId, ShardId};
+use aether_domain::policy::{Pin, TagRule, ZoneMode};
+use aether_domain::{NodeId, ShardId, Tag, Zone};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::strategy::{
@@ -31,7 +33,8 @@ use crate::strategy::{
 pub enum Promise {
     /// A map that it has just made it leaves alone.
     Settled,
-    /// With nothing in flight every receiver ends within one shard of its exact share.
+    /// With nothing in flight, no pins and no rules every receiver ends within one shard of its exact share, and in
+    /// [`ZoneMode::Equal`] every zone too.
     Balanced,
     /// It moves as few shards as its report's `optimum` says, and that is [`minimum_moves`](crate::minimum_moves).
     Minimal,
@@ -64,7 +67,7 @@ pub fn check_strategy(
     seed: u64,
 ) -> Result<(), Box<Broken>> {
     for case in 0..cases {
-        let drawn = Drawn::new(&mut Dice { seed, case, rolls: 0 });
+        let drawn = Drawn::case(seed, case);
         let judged = catch_unwind(AssertUnwindSafe(|| judge(strategy, promises, &drawn)));
         let broken = judged.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
@@ -116,16 +119,30 @@ fn judge(strategy: &impl PlacementStrategy, promises: &[Promise], drawn: &Drawn)
 }
 
 fn balanced(after: &Drawn) -> Result<(), String> {
-    if !after.in_flight.is_empty() {
+    if !(after.in_flight.is_empty() && after.pins.is_empty() && after.rules.is_empty()) {
         return Ok(());
     }
-    let receivers = || after.nodes.iter().enumerate().filter(|(_, node)| node.state == NodeState::Receiving);
-    let weight: u128 = receivers().map(|(_, node)| u128::from(node.weight.get())).sum();
-    for (at, node) in receivers() {
+    // By zone, or all in one: its weight and what it holds.
+    let mut zones: BTreeMap<Option<&Zone>, (u128, u128)> = BTreeMap::new();
+    let mut receivers = Vec::new();
+    for (at, node) in after.nodes.iter().enumerate().filter(|(_, node)| node.state == NodeState::Receiving) {
+        let zone = node.zone.as_ref().filter(|_| after.zones == ZoneMode::Equal);
         let held = after.current.iter().flatten().filter(|owner| owner.index() == at).count() as u128;
-        let share = after.current.len() as u128 * u128::from(node.weight.get());
-        if (held * weight).abs_diff(share) >= weight {
-            return Err(format!("{} holds {held}, its share is {share}/{weight}", node.id));
+        let of_zone = zones.entry(zone).or_default();
+        of_zone.0 += u128::from(node.weight.get());
+        of_zone.1 += held;
+        receivers.push((node, zone, held));
+    }
+    let (shards, count) = (after.current.len() as u128, zones.len() as u128);
+    for (zone, (_, held)) in &zones {
+        if (held * count).abs_diff(shards) >= count {
+            return Err(format!("zone {zone:?} holds {held}, its share is {shards}/{count}"));
+        }
+    }
+    for (node, zone, held) in receivers {
+        let (share, of) = (shards * u128::from(node.weight.get()), zones[&zone].0 * count);
+        if (held * of).abs_diff(share) >= of {
+            return Err(format!("{} holds {held}, its share is {share}/{of}", node.id));
         }
     }
     Ok(())
@@ -152,38 +169,38 @@ impl Dice {
         let frame = (u64::from(self.case) << 32 | u64::from(self.rolls)).to_le_bytes();
         within.start + (xxh3_64_with_seed(&frame, self.seed) % u64::from(within.end - within.start)) as u32
     }
+
+    /// Once in so many times, never if 0.
+    fn one_in(&mut self, times: u32) -> bool {
+        times > 0 && self.roll(0..times) == 0
+    }
 }
 
 /// An input that owns what it is made of.
 #[derive(Clone, Debug)]
-struct Drawn {
-    seed: u64,
-    current: Vec<Option<NodeIdx>>,
-    nodes: Vec<NodeView>,
-    in_flight: Vec<InFlight>,
+pub struct Drawn {
+    /// See [`PlacementInput::seed`].
+    pub seed: u64,
+    /// See [`PlacementInput::current`].
+    pub current: Vec<Option<NodeIdx>>,
+    /// See [`PlacementInput::nodes`].
+    pub nodes: Vec<NodeView>,
+    /// See [`PlacementInput::in_flight`].
+    pub in_flight: Vec<InFlight>,
+    /// See [`PlacementInput::pins`].
+    pub pins: Vec<Pin>,
+    /// See [`PlacementInput::rules`].
+    pub rules: Vec<TagRule>,
+    /// See [`PlacementInput::zones`].
+    pub zones: ZoneMode,
 }
 
 impl Drawn {
-    fn new(dice: &mut Dice) -> Self {
-        let count = [2, 5, 13, 40][dice.roll(0..4) as usize];
-        let count = dice.roll(1..count + 1);
-        let weights = dice.roll(0..3);
-        let draining_one_in = [u32::MAX, 4, 2, 1][dice.roll(0..8).min(3) as usize];
-        let nodes: Vec<NodeView> = (0..count)
-            .map(|nth| {
-                let weight = match weights {
-                    0 => 1,
-                    1 => dice.roll(1..5),
-                    _ => [1, 1000, u32::MAX - 1, u32::MAX][dice.roll(0..4) as usize],
-                };
-                let drains = dice.roll(0..draining_one_in) == 0 && draining_one_in != u32::MAX;
-                // Ids in another order than the list's. 40 and 7 have no divisor in common.
-                let id = NodeId::new(format!("n{}", nth * 7 % 41)).unwrap_or_else(|error| unreachable!("{error}"));
-                let weight = NonZeroU32::new(weight).unwrap_or(NonZeroU32::MIN);
-                let state = if drains { NodeState::Draining } else { NodeState::Receiving };
-                NodeView { weight, state, ..NodeView::new(id) }
-            })
-            .collect();
+    /// The input of one case of [`check_strategy`]: to look into what it found.
+    pub fn case(seed: u64, case: u32) -> Self {
+        let dice = &mut Dice { seed, case, rolls: 0 };
+        let nodes = draw_nodes(dice);
+        let count = nodes.len() as u32;
         let shards = [4, 30, 128, 500][dice.roll(0..4) as usize];
         let shards = dice.roll(0..shards);
         // Owners among the first few, so that nodes that have nothing yet and nodes that have too much are common.
@@ -193,41 +210,92 @@ impl Drawn {
             _ => Some(NodeIdx(dice.roll(0..owners) as u16)),
         };
         let current = (0..shards).map(|_| owner(dice)).collect();
-        let moving_one_in = [0, 0, 9, 3][dice.roll(0..4) as usize];
-        let mut in_flight = Vec::new();
-        for shard in 0..shards {
-            if moving_one_in > 0 && dice.roll(0..moving_one_in) == 0 {
-                let to = NodeIdx(dice.roll(0..count) as u16);
-                in_flight.push(InFlight { shard: ShardId(shard as u16), to });
+        let (moving_one_in, pinned_one_in) =
+            ([0, 0, 9, 3][dice.roll(0..4) as usize], [0, 0, 40, 4][dice.roll(0..4) as usize]);
+        let (mut in_flight, mut pins) = (Vec::new(), Vec::new());
+        for shard in (0..shards).map(|shard| ShardId(shard as u16)) {
+            if dice.one_in(moving_one_in) {
+                in_flight.push(InFlight { shard, to: NodeIdx(dice.roll(0..count) as u16) });
+            }
+            if dice.one_in(pinned_one_in) {
+                // Now and then to a node that is not there.
+                let to = nodes.get(dice.roll(0..count + 1) as usize);
+                pins.push(Pin { shard, node: to.map_or_else(|| id("gone".into()), |node| node.id.clone()) });
             }
         }
-        Self { seed: u64::from(dice.roll(0..u32::MAX)), current, nodes, in_flight }
+        let rules = [0, 0, 0, 1, 2, 3][dice.roll(0..6) as usize];
+        let rules = (0..if shards == 0 { 0 } else { rules }).map(|_| draw_rule(dice, shards)).collect();
+        let zones = if dice.one_in(2) { ZoneMode::Equal } else { ZoneMode::Ignored };
+        Self { seed: u64::from(dice.roll(0..u32::MAX)), current, nodes, in_flight, pins, rules, zones }
     }
 
-    fn input(&self) -> PlacementInput<'_> {
-        let Self { seed, current, nodes, in_flight } = self;
-        PlacementInput { seed: *seed, current, nodes, in_flight, ..Default::default() }
+    /// It as an input.
+    pub fn input(&self) -> PlacementInput<'_> {
+        let Self { seed, current, nodes, in_flight, pins, rules, zones } = self;
+        PlacementInput { seed: *seed, current, nodes, in_flight, pins, rules, zones: *zones, load: None }
     }
 
     /// The same listed backwards.
-    fn turned(&self) -> Self {
+    #[must_use]
+    pub fn turned(&self) -> Self {
         let last = self.nodes.len() - 1;
         let turn = |node: NodeIdx| NodeIdx((last - node.index()) as u16);
         let in_flight = self.in_flight.iter().rev();
         Self {
-            seed: self.seed,
             current: self.current.iter().map(|owner| owner.map(turn)).collect(),
             nodes: self.nodes.iter().rev().cloned().collect(),
             in_flight: in_flight.map(|moving| InFlight { to: turn(moving.to), ..*moving }).collect(),
+            pins: self.pins.iter().rev().cloned().collect(),
+            rules: self.rules.iter().rev().cloned().collect(),
+            ..*self
         }
     }
 
     /// As it is when the plan's moves are done, and nothing else.
-    fn after(&self, plan: &PlacementPlan) -> Self {
+    #[must_use]
+    pub fn after(&self, plan: &PlacementPlan) -> Self {
         let mut after = self.clone();
         for step in &plan.moves {
             after.current[step.shard.index()] = Some(step.to);
         }
         after
     }
+}
+
+fn draw_nodes(dice: &mut Dice) -> Vec<NodeView> {
+    let count = [2, 5, 13, 40][dice.roll(0..4) as usize];
+    let count = dice.roll(1..count + 1);
+    let weights = dice.roll(0..3);
+    let draining_one_in = [0, 4, 2, 1][dice.roll(0..8).min(3) as usize];
+    let zones = dice.roll(1..6);
+    let node = |nth: u32| {
+        let weight = match weights {
+            0 => 1,
+            1 => dice.roll(1..5),
+            _ => [1, 1000, u32::MAX - 1, u32::MAX][dice.roll(0..4) as usize],
+        };
+        let state = if dice.one_in(draining_one_in) { NodeState::Draining } else { NodeState::Receiving };
+        let weight = NonZeroU32::new(weight).unwrap_or(NonZeroU32::MIN);
+        // The first of the zones has no name.
+        let zone = ZONES[dice.roll(0..zones) as usize].and_then(|name| Zone::new(name).ok());
+        let tags = TAGS.iter().filter(|_| dice.one_in(2)).filter_map(|name| Tag::new(*name).ok()).collect();
+        // Ids in another order than the list's. 41 and 7 have no divisor in common.
+        NodeView { weight, state, zone, tags, ..NodeView::new(id(format!("n{}", nth * 7 % 41))) }
+    };
+    (0..count).map(node).collect()
+}
+
+const ZONES: [Option<&str>; 5] = [None, Some("z1"), Some("z2"), Some("z3"), Some("z4")];
+const TAGS: [&str; 2] = ["ssd", "big"];
+
+/// A run of shards that needs one or two tags, of which now and then no node has one.
+fn draw_rule(dice: &mut Dice, shards: u32) -> TagRule {
+    let first = dice.roll(0..shards);
+    let shards = (first..=dice.roll(first..shards)).map(|shard| ShardId(shard as u16)).collect();
+    let tags = [&TAGS[..1], &TAGS[1..], &TAGS[..], &["no-such"]][dice.roll(0..7) as usize / 2];
+    TagRule { shards, tags: tags.iter().filter_map(|name| Tag::new(*name).ok()).collect() }
+}
+
+fn id(name: String) -> NodeId {
+    NodeId::new(name).unwrap_or_else(|error| unreachable!("{error}"))
 }

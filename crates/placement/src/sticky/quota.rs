@@ -3,7 +3,8 @@
 //! All in whole numbers. Which shards these are is not decided here. Nodes are in *zones* here, each of which has the
 //! same share; without zones all are in one. Why it is right: `docs/placement.md`, section 3.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
 
 use aether_domain::Zone;
 use aether_domain::policy::ZoneMode;
@@ -11,69 +12,99 @@ use aether_domain::policy::ZoneMode;
 use crate::census::{Census, Receiver};
 use crate::ring::{node_seed, zone_seed};
 
-/// The finest unit in which the parts of zones are counted. With it no product here exceeds 128 bits, for as many shards,
-/// nodes and weights as there can be.
-const UNIT_MAX: u128 = 1 << 60;
+/// The most units that the whole of a zone is counted in. With it no product here exceeds 128 bits, for as many shards, nodes
+/// and weights as there can be.
+const UNITS_MAX: u128 = 1 << 63;
 
 /// What one receiver is entitled to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Share {
-    /// More than its share is on its way to it and cannot be turned back: it holds exactly that.
-    Overfull { count: u32 },
-    /// Its exact share is `floor` and a part of one more, in which `remainder` grows; 0 is nothing. Remainders of nodes
+    /// So many shards and no others: its share is whole, or what is fixed there decides.
+    Exact { count: u32 },
+    /// Its share is `floor` and a part of one more, in which `remainder` grows: it is rounded down or up. Remainders of nodes
     /// of one zone can be compared.
-    Open { floor: u32, remainder: u128 },
+    Between { floor: u32, remainder: u128 },
 }
 
-/// What the open receivers of one zone are entitled to together.
+/// What the receivers of one zone are entitled to together.
 #[derive(Clone, Debug, Default)]
 struct ZoneShare<'a> {
     /// None if there are no zones, or these are the nodes without one.
     name: Option<&'a Zone>,
     /// Of all its receivers.
     weight: u64,
-    /// Of those that are open.
-    open: u64,
-    /// What is left of its share, rounded down, when every open node has its floor: fewer than there are open nodes with a
-    /// remainder.
-    spare: u32,
-    /// What rounding it down took away, of the same for all zones. A zone without can not be rounded up.
+    /// How many of its nodes have a share that is not whole and that is not decided.
+    between: u32,
+    /// How many of these its share, rounded down, lets it round up: fewer than 0 if too many others had to be.
+    ideal: i64,
+    /// What rounding its share down took away, of the same for all zones.
     remainder: u128,
+    /// How many of these it rounds up at least.
+    spare: u32,
+    /// Whether it may round up one more.
+    one_more: bool,
 }
 
-/// The exact shares of all receivers.
+/// The exact shares of all receivers, and which of them may be rounded up.
 #[derive(Debug)]
 pub(crate) struct Shares<'a> {
     /// By rank.
-    shares: Vec<Share>,
+    nodes: Vec<Share>,
     /// By rank: the place of its zone.
     zone_of: Vec<usize>,
     /// By name.
     zones: Vec<ZoneShare<'a>>,
-    /// What is left when every zone has its share rounded down: so many zones are rounded up.
+    /// How many zones round up one more.
     spare: u32,
 }
 
 impl<'a> Shares<'a> {
-    /// Divides all shards by weight, or among zones and then by weight. A node with more shards on their way to it than its
-    /// share keeps those, and the others divide what remains. Each round takes at least one such node out, so there are at
-    /// most as many rounds as nodes.
+    /// Divides all shards by weight, or among zones and then by weight.
+    ///
+    /// A node with more fixed shards than its share rounded up keeps those, and the others divide what remains. Each round
+    /// takes at least one such node out, so there are at most as many rounds as nodes. A node with as many fixed as its share
+    /// rounded up is rounded up. If these are more than its zone has room for, then that has more than its share; and if they
+    /// are more than the cluster has room for, then others have less than theirs.
     pub(crate) fn of(census: &Census<'a>) -> Self {
         let receivers = &census.receivers;
         let mut shares = Self::undivided(receivers, census.input.zones);
+        let mut overfull = vec![false; receivers.len()];
         let mut rest = census.total;
         loop {
-            shares.divide(rest, receivers);
-            let overfull = shares.overfull(receivers);
-            if overfull.is_empty() {
-                return shares;
+            shares.divide(rest, receivers, &overfull);
+            let mut settled = true;
+            for (rank, node) in receivers.iter().enumerate() {
+                let most = match shares.nodes[rank] {
+                    Share::Exact { count } => count,
+                    Share::Between { floor, .. } => floor + 1,
+                };
+                if node.fixed > most && !overfull[rank] {
+                    (overfull[rank], settled) = (true, false);
+                    shares.nodes[rank] = Share::Exact { count: node.fixed };
+                    rest -= node.fixed; // never below what is fixed at the others
+                }
             }
-            for rank in overfull {
-                let count = receivers[rank].fixed;
-                shares.shares[rank] = Share::Overfull { count };
-                rest -= count; // never below what is fixed at the open nodes
+            if settled {
+                break;
             }
         }
+        let floors = shares.nodes.iter().zip(&overfull).filter(|(_, overfull)| !**overfull);
+        let floors: u32 = floors.map(|(share, _)| share.least()).sum();
+        let mut spare = i64::from(rest - floors);
+        for (rank, node) in receivers.iter().enumerate() {
+            if node.fixed > shares.nodes[rank].least() {
+                shares.nodes[rank] = Share::Exact { count: node.fixed };
+                let zone = &mut shares.zones[shares.zone_of[rank]];
+                zone.between -= 1;
+                zone.ideal -= 1;
+                spare -= 1;
+            }
+        }
+        match u32::try_from(spare) {
+            Ok(spare) => shares.round_zones(spare),
+            Err(_) => shares.take_away(spare.unsigned_abs(), receivers),
+        }
+        shares
     }
 
     fn undivided(receivers: &[Receiver<'a>], mode: ZoneMode) -> Self {
@@ -87,111 +118,113 @@ impl<'a> Shares<'a> {
         for (node, zone) in receivers.iter().zip(&zone_of) {
             zones[*zone].weight += u64::from(node.weight);
         }
-        Self { shares: vec![Share::Open { floor: 0, remainder: 0 }; receivers.len()], zone_of, zones, spare: 0 }
+        Self { nodes: vec![Share::Exact { count: 0 }; receivers.len()], zone_of, zones, spare: 0 }
     }
 
-    /// Gives every zone and every open node its exact share of `rest`.
-    fn divide(&mut self, rest: u32, receivers: &[Receiver<'_>]) {
-        let Self { shares, zone_of, zones, spare } = self;
-        zones.iter_mut().for_each(|zone| zone.open = 0);
-        for ((share, zone), node) in shares.iter().zip(&*zone_of).zip(receivers) {
-            zones[*zone].open += u64::from(node.weight) * u64::from(matches!(share, Share::Open { .. }));
+    /// Gives every zone and every node that is not overfull its exact share of `rest`.
+    fn divide(&mut self, rest: u32, receivers: &[Receiver<'_>], overfull: &[bool]) {
+        let Self { nodes, zone_of, zones, .. } = self;
+        let open = || (0..receivers.len()).filter(|rank| !overfull[*rank]);
+        let mut weights = vec![0; zones.len()];
+        for rank in open() {
+            weights[zone_of[rank]] += u64::from(receivers[rank].weight);
         }
-        let parts = parts(zones);
+        let parts = parts(zones, &weights);
         let whole = parts.iter().sum::<u128>().max(1); // 0 if nobody is open, and then nothing is left
-        *spare = rest;
         for (zone, part) in zones.iter_mut().zip(&parts) {
             let product = u128::from(rest) * part;
-            (zone.spare, zone.remainder) = ((product / whole) as u32, product % whole);
-            *spare -= zone.spare;
+            (zone.ideal, zone.remainder, zone.between) = ((product / whole) as i64, product % whole, 0);
         }
-        for ((share, zone), node) in shares.iter_mut().zip(&*zone_of).zip(receivers) {
-            if let Share::Open { floor, remainder } = share {
-                let product = u128::from(rest) * parts[*zone] * u128::from(node.weight);
-                let zone = &mut zones[*zone];
-                let divisor = whole * u128::from(zone.open);
-                (*floor, *remainder) = ((product / divisor) as u32, product % divisor);
-                zone.spare -= *floor;
+        for rank in open() {
+            let at = zone_of[rank];
+            let product = u128::from(rest) * parts[at] * u128::from(receivers[rank].weight);
+            let divisor = whole * u128::from(weights[at]);
+            let (floor, remainder) = ((product / divisor) as u32, product % divisor);
+            zones[at].ideal -= i64::from(floor);
+            zones[at].between += u32::from(remainder > 0);
+            nodes[rank] =
+                if remainder > 0 { Share::Between { floor, remainder } } else { Share::Exact { count: floor } };
+        }
+    }
+
+    /// Decides how many nodes each zone rounds up, `spare` in all: as many as its share rounded down or up lets it. Where
+    /// nodes that had to be rounded up leave no such way, all zones are further off by the same.
+    fn round_zones(&mut self, spare: u32) {
+        let together = |zones: &[ZoneShare<'_>], step| zones.iter().map(|zone| zone.rounded_up(step)).sum::<u32>();
+        let mut step = 0;
+        while together(&self.zones, step) > spare {
+            step -= 1;
+        }
+        while together(&self.zones, step + 1) < spare {
+            step += 1;
+        }
+        for zone in &mut self.zones {
+            zone.spare = zone.rounded_up(step);
+            zone.one_more = zone.rounded_up(step + 1) > zone.spare;
+        }
+        self.spare = spare - together(&self.zones, step);
+    }
+
+    /// Rounds all down and takes away `missing` shards, one after the other from whoever has most for its weight in its zone
+    /// and not only fixed ones. Of several that have the same, any may give the last.
+    fn take_away(&mut self, missing: u64, receivers: &[Receiver<'_>]) {
+        let zone_weights: Vec<u64> = self.zone_of.iter().map(|zone| self.zones[*zone].weight).collect();
+        let fullness = |rank: usize, count: u32| {
+            let shards = u128::from(count) * u128::from(zone_weights[rank]);
+            Fullness { shards, weight: receivers[rank].weight.into() }
+        };
+        let mut counts: Vec<u32> = self.nodes.iter().map(|share| share.least()).collect();
+        let can_give = |rank: usize, counts: &[u32]| counts[rank] > receivers[rank].fixed;
+        let givers = (0..counts.len()).filter(|rank| can_give(*rank, &counts));
+        let mut givers: BinaryHeap<(Fullness, usize)> =
+            givers.map(|rank| (fullness(rank, counts[rank]), rank)).collect();
+        let mut last = Fullness { shards: 0, weight: 1 };
+        for _ in 0..missing {
+            let Some((most, rank)) = givers.pop() else { break }; // not before: all that is fixed has room
+            last = most;
+            counts[rank] -= 1;
+            if can_give(rank, &counts) {
+                givers.push((fullness(rank, counts[rank]), rank));
             }
         }
+        let mut spare = 0;
+        for (rank, share) in self.nodes.iter_mut().enumerate() {
+            let count = counts[rank];
+            let gave = count < share.least() && fullness(rank, count + 1) == last;
+            let could = can_give(rank, &counts) && fullness(rank, count) == last;
+            spare += u32::from(could);
+            *share = match (gave, could) {
+                (false, false) => Share::Exact { count },
+                _ => Share::Between { floor: count - u32::from(could), remainder: 1 },
+            };
+        }
+        self.zone_of.fill(0);
+        self.zones = vec![ZoneShare { spare, ..ZoneShare::default() }];
     }
 
-    /// The ranks of open nodes that cannot hold as few shards as their share allows them: each has more fixed shards than
-    /// even its share rounded up; or, if there is none, it has to be rounded up and too many others of its zone have to; or its
-    /// zone has to and too many others have to.
-    fn overfull(&self, receivers: &[Receiver<'_>]) -> Vec<usize> {
-        let select = |wanted: &dyn Fn(usize, u32, u128) -> bool| -> Vec<usize> {
-            let open = (0..receivers.len()).filter(|rank| match self.shares[*rank] {
-                Share::Open { floor, remainder } => wanted(*rank, floor, remainder),
-                Share::Overfull { .. } => false,
-            });
-            open.collect()
-        };
-        let beyond = select(&|rank, floor, remainder| receivers[rank].fixed > floor + u32::from(remainder > 0));
-        if !beyond.is_empty() {
-            return beyond;
-        }
-        let urgent = self.count(receivers, |node| node.fixed);
-        let zones = || self.zones.iter().zip(&urgent);
-        let in_zones = |too_full: &dyn Fn(&ZoneShare<'_>, u32) -> bool| {
-            select(&|rank, floor, _| {
-                let zone = self.zone_of[rank];
-                receivers[rank].fixed > floor && too_full(&self.zones[zone], urgent[zone])
-            })
-        };
-        let crowded = in_zones(&|zone, urgent| urgent > zone.spare + u32::from(zone.remainder > 0));
-        let to_be_rounded_up = zones().filter(|(zone, urgent)| **urgent > zone.spare).count();
-        if !crowded.is_empty() || to_be_rounded_up <= self.spare as usize {
-            return crowded;
-        }
-        in_zones(&|zone, urgent| urgent > zone.spare)
-    }
-
-    /// By zone: how many open nodes whose share is not whole have more than its floor, as `count` counts.
-    fn count(&self, receivers: &[Receiver<'_>], count: impl Fn(&Receiver<'_>) -> u32) -> Vec<u32> {
-        let mut counts = vec![0; self.zones.len()];
-        for ((share, zone), node) in self.shares.iter().zip(&self.zone_of).zip(receivers) {
-            if let Share::Open { floor, remainder } = *share {
-                counts[*zone] += u32::from(remainder > 0 && count(node) > floor);
-            }
-        }
-        counts
-    }
-
-    /// How many shards each receiver is to hold, by rank. The spare ones go where a shard in flight or one already held
-    /// then need not be surplus, next to the largest remainders; the seed breaks what ties are left. First to zones, and in
-    /// each to nodes.
+    /// How many shards each receiver is to hold, by rank. Rounded up is who then need not give a shard away, next who has the
+    /// largest remainder; the seed breaks what ties are left. First among zones, and in each among nodes.
     pub(crate) fn targets(&self, census: &Census<'_>, seed: u64) -> Vec<u32> {
-        let receivers = &census.receivers;
-        let (urgent, savable) = (self.count(receivers, |node| node.fixed), self.count(receivers, |node| node.held));
+        let savable = self.savable(census);
         let mut spare: Vec<u32> = self.zones.iter().map(|zone| zone.spare).collect();
-        let fractional = self.zones.iter().enumerate().filter(|(_, zone)| zone.remainder > 0);
-        let mut first_served: Vec<_> = fractional
-            .map(|(at, zone)| {
-                let urgency = (urgent[at] > zone.spare, savable[at] > zone.spare, zone.remainder);
-                (Reverse(urgency), zone_seed(seed, zone.name), at)
-            })
+        let mut first_served: Vec<_> = (self.zones.iter().enumerate())
+            .filter(|(_, zone)| zone.one_more)
+            .map(|(at, zone)| (Reverse((savable[at] > zone.spare, zone.remainder)), zone_seed(seed, zone.name), at))
             .collect();
         first_served.sort_unstable();
         for (.., at) in first_served.into_iter().take(self.spare as usize) {
             spare[at] += 1;
         }
-
-        let mut first_served: Vec<_> = (self.shares.iter().zip(receivers).enumerate())
+        let mut first_served: Vec<_> = (self.nodes.iter().zip(&census.receivers).enumerate())
             .filter_map(|(rank, (share, node))| match *share {
-                Share::Open { floor, remainder } if remainder > 0 => {
-                    let urgency = (node.fixed > floor, node.held > floor, remainder);
-                    Some((Reverse(urgency), node_seed(seed, node.id), rank))
+                Share::Between { floor, remainder } => {
+                    Some((Reverse((node.held > floor, remainder)), node_seed(seed, node.id), rank))
                 }
-                _ => None,
+                Share::Exact { .. } => None,
             })
             .collect();
         first_served.sort_unstable();
-        let mut targets: Vec<u32> = (self.shares.iter())
-            .map(|share| match *share {
-                Share::Overfull { count: target } | Share::Open { floor: target, .. } => target,
-            })
-            .collect();
+        let mut targets: Vec<u32> = self.nodes.iter().map(|share| share.least()).collect();
         for (.., rank) in first_served {
             let spare = &mut spare[self.zone_of[rank]];
             targets[rank] += (*spare).min(1);
@@ -202,32 +235,81 @@ impl<'a> Shares<'a> {
 
     /// Theorem 1: the fewest moves to any map that keeps these shares.
     pub(crate) fn minimum_moves(&self, census: &Census<'_>) -> u32 {
-        let surplus = self.shares.iter().zip(&census.receivers).map(|(share, node)| match *share {
-            Share::Overfull { count } => node.held - count,
-            Share::Open { floor, .. } => node.held.saturating_sub(floor),
-        });
+        let nodes = self.nodes.iter().zip(&census.receivers);
+        let surplus: u32 = nodes.map(|(share, node)| node.held.saturating_sub(share.least())).sum();
         let (mut saved, mut zones_that_save) = (0, 0);
-        for (zone, savable) in self.zones.iter().zip(self.count(&census.receivers, |node| node.held)) {
+        for (zone, savable) in self.zones.iter().zip(self.savable(census)) {
             saved += savable.min(zone.spare);
-            zones_that_save += u32::from(savable > zone.spare && zone.remainder > 0);
+            zones_that_save += u32::from(zone.one_more && savable > zone.spare);
         }
-        census.forced + surplus.sum::<u32>() - saved - zones_that_save.min(self.spare)
+        census.forced + surplus - saved - zones_that_save.min(self.spare)
+    }
+
+    /// By zone: how many nodes give a shard less away if they are rounded up.
+    fn savable(&self, census: &Census<'_>) -> Vec<u32> {
+        let mut savable = vec![0; self.zones.len()];
+        for ((share, zone), node) in self.nodes.iter().zip(&self.zone_of).zip(&census.receivers) {
+            savable[*zone] += u32::from(matches!(share, Share::Between { floor, .. } if node.held > *floor));
+        }
+        savable
     }
 }
 
-/// By zone: the part of its weight that is open, in a unit that is the same for all. Exact, unless many zones are partly
-/// open and no unit will do for all of them; then it is less by at most one part in 2^60 of a zone.
-fn parts(zones: &[ZoneShare<'_>]) -> Vec<u128> {
-    let mut unit = 1;
-    for zone in zones {
-        let (open, weight) = (u128::from(zone.open), u128::from(zone.weight));
-        let lowest = weight / common_divisor(open, weight);
-        unit = (unit / common_divisor(unit, lowest) * lowest).min(UNIT_MAX);
-        if unit == UNIT_MAX {
-            break;
+impl Share {
+    /// Its share rounded down.
+    fn least(self) -> u32 {
+        match self {
+            Self::Exact { count: least } | Self::Between { floor: least, .. } => least,
         }
     }
-    zones.iter().map(|zone| u128::from(zone.open) * unit / u128::from(zone.weight)).collect()
+}
+
+impl ZoneShare<'_> {
+    /// How many nodes it rounds up when every zone may be `step` further from its share: at 0 that is its share rounded down,
+    /// at 1 rounded up, at 2 one more. A share that is whole is not rounded up, so that zone is a step behind.
+    fn rounded_up(&self, step: i64) -> u32 {
+        let behind = i64::from(step > 0 && self.remainder == 0);
+        (self.ideal + step - behind).clamp(0, self.between.into()).unsigned_abs() as u32
+    }
+}
+
+/// What a node has for its weight in its zone, to compare: as a fraction that is never expanded.
+#[derive(Clone, Copy, Debug)]
+struct Fullness {
+    shards: u128,
+    weight: u128,
+}
+
+impl Ord for Fullness {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.shards * other.weight).cmp(&(other.shards * self.weight))
+    }
+}
+
+impl PartialOrd for Fullness {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Fullness {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Fullness {}
+
+/// By zone: the part of its weight that is open, in units of which the whole of each zone has as many. Exact, unless many
+/// zones are partly open and there is no such unit; then it is less by less than one unit of 2^63.
+fn parts(zones: &[ZoneShare<'_>], open: &[u64]) -> Vec<u128> {
+    let all = || zones.iter().zip(open).map(|(zone, open)| (u128::from(*open), u128::from(zone.weight)));
+    let units = all().try_fold(1, |units, (open, weight)| {
+        let lowest = weight / common_divisor(open, weight);
+        Some(units / common_divisor(units, lowest) * lowest).filter(|units| *units <= UNITS_MAX)
+    });
+    let units = units.unwrap_or(UNITS_MAX);
+    all().map(|(open, weight)| open * units / weight).collect()
 }
 
 /// The largest number that divides both; the second is not 0.

@@ -1,0 +1,54 @@
+//! The planner's promises on as many drawn cases as there is time for: `cargo xtask placement prove --cases 1000000`.
+//!
+//! Each is compared with what `slow` works out from the definition alone. The first that fails is printed with its seed, and
+//! the run fails. `--cases N` (100,000), `--steps N` of churn (10,000), `--seed S` (1).
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a run of minutes says how it goes and how long it took"
+)]
+
+mod cases;
+mod natural;
+mod slow;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |flag: &str, otherwise: u64| {
+        let at = arguments.iter().position(|argument| argument == flag).map(|at| at + 1);
+        let given = at.and_then(|at| arguments.get(at));
+        given.map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{flag} {text}: not a number")))
+    };
+    let (seed, count) = (number("--seed", 1), number("--cases", 100_000) as u32);
+    let began = Instant::now();
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32);
+    // The first case of all that failed; those behind it need not be looked at.
+    let failed = AtomicU32::new(u32::MAX);
+    let check = &|first: u32| {
+        let mine = (first..count).step_by(threads as usize);
+        for case in mine.take_while(|case| *case < failed.load(Ordering::Relaxed)) {
+            if let Err(what) = cases::check(seed, case) {
+                failed.fetch_min(case, Ordering::Relaxed);
+                return Some((case, what));
+            }
+        }
+        None
+    };
+    let failures = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|first| scope.spawn(move || check(first))).collect();
+        all.into_iter().filter_map(|one| one.join().expect("a case that panics ends the run")).min()
+    });
+    if let Some((_, what)) = failures {
+        println!("{what}");
+        std::process::exit(1);
+    }
+    let took = began.elapsed();
+    println!(
+        "{count} cases hold, seed {seed}, in {took:.1?}: {:.0} a second on {threads} threads",
+        f64::from(count) / took.as_secs_f64()
+    );
+}
