@@ -145,8 +145,13 @@ pub fn fmt(root: &Path) -> Result<()> {
 }
 
 /// Every bench: its package and its name.
-const BENCHES: [(&str, &str); 4] =
-    [("aether-runtime", "local"), ("aether-runtime", "leader"), ("aether", "nats"), ("aether-placement", "placement")];
+const BENCHES: [(&str, &str); 5] = [
+    ("aether-runtime", "local"),
+    ("aether-runtime", "leader"),
+    ("aether", "nats"),
+    ("aether-placement", "placement"),
+    ("aether-placement", "map"),
+];
 
 /// `cargo xtask bench`: every bench of the workspace, or the one that the first argument names, with the other
 /// `arguments` passed on to them.
@@ -320,7 +325,7 @@ mod tests {
     #[test]
     fn a_bench_that_does_not_exist_is_refused_with_the_names_of_those_that_do() {
         let refused = bench(Path::new("."), &["plaecment".to_owned()]).expect_err("there is none").to_string();
-        assert!(refused.contains("plaecment") && refused.contains("local, leader, nats, placement"), "{refused}");
+        assert!(refused.contains("plaecment") && refused.contains("local, leader, nats, placement, map"), "{refused}");
     }
 
     #[test]

@@ -46,18 +46,24 @@
 
 mod census;
 pub mod check;
+pub mod digest;
 pub mod hash;
 pub mod kit;
+pub mod map;
 mod needs;
 pub mod places;
 pub mod rendezvous;
 pub mod ring;
 pub mod sticky;
 pub mod strategy;
+pub mod table;
+pub mod wire;
 
 pub use check::{CheckedPlan, PlanFault};
+pub use digest::MapDigest;
 pub use hash::ShardHash;
 pub use kit::{Promise, check_strategy};
+pub use map::ShardMap;
 pub use places::Places;
 pub use rendezvous::Rendezvous;
 pub use ring::{BoundedRing, ConsistentHashRing150};

@@ -6,7 +6,11 @@ mod extremes;
 mod golden;
 mod hash;
 mod kit;
+mod maps;
 mod properties;
+mod table;
+mod wire;
+mod wire_replica;
 mod world;
 
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
