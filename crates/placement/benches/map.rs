@@ -37,7 +37,7 @@ const FAILED: usize = 5;
 
 /// The sizes: log2 of the shards, nodes, and what a snapshot's owners and a change of one node may be, in bytes.
 const SIZES: [(u8, usize, usize, usize); 5] = [
-    (10, 10, 600, 300),
+    (10, 10, 700, 300),
     (10, 100, 1_000, 300),
     (16, 100, 58_000, 2_000),
     (16, 1_000, 82_000, 300),
