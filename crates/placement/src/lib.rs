@@ -58,6 +58,7 @@ pub mod sticky;
 pub mod strategy;
 pub mod table;
 pub mod wire;
+pub mod waves;
 
 pub use check::{CheckedPlan, PlanFault};
 pub use digest::MapDigest;
@@ -72,3 +73,4 @@ pub use strategy::{
     InFlight, InputFault, Move, MoveClass, NodeIdx, NodeState, NodeView, PlacementError, PlacementInput, PlacementPlan,
     PlacementStrategy, PlanReport, StrategyId,
 };
+pub use waves::{next_wave, waves};

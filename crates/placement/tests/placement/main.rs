@@ -11,6 +11,7 @@ mod properties;
 mod table;
 mod wire;
 mod wire_replica;
+mod waves;
 mod world;
 
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
