@@ -57,8 +57,8 @@ pub mod ring;
 pub mod sticky;
 pub mod strategy;
 pub mod table;
-pub mod wire;
 pub mod waves;
+pub mod wire;
 
 pub use check::{CheckedPlan, PlanFault};
 pub use digest::MapDigest;

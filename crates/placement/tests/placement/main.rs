@@ -9,9 +9,9 @@ mod kit;
 mod maps;
 mod properties;
 mod table;
+mod waves;
 mod wire;
 mod wire_replica;
-mod waves;
 mod world;
 
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
