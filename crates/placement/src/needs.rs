@@ -3,9 +3,9 @@
 //! Nodes are put in the order of their ids here, so that nothing behind this point can depend on the input's order. A
 //! receiver's place in that order is its *rank*.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aether_domain::ShardId;
+use aether_domain::{ShardId, Tag};
 
 use crate::strategy::{MoveClass, NodeIdx, NodeState, PlacementInput};
 
@@ -20,6 +20,10 @@ pub(crate) enum Need {
     Pinned(u16),
 }
 
+/// The most kinds times the most sorts of receivers: a thousand of each, to bound time and memory whatever the rules are.
+/// Shards of the kinds beyond are placed as if they needed nothing, and are unmet.
+const PAIRS_MAX: usize = 1 << 20;
+
 /// Where every shard may be. Of a valid input.
 #[derive(Debug)]
 pub(crate) struct Needs {
@@ -29,9 +33,11 @@ pub(crate) struct Needs {
     ranks: Vec<Option<u16>>,
     /// By shard; empty if every shard may be anywhere.
     needs: Vec<Need>,
-    /// By kind, by rank: whether the receiver will do. Each kind has at least one that does and one that does not, no two
-    /// are the same, and they are in an order of their own.
-    kinds: Vec<Vec<bool>>,
+    /// By rank: a bit for each set of tags that a rule names and the receiver has.
+    meets: Vec<u64>,
+    /// By kind: the bits that all its receivers have in common, and no other receiver has. Each kind has at least one receiver
+    /// that will do and one that will not. They are in an order that does not depend on the order of rules.
+    kinds: Vec<u64>,
     /// Shards that have a pin or rules which nobody can obey now, ascending.
     unmet: Vec<ShardId>,
 }
@@ -47,7 +53,8 @@ impl Needs {
         for (rank, at) in (0_u16..=u16::MAX).zip(&receivers) {
             ranks[at.index()] = Some(rank);
         }
-        let mut asked = Self { receivers, ranks, needs: Vec::new(), kinds: Vec::new(), unmet: Vec::new() };
+        let meets = vec![0; receivers.len()];
+        let mut asked = Self { receivers, ranks, needs: Vec::new(), meets, kinds: Vec::new(), unmet: Vec::new() };
         if !(input.pins.is_empty() && input.rules.is_empty()) {
             asked.read(input);
         }
@@ -55,34 +62,43 @@ impl Needs {
     }
 
     fn read(&mut self, input: &PlacementInput<'_>) {
-        // By shard, which rules name it: there are at most 64.
-        let mut named = vec![0_u64; input.current.len()];
-        for (nth, rule) in input.rules.iter().enumerate() {
+        // A bit for each set of tags: there are at most 64.
+        let sets: BTreeSet<&BTreeSet<Tag>> = input.rules.iter().map(|rule| &rule.tags).collect();
+        let bits: BTreeMap<&BTreeSet<Tag>, u64> = sets.into_iter().zip((0..64).map(|bit| 1 << bit)).collect();
+        for (meets, at) in self.meets.iter_mut().zip(&self.receivers) {
+            let tags = &input.nodes[at.index()].tags;
+            *meets = bits.iter().filter(|(set, _)| set.is_subset(tags)).map(|(_, bit)| bit).sum();
+        }
+        let mut asked = vec![0_u64; input.current.len()];
+        for rule in input.rules {
             for shard in rule.shards.iter() {
-                named[shard.index()] |= 1 << nth;
+                asked[shard.index()] |= bits[&rule.tags];
             }
         }
-        let mut fitting: BTreeMap<u64, Vec<bool>> = named.iter().map(|rules| (*rules, Vec::new())).collect();
-        for (rules, fits) in &mut fitting {
-            let asked = || (0..).zip(input.rules).filter(|(nth, _)| rules >> nth & 1 == 1).map(|(_, rule)| rule);
-            let fit = |at: &NodeIdx| asked().all(|rule| rule.tags.is_subset(&input.nodes[at.index()].tags));
-            fits.extend(self.receivers.iter().map(fit));
-        }
-        let mut kinds: Vec<_> = fitting.values().filter(|fits| fits.contains(&true) && fits.contains(&false)).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        self.kinds = kinds.into_iter().cloned().collect();
-        for (shard, rules) in (0..=u16::MAX).map(ShardId).zip(&named) {
-            let fits = &fitting[rules];
-            self.needs.push(self.kinds.binary_search(fits).map_or(Need::Anywhere, |kind| Need::Kind(kind as u16)));
-            if !fits.contains(&true) {
+        let alike: BTreeSet<u64> = self.meets.iter().copied().collect();
+        let by_all = alike.iter().fold(u64::MAX, |common, meets| common & meets);
+        // What the receivers that will do have in common says which they are. None of them: nothing to have in common.
+        let common = |asked: u64| {
+            let fits = alike.iter().filter(|meets| asked & !**meets == 0);
+            fits.copied().reduce(|common, meets| common & meets)
+        };
+        let found: BTreeMap<u64, Option<u64>> = asked.iter().map(|asked| (*asked, None)).collect();
+        let found: BTreeMap<u64, Option<u64>> = found.into_keys().map(|asked| (asked, common(asked))).collect();
+        let kinds: BTreeSet<u64> = found.values().flatten().copied().filter(|kind| *kind != by_all).collect();
+        self.kinds = kinds.into_iter().take(PAIRS_MAX / alike.len().max(1)).collect();
+        for (shard, asked) in (0..=u16::MAX).map(ShardId).zip(&asked) {
+            let kind = found[asked];
+            let place = kind.and_then(|kind| self.kinds.binary_search(&kind).ok());
+            self.needs.push(place.map_or(Need::Anywhere, |kind| Need::Kind(kind as u16)));
+            if place.is_none() && kind != Some(by_all) {
                 self.unmet.push(shard);
             }
         }
         for pin in input.pins {
-            match self.receivers.iter().position(|at| input.nodes[at.index()].id == pin.node) {
-                Some(rank) => self.needs[pin.shard.index()] = Need::Pinned(rank as u16),
-                None => self.unmet.push(pin.shard),
+            let id = |at: &NodeIdx| input.nodes[at.index()].id.cmp(&pin.node);
+            match self.receivers.binary_search_by(id) {
+                Ok(rank) => self.needs[pin.shard.index()] = Need::Pinned(rank as u16),
+                Err(_) => self.unmet.push(pin.shard),
             }
         }
         let Self { needs, unmet, .. } = self;
@@ -120,14 +136,19 @@ impl Needs {
     pub(crate) fn allows(&self, shard: ShardId, rank: u16) -> bool {
         match self.of_shard(shard) {
             Need::Anywhere => true,
-            Need::Kind(kind) => self.kinds[usize::from(kind)][usize::from(rank)],
+            Need::Kind(kind) => self.kinds[usize::from(kind)] & !self.meets[usize::from(rank)] == 0,
             Need::Pinned(to) => to == rank,
         }
     }
 
-    /// By kind, by rank: whether the receiver will do.
-    pub(crate) fn kinds(&self) -> &[Vec<bool>] {
+    /// By kind: the bits a receiver must have.
+    pub(crate) fn kinds(&self) -> &[u64] {
         &self.kinds
+    }
+
+    /// By rank: the bits the receiver has. Receivers with the same are alike: every kind may be on all of them or on none.
+    pub(crate) fn meets(&self) -> &[u64] {
+        &self.meets
     }
 
     /// Shards that have a pin or rules which nobody can obey now, ascending.

@@ -92,8 +92,9 @@ impl Ring {
         for ends in slices.windows(2) {
             points[ends[0] as usize..ends[1] as usize].sort_unstable();
         }
-        let count = points.len() as u32;
-        Self { points, slices, low_bits, later: (1..count).chain([0]).collect() }
+        let mut ring = Self { points, slices, low_bits, later: Vec::new() };
+        ring.reopen();
+        ring
     }
 
     /// Whether it has no node.
@@ -106,8 +107,14 @@ impl Ring {
         self.points[self.first(place)].0.wrapping_sub(place)
     }
 
-    /// The rank of the first node clockwise of `place` that is open. At least one is, and none is ever opened again.
+    /// The rank of the first node clockwise of `place` that is open. At least one is, and none is opened again but by
+    /// [`Ring::reopen`].
     pub(crate) fn open_node(&mut self, place: u64, is_open: impl Fn(u16) -> bool) -> u16 {
+        self.nearest(place, is_open).1
+    }
+
+    /// The same, behind how far clockwise of `place` it is.
+    pub(crate) fn nearest(&mut self, place: u64, is_open: impl Fn(u16) -> bool) -> (u64, u16) {
         let start = self.first(place);
         let mut found = start;
         while !is_open(self.points[found].1) {
@@ -117,7 +124,13 @@ impl Ring {
         while at != found {
             at = std::mem::replace(&mut self.later[at], found as u32) as usize;
         }
-        self.points[found].1
+        let (at, rank) = self.points[found];
+        (at.wrapping_sub(place), rank)
+    }
+
+    /// Opens all nodes again.
+    pub(crate) fn reopen(&mut self) {
+        self.later = (1..self.points.len() as u32).chain([0]).collect();
     }
 
     /// The first point at or clockwise of `place`.

@@ -3,6 +3,9 @@
 //! First `quota` decides how many shards each node is to hold, then this file which shards those are. It counts shards
 //! and knows nothing of their load. Why the moves are the fewest: `docs/placement.md`, section 3.
 
+mod fair;
+mod flow;
+mod network;
 mod quota;
 
 use aether_domain::ShardId;
@@ -31,6 +34,10 @@ impl PlacementStrategy for StickyBalanced {
 
     fn plan(&self, input: &PlacementInput<'_>) -> Result<PlacementPlan, PlacementError> {
         let census = Census::take(input)?;
+        if !census.needs.kinds().is_empty() {
+            let (moves, optimum) = flow::plan(&census);
+            return Ok(PlacementPlan::new(moves, optimum));
+        }
         let (filled, optimum) = fill(&census);
         let mut moves = census.pinned.clone();
         moves.extend(filled.into_iter().map(|(number, to)| census.step(ShardId(number as u16), to)));
@@ -45,6 +52,9 @@ impl PlacementStrategy for StickyBalanced {
 /// As [`StickyBalanced`] has them: no receiver, or an input that contradicts itself.
 pub fn minimum_moves(input: &PlacementInput<'_>) -> Result<u32, PlacementError> {
     let census = Census::take(input)?;
+    if !census.needs.kinds().is_empty() {
+        return Ok(flow::minimum_moves(&census));
+    }
     Ok(Shares::of(&census).minimum_moves(&census))
 }
 

@@ -1,0 +1,334 @@
+//! The plan when tags say where shards may be: as a flow of shards through their kinds to receivers.
+//!
+//! Every shard goes to the receiver that holds it for nothing, or to any of its kind for the price of one move. Receivers and
+//! zones take their share rounded down or up. So the cheapest flow is the fewest moves. `docs/placement.md`, section 4.
+
+use std::collections::BTreeSet;
+
+use aether_domain::ShardId;
+use aether_domain::policy::ZoneMode;
+
+use super::fair::{self, Bounds, Demand, Level, Part};
+use super::network::{Arc, Network, Vertex};
+use crate::census::Census;
+use crate::needs::Need;
+use crate::ring::{Ring, node_seed, shard_place};
+use crate::strategy::Move;
+
+/// The moves, those of pinned shards among them, and how few there can be.
+pub(super) fn plan(census: &Census<'_>) -> (Vec<Move>, u32) {
+    let classes = Classes::of(census);
+    let flow = Flow::cheapest(&classes, &Shares::of(census, &classes));
+    let mut moves = census.pinned.clone();
+    classes.fill(&flow, &mut moves);
+    debug_assert_eq!(moves.len() as u32, flow.moves + census.pinned.len() as u32, "as many move as the flow says");
+    (moves, flow.moves + census.pinned.len() as u32)
+}
+
+/// How few moves there can be, those of pinned shards among them.
+pub(super) fn minimum_moves(census: &Census<'_>) -> u32 {
+    let classes = Classes::of(census);
+    Flow::cheapest(&classes, &Shares::of(census, &classes)).moves + census.pinned.len() as u32
+}
+
+/// The shards and receivers of a census, those that are alike put together. Shards that may be anywhere are a kind like
+/// others here, behind them; receivers that are alike are a *group*.
+struct Classes<'a> {
+    census: &'a Census<'a>,
+    /// By kind: the bits a receiver must have.
+    kinds: Vec<u64>,
+    /// By group, ascending: the bits its receivers have.
+    groups: Vec<u64>,
+    /// By rank.
+    group_of: Vec<usize>,
+    /// The shards that may be moved: its kind, the rank of the receiver that holds it and may keep it, and which it is.
+    /// Ascending, so those without a holder come first among their kind.
+    movable: Vec<(usize, Option<u16>, ShardId)>,
+}
+
+impl<'a> Classes<'a> {
+    fn of(census: &'a Census<'a>) -> Self {
+        let needs = &census.needs;
+        let kinds: Vec<u64> = needs.kinds().iter().copied().chain([0]).collect();
+        let groups: BTreeSet<u64> = needs.meets().iter().copied().collect();
+        let groups: Vec<u64> = groups.into_iter().collect();
+        let group_of = needs.meets().iter().map(|meets| groups.partition_point(|group| group < meets)).collect();
+        let kind = |shard| match needs.of_shard(shard) {
+            Need::Kind(kind) => kind.into(),
+            Need::Anywhere | Need::Pinned(_) => needs.kinds().len(), // no pinned shard is movable
+        };
+        let mut movable: Vec<_> = census.movable().map(|(shard, holder)| (kind(shard), holder, shard)).collect();
+        movable.sort_unstable();
+        Self { census, kinds, groups, group_of, movable }
+    }
+
+    /// The movable shards of one kind on one receiver, or of one kind and without a holder, each lot with these two.
+    fn lots(&self) -> impl Iterator<Item = (usize, Option<u16>, &[(usize, Option<u16>, ShardId)])> {
+        let lots = self.movable.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1));
+        lots.map(|lot| (lot[0].0, lot[0].1, lot))
+    }
+
+    /// By kind: how many may be moved.
+    fn supply(&self) -> Vec<u32> {
+        let mut supply = vec![0; self.kinds.len()];
+        for (kind, ..) in &self.movable {
+            supply[*kind] += 1;
+        }
+        supply
+    }
+
+    fn fits(&self, kind: usize, group: usize) -> bool {
+        self.kinds[kind] & !self.groups[group] == 0
+    }
+
+    /// Chooses the shards that the flow moves and where each goes. Of the shards of a kind on a node those move that are
+    /// nearest to a node with room for the kind; each goes to the next node clockwise that still has.
+    fn fill(&self, flow: &Flow, moves: &mut Vec<Move>) {
+        let (seed, receivers) = (self.census.input.seed, &self.census.receivers);
+        let mut room = flow.room.clone();
+        let with_room = (0_u16..=u16::MAX).zip(receivers).zip(&room).filter(|(_, room)| **room > 0);
+        let mut ring = Ring::new(seed, with_room.map(|((rank, node), _)| (rank, node.id)));
+        let mut lots = self.lots().zip(&flow.kept).peekable();
+        for (nth, arriving) in flow.arriving.iter().enumerate() {
+            let mut arriving = arriving.clone();
+            let is_open = |arriving: &[u32], room: &[u32], rank: u16| {
+                arriving[self.group_of[usize::from(rank)]] > 0 && room[usize::from(rank)] > 0
+            };
+            ring.reopen();
+            let mut movers = Vec::new();
+            while let Some(((.., lot), kept)) = lots.next_if(|((kind, ..), _)| *kind == nth) {
+                let leaving = lot.len() - *kept as usize;
+                if leaving == 0 {
+                    continue;
+                }
+                let mut candidates: Vec<(u64, ShardId, u64)> = Vec::with_capacity(lot.len());
+                for &(.., shard) in lot {
+                    let place = shard_place(seed, shard);
+                    let distance = ring.nearest(place, |rank| is_open(&arriving, &room, rank)).0;
+                    candidates.push((distance, shard, place));
+                }
+                if leaving < candidates.len() {
+                    candidates.select_nth_unstable(leaving);
+                }
+                movers.extend(candidates.into_iter().take(leaving));
+            }
+            movers.sort_unstable();
+            for (_, shard, place) in movers {
+                let to = ring.nearest(place, |rank| is_open(&arriving, &room, rank)).1;
+                arriving[self.group_of[usize::from(to)]] -= 1;
+                room[usize::from(to)] -= 1;
+                moves.push(self.census.step(shard, to));
+            }
+        }
+    }
+}
+
+/// What each receiver and each zone is entitled to.
+struct Shares {
+    /// By rank.
+    nodes: Vec<Bounds>,
+    /// By rank: the place of its zone.
+    zone_of: Vec<usize>,
+    /// By place. Without zones all receivers are in one.
+    zones: Vec<Bounds>,
+}
+
+impl Shares {
+    fn of(census: &Census<'_>, classes: &Classes<'_>) -> Self {
+        let (receivers, mode) = (&census.receivers, census.input.zones);
+        let zone = |rank: usize| receivers[rank].zone.filter(|_| mode == ZoneMode::Equal);
+        let names: BTreeSet<_> = (0..receivers.len()).map(zone).collect();
+        let names: Vec<_> = names.into_iter().collect();
+        let zone_of: Vec<usize> =
+            (0..receivers.len()).map(|rank| names.partition_point(|name| *name < zone(rank))).collect();
+        let weights = fair::weights(receivers, &zone_of, mode);
+        let levels = levels(census, classes, &weights);
+        let together = |ranks: &mut dyn Iterator<Item = usize>| {
+            // Those on one level add up without a fraction more.
+            let mut parts: Vec<(Level, u128)> = ranks.map(|rank| (levels[rank], weights[rank])).collect();
+            parts.sort_unstable_by_key(|(level, _)| (level.shards, level.weight));
+            let parts = parts.chunk_by(|one, other| one.0 == other.0);
+            fair::together(parts.map(|part| (part[0].0, part.iter().map(|(_, weight)| weight).sum())))
+        };
+        let nodes = (0..receivers.len()).map(|rank| together(&mut [rank].into_iter())).collect();
+        let mut members = vec![Vec::new(); names.len()];
+        for (rank, zone) in zone_of.iter().enumerate() {
+            members[*zone].push(rank);
+        }
+        let zones = members.into_iter().map(|ranks| together(&mut ranks.into_iter())).collect();
+        Self { nodes, zone_of, zones }
+    }
+}
+
+/// By rank. A shard in flight counts as any of its kind, for its share does not change because it moves; a pinned one, and one
+/// on its way to where its kind may not be, can be nowhere else.
+fn levels(census: &Census<'_>, classes: &Classes<'_>, weights: &[u128]) -> Vec<Level> {
+    let mut supply = classes.supply();
+    let mut confined: Vec<u32> = census.receivers.iter().map(|node| node.fixed).collect();
+    for moving in census.input.in_flight {
+        let Some(rank) = census.needs.rank(Some(moving.to)) else { continue };
+        let kind = match census.needs.of_shard(moving.shard) {
+            Need::Anywhere => classes.kinds.len() - 1,
+            Need::Kind(kind) => kind.into(),
+            Need::Pinned(_) => continue,
+        };
+        if classes.fits(kind, classes.group_of[usize::from(rank)]) {
+            supply[kind] += 1;
+            confined[usize::from(rank)] -= 1;
+        }
+    }
+    let mut parts: Vec<Part> =
+        classes.groups.iter().map(|meets| Part { meets: *meets, weight: 0, confined: 0 }).collect();
+    let mut part_of = classes.group_of.clone();
+    for ((part_of, confined), weight) in part_of.iter_mut().zip(confined).zip(weights) {
+        if confined > 0 {
+            parts.push(Part { weight: 0, confined, ..parts[*part_of] });
+            *part_of = parts.len() - 1;
+        }
+        parts[*part_of].weight += weight;
+    }
+    let demands = classes.kinds.iter().zip(supply).map(|(kind, shards)| Demand { kind: *kind, shards });
+    let levels = fair::levels(&parts, &demands.filter(|demand| demand.shards > 0).collect::<Vec<_>>());
+    part_of.into_iter().map(|part| levels[part]).collect()
+}
+
+/// How far a flow may be from the shares.
+#[derive(Clone, Copy)]
+struct Leeway {
+    /// How much of its share, rounded down, everyone must have, in parts of [`Leeway::WHOLE`].
+    part: u64,
+    /// How many shards may be beyond the shares rounded up, all together.
+    beyond: u32,
+}
+
+impl Leeway {
+    const WHOLE: u64 = 1 << 16;
+    const NONE: Self = Self { part: Self::WHOLE, beyond: 0 };
+
+    fn least(self, share: Bounds) -> u32 {
+        (u64::from(share.floor) * self.part / Self::WHOLE) as u32
+    }
+}
+
+/// Which shards stay and which kinds go where.
+struct Flow {
+    moves: u32,
+    /// By lot: how many stay.
+    kept: Vec<u32>,
+    /// By kind, by group: how many come to it.
+    arriving: Vec<Vec<u32>>,
+    /// By rank: how many come to it.
+    room: Vec<u32>,
+}
+
+impl Flow {
+    /// The flow with the fewest moves. Where shards that cannot be moved leave no flow within the shares, as few as
+    /// possible are beyond them, and then everyone has as much of its share as possible. Both depend on nothing but on how many
+    /// each receiver is to hold, so that a plan's own moves, once they are in flight, change neither.
+    fn cheapest(classes: &Classes<'_>, shares: &Shares) -> Self {
+        let total = classes.census.total;
+        let solved = |leeway, cost| {
+            let mut built = Built::new(classes, shares, leeway, cost);
+            (built.network.fill() == u128::from(total)).then_some(built)
+        };
+        let built = solved(Leeway::NONE, 1).unwrap_or_else(|| {
+            let mut within = Built::new(classes, shares, Leeway { part: 0, beyond: 0 }, 0);
+            let beyond = total - within.network.fill() as u32;
+            let (mut part, mut too_much) = (0, Leeway::WHOLE + 1);
+            while too_much - part > 1 {
+                let middle = part.midpoint(too_much);
+                match solved(Leeway { part: middle, beyond }, 0) {
+                    Some(_) => part = middle,
+                    None => too_much = middle,
+                }
+            }
+            let last = solved(Leeway { part, beyond }, 1);
+            last.unwrap_or_else(|| unreachable!("with no least part, whatever is beyond the shares has a place"))
+        });
+        built.read(classes)
+    }
+}
+
+/// A network for a flow, and which of its arcs say what.
+struct Built {
+    network: Network,
+    /// By lot. None without a holder.
+    staying: Vec<Option<Arc>>,
+    /// By kind: the groups it may be on.
+    arriving: Vec<Vec<(usize, Arc)>>,
+    /// By rank.
+    room: Vec<Arc>,
+}
+
+impl Built {
+    /// A flow through it that is as large as all shards keeps every bound: what must at least be there has arcs of its own to
+    /// the sink, and all arcs to the sink together are just as large.
+    fn new(classes: &Classes<'_>, shares: &Shares, leeway: Leeway, cost: i32) -> Self {
+        let (census, supply) = (classes.census, classes.supply());
+        let receivers = &census.receivers;
+        let rest: Vertex = 2;
+        let beyond: Vertex = 3;
+        let kind = |nth: usize| 4 + nth;
+        let group = |nth: usize| kind(classes.kinds.len()) + nth;
+        let receiver = |rank: usize| group(classes.groups.len()) + rank;
+        let zone = |nth: usize| receiver(receivers.len()) + nth;
+        let mut network = Network::new(zone(shares.zones.len()));
+
+        let mut staying = Vec::new();
+        for (nth, holder, lot) in classes.lots() {
+            let arc = |rank| network.arc(kind(nth), receiver(usize::from(rank)), lot.len() as u128, 0);
+            staying.push(holder.map(arc));
+        }
+        let mut arriving = vec![Vec::new(); classes.kinds.len()];
+        for (nth, supply) in supply.iter().enumerate().filter(|(_, supply)| **supply > 0) {
+            let supply = u128::from(*supply);
+            network.arc(Network::SOURCE, kind(nth), supply, 0);
+            for to in (0..classes.groups.len()).filter(|to| classes.fits(nth, *to)) {
+                arriving[nth].push((to, network.arc(kind(nth), group(to), supply, cost)));
+            }
+        }
+
+        let total = u128::from(census.total);
+        // The seed decides who is asked first.
+        let mut ranks: Vec<usize> = (0..receivers.len()).collect();
+        ranks.sort_by_cached_key(|rank| node_seed(census.input.seed, receivers[*rank].id));
+        let mut room = vec![None; receivers.len()];
+        let (mut to_sink, mut least_in) = (0, vec![0; shares.zones.len()]);
+        for rank in ranks {
+            let (at, share, in_zone) = (receiver(rank), shares.nodes[rank], shares.zone_of[rank]);
+            let least = leeway.least(share);
+            network.arc(Network::SOURCE, at, receivers[rank].fixed.into(), 0);
+            room[rank] = Some(network.arc(group(classes.group_of[rank]), at, total, 0));
+            network.arc(at, Network::SINK, least.into(), 0);
+            network.arc(at, zone(in_zone), u128::from(share.ceil - least), 0);
+            network.arc(at, beyond, leeway.beyond.into(), 0);
+            to_sink += u128::from(least);
+            least_in[in_zone] += least;
+        }
+        for (nth, (share, least_in)) in shares.zones.iter().zip(least_in).enumerate() {
+            let least = leeway.least(*share) - least_in;
+            network.arc(zone(nth), Network::SINK, least.into(), 0);
+            network.arc(zone(nth), rest, u128::from(share.ceil - least_in - least), 0);
+            to_sink += u128::from(least);
+        }
+        network.arc(beyond, rest, leeway.beyond.into(), 0);
+        network.arc(rest, Network::SINK, total - to_sink, 0);
+        Self { network, staying, arriving, room: room.into_iter().flatten().collect() }
+    }
+
+    fn read(&self, classes: &Classes<'_>) -> Flow {
+        let through = |arc: Arc| self.network.through(arc) as u32;
+        let mut arriving = vec![vec![0; classes.groups.len()]; classes.kinds.len()];
+        for (kind, arcs) in self.arriving.iter().enumerate() {
+            for (group, arc) in arcs {
+                arriving[kind][*group] = through(*arc);
+            }
+        }
+        Flow {
+            moves: arriving.iter().flatten().sum(),
+            kept: self.staying.iter().map(|arc| arc.map_or(0, through)).collect(),
+            arriving,
+            room: self.room.iter().map(|arc| through(*arc)).collect(),
+        }
+    }
+}
