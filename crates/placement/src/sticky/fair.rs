@@ -83,7 +83,8 @@ pub(super) fn levels(parts: &[Part], demands: &[Demand]) -> Vec<Level> {
     let mut undivided = vec![((0..parts.len()).collect::<Vec<_>>(), demands.to_vec())];
     while let Some((places, demands)) = undivided.pop() {
         let here = || places.iter().map(|place| &parts[*place]);
-        let shards = here().map(|part| part.confined).sum::<u32>() + demands.iter().map(|kind| kind.shards).sum::<u32>();
+        let shards =
+            here().map(|part| part.confined).sum::<u32>() + demands.iter().map(|kind| kind.shards).sum::<u32>();
         let level = Level { shards, weight: here().map(|part| part.weight).sum() };
         let crowded = crowded(&here().collect::<Vec<_>>(), &demands, level);
         if !crowded.contains(&true) {
@@ -223,8 +224,7 @@ mod tests {
     fn every_zone_weighs_the_same_whatever_its_nodes_weigh() {
         let ids: Vec<_> = (0..8).map(|nth| aether_domain::NodeId::new(format!("n{nth}")).expect("an id")).collect();
         let idx = crate::NodeIdx(0);
-        let receiver =
-            |nth: usize, weight| Receiver { id: &ids[nth], idx, weight, zone: None, held: 0, fixed: 0 };
+        let receiver = |nth: usize, weight| Receiver { id: &ids[nth], idx, weight, zone: None, held: 0, fixed: 0 };
         let zone_of = [0, 1, 1, 2, 2, 2, 3, 3];
         let big = [7, u32::MAX, 1, u32::MAX, u32::MAX - 4, 1, 4_000_000_007, 3_999_999_979];
         for (raw, exact) in [([3, 1, 1, 2, 1, 4, 5, 6], true), (big, false)] {
@@ -233,7 +233,9 @@ mod tests {
             let weights = weights(&receivers, &zone_of, ZoneMode::Equal);
             let total = |zone| weights.iter().zip(zone_of).filter(|(_, of)| *of == zone).map(|(w, _)| w).sum::<u128>();
             assert!((0..4).all(|zone| total(zone) == total(0)), "{weights:?}");
-            let ratio = |one: usize, other: usize| weights[one] * u128::from(raw[other]) == weights[other] * u128::from(raw[one]);
+            let ratio = |one: usize, other: usize| {
+                weights[one] * u128::from(raw[other]) == weights[other] * u128::from(raw[one])
+            };
             assert_eq!(ratio(1, 2) && ratio(3, 4) && ratio(3, 5) && ratio(6, 7), exact, "{weights:?}");
         }
     }

@@ -3,6 +3,9 @@
 mod check;
 mod exhaustive;
 mod extremes;
+mod flow;
+mod flow_oracle;
+mod flow_world;
 mod golden;
 mod hash;
 mod kit;
