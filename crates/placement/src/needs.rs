@@ -3,6 +3,7 @@
 //! Nodes are put in the order of their ids here, so that nothing behind this point can depend on the input's order. A
 //! receiver's place in that order is its *rank*.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aether_domain::{ShardId, Tag};
@@ -20,9 +21,9 @@ pub(crate) enum Need {
     Pinned(u16),
 }
 
-/// The most kinds times the most sorts of receivers: a thousand of each, to bound time and memory whatever the rules are.
-/// Shards of the kinds beyond are placed as if they needed nothing, and are unmet.
-const PAIRS_MAX: usize = 1 << 20;
+/// The most kinds times the most sorts of receivers: 64 kinds and 2,048 sorts, to bound time and memory whatever the rules are.
+/// Beyond, shards of the kinds with the fewest of them are placed as if they needed nothing, and are unmet.
+const PAIRS_MAX: usize = 1 << 17;
 
 /// Where every shard may be. Of a valid input.
 #[derive(Debug)]
@@ -82,12 +83,22 @@ impl Needs {
             let fits = alike.iter().filter(|meets| asked & !**meets == 0);
             fits.copied().reduce(|common, meets| common & meets)
         };
-        let found: BTreeMap<u64, Option<u64>> = asked.iter().map(|asked| (*asked, None)).collect();
-        let found: BTreeMap<u64, Option<u64>> = found.into_keys().map(|asked| (asked, common(asked))).collect();
-        let kinds: BTreeSet<u64> = found.values().flatten().copied().filter(|kind| *kind != by_all).collect();
-        self.kinds = kinds.into_iter().take(PAIRS_MAX / alike.len().max(1)).collect();
+        let mut found: BTreeMap<u64, (Option<u64>, usize)> = BTreeMap::new();
+        for asked in &asked {
+            found.entry(*asked).or_insert_with(|| (common(*asked), 0)).1 += 1;
+        }
+        let mut shards_of: BTreeMap<u64, usize> = BTreeMap::new();
+        for (kind, shards) in found.values() {
+            kind.iter().filter(|kind| **kind != by_all).for_each(|kind| *shards_of.entry(*kind).or_default() += shards);
+        }
+        let mut kinds: Vec<(Reverse<usize>, u64)> =
+            shards_of.into_iter().map(|(kind, of)| (Reverse(of), kind)).collect();
+        kinds.sort_unstable();
+        kinds.truncate(PAIRS_MAX / alike.len().max(1));
+        self.kinds = kinds.into_iter().map(|(_, kind)| kind).collect();
+        self.kinds.sort_unstable();
         for (shard, asked) in (0..=u16::MAX).map(ShardId).zip(&asked) {
-            let kind = found[asked];
+            let kind = found[asked].0;
             let place = kind.and_then(|kind| self.kinds.binary_search(&kind).ok());
             self.needs.push(place.map_or(Need::Anywhere, |kind| Need::Kind(kind as u16)));
             if place.is_none() && kind != Some(by_all) {

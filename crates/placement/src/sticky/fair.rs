@@ -41,6 +41,14 @@ pub(super) struct Level {
     pub(super) weight: u128,
 }
 
+impl Level {
+    /// What of a share rounding it down takes away, in parts of 65,536.
+    pub(super) fn remainder(self, weight: u128) -> u32 {
+        let remainder = u128::from(self.shards) * weight % self.weight;
+        ((remainder << 16) / self.weight) as u32 // a weight is below 2^107
+    }
+}
+
 /// A share rounded down and up: the same if it is whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bounds {

@@ -3,6 +3,7 @@
 //! Every shard goes to the receiver that holds it for nothing, or to any of its kind for the price of one move. Receivers and
 //! zones take their share rounded down or up. So the cheapest flow is the fewest moves. `docs/placement.md`, section 4.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use aether_domain::ShardId;
@@ -125,6 +126,9 @@ impl<'a> Classes<'a> {
 
 /// What each receiver and each zone is entitled to.
 struct Shares {
+    /// All ranks. Who comes first is rounded up first where that saves no move: those with the largest remainders.
+    /// The seed breaks ties.
+    order: Vec<usize>,
     /// By rank.
     nodes: Vec<Bounds>,
     /// By rank: the place of its zone.
@@ -156,7 +160,12 @@ impl Shares {
             members[*zone].push(rank);
         }
         let zones = members.into_iter().map(|ranks| together(&mut ranks.into_iter())).collect();
-        Self { nodes, zone_of, zones }
+        let mut order: Vec<usize> = (0..receivers.len()).collect();
+        let seed = census.input.seed;
+        order.sort_by_cached_key(|rank| {
+            (Reverse(levels[*rank].remainder(weights[*rank])), node_seed(seed, receivers[*rank].id), *rank)
+        });
+        Self { order, nodes, zone_of, zones }
     }
 }
 
@@ -227,24 +236,25 @@ impl Flow {
     /// each receiver is to hold, so that a plan's own moves, once they are in flight, change neither.
     fn cheapest(classes: &Classes<'_>, shares: &Shares) -> Self {
         let total = classes.census.total;
-        let solved = |leeway, cost| {
-            let mut built = Built::new(classes, shares, leeway, cost);
-            (built.network.fill() == u128::from(total)).then_some(built)
+        let sent = |leeway| {
+            let mut built = Built::new(classes, shares, leeway);
+            let sent = built.network.fill() as u32;
+            (built, sent)
         };
-        let built = solved(Leeway::NONE, 1).unwrap_or_else(|| {
-            let mut within = Built::new(classes, shares, Leeway { part: 0, beyond: 0 }, 0);
-            let beyond = total - within.network.fill() as u32;
+        let (mut built, within) = sent(Leeway::NONE);
+        if within < total {
+            let beyond = total - sent(Leeway { part: 0, beyond: 0 }).1;
+            // With no least part all have a place.
+            built = sent(Leeway { part: 0, beyond }).0;
             let (mut part, mut too_much) = (0, Leeway::WHOLE + 1);
             while too_much - part > 1 {
                 let middle = part.midpoint(too_much);
-                match solved(Leeway { part: middle, beyond }, 0) {
-                    Some(_) => part = middle,
-                    None => too_much = middle,
+                match sent(Leeway { part: middle, beyond }) {
+                    (better, all) if all == total => (part, built) = (middle, better),
+                    _ => too_much = middle,
                 }
             }
-            let last = solved(Leeway { part, beyond }, 1);
-            last.unwrap_or_else(|| unreachable!("with no least part, whatever is beyond the shares has a place"))
-        });
+        }
         built.read(classes)
     }
 }
@@ -263,7 +273,7 @@ struct Built {
 impl Built {
     /// A flow through it that is as large as all shards keeps every bound: what must at least be there has arcs of its own to
     /// the sink, and all arcs to the sink together are just as large.
-    fn new(classes: &Classes<'_>, shares: &Shares, leeway: Leeway, cost: i32) -> Self {
+    fn new(classes: &Classes<'_>, shares: &Shares, leeway: Leeway) -> Self {
         let (census, supply) = (classes.census, classes.supply());
         let receivers = &census.receivers;
         let rest: Vertex = 2;
@@ -274,27 +284,31 @@ impl Built {
         let zone = |nth: usize| receiver(receivers.len()) + nth;
         let mut network = Network::new(zone(shares.zones.len()));
 
-        let mut staying = Vec::new();
-        for (nth, holder, lot) in classes.lots() {
-            let arc = |rank| network.arc(kind(nth), receiver(usize::from(rank)), lot.len() as u128, 0);
-            staying.push(holder.map(arc));
+        let lots: Vec<_> = classes.lots().collect();
+        let mut staying = vec![None; lots.len()];
+        let mut on = vec![Vec::new(); receivers.len()];
+        for (nth, (_, holder, _)) in lots.iter().enumerate() {
+            holder.iter().for_each(|rank| on[usize::from(*rank)].push(nth));
+        }
+        for rank in &shares.order {
+            for nth in &on[*rank] {
+                let (of_kind, _, lot) = lots[*nth];
+                staying[*nth] = Some(network.arc(kind(of_kind), receiver(*rank), lot.len() as u128, 0));
+            }
         }
         let mut arriving = vec![Vec::new(); classes.kinds.len()];
         for (nth, supply) in supply.iter().enumerate().filter(|(_, supply)| **supply > 0) {
             let supply = u128::from(*supply);
             network.arc(Network::SOURCE, kind(nth), supply, 0);
             for to in (0..classes.groups.len()).filter(|to| classes.fits(nth, *to)) {
-                arriving[nth].push((to, network.arc(kind(nth), group(to), supply, cost)));
+                arriving[nth].push((to, network.arc(kind(nth), group(to), supply, 1)));
             }
         }
 
         let total = u128::from(census.total);
-        // The seed decides who is asked first.
-        let mut ranks: Vec<usize> = (0..receivers.len()).collect();
-        ranks.sort_by_cached_key(|rank| node_seed(census.input.seed, receivers[*rank].id));
         let mut room = vec![None; receivers.len()];
         let (mut to_sink, mut least_in) = (0, vec![0; shares.zones.len()]);
-        for rank in ranks {
+        for &rank in &shares.order {
             let (at, share, in_zone) = (receiver(rank), shares.nodes[rank], shares.zone_of[rank]);
             let least = leeway.least(share);
             network.arc(Network::SOURCE, at, receivers[rank].fixed.into(), 0);
@@ -331,4 +345,67 @@ impl Built {
             room: self.room.iter().map(|arc| through(*arc)).collect(),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use aether_domain::{NodeId, Zone};
+
+    use super::*;
+    use crate::strategy::{InFlight, NodeIdx, NodeState, NodeView, PlacementInput};
+    use crate::{PlacementStrategy, StickyBalanced};
+
+    fn roll(dice: &mut u64, below: u32) -> u32 {
+        *dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*dice >> 33) as u32 % below
+    }
+
+    /// The fewest moves as the flow and as the closed form find them.
+    fn both_ways(input: &PlacementInput<'_>) -> (u32, u32) {
+        let census = Census::take(input).expect("somebody is receiving");
+        (minimum_moves(&census), super::super::quota::Shares::of(&census).minimum_moves(&census))
+    }
+
+    #[test]
+    fn where_no_shard_needs_certain_nodes_the_closed_form_says_the_same() {
+        for seed in 0..400 {
+            let dice = &mut (seed * 7 + 1);
+            let count = roll(dice, 9) + 1;
+            let heaviest = [1, 4, u32::MAX][roll(dice, 3) as usize];
+            let nodes: Vec<NodeView> = (0..count)
+                .map(|nth| NodeView {
+                    weight: NonZeroU32::new(roll(dice, heaviest) + 1).expect("not 0"),
+                    state: if nth > 0 && roll(dice, 5) == 0 { NodeState::Draining } else { NodeState::Receiving },
+                    zone: Some(Zone::new(format!("z{}", roll(dice, 3))).expect("a zone")),
+                    ..NodeView::new(NodeId::new(format!("n{nth}")).expect("a node id"))
+                })
+                .collect();
+            let owners = roll(dice, count) + 1;
+            let mut current: Vec<Option<NodeIdx>> =
+                (0..roll(dice, 80)).map(|_| Some(NodeIdx(roll(dice, owners) as u16)).filter(|at| at.0 < 9)).collect();
+            let zones = ZONES[roll(dice, ZONES.len() as u32) as usize];
+            let input = PlacementInput { current: &current, nodes: &nodes, zones, ..Default::default() };
+            let (flow, formula) = both_ways(&input);
+            assert_eq!(flow, formula, "seed {seed}: {input:#?}");
+            // And in the middle of a plan.
+            let plan = StickyBalanced.plan(&input).expect("somebody is receiving");
+            let mut in_flight = Vec::new();
+            let mut left = formula;
+            for step in plan.moves {
+                match roll(dice, 3) {
+                    0 => current[step.shard.index()] = Some(step.to),
+                    1 => in_flight.push(InFlight { shard: step.shard, to: step.to }),
+                    _ => continue,
+                }
+                left -= 1;
+            }
+            let input =
+                PlacementInput { current: &current, nodes: &nodes, zones, in_flight: &in_flight, ..Default::default() };
+            assert_eq!(both_ways(&input), (left, left), "seed {seed}: {input:#?}");
+        }
+    }
+
+    const ZONES: [ZoneMode; 1] = [ZoneMode::Ignored];
 }

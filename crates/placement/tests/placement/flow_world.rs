@@ -143,7 +143,8 @@ pub(crate) fn tagged(shards: usize, nodes: usize, rules: usize, extras: Extras) 
     } else {
         prop_oneof![3 => Just(1), 2 => 1_u32..=5].boxed()
     };
-    let view = (weight, prop_oneof![5 => Just(NodeState::Receiving), 1 => Just(NodeState::Draining)], 0_u8..8, 0_u8..4);
+    let view =
+        (weight, prop_oneof![5 => Just(NodeState::Receiving), 1 => Just(NodeState::Draining)], 0_u8..16, 0_u8..4);
     let one_in = |every: u32, on: bool| {
         let some = any::<Index>().prop_map(Some);
         if on { prop_oneof![every => Just(None), 1 => some].boxed() } else { Just(None).boxed() }
@@ -154,14 +155,20 @@ pub(crate) fn tagged(shards: usize, nodes: usize, rules: usize, extras: Extras) 
         one_in(7, extras.pins),
         one_in(4, extras.in_flight),
     );
-    let of_rule = (0_u8..8, 1_u32..6, any::<u64>());
-    (vec(shard, 0..=shards), vec(view, 1..=nodes), vec(of_rule, 1..=rules), any::<u64>(), any::<(Index, Index, bool)>())
+    let of_rule = (0_u8..16, 1_u32..6, any::<u64>());
+    (
+        vec(shard, 0..=shards),
+        vec(view, 1..=nodes),
+        vec(of_rule, rules.div_ceil(2)..=rules),
+        any::<u64>(),
+        any::<(Index, Index, bool)>(),
+    )
         .prop_map(move |(shards, mut views, rules, seed, (receiver, owners, zoned))| {
             let receiver = receiver.index(views.len());
             views[receiver].1 = NodeState::Receiving;
             let names = |bits: u8| {
                 let names: Vec<_> =
-                    ["a", "b", "c"].into_iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).collect();
+                    ["a", "b", "c", "d"].into_iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).collect();
                 names.into_iter().map(|(_, name)| name).collect::<Vec<_>>().join(" ")
             };
             let nodes: Vec<NodeView> = (views.iter().enumerate())

@@ -4,6 +4,7 @@ mod check;
 mod exhaustive;
 mod extremes;
 mod flow;
+mod flow_edges;
 mod flow_oracle;
 mod flow_world;
 mod golden;
