@@ -407,5 +407,5 @@ mod tests {
         }
     }
 
-    const ZONES: [ZoneMode; 1] = [ZoneMode::Ignored];
+    const ZONES: [ZoneMode; 2] = [ZoneMode::Ignored, ZoneMode::Equal];
 }
