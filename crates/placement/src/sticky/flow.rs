@@ -43,8 +43,10 @@ struct Classes<'a> {
     /// By rank.
     group_of: Vec<usize>,
     /// The shards that may be moved: its kind, the rank of the receiver that holds it and may keep it, and which it is.
-    /// Ascending, so those without a holder come first among their kind.
+    /// Ascending.
     movable: Vec<(usize, Option<u16>, ShardId)>,
+    /// By kind: how many may be moved.
+    supply: Vec<u32>,
 }
 
 impl<'a> Classes<'a> {
@@ -60,22 +62,15 @@ impl<'a> Classes<'a> {
         };
         let mut movable: Vec<_> = census.movable().map(|(shard, holder)| (kind(shard), holder, shard)).collect();
         movable.sort_unstable();
-        Self { census, kinds, groups, group_of, movable }
+        let mut supply = vec![0; kinds.len()];
+        movable.iter().for_each(|(kind, ..)| supply[*kind] += 1);
+        Self { census, kinds, groups, group_of, movable, supply }
     }
 
-    /// The movable shards of one kind on one receiver, or of one kind and without a holder, each lot with these two.
+    /// The movable shards in lots of one kind on one receiver, or of one kind and without a holder; each with these two.
     fn lots(&self) -> impl Iterator<Item = (usize, Option<u16>, &[(usize, Option<u16>, ShardId)])> {
         let lots = self.movable.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1));
         lots.map(|lot| (lot[0].0, lot[0].1, lot))
-    }
-
-    /// By kind: how many may be moved.
-    fn supply(&self) -> Vec<u32> {
-        let mut supply = vec![0; self.kinds.len()];
-        for (kind, ..) in &self.movable {
-            supply[*kind] += 1;
-        }
-        supply
     }
 
     fn fits(&self, kind: usize, group: usize) -> bool {
@@ -89,18 +84,18 @@ impl<'a> Classes<'a> {
         let mut room = flow.room.clone();
         let with_room = (0_u16..=u16::MAX).zip(receivers).zip(&room).filter(|(_, room)| **room > 0);
         let mut ring = Ring::new(seed, with_room.map(|((rank, node), _)| (rank, node.id)));
-        let mut lots = self.lots().zip(&flow.kept).peekable();
-        for (nth, arriving) in flow.arriving.iter().enumerate() {
-            let mut arriving = arriving.clone();
+        let mut kept = flow.kept.iter();
+        for of_kind in self.movable.chunk_by(|one, other| one.0 == other.0) {
+            let mut arriving = flow.arriving[of_kind[0].0].clone();
             let is_open = |arriving: &[u32], room: &[u32], rank: u16| {
                 arriving[self.group_of[usize::from(rank)]] > 0 && room[usize::from(rank)] > 0
             };
             ring.reopen();
             let mut movers = Vec::new();
-            while let Some(((.., lot), kept)) = lots.next_if(|((kind, ..), _)| *kind == nth) {
+            for (lot, kept) in of_kind.chunk_by(|one, other| one.1 == other.1).zip(kept.by_ref()) {
                 let leaving = lot.len() - *kept as usize;
                 if leaving == 0 {
-                    continue;
+                    continue; // and perhaps nobody is open
                 }
                 let mut candidates: Vec<(u64, ShardId, u64)> = Vec::with_capacity(lot.len());
                 for &(.., shard) in lot {
@@ -172,7 +167,7 @@ impl Shares {
 /// By rank. A shard in flight counts as any of its kind, for its share does not change because it moves; a pinned one, and one
 /// on its way to where its kind may not be, can be nowhere else.
 fn levels(census: &Census<'_>, classes: &Classes<'_>, weights: &[u128]) -> Vec<Level> {
-    let mut supply = classes.supply();
+    let mut supply = classes.supply.clone();
     let mut confined: Vec<u32> = census.receivers.iter().map(|node| node.fixed).collect();
     for moving in census.input.in_flight {
         let Some(rank) = census.needs.rank(Some(moving.to)) else { continue };
@@ -274,7 +269,7 @@ impl Built {
     /// A flow through it that is as large as all shards keeps every bound: what must at least be there has arcs of its own to
     /// the sink, and all arcs to the sink together are just as large.
     fn new(classes: &Classes<'_>, shares: &Shares, leeway: Leeway) -> Self {
-        let (census, supply) = (classes.census, classes.supply());
+        let census = classes.census;
         let receivers = &census.receivers;
         let rest: Vertex = 2;
         let beyond: Vertex = 3;
@@ -297,8 +292,9 @@ impl Built {
             }
         }
         let mut arriving = vec![Vec::new(); classes.kinds.len()];
-        for (nth, supply) in supply.iter().enumerate().filter(|(_, supply)| **supply > 0) {
-            let supply = u128::from(*supply);
+        for (nth, supply) in
+            classes.supply.iter().copied().map(u128::from).enumerate().filter(|(_, supply)| *supply > 0)
+        {
             network.arc(Network::SOURCE, kind(nth), supply, 0);
             for to in (0..classes.groups.len()).filter(|to| classes.fits(nth, *to)) {
                 arriving[nth].push((to, network.arc(kind(nth), group(to), supply, 1)));
@@ -385,7 +381,7 @@ mod tests {
             let owners = roll(dice, count) + 1;
             let mut current: Vec<Option<NodeIdx>> =
                 (0..roll(dice, 80)).map(|_| Some(NodeIdx(roll(dice, owners) as u16)).filter(|at| at.0 < 9)).collect();
-            let zones = ZONES[roll(dice, ZONES.len() as u32) as usize];
+            let zones = [ZoneMode::Ignored, ZoneMode::Equal][roll(dice, 2) as usize];
             let input = PlacementInput { current: &current, nodes: &nodes, zones, ..Default::default() };
             let (flow, formula) = both_ways(&input);
             assert_eq!(flow, formula, "seed {seed}: {input:#?}");
@@ -406,6 +402,4 @@ mod tests {
             assert_eq!(both_ways(&input), (left, left), "seed {seed}: {input:#?}");
         }
     }
-
-    const ZONES: [ZoneMode; 2] = [ZoneMode::Ignored, ZoneMode::Equal];
 }

@@ -41,7 +41,7 @@ const PINS_AND_ZONES: Extras = Extras { pins: true, zones: true, in_flight: fals
 const AROUND_MOVES: Extras = Extras { in_flight: true, ..PINS_AND_ZONES };
 
 proptest! {
-    #![proptest_config(crate::cases(200))]
+    #![proptest_config(crate::cases(100))]
 
     #[test]
     fn no_fair_map_is_nearer(world in with_needs(tagged(7, 4, 4, PINS_AND_ZONES))) {
@@ -140,7 +140,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(60))]
+    #![proptest_config(crate::cases(50))]
 
     #[test]
     fn no_flow_of_single_shards_is_cheaper(world in with_needs(tagged(200, 12, 6, PINS_AND_ZONES))) {
