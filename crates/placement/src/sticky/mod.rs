@@ -1,7 +1,8 @@
 //! The sticky quota planner: every node within one shard of its exact share, by exactly the fewest moves.
 //!
 //! First `quota` decides how many shards each node is to hold, then this file which shards those are. It counts shards
-//! and knows nothing of their load. Why the moves are the fewest: `docs/placement.md`, section 3.
+//! and knows nothing of their load. Where tags keep some shards from some nodes, `flow` does both instead. Why the moves are the
+//! fewest: `docs/placement.md`, sections 3 and 4.
 
 mod fair;
 mod flow;
@@ -24,6 +25,9 @@ use quota::Shares;
 /// - the moves are as few as [`minimum_moves`] says, which no strategy with the same balance can beat;
 /// - no node both sends and receives, so no count overshoots on the way;
 /// - a map that keeps the first promise is left alone.
+///
+/// Where tag rules keep shards from nodes, the share is what is fair with them: a node has more than its weight only if too much
+/// may be nowhere else. A node may then send some shards and receive others, which need other nodes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StickyBalanced;
 
@@ -46,7 +50,8 @@ impl PlacementStrategy for StickyBalanced {
 }
 
 /// The fewest moves from the input's owners to any balanced map: the sum of the shards without a receiving owner, and
-/// of what each node holds beyond the target that is kindest to it. Moves in flight are not counted.
+/// of what each node holds beyond the target that is kindest to it; with tag rules the cost of a flow. Moves in flight are not
+/// counted.
 ///
 /// # Errors
 /// As [`StickyBalanced`] has them: no receiver, or an input that contradicts itself.
