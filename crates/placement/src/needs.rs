@@ -33,7 +33,7 @@ pub(crate) struct Needs {
     /// By place: the node's rank, if it may be given shards.
     ranks: Vec<Option<u16>>,
     /// By shard; empty if every shard may be anywhere.
-    needs: Vec<Need>,
+    shards: Vec<Need>,
     /// By rank: a bit for each set of tags that a rule names and the receiver has.
     meets: Vec<u64>,
     /// By kind: the bits that all its receivers have in common, and no other receiver has. Each kind has at least one receiver
@@ -55,7 +55,7 @@ impl Needs {
             ranks[at.index()] = Some(rank);
         }
         let meets = vec![0; receivers.len()];
-        let mut asked = Self { receivers, ranks, needs: Vec::new(), meets, kinds: Vec::new(), unmet: Vec::new() };
+        let mut asked = Self { receivers, ranks, shards: Vec::new(), meets, kinds: Vec::new(), unmet: Vec::new() };
         if !(input.pins.is_empty() && input.rules.is_empty()) {
             asked.read(input);
         }
@@ -100,7 +100,7 @@ impl Needs {
         for (shard, asked) in (0..=u16::MAX).map(ShardId).zip(&asked) {
             let kind = found[asked].0;
             let place = kind.and_then(|kind| self.kinds.binary_search(&kind).ok());
-            self.needs.push(place.map_or(Need::Anywhere, |kind| Need::Kind(kind as u16)));
+            self.shards.push(place.map_or(Need::Anywhere, |kind| Need::Kind(kind as u16)));
             if place.is_none() && kind != Some(by_all) {
                 self.unmet.push(shard);
             }
@@ -108,12 +108,12 @@ impl Needs {
         for pin in input.pins {
             let id = |at: &NodeIdx| input.nodes[at.index()].id.cmp(&pin.node);
             match self.receivers.binary_search_by(id) {
-                Ok(rank) => self.needs[pin.shard.index()] = Need::Pinned(rank as u16),
+                Ok(rank) => self.shards[pin.shard.index()] = Need::Pinned(rank as u16),
                 Err(_) => self.unmet.push(pin.shard),
             }
         }
-        let Self { needs, unmet, .. } = self;
-        unmet.retain(|shard| !matches!(needs[shard.index()], Need::Pinned(_)));
+        let Self { shards, unmet, .. } = self;
+        unmet.retain(|shard| !matches!(shards[shard.index()], Need::Pinned(_)));
         unmet.sort_unstable();
         unmet.dedup();
     }
@@ -140,7 +140,7 @@ impl Needs {
 
     /// What one shard needs.
     pub(crate) fn of_shard(&self, shard: ShardId) -> Need {
-        self.needs.get(shard.index()).copied().unwrap_or(Need::Anywhere)
+        self.shards.get(shard.index()).copied().unwrap_or(Need::Anywhere)
     }
 
     /// Whether a shard may be on the receiver of this rank.

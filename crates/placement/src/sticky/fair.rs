@@ -179,36 +179,30 @@ mod tests {
         Part { meets, weight, confined }
     }
 
+    /// What each part's share is to be, as a fraction.
+    fn check(parts: &[Part], demands: &[(u64, u32)], expected: &[(u32, u128)]) {
+        let demands: Vec<_> = demands.iter().map(|(kind, shards)| Demand { kind: *kind, shards: *shards }).collect();
+        for (level, (above, below)) in levels(parts, &demands).into_iter().zip(expected) {
+            assert_eq!(u128::from(level.shards) * below, u128::from(*above) * level.weight, "{parts:?}: {level:?}");
+        }
+    }
+
     #[test]
     fn shares_are_as_even_as_tags_allow() {
         let (a, b, all) = (1, 2, 0);
-        // Parts, demands by kind, and the share of each part as a fraction.
-        let cases: [(Vec<Part>, Vec<(u64, u32)>, Vec<(u32, u128)>); 6] = [
-            // Room elsewhere for what is not confined: everyone the same.
-            (vec![part(a, 1, 0), part(0, 2, 0)], vec![(a, 3), (all, 6)], vec![(9, 3), (9, 3)]),
-            // Too much is confined to one: it has that and no more.
-            (vec![part(a, 1, 0), part(0, 2, 0)], vec![(a, 5), (all, 3)], vec![(5, 1), (3, 2)]),
-            // Three levels, the middle one pinned.
-            (
-                vec![part(a, 1, 0), part(0, 1, 4), part(b, 1, 0), part(0, 1, 0)],
-                vec![(a, 9), (all, 3)],
-                vec![(9, 1), (4, 1), (3, 2), (3, 2)],
-            ),
-            // What could be on a crowded part and elsewhere is elsewhere.
-            (
-                vec![part(a, 1, 0), part(a | b, 1, 0), part(b, 1, 0)],
-                vec![(a, 20), (b, 4), (all, 1)],
-                vec![(20, 2), (20, 2), (5, 1)],
-            ),
-            (vec![part(a, 1, 0), part(b, 1, 0)], vec![], vec![(0, 2), (0, 2)]),
-            (vec![part(0, u128::from(u32::MAX), 0), part(a, 1, 0)], vec![(a, 65_536)], vec![(0, 1 << 32), (65_536, 1)]),
-        ];
-        for (parts, demands, expected) in cases {
-            let demands: Vec<_> = demands.into_iter().map(|(kind, shards)| Demand { kind, shards }).collect();
-            for (level, (above, below)) in levels(&parts, &demands).into_iter().zip(expected) {
-                assert_eq!(u128::from(level.shards) * below, u128::from(above) * level.weight, "{parts:?}: {level:?}");
-            }
-        }
+        // Room elsewhere for what is not confined: everyone the same.
+        check(&[part(a, 1, 0), part(0, 2, 0)], &[(a, 3), (all, 6)], &[(9, 3), (9, 3)]);
+        // Too much is confined to one: it has that and no more.
+        check(&[part(a, 1, 0), part(0, 2, 0)], &[(a, 5), (all, 3)], &[(5, 1), (3, 2)]);
+        // Three levels, the middle one pinned.
+        let pinned = [part(a, 1, 0), part(0, 1, 4), part(b, 1, 0), part(0, 1, 0)];
+        check(&pinned, &[(a, 9), (all, 3)], &[(9, 1), (4, 1), (3, 2), (3, 2)]);
+        // What could be on a crowded part and elsewhere is elsewhere.
+        let shared = [part(a, 1, 0), part(a | b, 1, 0), part(b, 1, 0)];
+        check(&shared, &[(a, 20), (b, 4), (all, 1)], &[(20, 2), (20, 2), (5, 1)]);
+        check(&[part(a, 1, 0), part(b, 1, 0)], &[], &[(0, 2), (0, 2)]);
+        let heavy = [part(0, u128::from(u32::MAX), 0), part(a, 1, 0)];
+        check(&heavy, &[(a, 65_536)], &[(0, 1 << 32), (65_536, 1)]);
     }
 
     #[test]

@@ -42,11 +42,19 @@ struct Classes<'a> {
     groups: Vec<u64>,
     /// By rank.
     group_of: Vec<usize>,
-    /// The shards that may be moved: its kind, the rank of the receiver that holds it and may keep it, and which it is.
     /// Ascending.
-    movable: Vec<(usize, Option<u16>, ShardId)>,
+    movable: Vec<Movable>,
     /// By kind: how many may be moved.
     supply: Vec<u32>,
+}
+
+/// A shard that may be moved.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Movable {
+    kind: usize,
+    /// The rank of the receiver that holds it and may keep it.
+    holder: Option<u16>,
+    shard: ShardId,
 }
 
 impl<'a> Classes<'a> {
@@ -60,17 +68,19 @@ impl<'a> Classes<'a> {
             Need::Kind(kind) => kind.into(),
             Need::Anywhere | Need::Pinned(_) => needs.kinds().len(), // no pinned shard is movable
         };
-        let mut movable: Vec<_> = census.movable().map(|(shard, holder)| (kind(shard), holder, shard)).collect();
+        let movable = census.movable().map(|(shard, holder)| Movable { kind: kind(shard), holder, shard });
+        let mut movable: Vec<Movable> = movable.collect();
         movable.sort_unstable();
         let mut supply = vec![0; kinds.len()];
-        movable.iter().for_each(|(kind, ..)| supply[*kind] += 1);
+        for shard in &movable {
+            supply[shard.kind] += 1;
+        }
         Self { census, kinds, groups, group_of, movable, supply }
     }
 
-    /// The movable shards in lots of one kind on one receiver, or of one kind and without a holder; each with these two.
-    fn lots(&self) -> impl Iterator<Item = (usize, Option<u16>, &[(usize, Option<u16>, ShardId)])> {
-        let lots = self.movable.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1));
-        lots.map(|lot| (lot[0].0, lot[0].1, lot))
+    /// The movable shards in lots: of one kind on one receiver, or of one kind and without a holder.
+    fn lots(&self) -> impl Iterator<Item = &[Movable]> {
+        self.movable.chunk_by(|one, other| (one.kind, one.holder) == (other.kind, other.holder))
     }
 
     fn fits(&self, kind: usize, group: usize) -> bool {
@@ -85,20 +95,20 @@ impl<'a> Classes<'a> {
         let with_room = (0_u16..=u16::MAX).zip(receivers).zip(&room).filter(|(_, room)| **room > 0);
         let mut ring = Ring::new(seed, with_room.map(|((rank, node), _)| (rank, node.id)));
         let mut kept = flow.kept.iter();
-        for of_kind in self.movable.chunk_by(|one, other| one.0 == other.0) {
-            let mut arriving = flow.arriving[of_kind[0].0].clone();
+        for of_kind in self.movable.chunk_by(|one, other| one.kind == other.kind) {
+            let mut arriving = flow.arriving[of_kind[0].kind].clone();
             let is_open = |arriving: &[u32], room: &[u32], rank: u16| {
                 arriving[self.group_of[usize::from(rank)]] > 0 && room[usize::from(rank)] > 0
             };
             ring.reopen();
             let mut movers = Vec::new();
-            for (lot, kept) in of_kind.chunk_by(|one, other| one.1 == other.1).zip(kept.by_ref()) {
+            for (lot, kept) in of_kind.chunk_by(|one, other| one.holder == other.holder).zip(kept.by_ref()) {
                 let leaving = lot.len() - *kept as usize;
                 if leaving == 0 {
                     continue; // and perhaps nobody is open
                 }
                 let mut candidates: Vec<(u64, ShardId, u64)> = Vec::with_capacity(lot.len());
-                for &(.., shard) in lot {
+                for &Movable { shard, .. } in lot {
                     let place = shard_place(seed, shard);
                     let distance = ring.nearest(place, |rank| is_open(&arriving, &room, rank)).0;
                     candidates.push((distance, shard, place));
@@ -282,13 +292,15 @@ impl Built {
         let lots: Vec<_> = classes.lots().collect();
         let mut staying = vec![None; lots.len()];
         let mut on = vec![Vec::new(); receivers.len()];
-        for (nth, (_, holder, _)) in lots.iter().enumerate() {
-            holder.iter().for_each(|rank| on[usize::from(*rank)].push(nth));
+        for (nth, lot) in lots.iter().enumerate() {
+            if let Some(rank) = lot[0].holder {
+                on[usize::from(rank)].push(nth);
+            }
         }
         for rank in &shares.order {
             for nth in &on[*rank] {
-                let (of_kind, _, lot) = lots[*nth];
-                staying[*nth] = Some(network.arc(kind(of_kind), receiver(*rank), lot.len() as u128, 0));
+                let lot = lots[*nth];
+                staying[*nth] = Some(network.arc(kind(lot[0].kind), receiver(*rank), lot.len() as u128, 0));
             }
         }
         let mut arriving = vec![Vec::new(); classes.kinds.len()];

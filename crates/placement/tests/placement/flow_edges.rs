@@ -92,6 +92,17 @@ fn counts_at_the_edges() {
 }
 
 #[test]
+fn rules_that_everyone_or_no_one_meets_change_nothing() {
+    let plain = Tagged::new(40, &["fast", "fast", "fast near"], vec![]);
+    let without = StickyBalanced.plan(&plain.input());
+    for rules in
+        [vec![rule("fast", 0..9)], vec![rule("slow", 3..40)], vec![rule("fast", 0..9), rule("slow fast", 0..20)]]
+    {
+        assert_eq!(StickyBalanced.plan(&Tagged { rules, ..plain.clone() }.input()), without);
+    }
+}
+
+#[test]
 fn with_one_receiver_left_everything_goes_there_whatever_it_needs() {
     let mut world =
         planned(&Tagged::new(20, &["fast", "near", "fast near"], vec![rule("fast", 0..9), rule("near", 5..15)]));

@@ -158,13 +158,14 @@ pub(crate) fn every_map(world: &Tagged, fair: &Fair, mut judge: impl FnMut(u32, 
     let mut counts = vec![0; fair.receivers.len()];
     let mut movable = Vec::new();
     for shard in world.shards() {
-        match world.destination(shard) {
-            Some(to) => place(to).into_iter().for_each(|rank| counts[rank] += 1),
-            None => {
-                let owner = world.current[shard.index()].and_then(place);
-                movable.push((owner, world.allowed(shard).into_iter().filter_map(place).collect()));
+        if let Some(to) = world.destination(shard) {
+            if let Some(rank) = place(to) {
+                counts[rank] += 1;
             }
+            continue;
         }
+        let owner = world.current[shard.index()].and_then(place);
+        movable.push((owner, world.allowed(shard).into_iter().filter_map(place).collect()));
     }
     descend(&movable, &mut counts, 0, &mut judge);
 }
