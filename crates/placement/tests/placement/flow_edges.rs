@@ -2,7 +2,7 @@
 //! the check says of moves to the wrong place.
 
 use aether_domain::policy::ZoneMode;
-use aether_domain::{NodeId, ShardId};
+use aether_domain::{NodeId, ShardId, Zone};
 use aether_placement::{
     InFlight, InputFault, Move, MoveClass, NodeIdx, NodeState, PlacementError, PlacementInput, PlacementPlan,
     PlanFault, StickyBalanced, minimum_moves,
@@ -256,4 +256,39 @@ fn no_move_to_where_a_shard_may_not_be_gets_past_the_check() {
         let (shard, from, to, class) = step;
         assert_eq!(check(shard, from, to, class), verdict, "{step:?}");
     }
+}
+
+#[test]
+fn the_golden_plan_of_a_world_with_tags_pins_zones_and_moves_under_way() {
+    let rules = vec![rule("fast", 0..10), rule("near", 6..14), rule("far", 20..22)];
+    let mut world = Tagged::new(30, &["fast", "fast near", "near", "", ""], rules).pinned(3, "n3").pinned(20, "n0");
+    world.seed = 7;
+    world = weighing(world, &[1, 2, 1, 3, 1]);
+    world.nodes[4].state = NodeState::Draining;
+    for (at, zone) in ["z1", "z2", "z1", "z2", "z1"].into_iter().enumerate() {
+        world.nodes[at].zone = Some(Zone::new(zone).expect("a zone"));
+    }
+    world.zones = ZoneMode::Equal;
+    world.current = (0..30).map(|nth| (nth % 7 != 6).then_some(NodeIdx(nth * nth % 5))).collect();
+    world.in_flight =
+        vec![InFlight { shard: ShardId(15), to: NodeIdx(2) }, InFlight { shard: ShardId(16), to: NodeIdx(4) }];
+    let plan = StickyBalanced.plan(&world.input()).expect("somebody is receiving");
+    // Another text is a new version of the strategy.
+    assert_eq!(
+        plan.describe(&world.nodes),
+        "\
+         orphan  - -> n0: 20\n\
+         orphan  - -> n1: 6\n\
+         orphan  - -> n2: 13\n\
+         orphan  - -> n3: 27\n\
+         drain   n4 -> n0: 2,17,23\n\
+         drain   n4 -> n1: 7-8\n\
+         drain   n4 -> n2: 12,22\n\
+         drain   n4 -> n3: 3,18,28\n\
+         rule    n0 -> n2: 10\n\
+         balance n1 -> n0: 4\n\
+         balance n1 -> n2: 11,29\n\
+         balance n1 -> n3: 14,19,21,24\n\
+         forced 15, voluntary 7, optimum 22, max degree 10\n"
+    );
 }
