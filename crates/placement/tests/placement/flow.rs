@@ -32,6 +32,11 @@ fn any_world() -> impl Strategy<Value = Tagged> {
     ])
 }
 
+/// However many worlds are drawn in vain.
+fn patient(bounded: u32) -> ProptestConfig {
+    ProptestConfig { max_local_rejects: u32::MAX, ..crate::cases(bounded) }
+}
+
 /// Without shards that need certain nodes the closed form plans, and is tested elsewhere.
 fn with_needs(worlds: impl Strategy<Value = Tagged>) -> impl Strategy<Value = Tagged> {
     worlds.prop_filter("no shard needs certain nodes", Tagged::has_needs)
@@ -41,7 +46,7 @@ const PINS_AND_ZONES: Extras = Extras { pins: true, zones: true, in_flight: fals
 const AROUND_MOVES: Extras = Extras { in_flight: true, ..PINS_AND_ZONES };
 
 proptest! {
-    #![proptest_config(crate::cases(100))]
+    #![proptest_config(patient(100))]
 
     #[test]
     fn no_fair_map_is_nearer(world in with_needs(tagged(7, 4, 4, PINS_AND_ZONES))) {
@@ -140,7 +145,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(50))]
+    #![proptest_config(patient(50))]
 
     #[test]
     fn no_flow_of_single_shards_is_cheaper(world in with_needs(tagged(200, 12, 6, PINS_AND_ZONES))) {
