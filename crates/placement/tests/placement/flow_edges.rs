@@ -156,12 +156,12 @@ fn what_is_on_its_way_to_the_wrong_place_lands_there_and_leaves() {
 }
 
 #[test]
-fn far_too_much_on_its_way_to_one_node_leaves_the_others_alike() {
+fn far_too_much_on_its_way_to_one_node_leaves_every_other_as_much_as_can_be() {
     let mut world = Tagged::new(100, &["fast", "fast", "", "", ""], vec![rule("fast", 0..10)]);
-    world.in_flight = (0..60).map(|shard| InFlight { shard: ShardId(shard), to: NodeIdx(0) }).collect();
+    world.in_flight = (0..70).map(|shard| InFlight { shard: ShardId(shard), to: NodeIdx(0) }).collect();
     let counts = counts(&planned(&world).landed());
-    assert_eq!(counts[0], 60);
-    assert!(counts[1..].iter().all(|count| *count == 10), "{counts:?}");
+    assert_eq!(counts[0], 70);
+    assert!(counts[1..].iter().all(|count| (7..=9).contains(count)), "{counts:?}");
 }
 
 /// As many rules as there can be, each of a tag that most nodes have and of any eighth of the shards: nearly every shard and
