@@ -359,6 +359,7 @@ impl Built {
 mod tests {
     use std::num::NonZeroU32;
 
+    use aether_domain::policy::Pin;
     use aether_domain::{NodeId, Zone};
 
     use super::*;
@@ -391,10 +392,16 @@ mod tests {
                 })
                 .collect();
             let owners = roll(dice, count) + 1;
-            let mut current: Vec<Option<NodeIdx>> =
-                (0..roll(dice, 80)).map(|_| Some(NodeIdx(roll(dice, owners) as u16)).filter(|at| at.0 < 9)).collect();
+            let owner = |dice: &mut u64| (roll(dice, 6) > 0).then(|| NodeIdx(roll(dice, owners) as u16));
+            let mut current: Vec<Option<NodeIdx>> = (0..roll(dice, 80)).map(|_| owner(dice)).collect();
             let zones = [ZoneMode::Ignored, ZoneMode::Equal][roll(dice, 2) as usize];
-            let input = PlacementInput { current: &current, nodes: &nodes, zones, ..Default::default() };
+            // Where weights or zones count, a pinned shard may change how others are rounded.
+            let pins =
+                if heaviest == 1 && zones == ZoneMode::Ignored { roll(dice, current.len() as u32 + 1) } else { 0 };
+            let pin = |nth| Pin { shard: ShardId(nth), node: nodes[roll(dice, owners) as usize].id.clone() };
+            let pins: Vec<Pin> = (0..pins as u16).map(pin).collect();
+            let base = PlacementInput { nodes: &nodes, zones, pins: &pins, ..Default::default() };
+            let input = PlacementInput { current: &current, ..base };
             let (flow, formula) = both_ways(&input);
             assert_eq!(flow, formula, "seed {seed}: {input:#?}");
             // And in the middle of a plan.
@@ -409,8 +416,7 @@ mod tests {
                 }
                 left -= 1;
             }
-            let input =
-                PlacementInput { current: &current, nodes: &nodes, zones, in_flight: &in_flight, ..Default::default() };
+            let input = PlacementInput { current: &current, in_flight: &in_flight, ..base };
             assert_eq!(both_ways(&input), (left, left), "seed {seed}: {input:#?}");
         }
     }
