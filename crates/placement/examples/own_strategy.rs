@@ -1,13 +1,12 @@
 //! A placement strategy of one's own, and how to check it: `cargo run -p aether-placement --example own_strategy`.
 //!
-//! It leaves every shard where it is, and gives those without a home to whoever has the fewest for its weight.
+//! It leaves every shard where it is allowed, and gives the others to whoever of those allowed has the fewest for its weight.
 #![expect(clippy::print_stdout, reason = "an example talks")]
 
-use aether_domain::NodeId;
 use aether_placement::kit::Broken;
 use aether_placement::{
-    Move, MoveClass, NodeIdx, NodeState, NodeView, PlacementError, PlacementInput, PlacementPlan, PlacementStrategy,
-    Promise, StrategyId, check_strategy, minimum_moves,
+    Move, NodeIdx, PlacementError, PlacementInput, PlacementPlan, PlacementStrategy, Promise, StrategyId,
+    check_strategy, minimum_moves,
 };
 
 struct StayAtHome;
@@ -18,30 +17,21 @@ impl PlacementStrategy for StayAtHome {
     }
 
     fn plan(&self, input: &PlacementInput<'_>) -> Result<PlacementPlan, PlacementError> {
-        let optimum = minimum_moves(input)?; // refuses what contradicts itself, and when nobody receives
+        let places = input.places()?; // refuses what contradicts itself, and when nobody receives
         let mut held = vec![0_u64; input.nodes.len()];
-        let moving = |at: usize| input.in_flight.iter().find(|moving| moving.shard.index() == at);
-        let counted = |at: usize| moving(at).map(|moving| moving.to).or(input.current[at]);
-        (0..input.current.len()).filter_map(counted).for_each(|node| held[node.index()] += 1);
+        input.current.iter().flatten().for_each(|owner| held[owner.index()] += 1);
         let mut moves = Vec::new();
-        for (shard, owner) in (0..).map(aether_domain::ShardId).zip(input.current) {
-            let class = match owner.map(|node| input.nodes[node.index()].state) {
-                Some(NodeState::Receiving) => continue,
-                Some(NodeState::Draining) => MoveClass::Drain,
-                None => MoveClass::Orphan,
+        for (shard, class) in places.forced() {
+            let fullness = |to: &NodeIdx| {
+                let node = &input.nodes[to.index()];
+                (held[to.index()] * 1_000 / u64::from(node.weight.get()), &node.id)
             };
-            if moving(shard.index()).is_some() {
-                continue;
-            }
-            let fullness = |(at, node): &(NodeIdx, &NodeView)| -> (u64, NodeId) {
-                (held[at.index()] * 1_000 / u64::from(node.weight.get()), node.id.clone())
-            };
-            let receiving = (0..).map(NodeIdx).zip(input.nodes).filter(|(_, node)| node.state == NodeState::Receiving);
-            let Some((to, _)) = receiving.min_by_key(fullness) else { continue };
+            let allowed = (0..).map(NodeIdx).take(input.nodes.len()).filter(|to| places.allows(shard, *to));
+            let Some(to) = allowed.min_by_key(fullness) else { continue }; // somebody is, or it would not be forced
             held[to.index()] += 1;
-            moves.push(Move { shard, from: *owner, to, class });
+            moves.push(Move { shard, from: input.current[shard.index()], to, class });
         }
-        Ok(PlacementPlan::new(moves, optimum))
+        Ok(PlacementPlan::new(moves, minimum_moves(input)?))
     }
 }
 

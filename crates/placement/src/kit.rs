@@ -266,7 +266,7 @@ fn draw_nodes(dice: &mut Dice) -> Vec<NodeView> {
     let count = [2, 5, 13, 40][dice.roll(0..4) as usize];
     let count = dice.roll(1..count + 1);
     let weights = dice.roll(0..3);
-    let draining_one_in = [0, 4, 2, 1][dice.roll(0..8).min(3) as usize];
+    let draining_one_in = [0, 0, 0, 0, 0, 4, 2, 1][dice.roll(0..8) as usize];
     let zones = dice.roll(1..6);
     let node = |nth: u32| {
         let weight = match weights {

@@ -6,7 +6,7 @@
 use aether_domain::ShardId;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::census::{Census, Receiver};
+use crate::census::Census;
 use crate::ring::node_seed;
 use crate::sticky::minimum_moves;
 use crate::strategy::{PlacementError, PlacementInput, PlacementPlan, PlacementStrategy, StrategyId};
@@ -31,35 +31,37 @@ impl PlacementStrategy for Rendezvous {
         let census = Census::take(input)?;
         let seeds: Vec<u64> = census.receivers.iter().map(|node| node_seed(input.seed, node.id)).collect();
         let alike = census.receivers.windows(2).all(|pair| pair[0].weight == pair[1].weight);
-        let mut moves = Vec::new();
+        let mut moves = census.pinned.clone();
         for (shard, holder) in census.movable() {
-            let wanted = highest(shard, &census.receivers, &seeds, alike);
-            if holder != Some(wanted) {
-                moves.push(census.step(shard, wanted));
+            let wanted = highest(shard, &census, &seeds, alike);
+            if let Some(wanted) = wanted.filter(|wanted| holder != Some(*wanted)) {
+                moves.push(census.step(shard, wanted)); // somebody always will do
             }
         }
         Ok(PlacementPlan::new(moves, minimum_moves(input)?))
     }
 }
 
-/// The rank of the receiver with the highest score. There is one; of equal scores the first by id wins.
-fn highest(shard: ShardId, receivers: &[Receiver<'_>], seeds: &[u64], alike: bool) -> u16 {
-    let drawn = |rank: usize| xxh3_64_with_seed(&u32::from(shard.0).to_le_bytes(), seeds[rank]);
-    let mut best = (0, drawn(0));
-    for rank in 1..receivers.len() {
-        let challenger = drawn(rank);
-        let wins = if alike {
-            challenger > best.1
-        } else {
-            // a / x > b / y is a * y > b * x, without a division.
-            let (ours, theirs) = (receivers[rank].weight, receivers[best.0].weight);
-            u128::from(ours) * u128::from(rarity(best.1)) > u128::from(theirs) * u128::from(rarity(challenger))
-        };
+/// The rank of the receiver with the highest score of those it may be on; of equal scores the first by id wins.
+fn highest(shard: ShardId, census: &Census<'_>, seeds: &[u64], alike: bool) -> Option<u16> {
+    let mut best: Option<(u16, u64)> = None;
+    for (rank, node) in (0..=u16::MAX).zip(&census.receivers).filter(|(rank, _)| census.needs.allows(shard, *rank)) {
+        let challenger = xxh3_64_with_seed(&u32::from(shard.0).to_le_bytes(), seeds[usize::from(rank)]);
+        let wins = best.is_none_or(|(holder, score)| {
+            if alike {
+                challenger > score
+            } else {
+                // a / x > b / y is a * y > b * x, without a division.
+                let theirs = census.receivers[usize::from(holder)].weight;
+                u128::from(node.weight) * u128::from(rarity(score))
+                    > u128::from(theirs) * u128::from(rarity(challenger))
+            }
+        });
         if wins {
-            best = (rank, challenger);
+            best = Some((rank, challenger));
         }
     }
-    best.0 as u16
+    best.map(|(rank, _)| rank)
 }
 
 /// `-log2((drawn + 1) / 2^64)`, at least one unit, in units of 2^-16.
