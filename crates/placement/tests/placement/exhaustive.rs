@@ -4,23 +4,22 @@ use aether_domain::ShardId;
 use aether_placement::{NodeIdx, PlacementStrategy, StickyBalanced};
 use proptest::prelude::*;
 
-use crate::world::{Weights, World, worlds};
+use crate::world::{Weights, World, pinned, worlds, zoned};
 
-/// Every way to give the movable shards to receiving nodes, the moves it takes, and what each node then holds, moves in
-/// flight included.
+/// Every way to give the shards that are neither in flight nor pinned to receiving nodes, the moves it takes, those to where
+/// shards are pinned included, and what each node then holds, moves in flight included.
 fn every_map(world: &World, mut judge: impl FnMut(u32, &[u64])) {
-    let receivers = world.receivers();
-    let movable: Vec<Option<NodeIdx>> = (0..)
-        .map(ShardId)
-        .zip(&world.current)
-        .filter(|(shard, _)| !world.is_in_flight(*shard))
-        .map(|(_, owner)| *owner)
-        .collect();
-    let mut held = vec![0; world.nodes.len()];
-    for moving in &world.in_flight {
-        held[moving.to.index()] += 1;
+    let (mut movable, mut held, mut moves) = (Vec::new(), vec![0; world.nodes.len()], 0);
+    for (shard, owner) in (0..).map(ShardId).zip(&world.current) {
+        match world.fixed_at(shard) {
+            Some(at) => {
+                held[at.index()] += 1;
+                moves += u32::from(!world.is_in_flight(shard) && *owner != Some(at));
+            }
+            None => movable.push(*owner),
+        }
     }
-    descend(&movable, &receivers, &mut held, 0, &mut judge);
+    descend(&movable, &world.receivers(), &mut held, moves, &mut judge);
 }
 
 fn descend(
@@ -45,12 +44,15 @@ fn largest_first(world: &World, held: &[u64]) -> Vec<u64> {
     counts
 }
 
+/// Every node within one shard of its share, and every zone.
 fn keeps_the_quota(world: &World, held: &[u64]) -> bool {
     let weight = |node: &NodeIdx| u128::from(world.nodes[node.index()].weight.get());
-    let total: u128 = world.receivers().iter().map(weight).sum();
-    world.receivers().iter().all(|node| {
-        let share = world.current.len() as u128 * weight(node);
-        (u128::from(held[node.index()]) * total).abs_diff(share) < total
+    let (shards, zones) = (world.current.len() as u128, world.zones());
+    zones.iter().all(|zone| {
+        let total = zone.iter().map(weight).sum::<u128>() * zones.len() as u128;
+        let within = |node: &NodeIdx| (u128::from(held[node.index()]) * total).abs_diff(shards * weight(node)) < total;
+        let together = zone.iter().map(|node| u128::from(held[node.index()])).sum::<u128>() * zones.len() as u128;
+        zone.iter().all(within) && together.abs_diff(shards) < zones.len() as u128
     })
 }
 
@@ -63,7 +65,9 @@ proptest! {
     #![proptest_config(crate::cases(200))]
 
     #[test]
-    fn no_map_within_the_quota_is_nearer(world in worlds(7, 4, Weights::Any, 0)) {
+    fn no_map_within_the_quota_is_nearer(
+        world in prop_oneof![worlds(7, 4, Weights::Any, 0), zoned(worlds(7, 4, Weights::Any, 0))]
+    ) {
         let mut fewest = u32::MAX;
         every_map(&world, |moves, held| {
             if keeps_the_quota(&world, held) {
@@ -74,7 +78,13 @@ proptest! {
     }
 
     #[test]
-    fn around_moves_in_flight_no_map_is_better_balanced_nor_nearer(world in worlds(7, 4, Weights::Equal, 3)) {
+    fn around_what_is_fixed_no_map_is_better_balanced_nor_nearer(
+        world in prop_oneof![
+            worlds(7, 4, Weights::Equal, 3),
+            pinned(worlds(7, 4, Weights::Equal, 0), 3),
+            pinned(worlds(7, 4, Weights::Equal, 4), 4),
+        ]
+    ) {
         let mut best = None;
         every_map(&world, |moves, held| {
             let rank = (largest_first(&world, held), moves);
@@ -85,5 +95,21 @@ proptest! {
         let plan = StickyBalanced.plan(&world.input()).expect("somebody is receiving");
         let after = world.clone().committed(&plan.moves).landed();
         prop_assert_eq!(Some((largest_first(&world, &after.counts()), moves_of_the_plan(&world))), best);
+    }
+
+    #[test]
+    fn around_pins_in_zones_no_map_is_nearer_that_keeps_the_quota(
+        world in zoned(pinned(worlds(7, 4, Weights::Any, 0), 4))
+    ) {
+        let mut fewest = None;
+        every_map(&world, |moves, held| {
+            if keeps_the_quota(&world, held) && fewest.is_none_or(|fewest| moves < fewest) {
+                fewest = Some(moves);
+            }
+        });
+        // Where pins leave a balanced map.
+        if let Some(fewest) = fewest {
+            prop_assert_eq!(moves_of_the_plan(&world), fewest);
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! What the sticky planner promises for every input.
 
+use aether_domain::ShardId;
 use aether_placement::{
-    ConsistentHashRing150, InFlight, Move, PlacementPlan, PlacementStrategy, StickyBalanced, minimum_moves,
+    ConsistentHashRing150, InFlight, Move, NodeIdx, PlacementPlan, PlacementStrategy, StickyBalanced, minimum_moves,
 };
 use proptest::prelude::*;
 
-use crate::world::{Weights, World, worlds};
+use crate::world::{Weights, World, pinned, worlds, zoned};
 
 fn plan(world: &World) -> PlacementPlan {
     StickyBalanced.plan(&world.input()).expect("somebody is receiving")
@@ -28,6 +29,10 @@ fn any_world() -> impl Strategy<Value = World> {
         worlds(60, 8, Weights::Any, 2),
         worlds(6, 12, Weights::Any, 3),
         worlds(400, 40, Weights::Any, 9),
+        zoned(worlds(60, 8, Weights::Any, 0)),
+        zoned(worlds(400, 40, Weights::Any, 9)),
+        pinned(worlds(60, 8, Weights::Any, 6), 8),
+        zoned(pinned(worlds(60, 8, Weights::Any, 6), 3)),
     ]
 }
 
@@ -39,7 +44,7 @@ proptest! {
         let moves = moves(&world);
         let after = world.clone().committed(&moves);
         for (shard, owner) in after.current.iter().enumerate() {
-            let shard = aether_domain::ShardId(u16::try_from(shard).expect("few shards"));
+            let shard = ShardId(u16::try_from(shard).expect("few shards"));
             prop_assert!(world.is_in_flight(shard) || owner.is_some_and(|node| world.receives(node)), "{shard}");
         }
         let stranded = world.in_flight.iter().filter(|moving| !world.receives(moving.to)).count();
@@ -56,6 +61,41 @@ proptest! {
             let share = world.current.len() as u128 * u128::from(world.nodes[node.index()].weight.get());
             let held = u128::from(after.counts()[node.index()]) * total;
             prop_assert!(held.abs_diff(share) < total, "{:?} of {:?}", node, after.counts());
+        }
+    }
+
+    #[test]
+    fn every_zone_has_the_same_share_and_in_it_every_node_by_weight(world in zoned(worlds(200, 12, Weights::Any, 0))) {
+        let counts = world.clone().committed(&moves(&world)).counts();
+        let (shards, zones) = (world.current.len() as u128, world.zones());
+        for zone in &zones {
+            let weight = |node: &NodeIdx| u128::from(world.nodes[node.index()].weight.get());
+            let total: u128 = zone.iter().map(weight).sum::<u128>() * zones.len() as u128;
+            let together: u128 = zone.iter().map(|node| u128::from(counts[node.index()])).sum();
+            prop_assert!((together * zones.len() as u128).abs_diff(shards) < zones.len() as u128, "{zone:?} of {counts:?}");
+            for node in zone {
+                let held = u128::from(counts[node.index()]) * total;
+                prop_assert!(held.abs_diff(shards * weight(node)) < total, "{node:?} of {counts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_in_flight_is_left_alone_and_what_is_pinned_goes_there_and_nowhere_else(
+        world in zoned(pinned(worlds(60, 8, Weights::Any, 6), 3))
+    ) {
+        let moves = moves(&world);
+        let after = world.clone().committed(&moves);
+        for shard in (0..).map(ShardId).take(world.current.len()) {
+            let moved = moves.iter().find(|step| step.shard == shard);
+            match world.fixed_at(shard) {
+                Some(_) if world.is_in_flight(shard) => prop_assert_eq!(moved, None),
+                Some(at) => {
+                    prop_assert_eq!(after.current[shard.index()], Some(at));
+                    prop_assert!(moved.is_none_or(|step| step.class.is_forced()));
+                }
+                None => {}
+            }
         }
     }
 
@@ -95,7 +135,8 @@ proptest! {
 
     #[test]
     fn no_node_both_sends_and_receives(world in any_world()) {
-        let moves = moves(&world);
+        let mut moves = moves(&world);
+        moves.retain(|step| world.fixed_at(step.shard).is_none()); // a pin has its own way
         for node in world.receivers() {
             let sends = moves.iter().any(|step| step.from == Some(node));
             prop_assert!(!(sends && moves.iter().any(|step| step.to == node)), "{:?}", node);

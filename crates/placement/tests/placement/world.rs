@@ -2,7 +2,8 @@
 
 use std::num::NonZeroU32;
 
-use aether_domain::{NodeId, ShardId};
+use aether_domain::policy::{Pin, ZoneMode};
+use aether_domain::{NodeId, ShardId, Zone};
 use aether_placement::{InFlight, Move, NodeIdx, NodeState, NodeView, PlacementInput};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,6 +16,8 @@ pub(crate) struct World {
     pub(crate) current: Vec<Option<NodeIdx>>,
     pub(crate) nodes: Vec<NodeView>,
     pub(crate) in_flight: Vec<InFlight>,
+    pub(crate) pins: Vec<Pin>,
+    pub(crate) zones: ZoneMode,
 }
 
 pub(crate) fn node(id: &str, weight: u32, state: NodeState) -> NodeView {
@@ -27,16 +30,31 @@ impl World {
     pub(crate) fn new(shards: usize, weights: &[u32]) -> Self {
         let nodes = weights.iter().enumerate();
         let nodes = nodes.map(|(nth, weight)| node(&format!("n{nth}"), *weight, NodeState::Receiving)).collect();
-        Self { seed: 1, current: vec![None; shards], nodes, in_flight: Vec::new() }
+        let current = vec![None; shards];
+        Self { seed: 1, current, nodes, in_flight: Vec::new(), pins: Vec::new(), zones: ZoneMode::Ignored }
     }
 
     pub(crate) fn input(&self) -> PlacementInput<'_> {
-        let Self { seed, current, nodes, in_flight } = self;
-        PlacementInput { seed: *seed, current, nodes, in_flight, ..Default::default() }
+        let Self { seed, current, nodes, in_flight, pins, zones } = self;
+        PlacementInput { seed: *seed, current, nodes, in_flight, pins, zones: *zones, ..Default::default() }
     }
 
     pub(crate) fn joined(mut self, id: &str, weight: u32) -> Self {
         self.nodes.push(node(id, weight, NodeState::Receiving));
+        self
+    }
+
+    pub(crate) fn pinned(mut self, shard: u16, id: &str) -> Self {
+        self.pins.push(Pin { shard: ShardId(shard), node: NodeId::new(id).expect("a node id") });
+        self
+    }
+
+    /// The nodes are in these zones, in turn, and each zone is to have the same share; a zone without a name is none.
+    pub(crate) fn zoned(mut self, zones: &[&str]) -> Self {
+        self.zones = ZoneMode::Equal;
+        for (node, zone) in self.nodes.iter_mut().zip(zones.iter().cycle()) {
+            node.zone = Zone::new(*zone).ok();
+        }
         self
     }
 
@@ -79,6 +97,14 @@ impl World {
         self.in_flight.iter().any(|moving| moving.shard == shard)
     }
 
+    /// Where a shard is in flight to or else pinned to, unless that cannot be given shards.
+    pub(crate) fn fixed_at(&self, shard: ShardId) -> Option<NodeIdx> {
+        let in_flight = self.in_flight.iter().find(|moving| moving.shard == shard).map(|moving| moving.to);
+        let pin = self.pins.iter().find(|pin| pin.shard == shard);
+        let pinned = pin.and_then(|pin| self.receivers().into_iter().find(|at| self.nodes[at.index()].id == pin.node));
+        in_flight.or(pinned)
+    }
+
     pub(crate) fn receives(&self, node: NodeIdx) -> bool {
         self.nodes[node.index()].state == NodeState::Receiving
     }
@@ -86,6 +112,14 @@ impl World {
     pub(crate) fn receivers(&self) -> Vec<NodeIdx> {
         let all = (0..).map(NodeIdx).take(self.nodes.len());
         all.filter(|node| self.receives(*node)).collect()
+    }
+
+    /// The receivers' zones, or one for all if zones do not matter, each with its nodes.
+    pub(crate) fn zones(&self) -> Vec<Vec<NodeIdx>> {
+        let zone = |at: &NodeIdx| self.nodes[at.index()].zone.as_ref().filter(|_| self.zones == ZoneMode::Equal);
+        let mut receivers = self.receivers();
+        receivers.sort_by_key(zone);
+        receivers.chunk_by(|a, b| zone(a) == zone(b)).map(<[NodeIdx]>::to_vec).collect()
     }
 
     /// By node index, draining ones included.
@@ -106,10 +140,11 @@ impl World {
         }
         let moved = self.in_flight.iter().rev();
         Self {
-            seed: self.seed,
             current: self.current.iter().map(|owner| owner.map(index)).collect(),
             nodes,
             in_flight: moved.map(|moving| InFlight { to: index(moving.to), ..*moving }).collect(),
+            pins: self.pins.iter().rev().cloned().collect(),
+            ..*self
         }
     }
 }
@@ -157,7 +192,31 @@ pub(crate) fn worlds(shards: usize, nodes: usize, weights: Weights, in_flight_ev
             let (current, moving): (Vec<_>, Vec<_>) = shards.into_iter().unzip();
             let in_flight = (0..).map(ShardId).zip(moving);
             let in_flight = in_flight.filter_map(|(shard, to)| to.map(|to| InFlight { shard, to })).collect();
-            World { seed, current, nodes, in_flight }
+            World { seed, current, nodes, in_flight, pins: Vec::new(), zones: ZoneMode::Ignored }
+        })
+        .boxed()
+}
+
+/// The same worlds with each node in one of a few zones, which are to have the same share.
+pub(crate) fn zoned(worlds: impl Strategy<Value = World> + 'static) -> BoxedStrategy<World> {
+    (worlds, vec(0_usize..4, 1..40))
+        .prop_map(|(world, zones)| {
+            world.zoned(&zones.iter().map(|zone| ["", "a", "b", "c"][*zone]).collect::<Vec<_>>())
+        })
+        .boxed()
+}
+
+/// The same worlds with about one shard in `every` pinned, some to nodes that drain, some to a node that is not there.
+pub(crate) fn pinned(worlds: impl Strategy<Value = World> + 'static, every: u32) -> BoxedStrategy<World> {
+    let pins = prop_oneof![every - 1 => Just(None), 1 => any::<Index>().prop_map(Some)];
+    (worlds, vec(pins, 400))
+        .prop_map(|(mut world, pins)| {
+            for (shard, to) in (0..world.current.len()).zip(pins) {
+                let Some(to) = to.map(|to| to.index(world.nodes.len() + 1)) else { continue };
+                let id = world.nodes.get(to).map_or_else(|| "gone".to_owned(), |node| node.id.to_string());
+                world = world.pinned(u16::try_from(shard).expect("few shards"), &id);
+            }
+            world
         })
         .boxed()
 }
