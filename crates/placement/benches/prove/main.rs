@@ -9,8 +9,9 @@
     reason = "a run of minutes says how it goes and how long it took"
 )]
 
-mod cases;
+mod churn;
 mod natural;
+mod promises;
 mod slow;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,7 +24,8 @@ fn main() {
         let given = at.and_then(|at| arguments.get(at));
         given.map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{flag} {text}: not a number")))
     };
-    let (seed, count) = (number("--seed", 1), number("--cases", 100_000) as u32);
+    let (seed, count, steps) =
+        (number("--seed", 1), number("--cases", 100_000) as u32, number("--steps", 10_000) as u32);
     let began = Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32);
     // The first case of all that failed; those behind it need not be looked at.
@@ -31,7 +33,7 @@ fn main() {
     let check = &|first: u32| {
         let mine = (first..count).step_by(threads as usize);
         for case in mine.take_while(|case| *case < failed.load(Ordering::Relaxed)) {
-            if let Err(what) = cases::check(seed, case) {
+            if let Err(what) = promises::check(seed, case) {
                 failed.fetch_min(case, Ordering::Relaxed);
                 return Some((case, what));
             }
@@ -43,12 +45,17 @@ fn main() {
         all.into_iter().filter_map(|one| one.join().expect("a case that panics ends the run")).min()
     });
     if let Some((_, what)) = failures {
-        println!("{what}");
-        std::process::exit(1);
+        fail(&what);
     }
     let took = began.elapsed();
-    println!(
-        "{count} cases hold, seed {seed}, in {took:.1?}: {:.0} a second on {threads} threads",
-        f64::from(count) / took.as_secs_f64()
-    );
+    let each = f64::from(count) / took.as_secs_f64();
+    println!("{count} cases of seed {seed} hold: {took:.1?} on {threads} threads, {each:.0} a second");
+    let began = Instant::now();
+    let tally = churn::run(seed, steps).unwrap_or_else(|what| fail(&what));
+    println!("{steps} steps of churn of seed {seed} hold: {:.1?}, {tally:?}", began.elapsed());
+}
+
+fn fail(what: &str) -> ! {
+    println!("{what}");
+    std::process::exit(1);
 }

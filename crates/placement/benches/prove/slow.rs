@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use aether_domain::policy::ZoneMode;
 use aether_placement::kit::Drawn;
-use aether_placement::{NodeState, PlacementPlan};
+use aether_placement::{NodeIdx, NodeState, PlacementPlan};
 
 use crate::natural::Natural;
 
@@ -54,7 +54,7 @@ impl Slow {
         }
         let mut forced = 0;
         for (shard, owner) in drawn.current.iter().enumerate() {
-            let owner = owner.map(|node| node.index()).filter(|at| receiving(*at));
+            let owner = owner.map(NodeIdx::index).filter(|at| receiving(*at));
             let in_flight = drawn.in_flight.iter().find(|moving| moving.shard.index() == shard);
             match (in_flight, fixed[shard]) {
                 (Some(moving), _) => fixed[shard] = Some(moving.to.index()),
@@ -159,7 +159,7 @@ impl Slow {
     fn off(&self, zone: usize, count: u64) -> i64 {
         let (floor, whole) = self.zones[zone];
         let step = |nth: u64| {
-            let step = nth as i64 - floor as i64;
+            let step = nth.cast_signed() - floor.cast_signed();
             step + i64::from(step > 0 && whole)
         };
         if self.scarce { 0 } else { (1..=count).map(step).sum() }
@@ -211,7 +211,7 @@ impl Slow {
 
     /// Whether the plan leads to a balanced map and leaves alone what is fixed, but for bringing it where it is pinned.
     pub(crate) fn judge(&self, drawn: &Drawn, plan: &PlacementPlan) -> Result<(), String> {
-        let mut after: Vec<Option<usize>> = drawn.current.iter().map(|owner| owner.map(|node| node.index())).collect();
+        let mut after: Vec<Option<usize>> = drawn.current.iter().map(|owner| owner.map(NodeIdx::index)).collect();
         for step in &plan.moves {
             let shard = step.shard.index();
             if self.fixed[shard].is_some_and(|at| at != step.to.index()) {

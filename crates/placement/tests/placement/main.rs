@@ -11,12 +11,23 @@ mod golden;
 mod hash;
 mod kit;
 mod maps;
+mod proof;
 mod properties;
 mod table;
 mod waves;
 mod wire;
 mod wire_replica;
 mod world;
+
+// What `cargo xtask placement prove` runs, here in a slice.
+#[path = "../../benches/prove/churn.rs"]
+mod churn;
+#[path = "../../benches/prove/natural.rs"]
+mod natural;
+#[path = "../../benches/prove/promises.rs"]
+mod promises;
+#[path = "../../benches/prove/slow.rs"]
+mod slow;
 
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 

@@ -5,6 +5,8 @@ use aether_placement::{
     InFlight, NodeState, PlacementError, PlacementPlan, PlacementStrategy, StickyBalanced, minimum_moves,
 };
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::slow::Slow;
 
 /// Whether all promises hold in this case, with zones, pins and moves in flight as they are drawn, and no tag rules.
@@ -14,27 +16,30 @@ use crate::slow::Slow;
 pub(crate) fn check(seed: u64, case: u32) -> Result<(), String> {
     let mut drawn = Drawn::case(seed, case);
     drawn.rules.clear();
-    check_one(&drawn).map_err(|what| format!("case {case} of seed {seed}: {what}\n{drawn:#?}"))
+    plan(&drawn).map(|_| ()).map_err(|what| format!("case {case} of seed {seed}: {what}\n{drawn:#?}"))
 }
 
-fn check_one(drawn: &Drawn) -> Result<(), String> {
+/// The plan, if anybody receives, when everything that has to hold of it does.
+///
+/// # Errors
+/// What does not hold.
+pub(crate) fn plan(drawn: &Drawn) -> Result<Option<PlacementPlan>, String> {
     let plan = match StickyBalanced.plan(&drawn.input()) {
         Ok(plan) => plan,
         Err(PlacementError::NoReceivers { .. }) if drawn.nodes.iter().all(|node| node.state == NodeState::Draining) => {
-            return Ok(());
+            return Ok(None);
         }
         Err(error) => return Err(format!("no plan: {error}")),
     };
     check_plan(drawn, &plan)?;
+    in_any_order(drawn, &plan)?;
     at_rest(drawn, &plan)?;
-    interrupted(drawn, &plan)
+    interrupted(drawn, &plan)?;
+    Ok(Some(plan))
 }
 
-/// What holds of every plan: it is legal and balanced, moves as few as can be, and in one direction.
-///
-/// # Errors
-/// What does not hold.
-pub(crate) fn check_plan(drawn: &Drawn, plan: &PlacementPlan) -> Result<(), String> {
+/// It is legal and balanced, moves as few as can be, and in one direction.
+fn check_plan(drawn: &Drawn, plan: &PlacementPlan) -> Result<(), String> {
     let input = drawn.input();
     plan.clone().check(&input).map_err(|fault| fault.to_string())?;
     let (moved, optimum, formula) = (plan.moves.len() as u64, plan.report.optimum, minimum_moves(&input));
@@ -60,6 +65,14 @@ pub(crate) fn check_plan(drawn: &Drawn, plan: &PlacementPlan) -> Result<(), Stri
         Some(node) => Err(format!("{} both sends and receives", drawn.nodes[node].id)),
         None => Ok(()),
     }
+}
+
+/// The order in which the input is listed does not matter.
+fn in_any_order(drawn: &Drawn, plan: &PlacementPlan) -> Result<(), String> {
+    let turned = drawn.turned();
+    let again = StickyBalanced.plan(&turned.input()).map_err(|error| error.to_string())?;
+    let same = again.describe(&turned.nodes) == plan.describe(&drawn.nodes);
+    if same { Ok(()) } else { Err(format!("listed backwards: {}", again.describe(&turned.nodes))) }
 }
 
 /// A map just planned is left alone, whatever breaks the ties.
@@ -92,5 +105,5 @@ fn interrupted(drawn: &Drawn, plan: &PlacementPlan) -> Result<(), String> {
 
 /// A number as good as drawn from this one.
 pub(crate) fn mixed(number: u64) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes())
+    xxh3_64(&number.to_le_bytes())
 }
