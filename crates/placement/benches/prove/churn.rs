@@ -56,7 +56,6 @@ pub(crate) fn run(seed: u64, steps: u32) -> Result<Tally, String> {
     };
     let (older, tally) = (BTreeSet::new(), Tally::default());
     let mut churn = Churn { seed, rolls: 0, born: 0, world, older, begun: 0, due: None, tally };
-    churn.join();
     for step in 0..steps {
         churn.step().map_err(|what| format!("step {step} of seed {seed}: {what}\n{:#?}", churn.world))?;
     }
@@ -126,7 +125,7 @@ impl Churn {
         self.tally.changes += 1;
         let count = self.world.nodes.len() as u64;
         let at = self.roll(count.max(1));
-        match self.roll(12) {
+        match if count == 0 { 0 } else { self.roll(12) } {
             0 | 1 if count < NODES_MAX => self.join(),
             2 if count > 1 => self.fail(at),
             3 => self.restart(at),
