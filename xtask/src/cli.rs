@@ -99,6 +99,12 @@ enum Command {
         #[arg(long)]
         debian: bool,
     },
+    /// Hold the placement planner against its definition; what follows is passed on, for example prove --cases 1000000.
+    Placement {
+        /// prove --cases N, --steps N, --seed S.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        arguments: Vec<String>,
+    },
     /// Check the rules of the house.
     Tidy,
     /// Format every source.
@@ -241,6 +247,7 @@ impl Cli {
             Command::Chaos { arguments } => steps::chaos(&root, &arguments),
             Command::Mutants { arguments } => steps::mutants(&root, &arguments),
             Command::BigEndian { debian } => big_endian::run(&root, debian),
+            Command::Placement { arguments } => steps::placement(&root, &arguments),
             Command::Tidy => tidy::tidy(&root),
             Command::Fmt => steps::fmt(&root),
             Command::Bench { arguments } => steps::bench(&root, &arguments),

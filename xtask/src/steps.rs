@@ -201,6 +201,20 @@ pub fn chaos(root: &Path, arguments: &[String]) -> Result<()> {
     run_cargo(root, &all, &[])
 }
 
+/// `cargo xtask placement prove`: the planner against its definition, in as many cases as are asked for with the rest of
+/// `arguments`.
+///
+/// # Errors
+/// It is not `prove` that is asked for, or a promise does not hold: it has said in which case.
+pub fn placement(root: &Path, arguments: &[String]) -> Result<()> {
+    let Some((_, rest)) = arguments.split_first().filter(|(which, _)| *which == "prove") else {
+        bail!("there is `cargo xtask placement prove`, with --cases N, --steps N and --seed S");
+    };
+    let mut all = vec!["bench", "--quiet", "--locked", "--package", "aether-placement", "--bench", "prove", "--"];
+    all.extend(rest.iter().map(String::as_str));
+    run_cargo(root, &all, &[])
+}
+
 /// `cargo xtask mutants`: the seeded simulation, built so that rules can be taken away, in a place of its own.
 ///
 /// # Errors
@@ -326,6 +340,12 @@ mod tests {
     fn a_bench_that_does_not_exist_is_refused_with_the_names_of_those_that_do() {
         let refused = bench(Path::new("."), &["plaecment".to_owned()]).expect_err("there is none").to_string();
         assert!(refused.contains("plaecment") && refused.contains("local, leader, nats, placement, map"), "{refused}");
+    }
+
+    #[test]
+    fn what_placement_cannot_do_is_refused_with_what_it_can() {
+        let refused = placement(Path::new("."), &["proof".to_owned()]).expect_err("there is none").to_string();
+        assert!(refused.contains("prove") && refused.contains("--cases"), "{refused}");
     }
 
     #[test]

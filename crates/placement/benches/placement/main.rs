@@ -1,7 +1,8 @@
 //! Strategies side by side: how even, how many moves, how long. `cargo xtask bench placement` prints the table that
 //! `docs/placement.md` shows; the same `--seed` prints the same numbers, but for the times.
 //!
-//! `--only NAME` takes one strategy. `--quick` takes fewer seeds and leaves the large cluster out. `--check` fails if the sticky plan is anywhere less even
+//! `--only NAME` takes one strategy. `--quick` takes fewer seeds and leaves the large clusters out. The largest has more
+//! shards than a cluster can have, to see where that would lead, and the sticky plan only. `--check` fails if the sticky plan is anywhere less even
 //! than it promises or moves a shard more than it must, or takes more than three times its time.
 
 #![expect(
@@ -16,6 +17,7 @@ mod rivals;
 use std::time::{Duration, Instant};
 
 use aether_domain::NodeId;
+use aether_placement::sticky::plan_of_many;
 use aether_placement::{
     BoundedRing, ConsistentHashRing150, NodeIdx, NodeView, PlacementInput, PlacementStrategy, Rendezvous,
     StickyBalanced,
@@ -30,12 +32,13 @@ const FAILED: usize = 5;
 
 /// The sizes: shards, nodes, seeds, and what a plan from nothing and one for a single change may take at the 99th
 /// percentile.
-const SIZES: [(usize, usize, u64, Duration, Duration); 5] = [
+const SIZES: [(usize, usize, u64, Duration, Duration); 6] = [
     (1_024, 3, 20, Duration::from_millis(1), Duration::from_millis(1)),
     (1_024, 10, 20, Duration::from_millis(1), Duration::from_millis(1)),
     (1_024, 50, 20, Duration::from_millis(1), Duration::from_millis(1)),
     (1_024, 100, 20, Duration::from_millis(1), Duration::from_millis(1)),
     (65_536, 1_000, 2, Duration::from_millis(30), Duration::from_millis(2)),
+    (1_048_576, 1_000, 1, Duration::from_millis(300), Duration::from_millis(20)),
 ];
 
 fn main() {
@@ -65,10 +68,12 @@ fn main() {
             &BoundedRing::default(),
             &StickyBalanced,
         ];
-        for strategy in strategies.into_iter().filter(|strategy| only.is_none_or(|name| name == strategy.id().name)) {
-            let figures = Figures::of(strategy, shards, nodes, seed.wrapping_mul(1_000), seeds);
-            println!("| {shards} | {nodes} | {} | {}", strategy.id().name, figures.row(nodes));
-            if strategy.id() == StickyBalanced.id() {
+        let many = shards > PlacementInput::COUNT_MAX;
+        let planners = if many { vec![Planner::Many] } else { strategies.map(Planner::Strategy).to_vec() };
+        for planner in planners.into_iter().filter(|planner| only.is_none_or(|name| name == planner.name())) {
+            let figures = Figures::of(planner, shards, nodes, seed.wrapping_mul(1_000), seeds);
+            println!("| {shards} | {nodes} | {} | {}", planner.name(), figures.row(nodes));
+            if planner.name() == StickyBalanced.id().name {
                 let times = (figures.first_p99(), figures.change_p99());
                 if !figures.exact || times.0 > 3 * first_max || times.1 > 3 * change_max {
                     missed.push(format!("{shards} shards, {nodes} nodes: exact {}, {times:?}", figures.exact));
@@ -77,6 +82,51 @@ fn main() {
         }
     }
     assert!(!check || missed.is_empty(), "missed: {missed:#?}");
+}
+
+/// Who plans: a strategy, or the default one for more shards than a strategy can be given.
+#[derive(Clone, Copy)]
+enum Planner<'a> {
+    Strategy(&'a dyn PlacementStrategy),
+    Many,
+}
+
+impl Planner<'_> {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Strategy(strategy) => strategy.id().name,
+            Self::Many => StickyBalanced.id().name,
+        }
+    }
+
+    /// The sticky one for as many shards.
+    fn ideal(self) -> Self {
+        match self {
+            Self::Strategy(_) => Self::Strategy(&StickyBalanced),
+            Self::Many => Self::Many,
+        }
+    }
+
+    /// Plans and executes: moves, the time the plan took, and the fewest there could have been.
+    fn execute(self, world: &mut World) -> (usize, Duration, usize) {
+        let began = Instant::now();
+        let (moves, optimum, took) = match self {
+            Self::Strategy(strategy) => {
+                let plan = strategy.plan(&world.input()).expect("somebody is receiving");
+                let took = began.elapsed();
+                let moves: Vec<_> = plan.moves.iter().map(|step| (u32::from(step.shard.0), step.to)).collect();
+                (moves, plan.report.optimum, took)
+            }
+            Self::Many => {
+                let (moves, optimum) = plan_of_many(&world.input()).expect("somebody is receiving");
+                (moves, optimum, began.elapsed())
+            }
+        };
+        for (shard, to) in &moves {
+            world.current[*shard as usize] = Some(*to);
+        }
+        (moves.len(), took, optimum as usize)
+    }
 }
 
 /// What one strategy comes to at one size.
@@ -97,12 +147,12 @@ struct Figures {
 }
 
 impl Figures {
-    fn of(strategy: &dyn PlacementStrategy, shards: usize, nodes: usize, first: u64, seeds: u64) -> Self {
+    fn of(planner: Planner<'_>, shards: usize, nodes: usize, first: u64, seeds: u64) -> Self {
         let mut figures = Self { exact: true, ..Self::default() };
         for nth in 0..seeds {
             let seed = first + nth;
             let mut world = World::new(shards, nodes, seed);
-            figures.first.push(figures_of(&mut world, strategy).1);
+            figures.first.push(planner.execute(&mut world).1);
             figures.exact &= world.is_even();
             let (most, least) = world.extremes();
             let mean = shards as f64 / nodes as f64;
@@ -111,7 +161,7 @@ impl Figures {
             let mut changed = |change: &dyn Fn(&mut World)| {
                 let mut world = world.clone();
                 change(&mut world);
-                let (moved, took, least) = figures_of(&mut world, strategy);
+                let (moved, took, least) = planner.execute(&mut world);
                 figures.change.push(took);
                 figures.exact &= world.is_even() && moved == least;
                 moved
@@ -122,16 +172,16 @@ impl Figures {
                 figures.fail.push(changed(&|world| (0..FAILED as u64).for_each(|nth| world.drop_one(seed + nth))));
             }
             if nth < seeds.div_ceil(4) {
-                figures.churn(&mut world, strategy, nodes);
+                figures.churn(&mut world, planner, nodes);
             }
         }
         figures
     }
 
-    fn churn(&mut self, world: &mut World, strategy: &dyn PlacementStrategy, nodes: usize) {
+    fn churn(&mut self, world: &mut World, planner: Planner<'_>, nodes: usize) {
         // The least is what the sticky plan takes, which is exactly the least at every step.
         let mut ideal = World { current: vec![None; world.current.len()], ..world.clone() };
-        figures_of(&mut ideal, &StickyBalanced);
+        planner.ideal().execute(&mut ideal);
         for step in 0..CHURN_STEPS {
             let joins = match world.alive() {
                 alive if alive <= nodes.div_ceil(2).max(1) => true,
@@ -141,8 +191,8 @@ impl Figures {
             for world in [&mut *world, &mut ideal] {
                 if joins { world.join() } else { world.drop_one(step) }
             }
-            self.churned += figures_of(world, strategy).0;
-            self.least += figures_of(&mut ideal, &StickyBalanced).0;
+            self.churned += planner.execute(world).0;
+            self.least += planner.ideal().execute(&mut ideal).0;
         }
     }
 
@@ -170,17 +220,6 @@ impl Figures {
             self.change_p99().as_secs_f64() * 1_000.0,
         )
     }
-}
-
-/// Plans and executes: moves, the time the plan took, and the fewest there could have been.
-fn figures_of(world: &mut World, strategy: &dyn PlacementStrategy) -> (usize, Duration, usize) {
-    let began = Instant::now();
-    let plan = strategy.plan(&world.input()).expect("somebody is receiving");
-    let took = began.elapsed();
-    for step in &plan.moves {
-        world.current[step.shard.index()] = Some(step.to);
-    }
-    (plan.moves.len(), took, plan.report.optimum as usize)
 }
 
 fn p99(times: &[Duration]) -> Duration {

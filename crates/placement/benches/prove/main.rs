@@ -18,14 +18,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |flag: &str, otherwise: u64| {
-        let at = arguments.iter().position(|argument| argument == flag).map(|at| at + 1);
-        let given = at.and_then(|at| arguments.get(at));
-        given.map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{flag} {text}: not a number")))
-    };
-    let (seed, count, steps) =
-        (number("--seed", 1), number("--cases", 100_000) as u32, number("--steps", 10_000) as u32);
+    let (mut seed, mut count, mut steps) = (1_u64, 100_000_u32, 10_000_u32);
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    while let Some(flag) = arguments.next() {
+        let number = arguments.next().and_then(|text| text.parse::<u64>().ok());
+        let small = number.and_then(|number| u32::try_from(number).ok());
+        match (flag.as_str(), number, small) {
+            ("--seed", Some(number), _) => seed = number,
+            ("--cases", _, Some(number)) => count = number,
+            ("--steps", _, Some(number)) => steps = number,
+            _ => fail(&format!("{flag}: there are --cases N, --steps N and --seed S, each a number")),
+        }
+    }
     let began = Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32);
     // The first case of all that failed; those behind it need not be looked at.

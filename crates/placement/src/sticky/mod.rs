@@ -63,13 +63,14 @@ pub fn minimum_moves(input: &PlacementInput<'_>) -> Result<u32, PlacementError> 
     Ok(Shares::of(&census).minimum_moves(&census))
 }
 
-/// What [`StickyBalanced`] moves, each shard by its number, with more shards than a cluster can have: to measure where that
-/// leads. The input says nothing of single shards.
+/// What [`StickyBalanced`] moves, each shard by its number, and how few moves there can be; with more shards than a cluster can
+/// have, to measure where that leads. What the input says of single shards is not read.
 #[doc(hidden)]
-pub fn plan_of_many(input: &PlacementInput<'_>) -> Result<Vec<(u32, NodeIdx)>, PlacementError> {
+pub fn plan_of_many(input: &PlacementInput<'_>) -> Result<(Vec<(u32, NodeIdx)>, u32), PlacementError> {
     let input = PlacementInput { in_flight: &[], pins: &[], rules: &[], ..*input };
     let census = Census::count(&input)?;
-    Ok(fill(&census).0.into_iter().map(|(number, to)| (number, census.receivers[usize::from(to)].idx)).collect())
+    let (moves, optimum) = fill(&census);
+    Ok((moves.into_iter().map(|(number, to)| (number, census.receivers[usize::from(to)].idx)).collect(), optimum))
 }
 
 /// A shard that has to move: how near it is to a node with room, its number, and its place on the ring.
