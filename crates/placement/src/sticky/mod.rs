@@ -92,8 +92,10 @@ fn fill(census: &Census<'_>) -> (Vec<(u32, u16)>, u32) {
         return (Vec::new(), optimum); // nobody has room, so nobody has too much and nothing lacks an owner
     }
 
-    let mut movers: Vec<Mover> = Vec::new();
-    let mut candidates: Vec<Vec<Mover>> = vec![Vec::new(); surplus.len()];
+    let mut movers: Vec<Mover> = Vec::with_capacity(room.iter().map(|room| *room as usize).sum());
+    let sizes = census.receivers.iter().zip(&surplus);
+    let sizes = sizes.map(|(node, surplus)| if *surplus == 0 { 0 } else { (node.held - node.fixed) as usize });
+    let mut candidates: Vec<Vec<Mover>> = sizes.map(Vec::with_capacity).collect();
     for (number, holder) in census.movable_numbers() {
         let among = match holder.map(usize::from) {
             Some(rank) if surplus[rank] == 0 => continue,
