@@ -6,7 +6,7 @@
 //!   that bring every node within one shard of its exact share. They are the fewest that can do so.
 //!
 //! A plan is only a proposal. [`PlacementPlan::check`] makes a [`CheckedPlan`] of it, which alone has moves to execute.
-//! This crate executes nothing, stores nothing, and does not know time, load, zones or the network. `docs/placement.md`
+//! This crate executes nothing, stores nothing, and does not know time or the network. `docs/placement.md`
 //! says why the moves are the fewest.
 //!
 //! # A node joins

@@ -19,11 +19,11 @@ use quota::Shares;
 /// The default strategy. It keeps what it finds as far as balance allows, so a plan made in the middle of another one's
 /// execution finishes that one and adds nothing.
 ///
-/// Promised for every target, `share` being the shards divided by weight exactly:
-/// - a node's count differs from its share by less than one (with equal weights: any two counts by at most one), unless
-///   moves in flight already give it more;
+/// Promised for every target, `share` being the shards divided by weight exactly, or first among zones and then by weight:
+/// - a node's count differs from its share by less than one, and so does a zone's (with equal weights and no zones: any two
+///   counts by at most one), unless moves in flight or pins already give it more;
 /// - the moves are as few as [`minimum_moves`] says, which no strategy with the same balance can beat;
-/// - no node both sends and receives, so no count overshoots on the way;
+/// - no node both sends and receives, so no count overshoots on the way, but for shards that go to where they are pinned;
 /// - a map that keeps the first promise is left alone.
 ///
 /// Where tag rules keep shards from nodes, the share is what is fair with them: a node has more than its weight only if too much
