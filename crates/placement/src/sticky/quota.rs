@@ -72,20 +72,16 @@ impl<'a> Shares<'a> {
         let mut rest = census.total;
         loop {
             shares.divide(rest, receivers, &overfull);
-            let mut settled = true;
-            for (rank, node) in receivers.iter().enumerate() {
-                let most = match shares.nodes[rank] {
-                    Share::Exact { count } => count,
-                    Share::Between { floor, .. } => floor + 1,
-                };
-                if node.fixed > most && !overfull[rank] {
-                    (overfull[rank], settled) = (true, false);
-                    shares.nodes[rank] = Share::Exact { count: node.fixed };
-                    rest -= node.fixed; // never below what is fixed at the others
-                }
-            }
-            if settled {
+            let ranks = 0..receivers.len();
+            let too_full: Vec<usize> =
+                ranks.filter(|rank| receivers[*rank].fixed > shares.nodes[*rank].most()).collect();
+            if too_full.is_empty() {
                 break;
+            }
+            for rank in too_full {
+                let count = receivers[rank].fixed;
+                (overfull[rank], shares.nodes[rank]) = (true, Share::Exact { count });
+                rest -= count; // never below what is fixed at the others
             }
         }
         let floors = shares.nodes.iter().zip(&overfull).filter(|(_, overfull)| !**overfull);
@@ -261,6 +257,11 @@ impl Share {
         match self {
             Self::Exact { count: least } | Self::Between { floor: least, .. } => least,
         }
+    }
+
+    /// Its share rounded up.
+    fn most(self) -> u32 {
+        self.least() + u32::from(matches!(self, Self::Between { .. }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use aether_domain::policy::ZoneMode;
 use aether_placement::{
     BoundedRing, ConsistentHashRing150, Move, MoveClass, NodeIdx, NodeState, PlacementError, PlacementInput,
     PlacementPlan, PlacementStrategy, Promise, Rendezvous, StickyBalanced, StrategyId, check_strategy,
@@ -36,7 +37,7 @@ static CALLS: AtomicU16 = AtomicU16::new(0);
 
 #[test]
 fn whoever_breaks_a_rule_is_found_and_told_which() {
-    let spoilt: [(Spoilt, &[Promise], &str); 10] = [
+    let spoilt: [(Spoilt, &[Promise], &str); 13] = [
         (Spoilt(|plan, _| Ok(plan)), &[], "although nobody can receive"),
         (Spoilt(|_, _| Err(PlacementError::NoReceivers { nodes: 0 })), &[], "it planned nothing"),
         (Spoilt(|_, _| panic!("oh dear")), &[], "it panicked: oh dear"),
@@ -119,6 +120,17 @@ fn whoever_breaks_a_rule_is_found_and_told_which() {
             }),
             &[Promise::Settled],
             "of what it has just placed",
+        ),
+        (Spoilt(|_, input| StickyBalanced.plan(&PlacementInput { pins: &[], ..*input })), &[], "its plan is not legal"),
+        (
+            Spoilt(|_, input| StickyBalanced.plan(&PlacementInput { rules: &[], ..*input })),
+            &[],
+            "its plan is not legal",
+        ),
+        (
+            Spoilt(|_, input| StickyBalanced.plan(&PlacementInput { zones: ZoneMode::Ignored, ..*input })),
+            &[Promise::Balanced],
+            "its share is",
         ),
     ];
     for (strategy, promises, expected) in spoilt {
