@@ -5,11 +5,13 @@
 //! reads one asks the log.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::assignment::{ShardAssignment, ShardState};
 use crate::cluster::{Cluster, ClusterSettings, Member, NodeStatus, OpenPlan};
 use crate::ids::{ClusterUid, Epoch, NodeId, NodeRef, ShardId};
 use crate::lease::LeadershipLease;
+use crate::policy::{PlacementPolicy, PolicyFault};
 use crate::records::Position;
 use crate::topology::Topology;
 
@@ -22,6 +24,8 @@ pub struct TopologyImage {
     pub settings: ClusterSettings,
     /// Every node the log has heard of, by id.
     pub members: Vec<Member>,
+    /// The placement policy it goes by.
+    pub policy: Arc<PlacementPolicy>,
     /// The plan under way.
     pub plan: Option<OpenPlan>,
     /// Who leads.
@@ -55,6 +59,9 @@ pub enum ImageFault {
         /// How many it has.
         found: usize,
     },
+    /// Its placement policy is none that a cluster of its shards can have adopted.
+    #[error("it has a placement policy that cannot have been adopted: {0}")]
+    Policy(#[from] PolicyFault),
     /// A member is named twice, or out of order.
     #[error("{node} does not come behind the member before it")]
     Members {
@@ -109,6 +116,7 @@ impl TopologyImage {
             uid: cluster.uid()?,
             settings: cluster.settings(),
             members: cluster.members().cloned().collect(),
+            policy: Arc::clone(cluster.policy()),
             plan: cluster.plan().cloned(),
             leadership: topology.leadership().clone(),
             shards: assignment.shards().to_vec(),
@@ -126,7 +134,7 @@ impl TopologyImage {
         self.check()?;
         let members = self.members.into_iter().map(|member| (member.node.node.clone(), member)).collect();
         let pending = self.pending.into_iter().map(|(shard, from, to)| (shard, (from, to))).collect();
-        let cluster = Cluster::of_parts(self.uid, self.settings, members, self.plan);
+        let cluster = Cluster::of_parts(self.uid, self.settings, members, self.policy, self.plan);
         let assignment = ShardAssignment::of_parts(self.shards, pending);
         Ok(Topology::of_parts(cluster, self.leadership, assignment, self.epoch, self.at))
     }
@@ -140,6 +148,7 @@ impl TopologyImage {
         if expected != found {
             return Err(ImageFault::Shards { expected, found });
         }
+        self.policy.check(self.settings.shards)?;
         self.check_members()?;
         self.check_shards()?;
         self.check_pending()

@@ -10,6 +10,7 @@ use crate::cluster::NodeStatus;
 use crate::ids::{ClusterUid, Epoch, NodeRef, ShardId, Term};
 use crate::lease::LeadershipEvent;
 use crate::mutants::{Mutant, is_on};
+use crate::policy::PolicyFault;
 use crate::records::Entry;
 use crate::topology::{Topology, TopologyEvent};
 
@@ -100,6 +101,14 @@ pub enum Violation {
         /// Whose entry it is.
         found: ClusterUid,
     },
+    /// I6: what is adopted can be gone by.
+    #[error("I6: entry {epoch} adopts a placement policy that cannot be: {fault}")]
+    Policy {
+        /// The entry's epoch.
+        epoch: Epoch,
+        /// Why it cannot be.
+        fault: PolicyFault,
+    },
     /// I6: an entry says something.
     #[error("I6: entry {epoch} is empty")]
     Empty {
@@ -136,6 +145,11 @@ fn log(before: &Topology, entry: &Entry, after: &Topology, found: &mut Vec<Viola
     }
     if entry.events.is_empty() {
         found.push(Violation::Empty { epoch });
+    }
+    if before.cluster().policy() != after.cluster().policy()
+        && let Err(fault) = after.cluster().policy().check(after.cluster().settings().shards)
+    {
+        found.push(Violation::Policy { epoch, fault });
     }
 }
 

@@ -1,4 +1,5 @@
-//! What is stored: the control records (lease, member, release, topology snapshot), the topology entry and the actor commit.
+//! What is stored: the control records (lease, member, release, topology snapshot, desired placement), the topology entry
+//! and the actor commit.
 //!
 //! These are the meanings; their bytes belong to the adapters. A record says nothing of clocks: it carries durations,
 //! and stamps only for people.
@@ -13,6 +14,7 @@ use crate::ids::{
     ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId,
     ShardSet, Term, Version,
 };
+use crate::policy::PlacementPolicy;
 use crate::time::WallTime;
 use crate::topology::{Topology, TopologyEvent};
 
@@ -169,7 +171,16 @@ pub struct TopologySnapshot {
     pub topology: Arc<Topology>,
 }
 
-/// The four kinds of control record, which share one store.
+/// What an operator wants of placement. Nothing is done by it until the leader has taken it into the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredPlacement {
+    /// Lets the writer recognise its own record.
+    pub nonce: Nonce,
+    /// The policy that the cluster is to go by.
+    pub policy: Arc<PlacementPolicy>,
+}
+
+/// The five kinds of control record, which share one store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly every one holds a heartbeat, which is the large one")]
 pub enum ControlRecord {
@@ -181,6 +192,8 @@ pub enum ControlRecord {
     Release(ReleaseReport),
     /// The fold of the topology log.
     Snapshot(TopologySnapshot),
+    /// What an operator wants of placement.
+    Placement(DesiredPlacement),
 }
 
 impl ControlRecord {
@@ -191,6 +204,7 @@ impl ControlRecord {
             Self::Member(member) => ControlKey::Member(member.node.node.clone()),
             Self::Release(report) => ControlKey::Release(report.node.node.clone()),
             Self::Snapshot(_) => ControlKey::TopologySnapshot,
+            Self::Placement(_) => ControlKey::Placement,
         }
     }
     /// The writer's mark.
@@ -200,6 +214,7 @@ impl ControlRecord {
             Self::Member(record) => record.nonce,
             Self::Release(record) => record.nonce,
             Self::Snapshot(record) => record.nonce,
+            Self::Placement(record) => record.nonce,
         }
     }
 }
@@ -215,6 +230,8 @@ pub enum ControlKey {
     Release(NodeId),
     /// The snapshot of the topology: one for the cluster. No watch tells of it.
     TopologySnapshot,
+    /// The placement policy that an operator wants: one for the cluster.
+    Placement,
 }
 
 /// A control record as it is stored.

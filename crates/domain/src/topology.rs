@@ -55,6 +55,8 @@ impl TopologyEvent {
                 ClusterEvent::NodeSuspected { .. } => "NodeSuspected",
                 ClusterEvent::NodeRelieved { .. } => "NodeRelieved",
                 ClusterEvent::NodeTrusted { .. } => "NodeTrusted",
+                ClusterEvent::PlacementAdopted { .. } => "PlacementAdopted",
+                ClusterEvent::PlacementRejected { .. } => "PlacementRejected",
                 ClusterEvent::RebalancingTriggered { .. } => "RebalancingTriggered",
                 ClusterEvent::RebalancingCompleted { .. } => "RebalancingCompleted",
             },

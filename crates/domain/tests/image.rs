@@ -1,9 +1,12 @@
 //! Images of topologies: what every fold has is asked of each before it is believed.
 
+use std::sync::Arc;
+
 use aether_domain::assignment::ShardState;
 use aether_domain::cluster::{ClusterSettings, Member, NodeInfo, NodeStatus, OpenPlan, RebalanceCause, Trust};
 use aether_domain::image::{ImageFault, TopologyImage};
 use aether_domain::lease::LeadershipLease;
+use aether_domain::policy::{Pin, PlacementPolicy, PolicyFault};
 use aether_domain::records::Position;
 use aether_domain::testing::life;
 use aether_domain::topology::Topology;
@@ -32,6 +35,7 @@ fn image() -> TopologyImage {
             member("b", NodeStatus::Draining),
             member("c", NodeStatus::Failed),
         ],
+        policy: Arc::default(),
         plan: Some(OpenPlan { id: PlanId(9), cause: RebalanceCause::Drain, planned: 2, moved: 0 }),
         leadership: LeadershipLease::Held { leader: life("a", 1), term: Term(2) },
         shards: vec![owned("a", 1), owned("b", 9), draining("b", "a", 9), owned("b", 3)],
@@ -77,6 +81,9 @@ fn an_image_of_what_no_log_folds_to_is_refused() {
     let later = |found| ImageFault::Later { epoch: Epoch(9), found: Epoch(found) };
     let not_a_member = |shard| ImageFault::NotAMember { shard: ShardId(shard) };
     let not_pending = |shard| ImageFault::Pending { shard: ShardId(shard) };
+    let pins = vec![Pin { shard: ShardId(4), node: life("a", 1).node }];
+    let pinned = PlacementPolicy { pins, ..PlacementPolicy::default() };
+    let beyond = PolicyFault::UnknownShard { shard: ShardId(4), shards: 4 };
     for (image, fault) in [
         no_entry(0, 9),
         no_entry(9, 0),
@@ -99,6 +106,7 @@ fn an_image_of_what_no_log_folds_to_is_refused() {
         (pending(&[3, 1]), not_pending(1)),
         (pending(&[1, 1]), not_pending(1)),
         (TopologyImage { plan: None, ..image() }, not_pending(1)),
+        (TopologyImage { policy: Arc::new(pinned), ..image() }, ImageFault::Policy(beyond)),
     ] {
         assert_eq!(image.topology(), Err(fault));
     }

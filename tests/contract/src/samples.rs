@@ -9,14 +9,15 @@ use aether_domain::cluster::{
 };
 use aether_domain::ids::{
     ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeRef, Nonce,
-    PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, Tag, Term, Version, Zone,
+    PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, StrategyName, Tag, Term, Version, Zone,
 };
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
+use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
 use aether_domain::records::{
-    CommandMark, CommitRecord, ControlRecord, Entry, EventRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord,
-    MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
+    CommandMark, CommitRecord, ControlRecord, DesiredPlacement, Entry, EventRecord, Health, LeaseRecord, LeaseState,
+    Load, MemberRecord, MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
 };
 use aether_domain::testing::life;
 use aether_domain::time::WallTime;
@@ -72,6 +73,7 @@ pub(crate) fn snapshot(shards: u32, epoch: Epoch, nonce: u64) -> ControlRecord {
         uid: ClusterUid(u128::MAX),
         settings: ClusterSettings { shards, hash: u8::MAX, hash_seed: u64::MAX, profile: Profile::Seed },
         members: vec![member(&a, NodeStatus::Active), member(&b, NodeStatus::Draining)],
+        policy: Arc::new(odd_policy()),
         plan: Some(OpenPlan { id: PlanId(u64::MAX), cause: RebalanceCause::Repair, planned: u32::MAX, moved: 1 }),
         leadership: LeadershipLease::Held { leader: a.clone(), term: Term(u64::MAX) },
         shards: shards
@@ -95,6 +97,25 @@ pub(crate) fn snapshot(shards: u32, epoch: Epoch, nonce: u64) -> ControlRecord {
     ControlRecord::Snapshot(TopologySnapshot { nonce: Nonce(nonce), topology })
 }
 
+/// A policy of a cluster of any size with something in each of its places, at its bounds.
+fn odd_policy() -> PlacementPolicy {
+    let rule = TagRule { shards: ShardId(0).into(), tags: odd_info().tags };
+    PlacementPolicy {
+        strategy: Strategy { name: StrategyName::new("s".repeat(32)).expect("a name"), version: u16::MAX },
+        zones: ZoneMode::Equal,
+        pins: vec![Pin { shard: ShardId(0), node: life(&"n".repeat(32), 1).node }],
+        rules: vec![rule; PlacementPolicy::RULES_MAX],
+        caps: MoveCaps { total: u16::MAX, per_source: 1, per_target: u16::MAX },
+        return_grace: PlacementPolicy::RETURN_GRACE_MAX,
+        load: Some(LoadPolicy { trigger: 1_000, stop: 100, cap: 1_000, budget: 1, dwell: PlacementPolicy::DWELL_MAX }),
+    }
+}
+
+/// What an operator wants, told apart by its nonce.
+pub(crate) fn placement(nonce: u64) -> ControlRecord {
+    ControlRecord::Placement(DesiredPlacement { nonce: Nonce(nonce), policy: Arc::new(odd_policy()) })
+}
+
 /// As heavy, and with as many tags, as a node can be.
 fn odd_info() -> NodeInfo {
     let tags = (0..NodeInfo::TAGS_MAX).map(|nth| Tag::new(format!("{nth:0>32}")).expect("a tag"));
@@ -116,6 +137,8 @@ pub(crate) fn odd_control_records() -> Vec<ControlRecord> {
         }),
         release(&longest, 1, vec![]),
         release(&odd, u64::MAX - 1, odd_releases()),
+        placement(1),
+        ControlRecord::Placement(DesiredPlacement { nonce: Nonce(u64::MAX), policy: Arc::default() }),
         snapshot(1, Epoch(1), u64::MAX),
         snapshot(65_536, Epoch(u64::MAX), 0),
     ];
@@ -194,6 +217,8 @@ pub(crate) fn odd_entry(before: Position) -> Entry {
         ClusterEvent::NodeSuspected { node: b.clone(), by: vec![a.node.clone(), b.node.clone()] }.into(),
         ClusterEvent::NodeRelieved { node: b.clone() }.into(),
         ClusterEvent::NodeTrusted { node: b.clone() }.into(),
+        ClusterEvent::PlacementAdopted { policy: Arc::new(odd_policy()) }.into(),
+        ClusterEvent::PlacementRejected { strategy: odd_policy().strategy, why: "\u{1f980}".repeat(200) }.into(),
         ClusterEvent::RebalancingCompleted { plan: PlanId(u64::MAX), moved: u32::MAX }.into(),
         LeadershipEvent::TermStarted { term: Term(u64::MAX), leader: b.clone() }.into(),
         AssignmentEvent::ShardAssigned { shards: shards.clone(), to: a.clone() }.into(),

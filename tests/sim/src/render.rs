@@ -22,6 +22,7 @@ impl fmt::Display for Key<'_> {
             ControlKey::Member(node) => write!(f, "node.{node}"),
             ControlKey::Release(node) => write!(f, "rel.{node}"),
             ControlKey::TopologySnapshot => f.write_str("top.snap"),
+            ControlKey::Placement => f.write_str("placement"),
         }
     }
 }

@@ -250,8 +250,13 @@ impl Aggregate for ShardAssignment {
             TopologyEvent::Cluster(ClusterEvent::NodeSuspected { node, .. }) => {
                 self.keep_pending(|_, to| to != node);
             }
+            // What was planned by another policy and has not begun does not begin.
+            TopologyEvent::Cluster(ClusterEvent::PlacementAdopted { .. }) => self.pending = Arc::default(),
             TopologyEvent::Cluster(
-                ClusterEvent::NodeJoined { .. } | ClusterEvent::NodeRelieved { .. } | ClusterEvent::NodeTrusted { .. },
+                ClusterEvent::NodeJoined { .. }
+                | ClusterEvent::NodeRelieved { .. }
+                | ClusterEvent::NodeTrusted { .. }
+                | ClusterEvent::PlacementRejected { .. },
             )
             | TopologyEvent::Leadership(_) => {}
         }

@@ -1,8 +1,11 @@
 //! What may be asked of the cluster.
 
+use std::sync::Arc;
+
 use super::{ClusterSettings, FailureReason, NodeInfo, RebalanceCause};
 use crate::assignment::PlannedMove;
 use crate::ids::{ClusterUid, NodeId, NodeRef, PlanId};
+use crate::policy::{PlacementPolicy, Strategy};
 
 /// A command to the [`Cluster`](super::Cluster).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,18 @@ pub enum ClusterCommand {
     TrustNode {
         /// The life that is well.
         node: NodeRef,
+    },
+    /// Go by another placement policy from here on.
+    AdoptPlacement {
+        /// The policy; one that is gone by already, or contradicts itself, is refused.
+        policy: Arc<PlacementPolicy>,
+    },
+    /// Say that what the adopted strategy proposes cannot be used, and that the built-in one steps in.
+    RejectPlacement {
+        /// The strategy.
+        strategy: Strategy,
+        /// What is wrong, in words; cut to [`ClusterEvent::WHY_CHARS_MAX`](super::ClusterEvent::WHY_CHARS_MAX).
+        why: String,
     },
     /// Announce a plan of moves.
     RebalanceShards {

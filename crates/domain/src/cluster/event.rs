@@ -1,8 +1,11 @@
 //! What happened to the cluster.
 
+use std::sync::Arc;
+
 use super::{ClusterSettings, NodeInfo};
 use crate::assignment::PlannedMove;
 use crate::ids::{ClusterUid, Incarnation, NodeId, NodeRef, PlanId};
+use crate::policy::{PlacementPolicy, Strategy};
 
 /// An event of the [`Cluster`](super::Cluster).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,18 @@ pub enum ClusterEvent {
         /// Which.
         node: NodeRef,
     },
+    /// The cluster goes by another placement policy from here on.
+    PlacementAdopted {
+        /// Which.
+        policy: Arc<PlacementPolicy>,
+    },
+    /// What the adopted strategy proposed cannot be used: the built-in one plans instead.
+    PlacementRejected {
+        /// The strategy.
+        strategy: Strategy,
+        /// What is wrong, in words: at most [`ClusterEvent::WHY_CHARS_MAX`] characters.
+        why: String,
+    },
     /// A plan of moves begins.
     RebalancingTriggered {
         /// Its number.
@@ -80,6 +95,11 @@ pub enum ClusterEvent {
         /// How many shards it moved.
         moved: u32,
     },
+}
+
+impl ClusterEvent {
+    /// The most characters of an explanation.
+    pub const WHY_CHARS_MAX: usize = 200;
 }
 
 /// How it is known that a life is over.

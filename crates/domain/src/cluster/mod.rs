@@ -1,4 +1,4 @@
-//! The Cluster aggregate: who is a member, and when shards are to be redistributed.
+//! The Cluster aggregate: who is a member, by which policy shards are placed, and when they are to be redistributed.
 //!
 //! It does not know who owns what (`assignment`) nor who leads (`lease`).
 

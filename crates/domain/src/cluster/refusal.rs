@@ -2,6 +2,7 @@
 
 use super::Trust;
 use crate::ids::{ClusterUid, NodeId, NodeRef, PlanId};
+use crate::policy::{PolicyFault, Strategy};
 
 /// Why the [`Cluster`](super::Cluster) refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,18 @@ pub enum ClusterRefusal {
     Weightless {
         /// Which.
         node: NodeRef,
+    },
+    /// The cluster goes by that policy already.
+    #[error("that placement policy is adopted already")]
+    PolicyUnchanged,
+    /// No cluster of so many shards can go by that policy.
+    #[error("that placement policy cannot be adopted: {0}")]
+    PolicyContradicts(#[source] PolicyFault),
+    /// Another strategy is the adopted one.
+    #[error("{strategy} is not the adopted strategy")]
+    NotAdopted {
+        /// The one named.
+        strategy: Strategy,
     },
     /// Another plan is under way.
     #[error("plan {plan} is still under way")]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{ClusterCommand as Command, ClusterEvent as Event, ClusterRefusal as Refusal, RebalanceCause};
 use crate::aggregate::Aggregate;
 use crate::ids::{ClusterUid, Epoch, Incarnation, NodeId, NodeRef, PlanId, ShardCount, Tag, Zone};
+use crate::policy::PlacementPolicy;
 use crate::timing::Profile;
 use crate::topology::TopologyEvent;
 
@@ -131,12 +132,13 @@ pub struct OpenPlan {
     pub moved: u32,
 }
 
-/// Membership, and the plan under way. A clone shares the members until one of the two changes.
+/// Membership, the placement policy, and the plan under way. A clone shares what neither of the two has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cluster {
     uid: Option<ClusterUid>,
     settings: ClusterSettings,
     members: Arc<BTreeMap<NodeId, Member>>,
+    policy: Arc<PlacementPolicy>,
     plan: Option<OpenPlan>,
 }
 
@@ -173,6 +175,10 @@ impl Cluster {
     pub fn active(&self) -> impl Iterator<Item = &Member> {
         self.members.values().filter(|member| member.status == NodeStatus::Active)
     }
+    /// The placement policy it goes by.
+    pub fn policy(&self) -> &Arc<PlacementPolicy> {
+        &self.policy
+    }
     /// The plan under way.
     pub fn plan(&self) -> Option<&OpenPlan> {
         self.plan.as_ref()
@@ -183,9 +189,10 @@ impl Cluster {
         uid: ClusterUid,
         settings: ClusterSettings,
         members: BTreeMap<NodeId, Member>,
+        policy: Arc<PlacementPolicy>,
         plan: Option<OpenPlan>,
     ) -> Self {
-        Self { uid: Some(uid), settings, members: Arc::new(members), plan }
+        Self { uid: Some(uid), settings, members: Arc::new(members), policy, plan }
     }
 
     fn set(&mut self, node: &NodeRef, status: NodeStatus, info: Option<&NodeInfo>, since: Epoch) {
@@ -282,6 +289,22 @@ impl Aggregate for Cluster {
                 self.trusted_so(node, |trust| trust != Trust::Full)?;
                 Event::NodeTrusted { node: node.clone() }
             }
+            Command::AdoptPlacement { policy } => {
+                created?;
+                if *policy == self.policy {
+                    return Err(Refusal::PolicyUnchanged);
+                }
+                policy.check(self.settings.shards).map_err(Refusal::PolicyContradicts)?;
+                Event::PlacementAdopted { policy: Arc::clone(policy) }
+            }
+            Command::RejectPlacement { strategy, why } => {
+                created?;
+                if *strategy != self.policy.strategy {
+                    return Err(Refusal::NotAdopted { strategy: strategy.clone() });
+                }
+                let why = why.chars().take(Event::WHY_CHARS_MAX).collect();
+                Event::PlacementRejected { strategy: strategy.clone(), why }
+            }
             Command::RebalanceShards { plan, cause, moves } => {
                 created?;
                 if let Some(open) = &self.plan {
@@ -319,6 +342,8 @@ impl Aggregate for Cluster {
                 Event::NodeSuspected { node, .. } => self.set_trust(node, Trust::Suspected),
                 Event::NodeRelieved { node } => self.set_trust(node, Trust::Relieved),
                 Event::NodeTrusted { node } => self.set_trust(node, Trust::Full),
+                Event::PlacementAdopted { policy } => self.policy = Arc::clone(policy),
+                Event::PlacementRejected { .. } => {}
                 Event::RebalancingTriggered { plan, cause, moves } => {
                     let planned = moves.iter().map(|planned| planned.shards.len() as u32).sum();
                     self.plan = Some(OpenPlan { id: *plan, cause: *cause, planned, moved: 0 });

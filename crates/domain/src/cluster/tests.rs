@@ -1,5 +1,7 @@
 //! The cluster's rules, as given/when/then.
 
+use std::sync::Arc;
+
 use super::{
     Cluster, ClusterCommand as Command, ClusterEvent as Event, ClusterRefusal as Refusal, ClusterSettings,
     FailureReason, NodeInfo, NodeStatus, RebalanceCause, Trust,
@@ -7,6 +9,7 @@ use super::{
 use crate::aggregate::Aggregate as _;
 use crate::assignment::{AssignmentEvent, PlannedMove};
 use crate::ids::{ClusterUid, Epoch, PlanId, ShardId};
+use crate::policy::{Pin, PlacementPolicy, PolicyFault, Strategy};
 use crate::testing::{given, life};
 use crate::topology::TopologyEvent;
 
@@ -207,4 +210,34 @@ fn a_new_life_begins_with_full_trust() {
         Event::NodeRestarted { node: life("a", 2), previous: life("a", 1).incarnation, info: NodeInfo::default() };
     cluster.evolve(&restarted.into(), Epoch(2));
     assert_eq!(cluster.member(&life("a", 1).node).map(|member| member.trust), Some(Trust::Full));
+}
+
+fn pinned(shard: u16) -> Arc<PlacementPolicy> {
+    let pins = vec![Pin { shard: ShardId(shard), node: life("a", 1).node }];
+    Arc::new(PlacementPolicy { pins, ..PlacementPolicy::default() })
+}
+
+#[test]
+fn a_placement_policy_is_adopted_if_the_cluster_can_go_by_it_and_does_not_yet() {
+    let adopt = |policy: &Arc<PlacementPolicy>| Command::AdoptPlacement { policy: Arc::clone(policy) };
+    let adopted = |policy: &Arc<PlacementPolicy>| Event::PlacementAdopted { policy: Arc::clone(policy) }.into();
+    let (default, last) = (Arc::new(PlacementPolicy::default()), pinned(1023));
+    given::<Cluster>([]).when(adopt(&last)).then_refused(Refusal::NotCreated);
+    given::<Cluster>([created()]).when(adopt(&default)).then_refused(Refusal::PolicyUnchanged);
+    given::<Cluster>([created()]).when(adopt(&last)).then([adopted(&last)]);
+    given::<Cluster>([created(), adopted(&last)]).when(adopt(&pinned(1023))).then_refused(Refusal::PolicyUnchanged);
+    given::<Cluster>([created(), adopted(&last)]).when(adopt(&default)).then([adopted(&default)]);
+    let beyond = PolicyFault::UnknownShard { shard: ShardId(1024), shards: 1024 };
+    given::<Cluster>([created()]).when(adopt(&pinned(1024))).then_refused(Refusal::PolicyContradicts(beyond));
+}
+
+#[test]
+fn only_the_adopted_strategy_is_rejected_and_in_few_words() {
+    let own: Strategy = "own/3".parse().expect("a strategy");
+    let reject = || Command::RejectPlacement { strategy: own.clone(), why: "no".repeat(1_000) };
+    let other = Refusal::NotAdopted { strategy: own.clone() };
+    given::<Cluster>([created()]).when(reject()).then_refused(other);
+    let policy = Arc::new(PlacementPolicy { strategy: own.clone(), ..PlacementPolicy::default() });
+    let rejected = Event::PlacementRejected { strategy: own.clone(), why: "no".repeat(Event::WHY_CHARS_MAX / 2) };
+    given::<Cluster>([created(), Event::PlacementAdopted { policy }.into()]).when(reject()).then([rejected.into()]);
 }

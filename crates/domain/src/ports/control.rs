@@ -1,5 +1,5 @@
-//! The store of small records that everybody watches: the lease, each node's heartbeat, what each node released; and
-//! the snapshot of the topology, which is only read.
+//! The store of small records that everybody watches: the lease, each node's heartbeat, what each node released, the
+//! placement that an operator wants; and the snapshot of the topology, which is only read.
 
 use async_trait::async_trait;
 

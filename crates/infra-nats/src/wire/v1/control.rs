@@ -1,14 +1,16 @@
-//! Control records in JSON: lease, member record, release report. The topology snapshot, which no person reads, is binary.
+//! Control records in JSON: lease, member record, release report, desired placement. The topology snapshot, which no person reads, is binary.
 
 use std::time::Duration;
 
 use aether_domain::records::{
-    ControlKey, ControlRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, ReleaseReport,
+    ControlKey, ControlRecord, DesiredPlacement, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState,
+    ReleaseReport,
 };
 use aether_domain::{Epoch, Incarnation, NodeId, NodeRef, Nonce, ShardId, Tag, Term, Zone};
 use serde::{Deserialize, Serialize};
 
 use super::json::{self, Counter, JsonRecord, Mark, ShardBudget, Text, WideMark, Word, millis};
+use super::policy::PolicyV1;
 use super::{CONTROL_BYTES_MAX, Encoded, FORMAT, WireFault, snapshot};
 
 #[derive(Serialize, Deserialize)]
@@ -78,6 +80,15 @@ struct ReleaseV1 {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct PlacementV1 {
+    format: u8,
+    kind: String,
+    nonce: Mark,
+    policy: PolicyV1,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ReleasedV1 {
     shards: String,
     epoch: Counter,
@@ -94,7 +105,7 @@ macro_rules! kinds {
     };
 }
 
-kinds!(LeaseV1 => "lease", MemberV1 => "member", ReleaseV1 => "release");
+kinds!(LeaseV1 => "lease", MemberV1 => "member", ReleaseV1 => "release", PlacementV1 => "placement");
 
 impl From<&LeaseRecord> for LeaseV1 {
     fn from(record: &LeaseRecord) -> Self {
@@ -216,6 +227,20 @@ impl TryFrom<ReleaseV1> for ReleaseReport {
     }
 }
 
+impl From<&DesiredPlacement> for PlacementV1 {
+    fn from(record: &DesiredPlacement) -> Self {
+        let policy = PolicyV1::from(&*record.policy);
+        Self { format: FORMAT, kind: Self::KIND.to_owned(), nonce: Mark(record.nonce.0), policy }
+    }
+}
+
+impl TryFrom<PlacementV1> for DesiredPlacement {
+    type Error = WireFault;
+    fn try_from(dto: PlacementV1) -> Result<Self, WireFault> {
+        Ok(Self { nonce: Nonce(dto.nonce.0), policy: dto.policy.read(&mut ShardBudget::default())? })
+    }
+}
+
 fn life(Text(node): Text<NodeId>, Mark(incarnation): Mark) -> NodeRef {
     NodeRef { node, incarnation: Incarnation(incarnation) }
 }
@@ -227,6 +252,7 @@ pub(crate) fn encode_control(record: &ControlRecord) -> Result<Encoded, WireFaul
         ControlRecord::Member(record) => json::encode(&MemberV1::from(record), CONTROL_BYTES_MAX),
         ControlRecord::Release(report) => json::encode(&ReleaseV1::from(report), CONTROL_BYTES_MAX),
         ControlRecord::Snapshot(snapshot) => snapshot::encode_snapshot(snapshot),
+        ControlRecord::Placement(record) => json::encode(&PlacementV1::from(record), CONTROL_BYTES_MAX),
     }
 }
 
@@ -245,6 +271,9 @@ pub(crate) fn decode_control(
             ControlRecord::Release(json::decode::<ReleaseV1>(payload, header, CONTROL_BYTES_MAX)?.try_into()?)
         }
         ControlKey::TopologySnapshot => ControlRecord::Snapshot(snapshot::decode_snapshot(payload)?),
+        ControlKey::Placement => {
+            ControlRecord::Placement(json::decode::<PlacementV1>(payload, header, CONTROL_BYTES_MAX)?.try_into()?)
+        }
     };
     if record.key() == *key {
         Ok(record)

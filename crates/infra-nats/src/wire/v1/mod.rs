@@ -10,6 +10,7 @@ mod control;
 mod envelope;
 mod frame;
 mod json;
+mod policy;
 mod snapshot;
 #[cfg(test)]
 mod tests;

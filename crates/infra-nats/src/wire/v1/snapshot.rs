@@ -10,6 +10,7 @@ use aether_domain::assignment::ShardState;
 use aether_domain::cluster::{ClusterSettings, Member, NodeInfo, NodeStatus, OpenPlan, Trust};
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::LeadershipLease;
+use aether_domain::policy::PlacementPolicy;
 use aether_domain::records::{Position, TopologySnapshot};
 use aether_domain::{
     ClusterUid, Epoch, Incarnation, NodeId, NodeRef, Nonce, PlanId, Sequence, ShardCount, ShardId, Tag, Term, Zone,
@@ -17,7 +18,8 @@ use aether_domain::{
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::envelope::{self, Body, Kind};
-use super::json::Word;
+use super::json::{ShardBudget, Word};
+use super::policy::PolicyV1;
 use super::{Encoded, SNAPSHOT_BYTES_MAX, WireFault};
 
 #[derive(SchemaWrite, SchemaRead)]
@@ -34,6 +36,8 @@ struct SnapshotB1 {
     /// Every life that is spoken of.
     lives: Vec<LifeB1>,
     members: Vec<MemberB1>,
+    /// The placement policy in JSON, unless it is the default.
+    policy: Option<String>,
     plan: Option<PlanB1>,
     term: u64,
     leader: Option<u32>,
@@ -141,7 +145,9 @@ fn listed<T>(items: &[T], number: u32) -> Result<&T, WireFault> {
     number.checked_sub(1).and_then(|index| items.get(index as usize)).ok_or(NOT_LISTED)
 }
 
-fn write(image: &TopologyImage, nonce: Nonce) -> SnapshotB1 {
+fn write(image: &TopologyImage, nonce: Nonce) -> Result<SnapshotB1, WireFault> {
+    let changed = *image.policy != PlacementPolicy::default();
+    let policy = changed.then(|| serde_json::to_string(&PolicyV1::from(&*image.policy))).transpose()?;
     let mut lives = Table::new();
     let mut by_incarnation = BTreeMap::new();
     let members = image.members.iter().map(|member| {
@@ -205,7 +211,7 @@ fn write(image: &TopologyImage, nonce: Nonce) -> SnapshotB1 {
     }
     let since = |(life, epoch)| SinceB1 { life, epoch };
     let lives = lives.items.into_iter();
-    SnapshotB1 {
+    Ok(SnapshotB1 {
         nonce: nonce.0,
         uid: image.uid.0,
         shards: image.settings.shards.get() as u32,
@@ -216,6 +222,7 @@ fn write(image: &TopologyImage, nonce: Nonce) -> SnapshotB1 {
         sequence: image.at.sequence.0,
         prev_hash: image.at.hash,
         members,
+        policy,
         plan: image.plan.as_ref().map(|plan| PlanB1 {
             id: plan.id.0,
             cause: Word(plan.cause).to_string(),
@@ -229,7 +236,7 @@ fn write(image: &TopologyImage, nonce: Nonce) -> SnapshotB1 {
         runs,
         pending,
         lives: lives.map(|life| LifeB1 { node: life.node.to_string(), incarnation: life.incarnation.0 }).collect(),
-    }
+    })
 }
 
 fn read(dto: SnapshotB1) -> Result<(TopologyImage, Nonce), WireFault> {
@@ -314,11 +321,16 @@ fn read(dto: SnapshotB1) -> Result<(TopologyImage, Nonce), WireFault> {
         Some(leader) => LeadershipLease::Held { leader: life(leader)?.clone(), term },
         None => LeadershipLease::Vacant { last_term: term },
     };
+    let policy = match dto.policy {
+        Some(policy) => serde_json::from_str::<PolicyV1>(&policy)?.read(&mut ShardBudget::default())?,
+        None => Arc::default(),
+    };
     let Word(profile) = dto.profile.parse().map_err(WireFault::Snapshot)?;
     let image = TopologyImage {
         uid: ClusterUid(dto.uid),
         settings: ClusterSettings { shards: count, hash: dto.hash, hash_seed: dto.hash_seed, profile },
         members,
+        policy,
         plan: plan.transpose()?,
         leadership,
         shards,
@@ -333,7 +345,7 @@ fn read(dto: SnapshotB1) -> Result<(TopologyImage, Nonce), WireFault> {
 pub(super) fn encode_snapshot(snapshot: &TopologySnapshot) -> Result<Encoded, WireFault> {
     let nothing = WireFault::Snapshot("no entry has been seen");
     let image = TopologyImage::of(&snapshot.topology).ok_or(nothing)?;
-    envelope::encode(&write(&image, snapshot.nonce), SNAPSHOT_BYTES_MAX)
+    envelope::encode(&write(&image, snapshot.nonce)?, SNAPSHOT_BYTES_MAX)
 }
 
 /// The snapshot that stored bytes hold, if it can be of any topology.

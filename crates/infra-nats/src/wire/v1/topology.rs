@@ -3,6 +3,7 @@
 use aether_domain::assignment::{AssignmentEvent, CancelReason, PlannedMove};
 use aether_domain::cluster::{ClusterEvent, ClusterSettings, FailureReason, RebalanceCause};
 use aether_domain::lease::{LeadershipEvent, LossReason};
+use aether_domain::policy::Strategy;
 use aether_domain::records::Entry;
 use aether_domain::timing::Profile;
 use aether_domain::topology::TopologyEvent;
@@ -12,6 +13,7 @@ use aether_domain::{
 use serde::{Deserialize, Serialize};
 
 use super::json::{self, Counter, JsonRecord, Life, Mark, ShardBudget, Text, WideMark, Word, Words};
+use super::policy::PolicyV1;
 use super::{ENTRY_BYTES_MAX, Encoded, FORMAT, WireFault};
 
 #[derive(Serialize, Deserialize)]
@@ -49,6 +51,8 @@ enum EventV1 {
     NodeSuspected { node: Life, by: Vec<Text<NodeId>> },
     NodeRelieved { node: Life },
     NodeTrusted { node: Life },
+    PlacementAdopted { policy: Box<PolicyV1> },
+    PlacementRejected { strategy: Text<Strategy>, why: String },
     RebalancingTriggered { plan: Counter, cause: Word<RebalanceCause>, moves: Vec<MoveV1> },
     RebalancingCompleted { plan: Counter, moved: u32 },
     TermStarted { term: Counter, leader: Life },
@@ -117,6 +121,12 @@ impl From<&ClusterEvent> for EventV1 {
             }
             ClusterEvent::NodeRelieved { node } => Self::NodeRelieved { node: life(node) },
             ClusterEvent::NodeTrusted { node } => Self::NodeTrusted { node: life(node) },
+            ClusterEvent::PlacementAdopted { policy } => {
+                Self::PlacementAdopted { policy: Box::new(PolicyV1::from(&**policy)) }
+            }
+            ClusterEvent::PlacementRejected { strategy, why } => {
+                Self::PlacementRejected { strategy: Text(strategy.clone()), why: why.clone() }
+            }
             ClusterEvent::RebalancingTriggered { plan, cause, moves } => Self::RebalancingTriggered {
                 plan: Counter(plan.0),
                 cause: Word(*cause),
@@ -197,6 +207,10 @@ impl EventV1 {
             }
             Self::NodeRelieved { node: Life(node) } => ClusterEvent::NodeRelieved { node }.into(),
             Self::NodeTrusted { node: Life(node) } => ClusterEvent::NodeTrusted { node }.into(),
+            Self::PlacementAdopted { policy } => ClusterEvent::PlacementAdopted { policy: policy.read(budget)? }.into(),
+            Self::PlacementRejected { strategy: Text(strategy), why } => {
+                ClusterEvent::PlacementRejected { strategy, why }.into()
+            }
             Self::RebalancingTriggered { plan: Counter(plan), cause: Word(cause), moves } => {
                 let moves = moves.into_iter().map(|planned| planned.read(budget)).collect::<Result<_, _>>()?;
                 ClusterEvent::RebalancingTriggered { plan: PlanId(plan), cause, moves }.into()

@@ -41,6 +41,7 @@ fn control_records_are_these_texts_for_ever() {
         (samples::lease(), ControlKey::Lease, include_str!("../golden/lease.json.txt")),
         (samples::member(), ControlKey::Member(n1.clone()), include_str!("../golden/member.json.txt")),
         (samples::release(), ControlKey::Release(n1), include_str!("../golden/release.json.txt")),
+        (samples::placement(), ControlKey::Placement, include_str!("../golden/placement.json.txt")),
     ] {
         let encoded = encode_control(&record).expect("it fits");
         json(golden, &encoded);

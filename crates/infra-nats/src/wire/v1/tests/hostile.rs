@@ -10,9 +10,10 @@ use crate::wire::v1::{
     encode_claim, encode_commit, encode_control, encode_entry, encode_frames,
 };
 
-fn keys() -> [ControlKey; 4] {
+fn keys() -> [ControlKey; 5] {
     let node = samples::node("n1", 0).node;
-    [ControlKey::Lease, ControlKey::Member(node.clone()), ControlKey::Release(node), ControlKey::TopologySnapshot]
+    let of_node = (ControlKey::Member(node.clone()), ControlKey::Release(node));
+    [ControlKey::Lease, of_node.0, of_node.1, ControlKey::TopologySnapshot, ControlKey::Placement]
 }
 
 /// Every decoder, with a checksum that is right so that it has to look further.
@@ -32,6 +33,7 @@ fn everything() -> Vec<Encoded> {
     let control = [samples::lease(), samples::member(), samples::release()];
     let mut all: Vec<_> = control.iter().map(|record| encode_control(record).expect("it fits")).collect();
     all.push(encode_entry(&samples::entry()).expect("it fits"));
+    all.push(encode_control(&samples::placement()).expect("it fits"));
     all.extend([commit(PayloadCodec::Json), commit(PayloadCodec::Binary)]);
     all.push(Encoded { payload: frames, checksum: None });
     all.push(encode_control(&samples::snapshot()).expect("it fits"));
@@ -57,7 +59,7 @@ proptest! {
 
     #[test]
     fn a_record_that_was_changed_is_refused_or_at_least_no_panic(
-        which in 0usize..10, at: prop::sample::Index, flip in 1u8..=255, cut in any::<bool>(),
+        which in 0usize..11, at: prop::sample::Index, flip in 1u8..=255, cut in any::<bool>(),
     ) {
         let Encoded { payload, checksum } = everything().swap_remove(which);
         let mut bytes = payload.to_vec();
@@ -74,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_json_with_a_right_checksum_is_no_panic(which in 0usize..5, at: prop::sample::Index, to in "[ -~]") {
+    fn changed_json_with_a_right_checksum_is_no_panic(which in 0usize..6, at: prop::sample::Index, to in "[ -~]") {
         let mut bytes = everything().swap_remove(which).payload.to_vec();
         let at = at.index(bytes.len());
         bytes[at] = to.as_bytes()[0];

@@ -9,10 +9,11 @@ use aether_domain::cluster::{
 };
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::LeadershipLease;
+use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, TagRule, ZoneMode};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame};
 use aether_domain::records::{
-    CommandMark, CommitRecord, ControlKey, ControlRecord, EventRecord, Health, LeaseRecord, LeaseState, Load,
-    MemberRecord, MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
+    CommandMark, CommitRecord, ControlKey, ControlRecord, DesiredPlacement, EventRecord, Health, LeaseRecord,
+    LeaseState, Load, MemberRecord, MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
 };
 use aether_domain::timing::Profile;
 use aether_domain::{
@@ -44,6 +45,27 @@ fn info(weight: u32, bits: u32) -> NodeInfo {
         weight,
         zone: (bits & 1 == 0).then(|| Zone::new(format!("z{}", bits % 5)).expect("a zone")),
         tags: (0..bits / 2 % 17).map(|nth| Tag::new(format!("t{nth}")).expect("a tag")).collect(),
+    }
+}
+
+/// Of sixteen shards, one as good as another, told by `bits`; the default among them.
+fn policy(bits: u64) -> PlacementPolicy {
+    if bits.is_multiple_of(5) {
+        return PlacementPolicy::default();
+    }
+    let nth_bit = |nth: u64| bits >> (nth % 64) & 1 == 1;
+    let node = |nth: u16| NodeId::new(format!("n{}", nth % 3)).expect("a node id");
+    let shards =
+        |skip: u64| -> ShardSet { (0..16).filter(|nth| nth_bit(*nth + skip)).map(|n| ShardId(n as u16)).collect() };
+    let rules = (0..bits % 65).filter(|nth| !shards(*nth).is_empty());
+    PlacementPolicy {
+        strategy: format!("s-{}/{}", bits % 7, bits % 9 + 1).parse().expect("a strategy"),
+        zones: ZoneMode::NAMES[(bits % 2) as usize].0,
+        pins: shards(3).iter().map(|shard| Pin { shard, node: node(shard.0) }).collect(),
+        rules: rules.map(|nth| TagRule { shards: shards(nth), tags: info(1, nth as u32 % 16 * 2 + 3).tags }).collect(),
+        caps: MoveCaps { total: bits as u16 | 1, per_source: 7, per_target: u16::MAX },
+        return_grace: Duration::from_millis(bits % 3_600_001),
+        load: nth_bit(9).then_some(LoadPolicy { trigger: 999, stop: 100, ..LoadPolicy::default() }),
     }
 }
 
@@ -127,7 +149,10 @@ fn control_records() -> impl Strategy<Value = ControlRecord> {
     let reports = (nodes(), any::<u64>(), released).prop_map(|(node, nonce, released)| {
         ControlRecord::Release(ReleaseReport { node, nonce: Nonce(nonce), released })
     });
-    prop_oneof![leases, members, reports, snapshots()]
+    let placements = any::<[u64; 2]>().prop_map(|[nonce, bits]| {
+        ControlRecord::Placement(DesiredPlacement { nonce: Nonce(nonce), policy: Arc::new(policy(bits)) })
+    });
+    prop_oneof![leases, members, reports, snapshots(), placements]
 }
 
 /// Topologies of every shape: which of the lives, with which epochs, and in what state each shard is.
@@ -181,6 +206,7 @@ fn snapshots() -> impl Strategy<Value = ControlRecord> {
                     hash_seed: numbers[1],
                     profile: Profile::NAMES[numbers[1] as usize % 3].0,
                 },
+                policy: Arc::new(policy(numbers[1])),
                 plan: plan.then(|| OpenPlan {
                     id: PlanId(numbers[2]),
                     cause: RebalanceCause::NAMES[numbers[2] as usize % RebalanceCause::NAMES.len()].0,
@@ -237,6 +263,7 @@ fn the_largest_cluster_fits_into_a_snapshot() {
                 trust: Trust::Relieved,
             })
             .collect(),
+        policy: Arc::default(),
         plan: Some(OpenPlan { id: PlanId(1_000_000), cause: RebalanceCause::Join, planned: 40_000, moved: 1 }),
         leadership: LeadershipLease::Held { leader: lives[0].clone(), term: Term(70_000) },
         shards: (0..65_536).map(state).collect(),
@@ -269,7 +296,12 @@ proptest! {
         let encoded = encode_control(&record).expect("it fits");
         let read = |key: &ControlKey| decode_control(key, &encoded.payload, encoded.checksum.as_deref());
         prop_assert_eq!(read(&record.key()).expect("own bytes"), record.clone());
-        for key in [ControlKey::Lease, ControlKey::Member(other.node), ControlKey::TopologySnapshot] {
+        for key in [
+            ControlKey::Lease,
+            ControlKey::Member(other.node),
+            ControlKey::TopologySnapshot,
+            ControlKey::Placement,
+        ] {
             prop_assert_eq!(read(&key).is_ok(), key == record.key());
         }
     }

@@ -9,15 +9,16 @@ use aether_domain::cluster::{
 };
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
+use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame, ReadMode};
 use aether_domain::records::{
-    CommandMark, CommitRecord, ControlRecord, Entry, EventRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord,
-    MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
+    CommandMark, CommitRecord, ControlRecord, DesiredPlacement, Entry, EventRecord, Health, LeaseRecord, LeaseState,
+    Load, MemberRecord, MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
 };
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{
     ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef,
-    Nonce, PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, Tag, Term, Version, WallTime, Zone,
+    Nonce, PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, StrategyName, Tag, Term, Version, WallTime, Zone,
 };
 use bytes::Bytes;
 
@@ -69,6 +70,27 @@ pub(super) fn member() -> ControlRecord {
     })
 }
 
+/// With something in each of its places.
+pub(super) fn policy() -> PlacementPolicy {
+    let pin = |shard, name: &str| Pin { shard: ShardId(shard), node: node(name, 0).node };
+    PlacementPolicy {
+        strategy: Strategy { name: StrategyName::new("own").expect("a name"), version: 2 },
+        zones: ZoneMode::Equal,
+        pins: vec![pin(0, "n2"), pin(1, "n1"), pin(2, "n2"), pin(3, "n2")],
+        rules: vec![
+            TagRule { shards: shards("0-3,7"), tags: info(1).tags },
+            TagRule { shards: shards("5"), tags: [Tag::new("gpu").expect("a tag")].into() },
+        ],
+        caps: MoveCaps { total: 100, per_source: 10, per_target: 20 },
+        return_grace: Duration::from_secs(30),
+        load: Some(LoadPolicy::default()),
+    }
+}
+
+pub(super) fn placement() -> ControlRecord {
+    ControlRecord::Placement(DesiredPlacement { nonce: Nonce(0xfeed), policy: Arc::new(policy()) })
+}
+
 pub(super) fn release() -> ControlRecord {
     ControlRecord::Release(ReleaseReport {
         node: node("n1", 0x4d2),
@@ -102,6 +124,7 @@ pub(super) fn snapshot() -> ControlRecord {
             member(&c, NodeStatus::Failed, 250),
             member(&d, NodeStatus::Left, 7),
         ],
+        policy: Arc::new(policy()),
         plan: Some(OpenPlan { id: PlanId(300), cause: RebalanceCause::Drain, planned: 5, moved: 0 }),
         leadership: LeadershipLease::Held { leader: a.clone(), term: Term(26) },
         shards: vec![
@@ -134,6 +157,8 @@ pub(super) fn entry() -> Entry {
         ClusterEvent::NodeSuspected { node: b.clone(), by: vec![a.node.clone(), b.node.clone()] }.into(),
         ClusterEvent::NodeRelieved { node: b.clone() }.into(),
         ClusterEvent::NodeTrusted { node: b.clone() }.into(),
+        ClusterEvent::PlacementAdopted { policy: Arc::new(policy()) }.into(),
+        ClusterEvent::PlacementRejected { strategy: policy().strategy, why: "it panicked: \"no\"".to_owned() }.into(),
         ClusterEvent::RebalancingTriggered {
             plan: PlanId(31),
             cause: RebalanceCause::Join,
