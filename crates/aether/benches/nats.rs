@@ -21,7 +21,7 @@ use aether_placement::ShardHash;
 use aether_runtime::actor::{KindRegistry, Settings};
 use aether_runtime::actor_ref::ActorRef;
 use aether_runtime::clock::BootClock;
-use aether_runtime::control::OnRegression;
+use aether_runtime::control::{OnRegression, Strategies};
 use aether_runtime::node::{NodeConfig, Ports, Runtime};
 use aether_runtime::view::Route;
 use async_nats::jetstream;
@@ -118,6 +118,7 @@ async fn node(url: &str, name: &str, seed: u64) -> anyhow::Result<Runtime> {
         build: "bench".into(),
         supervisor: None,
         on_regression: OnRegression::Halt,
+        strategies: Strategies::default(),
     };
     Ok(Runtime::start(ports, config, kinds)?)
 }

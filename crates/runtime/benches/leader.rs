@@ -23,7 +23,7 @@ use aether_domain::{
 };
 use aether_placement::{InFlight, NodeIdx, NodeView, PlacementInput, PlacementStrategy, ShardHash, StickyBalanced};
 use aether_runtime::control::{
-    AppendResult, ControlConfig, Effect, Input, Machine, OnRegression, SNAPSHOT_EVERY, WriteOutcome,
+    AppendResult, ControlConfig, Effect, Input, Machine, OnRegression, SNAPSHOT_EVERY, Strategies, WriteOutcome,
 };
 
 /// How often `--check` measures before it says that a row misses its goal: a neighbour on the machine is no miss.
@@ -172,6 +172,7 @@ impl Leader {
             build: "measured".into(),
             supervisor: None,
             on_regression: OnRegression::Halt,
+            strategies: Strategies::default(),
             snapshot_every: SNAPSHOT_EVERY,
         };
         let machine = Machine::new(life("a", 1).node, config, 7);

@@ -23,7 +23,7 @@ use crate::actor::{Actor, KindRegistry};
 use crate::actor_ref::ActorRef;
 use crate::clock::Clock;
 use crate::control::service::{self, INBOX_MAX, Status, Wiring};
-use crate::control::{ControlConfig, Input, Machine, OnRegression, SNAPSHOT_EVERY, StopReason};
+use crate::control::{ControlConfig, Input, Machine, OnRegression, SNAPSHOT_EVERY, StopReason, Strategies};
 use crate::gateway;
 use crate::message::{Responder, Work};
 use crate::projection::{self, Projections};
@@ -77,6 +77,8 @@ pub struct NodeConfig {
     pub supervisor: Option<Nonce>,
     /// What to do once a store has surely lost what it had acknowledged.
     pub on_regression: OnRegression,
+    /// The placement strategies that it knows; every node should know the same.
+    pub strategies: Strategies,
 }
 
 /// Why a node did not start.
@@ -158,6 +160,7 @@ impl Runtime {
             build: config.build.clone(),
             supervisor: config.supervisor,
             on_regression: config.on_regression,
+            strategies: config.strategies.clone(),
             snapshot_every: SNAPSHOT_EVERY,
         };
         let machine = Machine::new(config.node.clone(), control_config, config.seed);

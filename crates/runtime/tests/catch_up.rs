@@ -17,7 +17,7 @@ use aether_infra_memory::{MemoryHub, MemoryPorts};
 use aether_placement::ShardHash;
 use aether_runtime::actor::KindRegistry;
 use aether_runtime::clock::BootClock;
-use aether_runtime::control::OnRegression;
+use aether_runtime::control::{OnRegression, Strategies};
 use aether_runtime::node::{NodeConfig, Ports, Runtime};
 use async_trait::async_trait;
 
@@ -125,6 +125,7 @@ fn start(ports: MemoryPorts) -> (Runtime, Arc<Mutex<Vec<Sequence>>>) {
         build: "test".into(),
         supervisor: None,
         on_regression: OnRegression::Halt,
+        strategies: Strategies::default(),
     };
     (Runtime::start(ports, config, KindRegistry::new()).expect("it starts"), asked)
 }

@@ -20,14 +20,16 @@ use aether_domain::topology::TopologyEvent;
 use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, Term, WallTime};
 use aether_runtime::control::AppendResult;
 use aether_runtime::control::{
-    ControlConfig, Effect, Fault, Input, Machine, Note, OnRegression, Phase, SNAPSHOT_EVERY, StopReason, WriteOutcome,
-    policies,
+    ControlConfig, Effect, Fault, Input, Machine, Note, OnRegression, Phase, SNAPSHOT_EVERY, StopReason, Strategies,
+    WriteOutcome, policies,
 };
 
 #[path = "control/catch_up.rs"]
 mod catch_up;
 #[path = "control/gray.rs"]
 mod gray;
+#[path = "control/placement.rs"]
+mod placement;
 #[path = "control/regression.rs"]
 mod regression;
 
@@ -58,6 +60,9 @@ struct World {
     /// How many shards a host releases each time it is asked.
     releases_max: usize,
     on_regression: OnRegression,
+    /// What nodes that are started know, and what they are like.
+    strategies: Strategies,
+    infos: BTreeMap<String, NodeInfo>,
     snapshot_every: u64,
     /// What was noted of snapshots and regressions, by node.
     notes: Vec<(usize, Note)>,
@@ -73,6 +78,7 @@ fn config(profile: Profile) -> ControlConfig {
         build: "test".into(),
         supervisor: None,
         on_regression: OnRegression::Halt,
+        strategies: Strategies::default(),
         snapshot_every: SNAPSHOT_EVERY,
     }
 }
@@ -98,6 +104,8 @@ impl World {
             log_away: std::collections::BTreeSet::new(),
             releases_max: usize::MAX,
             on_regression: OnRegression::Halt,
+            strategies: Strategies::default(),
+            infos: BTreeMap::new(),
             snapshot_every: SNAPSHOT_EVERY,
             notes: Vec::new(),
         }
@@ -107,7 +115,9 @@ impl World {
         let (on_regression, snapshot_every) = (self.on_regression, self.snapshot_every);
         let seed = self.nodes.len() as u64 + 1;
         let supervisor = Some(Nonce(seed));
-        let config = ControlConfig { supervisor, on_regression, snapshot_every, ..config(self.profile) };
+        let (strategies, info) = (self.strategies.clone(), self.infos.get(name).cloned().unwrap_or_default());
+        let config =
+            ControlConfig { info, supervisor, on_regression, strategies, snapshot_every, ..config(self.profile) };
         let node = NodeId::new(name).expect("a valid name");
         let machine = Machine::new(node, config, seed);
         let lives = vec![machine.me().clone()];
@@ -233,6 +243,7 @@ impl World {
                 | Note::SnapshotPassedOver { .. }
                 | Note::SnapshotStored { .. }
                 | Note::SnapshotNotStored { .. }
+                | Note::PlacementNotAdopted { .. }
                 | Note::RegressionAccepted { .. }),
             ) => self.notes.push((at, note)),
             Effect::Note(Note::Refused { reason }) => self.refusals.push(reason),

@@ -14,7 +14,7 @@ use aether_infra_memory::MemoryHub;
 use aether_placement::ShardHash;
 use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle, KindRegistry};
 use aether_runtime::clock::BootClock;
-use aether_runtime::control::{OnRegression, Phase, StopReason};
+use aether_runtime::control::{OnRegression, Phase, StopReason, Strategies};
 use aether_runtime::node::{NodeConfig, Ports, Runtime};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,7 @@ fn start_with(ports: Ports, name: &str, seed: u64) -> Runtime {
         build: "test".into(),
         supervisor: None,
         on_regression: OnRegression::Halt,
+        strategies: Strategies::default(),
     };
     let mut kinds = KindRegistry::new();
     kinds.register::<Counter>().expect("a good definition");

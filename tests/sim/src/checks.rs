@@ -93,7 +93,7 @@ impl Checks {
                         dead.push((member.node.clone(), member.supervisor));
                     }
                 }
-                ControlRecord::Release(_) | ControlRecord::Snapshot(_) => {}
+                ControlRecord::Release(_) | ControlRecord::Snapshot(_) | ControlRecord::Placement(_) => {}
             }
         }
         self.revision = stores.revision();

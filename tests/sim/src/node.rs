@@ -12,7 +12,7 @@ use aether_domain::topology::Topology;
 use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, WallTime};
 use aether_infra_memory::fabric::FabricEvent;
 use aether_runtime::control::machine::IDLE_MAX;
-use aether_runtime::control::{ControlConfig, Effect, Input, Machine, Token};
+use aether_runtime::control::{ControlConfig, Effect, Input, Machine, Strategies, Token};
 use aether_runtime::view::ServeLease;
 
 use crate::accusation::Troubles;
@@ -180,6 +180,7 @@ impl Node {
             build: "simulated".into(),
             supervisor,
             on_regression: scenario.on_regression,
+            strategies: Strategies::default(),
             snapshot_every: SNAPSHOT_EVERY,
         };
         let machine = Machine::new(self.id.clone(), config, seed);

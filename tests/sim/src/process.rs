@@ -394,6 +394,7 @@ impl World {
             Note::Fenced { .. } => self.count("fenced"),
             Note::LifeOver { .. } => self.count("life over"),
             Note::Refused { reason } => return Err(format!("{id} meant to write what it must not: {reason}")),
+            Note::PlacementNotAdopted { .. } => self.count("placement not adopted"),
             Note::CorruptRecord { .. } => self.count("corrupt record seen"),
             // It serves nothing any more; whoever looks after it starts it again.
             Note::Fault { .. } if self.nodes[node].process.as_ref().is_some_and(|process| process.misled) => {
@@ -524,6 +525,6 @@ fn stored_now(nodes: &mut [Node], record: &ControlRecord, now: Monotonic) {
                 node.troubles.beaten_at = now;
             }
         }
-        ControlRecord::Release(_) | ControlRecord::Snapshot(_) => {}
+        ControlRecord::Release(_) | ControlRecord::Snapshot(_) | ControlRecord::Placement(_) => {}
     }
 }

@@ -41,6 +41,7 @@ impl fmt::Display for Record<'_> {
                 let shards: usize = report.released.iter().map(|(shards, _)| shards.len()).sum();
                 write!(f, "{} has released {shards}", report.node)
             }
+            ControlRecord::Placement(record) => write!(f, "placement by {}", record.policy.strategy),
             ControlRecord::Snapshot(snapshot) => write!(f, "snapshot of epoch {}", snapshot.topology.epoch()),
         }
     }

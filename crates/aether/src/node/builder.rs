@@ -68,6 +68,7 @@ impl NodeBuilder {
             info: NodeInfo::default(),
             admin_url: String::new(),
             on_regression: OnRegression::Halt,
+            strategies: Strategies::default(),
             engine: None,
             kinds: Ok(KindRegistry::new()),
         }
@@ -190,6 +191,7 @@ impl NodeBuilder {
             build: BUILD.into(),
             supervisor: supervised::token(),
             on_regression: self.on_regression,
+            strategies: Strategies::default(),
         };
         let runtime = Runtime::start(ports, config, kinds)?;
         let status = runtime.status();

@@ -25,6 +25,8 @@ use super::sightings::Sightings;
 use super::timers::Timers;
 use crate::coordinator::append::AppendResult;
 use crate::coordinator::machine::{self as coordinator, Coordinator};
+use crate::coordinator::policy::obstacle;
+use crate::coordinator::strategies::Strategies;
 use crate::member::machine::{self as member, Member};
 
 /// What a node's control plane is told once.
@@ -44,6 +46,8 @@ pub struct ControlConfig {
     pub supervisor: Option<Nonce>,
     /// What to do once a store has surely lost what it had acknowledged.
     pub on_regression: OnRegression,
+    /// The placement strategies that this node knows.
+    pub strategies: Strategies,
     /// Every how many entries a leader keeps a snapshot of the fold, at least 1: [`SNAPSHOT_EVERY`], but for tests.
     pub snapshot_every: u64,
 }
@@ -272,6 +276,13 @@ pub enum Note {
         /// By which rule.
         reason: String,
     },
+    /// The placement that an operator wants cannot be adopted by this leader: the cluster goes by what it had.
+    PlacementNotAdopted {
+        /// The record that asks for it.
+        revision: Revision,
+        /// Why, in words.
+        why: String,
+    },
     /// A control record cannot be understood; nothing was applied.
     CorruptRecord {
         /// Its key.
@@ -403,6 +414,12 @@ impl Machine {
     /// Everything seen in the control store.
     pub fn sightings(&self) -> &Sightings {
         &self.sightings
+    }
+    /// Why the placement that an operator wants cannot be adopted by this node; nothing if it can, or is, or none is wanted.
+    pub fn placement_obstacle(&self) -> Option<String> {
+        let (desired, _) = self.sightings.desired()?;
+        let adopted = desired == self.topology.cluster().policy();
+        if adopted { None } else { obstacle(desired, &self.topology, &self.config.strategies) }
     }
     /// What this node is doing.
     pub fn phase(&self, now: Monotonic) -> Phase {

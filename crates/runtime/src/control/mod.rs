@@ -14,6 +14,7 @@ mod timers;
 
 pub use crate::coordinator::append::AppendResult;
 pub use crate::coordinator::policy::table::{Policy, all as policies};
+pub use crate::coordinator::strategies::{RegisterStrategyError, Strategies};
 pub(crate) use cas::{PendingWrite, Progress};
 pub use fault::{Fault, OnRegression};
 pub use machine::{

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
+use aether_domain::policy::PlacementPolicy;
 use aether_domain::ports::{
     Answer, AnswerFrame, AppendError, ControlStore, ControlUpdate, Frame, LogUpdate, ReadError, TopologyLog, Transport,
     WriteError,
@@ -48,6 +49,10 @@ pub struct Status {
     pub members: Arc<BTreeMap<NodeId, (MemberRecord, Monotonic)>>,
     /// What is wrong, if anything is: a person should look.
     pub fault: Option<String>,
+    /// The placement that an operator wants, if one does.
+    pub desired: Option<Arc<PlacementPolicy>>,
+    /// Why this node, if it led, could not adopt it.
+    pub placement_obstacle: Option<String>,
     /// Entries refused by this node's own rules, records that could not be understood, lives of its own that ended.
     pub counts: Counts,
 }
@@ -102,6 +107,8 @@ impl Status {
             renewed: None,
             members: Arc::default(),
             fault: None,
+            desired: None,
+            placement_obstacle: None,
             counts: Counts::default(),
         }
     }
@@ -208,6 +215,8 @@ impl Loop {
             renewed: self.status.renewed.filter(|_| self.machine.leads().is_some()),
             members: Arc::new(members),
             fault: self.machine.fault().map(ToString::to_string),
+            desired: self.machine.sightings().desired().map(|(policy, _)| Arc::clone(policy)),
+            placement_obstacle: self.machine.placement_obstacle(),
             counts: self.status.counts,
         };
         self.status = next;
@@ -320,6 +329,9 @@ impl Loop {
             Note::Refused { reason } => {
                 self.status.counts.refused_entries += 1;
                 tracing::error!(node = %me.node, reason, "an entry of this leader was refused by its own rules");
+            }
+            Note::PlacementNotAdopted { revision, why } => {
+                tracing::error!(node = %me.node, %revision, why, "the placement that an operator wants is not adopted");
             }
             Note::CorruptRecord { key, reason } => {
                 self.status.counts.corrupt_records += 1;

@@ -4,9 +4,11 @@
 //! heartbeat accuses nobody.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::mutants::{Mutant, is_on};
+use aether_domain::policy::PlacementPolicy;
 use aether_domain::records::{ControlRecord, LeaseRecord, MemberRecord, MemberState, ReleaseReport, StoredRecord};
 use aether_domain::{Incarnation, Monotonic, NodeId, NodeRef, Revision};
 
@@ -53,6 +55,7 @@ pub struct Sightings {
     lease: Option<(LeaseRecord, Revision, Monotonic)>,
     members: BTreeMap<NodeId, Sighting>,
     releases: BTreeMap<NodeId, (ReleaseReport, Revision)>,
+    desired: Option<(Arc<PlacementPolicy>, Revision)>,
     /// Of the lives in `members`.
     unanswered: BTreeMap<NodeId, Unanswered>,
     /// Since when this node has been able to hear others; `None` while it is not.
@@ -78,6 +81,10 @@ impl Sightings {
     pub fn release(&self, node: &NodeId) -> Option<(&ReleaseReport, Revision)> {
         self.releases.get(node).map(|(report, revision)| (report, *revision))
     }
+    /// The placement that an operator wants, and the revision of the record that says so.
+    pub fn desired(&self) -> Option<(&Arc<PlacementPolicy>, Revision)> {
+        self.desired.as_ref().map(|(policy, revision)| (policy, *revision))
+    }
     /// Since when this node hears others.
     pub fn well_since(&self) -> Option<Monotonic> {
         self.well_since
@@ -98,6 +105,13 @@ impl Sightings {
                 let news = self.releases.get(key).is_none_or(|(_, revision)| *revision < stored.revision);
                 if news {
                     self.releases.insert(key.clone(), (report.clone(), stored.revision));
+                }
+                news
+            }
+            ControlRecord::Placement(record) => {
+                let news = self.desired.as_ref().is_none_or(|(_, revision)| *revision < stored.revision);
+                if news {
+                    self.desired = Some((Arc::clone(&record.policy), stored.revision));
                 }
                 news
             }

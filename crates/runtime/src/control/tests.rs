@@ -16,7 +16,7 @@ use aether_placement::ShardHash;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 
-use super::{OnRegression, Phase, StopReason};
+use super::{OnRegression, Phase, StopReason, Strategies};
 use crate::actor::KindRegistry;
 use crate::clock::BootClock;
 use crate::node::{NodeConfig, Ports, Runtime};
@@ -113,6 +113,7 @@ fn start(manner: Manner) -> (Runtime, Arc<Store>) {
         build: "test".into(),
         supervisor: None,
         on_regression: OnRegression::Halt,
+        strategies: Strategies::default(),
     };
     (Runtime::start(ports, config, KindRegistry::default()).expect("it starts"), store)
 }

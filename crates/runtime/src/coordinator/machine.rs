@@ -15,7 +15,6 @@ use aether_domain::records::{ControlKey, ControlRecord, LeaseRecord, LeaseState,
 use aether_domain::records::{Entry, StoredRecord};
 use aether_domain::topology::{Signature, Topology};
 use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, Term, WallTime};
-use aether_placement::StickyBalanced;
 
 use super::append::{AppendResult, Met, PendingAppend};
 use super::fences::Fences;
@@ -76,7 +75,6 @@ macro_rules! facts {
             me: $s.me,
             config: &$coordinator.config,
             sightings: $s.sightings,
-            strategy: &$coordinator.strategy,
             fences: &$coordinator.fences,
             doubtful: policy::doubtful(
                 $s.topology,
@@ -85,6 +83,7 @@ macro_rules! facts {
                 ($s.sightings, &$coordinator.fences),
                 $s.timers,
             ),
+            loads: None,
         }
     };
 }
@@ -109,7 +108,6 @@ pub(crate) struct Coordinator {
     probed: BTreeMap<NodeRef, Monotonic>,
     fences: Fences,
     memory: Memory,
-    strategy: StickyBalanced,
     resigning: bool,
     snapshots: Snapshots,
 }
@@ -151,7 +149,6 @@ impl Coordinator {
             probed: BTreeMap::new(),
             fences: Fences::default(),
             memory: Memory::default(),
-            strategy: StickyBalanced,
             resigning: false,
             snapshots: Snapshots::default(),
         }
@@ -683,7 +680,9 @@ impl Coordinator {
         }
         let Some(uid) = s.topology.cluster().uid() else { return };
         let facts = facts!(self, s);
-        match policy::next_entry(s.topology, &facts, &mut self.memory, s.timers) {
+        let next = policy::next_entry(s.topology, &facts, &mut self.memory, s.timers);
+        s.effects.extend(self.memory.notes.drain(..).map(Effect::Note));
+        match next {
             Ok((draft, _)) if draft.is_empty() => {}
             Ok((draft, cause)) => self.append(draft, cause, term, uid, s),
             Err(reason) => self.refused(reason, s),

@@ -8,3 +8,4 @@ mod fences;
 pub(crate) mod machine;
 pub(crate) mod policy;
 mod snapshots;
+pub(crate) mod strategies;

@@ -155,6 +155,8 @@ pub fn nodes_of(event: &TopologyEvent) -> Vec<&NodeRef> {
             | ClusterEvent::NodeTrusted { node }
             | ClusterEvent::NodeLeft { node } => vec![node],
             ClusterEvent::ClusterCreated { .. }
+            | ClusterEvent::PlacementAdopted { .. }
+            | ClusterEvent::PlacementRejected { .. }
             | ClusterEvent::RebalancingTriggered { .. }
             | ClusterEvent::RebalancingCompleted { .. } => Vec::new(),
         },

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aether_domain::cluster::{ClusterEvent, FailureReason, NodeStatus, Trust};
+use aether_domain::lease::LeadershipEvent;
+use aether_domain::policy::Strategy;
 use aether_domain::timing::Profile;
 use aether_domain::topology::{Topology, TopologyEvent};
 use aether_domain::{Epoch, NodeId, NodeRef, PlanId, WallTime};
@@ -24,6 +26,8 @@ pub const LEADER_SILENT_MAX: Duration = Duration::from_secs(5);
 pub struct Health {
     failed: BTreeMap<NodeId, FailureReason>,
     plan: Option<(PlanId, WallTime)>,
+    rejected: Option<(Strategy, String)>,
+    rejections: u64,
     epoch: Epoch,
 }
 
@@ -32,8 +36,21 @@ impl Health {
     pub fn apply(&mut self, record: &TopologyRecord) {
         self.epoch = record.epoch;
         for event in &record.events {
-            let TopologyEvent::Cluster(event) = event else { continue };
+            let event = match event {
+                TopologyEvent::Cluster(event) => event,
+                // Whoever leads now finds out for itself.
+                TopologyEvent::Leadership(LeadershipEvent::TermStarted { .. }) => {
+                    self.rejected = None;
+                    continue;
+                }
+                _ => continue,
+            };
             match event {
+                ClusterEvent::PlacementRejected { strategy, why } => {
+                    self.rejected = Some((strategy.clone(), why.clone()));
+                    self.rejections += 1;
+                }
+                ClusterEvent::PlacementAdopted { .. } => self.rejected = None,
                 ClusterEvent::NodeFailed { node, reason } => {
                     self.failed.insert(node.node.clone(), *reason);
                 }
@@ -49,6 +66,11 @@ impl Health {
                 | ClusterEvent::NodeTrusted { .. } => {}
             }
         }
+    }
+
+    /// How many strategies were rejected in the entries folded.
+    pub fn rejections(&self) -> u64 {
+        self.rejections
     }
 
     /// The last entry folded.
@@ -74,6 +96,8 @@ pub struct Facts {
     pub fault: Option<String>,
     /// What its split-brain watch suspects, in words.
     pub suspicions: Vec<String>,
+    /// Why the placement that an operator wants is not adopted, if that is so.
+    pub placement_obstacle: Option<String>,
 }
 
 /// How a node is.
@@ -257,6 +281,12 @@ fn degraded(
         if lasts > REBALANCING_MAX {
             because(format!("shards have been moving for {} s", lasts.as_secs()));
         }
+    }
+    if let Some(why) = &facts.placement_obstacle {
+        because(format!("the placement that an operator wants is not adopted: {why}"));
+    }
+    if let Some((strategy, why)) = &health.rejected {
+        because(format!("{strategy} does not place shards, {} does instead: {why}", Strategy::built_in()));
     }
     for NodeHealth { node, verdict } in nodes {
         match verdict {

@@ -105,6 +105,7 @@ fn facts(phase: Phase) -> Facts {
         wall: WallTime { unix_millis: 1_010_000 },
         fault: None,
         suspicions: Vec::new(),
+        placement_obstacle: None,
     }
 }
 

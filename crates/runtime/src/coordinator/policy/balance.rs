@@ -1,11 +1,13 @@
 //! When shards are to be redistributed, and what that is put down to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::assignment::PlannedMove;
 use aether_domain::cluster::{ClusterCommand, NodeStatus, RebalanceCause, Trust};
 use aether_domain::mutants::{Mutant, is_on};
+use aether_domain::policy::PlacementPolicy;
 use aether_domain::topology::{Draft, Topology};
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, PlanId, ShardId};
 
@@ -51,6 +53,8 @@ fn weight_of(cause: RebalanceCause) -> u8 {
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     membership: Option<(Membership, Monotonic)>,
+    /// The placement policy as last seen.
+    policy: Option<Arc<PlacementPolicy>>,
     /// The weightiest change of membership since shards were last found in balance, or a plan was made.
     weightiest: Option<RebalanceCause>,
     /// What was looked at when shards were last found in balance: looking at the same again would find the same.
@@ -67,13 +71,17 @@ pub(super) fn rebalance(
     causes: &mut Causes,
 ) -> Result<(), String> {
     let topology = draft.topology();
-    let Memory { changes, drains, .. } = memory;
+    let Memory { changes, drains, rejections, .. } = memory;
     let membership = membership_of(topology);
     let change = match &changes.membership {
         Some((before, _)) => change_between(before, &membership),
         None => change_between(&membership_of(before), &membership),
     };
-    changes.weightiest = changes.weightiest.into_iter().chain(change).max_by_key(|cause| weight_of(*cause));
+    let policy = topology.cluster().policy();
+    let another = changes.policy.replace(Arc::clone(policy)).is_some_and(|before| before != *policy);
+    let asked = another.then_some(RebalanceCause::Operator);
+    changes.weightiest =
+        changes.weightiest.into_iter().chain(change).chain(asked).max_by_key(|cause| weight_of(*cause));
     let quiet_since = match &changes.membership {
         Some((before, since)) if *before == membership => *since,
         _ => timers.now(),
@@ -102,7 +110,8 @@ pub(super) fn rebalance(
         // Nobody is left who could carry what it has.
         relieved.clear();
     }
-    for (shard, from, to) in Planning::of(topology, &relieved).run(facts.strategy, false)? {
+    let (steps, rejected) = Planning::of(topology, &relieved).run(facts)?;
+    for (shard, from, to) in steps {
         if let Some(from) = from
             && !backed_off.contains_key(&shard)
             && !in_doubt(&from)
@@ -111,6 +120,9 @@ pub(super) fn rebalance(
         {
             moves.entry((from, to)).or_default().push(shard);
         }
+    }
+    if let Some(rejected) = rejected {
+        rejections.say(draft, rejected)?;
     }
     let unprompted = if relieved.is_empty() { RebalanceCause::Repair } else { RebalanceCause::Relief };
     let changed = changes.weightiest.take().unwrap_or(unprompted);

@@ -8,20 +8,21 @@ use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::topology::Draft;
 use aether_domain::{Incarnation, NodeRef, ShardId, ShardSet};
 
-use super::planning::Planning;
+use super::planning::{Planning, Rejected};
 use super::{Facts, active, distrusted, lives};
 
-/// Gives every shard without a living owner one, or says aloud that it has none.
-pub(super) fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<(), String> {
+/// Gives every shard without a living owner one, or says aloud that it has none. Answers whether the adopted strategy was
+/// rejected over it.
+pub(super) fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<Option<Rejected>, String> {
     if is_on(Mutant::FailsInTwo) && draft.events().iter().any(|event| event.name() == "NodeFailed") {
-        return Ok(());
+        return Ok(None);
     }
     let topology = draft.topology();
     let living = lives(draft, NodeStatus::owns);
     let alive: BTreeSet<Incarnation> = living.iter().copied().collect();
     let homeless = |state: ShardState| state.owner().is_none_or(|owner| !alive.contains(&owner));
     if !topology.assignment().iter().any(|(_, state)| homeless(state)) {
-        return Ok(());
+        return Ok(None);
     }
     let active = active(draft);
     if active.is_empty() {
@@ -32,14 +33,15 @@ pub(super) fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<()
             .map(|(shard, _)| shard)
             .collect();
         let command = AssignmentCommand::ReleaseShard { shards };
-        return draft.assignment(&command).map_err(|refusal| refusal.to_string());
+        draft.assignment(&command).map_err(|refusal| refusal.to_string())?;
+        return Ok(None);
     }
     // Whoever may be dying or is unwell is passed over, unless there is nobody else.
     let fits = |avoided: &BTreeSet<Incarnation>| active.iter().any(|life| !avoided.contains(life));
     let unfit: BTreeSet<_> = facts.doubtful.union(&distrusted(topology, Trust::Suspected)).copied().collect();
     let avoided = [unfit, facts.doubtful.clone()].into_iter().find(fits).unwrap_or_default();
     let plan = Planning::of(topology, &avoided);
-    let moves = plan.run(facts.strategy, true)?;
+    let (moves, rejected) = plan.run(facts)?;
     let mut grants: BTreeMap<NodeRef, Vec<ShardId>> = BTreeMap::new();
     for (shard, _, to) in moves {
         if homeless(topology.assignment().shard(shard)) {
@@ -48,5 +50,6 @@ pub(super) fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<()
     }
     let grants = grants.into_iter().map(|(to, shards)| Grant { shards: shards.into_iter().collect(), to }).collect();
     let command = AssignmentCommand::AssignShards { grants, active, living };
-    draft.assignment(&command).map_err(|refusal| refusal.to_string())
+    draft.assignment(&command).map_err(|refusal| refusal.to_string())?;
+    Ok(rejected)
 }

@@ -3,6 +3,7 @@
 //! [`table`] says what leads to what; the other files do it. Every policy looks at what is, not at what has changed, so a
 //! new leader carries on where another stopped. Nothing here waits, sends or writes.
 
+mod adoption;
 mod balance;
 mod coverage;
 mod gray;
@@ -18,14 +19,17 @@ use aether_domain::cluster::{ClusterCommand, NodeStatus, Trust};
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::topology::{Draft, Topology};
 use aether_domain::{ClusterUid, Epoch, Incarnation, Monotonic, NodeRef, Term};
-use aether_placement::PlacementStrategy;
+use aether_placement::strategy::ShardLoads;
 
 use super::fences::Fences;
-use crate::control::{ControlConfig, Sightings, Timers};
+use crate::control::{ControlConfig, Note, Sightings, Timers};
+use adoption::Refused;
+pub(crate) use adoption::obstacle;
 use balance::Changes;
 use gray::Unwell;
 pub(super) use membership::{doubtful, suspects};
 use moves::Drains;
+use planning::Rejections;
 use table::{LEADING, Turn};
 
 /// Why an entry is written, in words for people.
@@ -36,11 +40,12 @@ pub(crate) struct Facts<'a> {
     pub(crate) me: &'a NodeRef,
     pub(crate) config: &'a ControlConfig,
     pub(crate) sightings: &'a Sightings,
-    pub(crate) strategy: &'a dyn PlacementStrategy,
     /// Lives that are being fenced.
     pub(super) fences: &'a Fences,
     /// Lives that may be dying: see [`doubtful`].
     pub(crate) doubtful: BTreeSet<Incarnation>,
+    /// What the shards cost, where that is known and counts.
+    pub(crate) loads: Option<ShardLoads<'a>>,
 }
 
 /// What a leader remembers beside the log: when things began, by its own clock. Lost with it, and harmless to lose.
@@ -53,6 +58,10 @@ pub(crate) struct Memory {
     settled_at: Option<Epoch>,
     unwell: Unwell,
     drains: Drains,
+    refused: Refused,
+    rejections: Rejections,
+    /// What was found that is worth a line in the log.
+    pub(super) notes: Vec<Note>,
 }
 
 /// The first entry of a term: whatever founding or return it takes for the leader to be Active, then `TermStarted`, then
@@ -79,6 +88,7 @@ pub(crate) fn first_entry(
     let active = draft.topology().cluster().is_active(facts.me);
     let elect = LeadershipCommand::ElectLeader { candidate: facts.me.clone(), term, active };
     draft.leadership(&elect).map_err(|refusal| refusal.to_string())?;
+    // What is wrong with the strategy, if anything is, is said when the new leader looks around.
     coverage::assign_homeless(&mut draft, facts)?;
     Ok((draft, cause))
 }

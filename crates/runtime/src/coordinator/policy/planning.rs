@@ -1,13 +1,24 @@
 //! The topology in the planner's words, and its answer in ours.
+//!
+//! A strategy may come from anyone and only proposes. What it proposes is checked before anything is done; if it fails at
+//! that, the built-in strategy is asked instead, and the log says so.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use aether_domain::assignment::ShardState;
-use aether_domain::cluster::NodeStatus;
-use aether_domain::topology::Topology;
+use aether_domain::cluster::{ClusterCommand, NodeStatus};
+use aether_domain::policy::{PlacementPolicy, Strategy};
+use aether_domain::topology::{Draft, Topology};
 use aether_domain::{Incarnation, NodeRef, ShardId};
-use aether_placement::{InFlight, NodeIdx, NodeState, NodeView, PlacementInput, PlacementStrategy};
+use aether_placement::{
+    InFlight, Move, NodeIdx, NodeState, NodeView, PlacementError, PlacementInput, PlacementStrategy, StickyBalanced,
+};
+
+use super::Facts;
 
 /// The topology in the planner's words.
 pub(super) struct Planning {
@@ -15,7 +26,47 @@ pub(super) struct Planning {
     refs: Vec<NodeRef>,
     current: Vec<Option<NodeIdx>>,
     in_flight: Vec<InFlight>,
+    policy: Arc<PlacementPolicy>,
     seed: u64,
+}
+
+/// One shard changing hands: where from, if it has an owner, and where to.
+pub(super) type Step = (ShardId, Option<NodeRef>, NodeRef);
+
+/// That the adopted strategy is not planned by.
+pub(super) struct Rejected {
+    strategy: Strategy,
+    because: Because,
+    /// In words.
+    why: String,
+}
+
+/// In what way a strategy has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Because {
+    /// This node does not have it.
+    Unknown,
+    /// It answered with an error.
+    Failed,
+    /// It panicked.
+    Panicked,
+    /// Its plan may not be executed.
+    Unsafe,
+}
+
+/// What has been said of strategies in this term: each of them, and each way to fail, once.
+#[derive(Debug, Default)]
+pub(super) struct Rejections(BTreeSet<(Strategy, Because)>);
+
+impl Rejections {
+    /// Says it in the entry, unless that was done.
+    pub(super) fn say(&mut self, draft: &mut Draft, rejected: Rejected) -> Result<(), String> {
+        let Rejected { strategy, because, why } = rejected;
+        if !self.0.insert((strategy.clone(), because)) {
+            return Ok(());
+        }
+        draft.cluster(&ClusterCommand::RejectPlacement { strategy, why }).map_err(|refusal| refusal.to_string())
+    }
 }
 
 impl Planning {
@@ -26,12 +77,12 @@ impl Planning {
         let nodes = members
             .iter()
             .map(|member| NodeView {
+                id: member.node.node.clone(),
                 weight: NonZeroU32::new(member.info.weight).unwrap_or(NonZeroU32::MIN),
                 state: match member.status {
                     NodeStatus::Active if !doubtful.contains(&member.node.incarnation) => NodeState::Receiving,
                     _ => NodeState::Draining,
                 },
-                id: member.node.node.clone(),
                 zone: member.info.zone.clone(),
                 tags: member.info.tags.clone(),
             })
@@ -50,30 +101,60 @@ impl Planning {
                 _ => None,
             })
             .collect();
-        Self { nodes, refs, current, in_flight, seed: topology.cluster().settings().hash_seed }
+        let (policy, seed) = (Arc::clone(topology.cluster().policy()), topology.cluster().settings().hash_seed);
+        Self { nodes, refs, current, in_flight, policy, seed }
     }
 
-    /// The moves of a checked plan: shard, source if it has one, destination.
-    pub(super) fn run(
-        &self,
-        strategy: &dyn PlacementStrategy,
-        forced_only: bool,
-    ) -> Result<Vec<(ShardId, Option<NodeRef>, NodeRef)>, String> {
+    /// The moves of a checked plan, by the adopted strategy or, if that fails, by the built-in one. Of a strategy that
+    /// this node does not have, nobody here can say where it wants shards to be: then only what must move does.
+    pub(super) fn run(&self, facts: &Facts<'_>) -> Result<(Vec<Step>, Option<Rejected>), String> {
         let input = PlacementInput {
             seed: self.seed,
             current: &self.current,
             nodes: &self.nodes,
             in_flight: &self.in_flight,
-            ..Default::default()
+            pins: &self.policy.pins,
+            rules: &self.policy.rules,
+            zones: self.policy.zones,
+            load: facts.loads,
         };
-        let plan = strategy.plan(&input).map_err(|refusal| refusal.to_string())?;
-        let checked = plan.check(&input).map_err(|fault| fault.to_string())?;
-        let node = |index: NodeIdx| self.refs[usize::from(index.0)].clone();
-        Ok(checked
-            .moves()
-            .iter()
-            .filter(|step| !forced_only || step.from.is_none())
+        let strategy = &self.policy.strategy;
+        let proposed = match facts.config.strategies.get(strategy) {
+            Some(known) => propose(known, &input),
+            None => Err((Because::Unknown, format!("{} does not know it", facts.me.node))),
+        };
+        let nobody = self.nodes.iter().all(|node| node.state == NodeState::Draining);
+        let (moves, rejected) = match proposed {
+            Ok(moves) => (moves, None),
+            // That is so for whoever plans.
+            Err((Because::Failed, why)) if nobody => return Err(why),
+            Err((because, why)) => {
+                let moves = propose(&StickyBalanced, &input).map_err(|(_, why)| why)?;
+                (moves, Some(Rejected { strategy: strategy.clone(), because, why }))
+            }
+        };
+        let forced_only = rejected.as_ref().is_some_and(|rejected| rejected.because == Because::Unknown);
+        let node = |index: NodeIdx| self.refs[index.index()].clone();
+        let steps = moves
+            .into_iter()
+            .filter(|step| !forced_only || step.class.is_forced())
             .map(|step| (step.shard, step.from.map(node), node(step.to)))
-            .collect())
+            .collect();
+        Ok((steps, rejected))
     }
+}
+
+/// The moves that a strategy proposes, checked.
+fn propose(strategy: &dyn PlacementStrategy, input: &PlacementInput<'_>) -> Result<Vec<Move>, (Because, String)> {
+    // Nothing that it could have left half done is looked at again: it is only read, and the input was never its own.
+    let plan = catch_unwind(AssertUnwindSafe(|| strategy.plan(input)))
+        .map_err(|panic| (Because::Panicked, format!("it panicked: {}", message_of(&*panic))))?
+        .map_err(|error: PlacementError| (Because::Failed, error.to_string()))?;
+    let checked = plan.check(input).map_err(|fault| (Because::Unsafe, fault.to_string()))?;
+    Ok(checked.into_moves())
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why")
 }

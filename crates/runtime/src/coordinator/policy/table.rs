@@ -7,7 +7,7 @@
 
 use aether_domain::topology::{Draft, Topology};
 
-use super::{Causes, Facts, Memory, balance, coverage, gray, membership, moves};
+use super::{Causes, Facts, Memory, adoption, balance, coverage, gray, membership, moves};
 use crate::control::Timers;
 
 /// What is seen leads to a command, and that to events.
@@ -65,6 +65,14 @@ pub(super) const LEADING: &[Leading] = policies! {
         ["SuspectNode", "RelieveNode", "TrustNode"]
         => ["NodeSuspected", "NodeRelieved", "NodeTrusted"]
         by |t| gray::judge(&mut t.draft, t.facts, &mut t.memory.unwell, t.timers, &mut t.causes), while settled: true;
+    "placement policy":
+        "the record of the placement that an operator wants, if it is another than the adopted one and can be gone by",
+        ["AdoptPlacement"]
+        => ["PlacementAdopted"]
+        by |t| {
+            let Memory { refused, notes, .. } = &mut *t.memory;
+            adoption::adopt(&mut t.draft, t.facts, refused, notes, &mut t.causes)
+        }, while settled: true;
     "moves that cannot end":
         "a destination that is gone, or a source that has not released for 5 s",
         ["CancelMigration"]
@@ -72,18 +80,22 @@ pub(super) const LEADING: &[Leading] = policies! {
         by |t| moves::give_up(&mut t.draft, &mut t.memory.drains, t.timers, &mut t.causes), while settled: false;
     "shard coverage":
         "a shard without a living owner",
-        ["AssignShards", "ReleaseShard"]
-        => ["ShardAssigned", "ShardsOrphaned"]
-        by |t| coverage::assign_homeless(&mut t.draft, t.facts), while settled: false;
+        ["AssignShards", "ReleaseShard", "RejectPlacement"]
+        => ["ShardAssigned", "ShardsOrphaned", "PlacementRejected"]
+        by |t| match coverage::assign_homeless(&mut t.draft, t.facts)? {
+            Some(rejected) => t.memory.rejections.say(&mut t.draft, rejected),
+            None => Ok(()),
+        }, while settled: false;
     "completion":
         "a source's release; a plan without an open move",
         ["CompleteMigration", "CompleteRebalance"]
         => ["ShardMigrated", "RebalancingCompleted"]
         by |t| moves::complete(&mut t.draft, t.facts, &mut t.causes), while settled: false;
     "rebalancing":
-        "shards out of balance or on a node that leaves or is relieved, membership quiet for 300 ms, no plan under way",
-        ["RebalanceShards"]
-        => ["RebalancingTriggered"]
+        "shards out of balance, not where the policy wants them, or on a node that leaves or is relieved; membership quiet for \
+         300 ms, no plan under way",
+        ["RebalanceShards", "RejectPlacement"]
+        => ["RebalancingTriggered", "PlacementRejected"]
         by |t| balance::rebalance(&mut t.draft, t.before, t.facts, t.memory, t.timers, &mut t.causes), while settled: true;
     "moves in waves":
         "a planned move whose source drains few enough others",
