@@ -55,6 +55,7 @@ pub mod demo;
 mod entropy;
 pub mod metrics;
 mod node;
+pub mod placement;
 pub mod program;
 pub mod supervised;
 pub mod telemetry;
@@ -62,6 +63,7 @@ pub mod telemetry;
 pub use aether_infra_memory::MemoryHub;
 #[cfg(feature = "nats")]
 pub use aether_infra_nats::{Credentials, NatsConfig, Tls};
+pub use aether_placement::{PlacementStrategy, StrategyId};
 pub use aether_runtime::control::OnRegression;
 pub use aether_runtime::splitbrain::{Evidence, SplitBrain, Suspicion};
 pub use aether_runtime::subscription::{Since, SubscriptionError, TopologyEvents, TopologyRecord};

@@ -123,6 +123,7 @@ pub struct Runtime {
 }
 
 struct Inner {
+    strategies: Strategies,
     hash: ShardHash,
     router: Router,
     host: ShardHost,
@@ -137,6 +138,11 @@ struct Inner {
 }
 
 impl Runtime {
+    /// The placement strategies that it knows.
+    pub fn strategies(&self) -> &Strategies {
+        &self.inner.strategies
+    }
+
     /// Starts a node within the present tokio runtime. It then joins by itself: see [`Self::status`].
     ///
     /// # Errors
@@ -258,6 +264,7 @@ impl Runtime {
             tasks.spawn(gateway::serve(port, router.clone(), hash, standing, shutdown.clone()));
         }
         let inner = Inner {
+            strategies: config.strategies,
             hash,
             router,
             host,

@@ -11,9 +11,9 @@ mod views;
 
 pub use events::{EVENTS_MAX, EntryView, EventView, EventsView};
 pub use pages::{BODY_BYTES_MAX, PAGE_LIMIT, Pages};
-pub use picture::{Counter, NatsPicture, Picture, Source};
+pub use picture::{Counter, NatsPicture, Picture, PlacementPicture, Source};
 pub use server::{AdminRefused, Bound, CONNECTIONS_MAX, PATIENCE, announce};
 pub use views::{
-    ClusterView, HealthView, MoveView, MovesView, NodeHealthView, NodeView, NodesView, PlanView, ReadyView,
-    ShardCounts, ShardView, ShardsView, WhyView,
+    ClusterView, HealthView, MoveView, MovesView, NodeHealthView, NodeView, NodesView, PlacementView, PlanView,
+    ReadyView, ShardCounts, ShardView, ShardsView, WhyView,
 };

@@ -17,7 +17,7 @@ use aether_domain::{NodeId, ShardId};
 use super::events;
 use super::picture::{Picture, Source};
 use super::views::{
-    ClusterView, HealthView, MovesView, NodeView, NodesView, ReadyView, ShardView, ShardsView, WhyView,
+    ClusterView, HealthView, MovesView, NodeView, NodesView, PlacementView, ReadyView, ShardView, ShardsView, WhyView,
 };
 use crate::demo::load::{Load, VERIFY_LIMIT, load_router};
 use crate::metrics;
@@ -97,6 +97,7 @@ fn node_router(source: Arc<dyn Source>) -> Router {
         .route("/v1/health", get(health))
         .route("/v1/events", get(happened))
         .route("/v1/moves", get(moves))
+        .route("/v1/placement", get(placement))
         .with_state(source)
 }
 
@@ -153,6 +154,11 @@ struct At<T> {
     epoch: u64,
     #[serde(flatten)]
     view: T,
+}
+
+async fn placement(State(source): Shared) -> Result<Response, Refused> {
+    let view = PlacementView::of(&picture(&source)?);
+    Ok(page(view.epoch, view))
 }
 
 async fn dashboard() -> Html<&'static str> {

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aether_domain::policy::PlacementPolicy;
 use aether_domain::records::MemberRecord;
 use aether_domain::topology::Topology;
-use aether_domain::{Namespace, NodeId, NodeRef, ShardId, Term};
+use aether_domain::{Namespace, NodeId, NodeRef, ShardId, ShardSet, Term};
 
 use aether_runtime::projection::{HealthView, Why};
 use aether_runtime::splitbrain::SplitBrain;
@@ -55,10 +56,27 @@ pub struct Picture {
     pub health: HealthView,
     /// What its split-brain watch has seen.
     pub split_brain: Arc<SplitBrain>,
+    /// What it knows of placement beside the log.
+    pub placement: PlacementPicture,
     /// Its connection to NATS; nothing in memory.
     pub nats: Option<NatsPicture>,
     /// The build, for people.
     pub build: String,
+}
+
+/// What one node knows of placement beside what the log has adopted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlacementPicture {
+    /// The policy that an operator wants, if one does.
+    pub desired: Option<Arc<PlacementPolicy>>,
+    /// Why this node, if it led, could not adopt it.
+    pub obstacle: Option<String>,
+    /// Why the adopted strategy is not planned by, if the leader has found so.
+    pub rejected: Option<String>,
+    /// Shards whose pins or rules nobody can obey now.
+    pub unmet: ShardSet,
+    /// The strategies that this node knows.
+    pub strategies: Vec<String>,
 }
 
 /// One count since the node started.

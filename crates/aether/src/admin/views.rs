@@ -9,7 +9,8 @@ use aether_domain::cluster::Member;
 use aether_domain::{Incarnation, ShardId, ShardSet};
 use serde::{Deserialize, Serialize};
 
-use super::picture::Picture;
+use super::picture::{Picture, PlacementPicture};
+use crate::placement::PolicyText;
 
 /// `GET /v1/cluster`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,10 @@ pub struct NodeView {
     pub commands_per_second: u64,
     /// Its relative capacity.
     pub weight: u32,
+    /// Which nodes it may fail together with, if that is known.
+    pub zone: Option<String>,
+    /// What can be said of it.
+    pub tags: Vec<String>,
     /// The entry that gave it this status.
     pub since_epoch: u64,
     /// `trusted`; `suspected` if others have found it slow for a while and it is given nothing; `relieved` if its shards
@@ -71,6 +76,25 @@ pub struct ShardCounts {
     pub orphaned: u64,
     /// Those their owner has been asked to release.
     pub moving: u64,
+}
+
+/// `GET /v1/placement`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementView {
+    /// The last entry applied.
+    pub epoch: u64,
+    /// The policy that the cluster goes by.
+    pub adopted: PolicyText,
+    /// The one that an operator wants, if it is another.
+    pub desired: Option<PolicyText>,
+    /// Why this node, if it led, could not adopt it.
+    pub not_adopted: Option<String>,
+    /// Why the adopted strategy is not planned by, if the leader has found so.
+    pub rejected: Option<String>,
+    /// Shards whose pins or rules nobody can obey now, as runs.
+    pub unmet: String,
+    /// The strategies that this node knows.
+    pub strategies: Vec<String>,
 }
 
 /// `GET /v1/nodes`.
@@ -219,10 +243,30 @@ impl NodeView {
             admin_url: beat.map(|beat| beat.admin_url.clone()).filter(|url| !url.is_empty()),
             commands_per_second: beat.map_or(0, |beat| beat.load.commands_per_second.into()),
             weight: member.info.weight,
+            zone: member.info.zone.as_ref().map(ToString::to_string),
+            tags: member.info.tags.iter().map(ToString::to_string).collect(),
             since_epoch: member.since.0,
             trust: member.trust.name().to_owned(),
             view_epoch: beat.map(|beat| beat.view.0),
             build: beat.map(|beat| beat.build.clone()),
+        }
+    }
+}
+
+impl PlacementView {
+    /// What the cluster goes by, and what is wanted.
+    pub fn of(picture: &Picture) -> Self {
+        let adopted = picture.topology.cluster().policy();
+        let PlacementPicture { desired, obstacle, rejected, unmet, strategies } = &picture.placement;
+        let desired = desired.as_ref().filter(|desired| *desired != adopted);
+        Self {
+            epoch: picture.topology.epoch().0,
+            adopted: PolicyText::of(adopted),
+            desired: desired.map(|desired| PolicyText::of(desired)),
+            not_adopted: desired.and(obstacle.clone()),
+            rejected: rejected.clone(),
+            unmet: unmet.to_string(),
+            strategies: strategies.clone(),
         }
     }
 }

@@ -24,11 +24,12 @@ mod layers;
 mod raw;
 mod secret;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use aether_domain::timing::Profile;
-use aether_domain::{Namespace, NodeId};
+use aether_domain::{Namespace, NodeId, Tag, Zone};
 use aether_runtime::control::OnRegression;
 
 pub use layers::Layers;
@@ -60,6 +61,10 @@ pub struct NodeSettings {
     pub id: NodeId,
     /// Its relative capacity, 1 to 1000: a node of weight 2 gets twice the shards of one of weight 1.
     pub weight: u32,
+    /// Which nodes it may fail together with: a rack, a room, a data centre.
+    pub zone: Option<Zone>,
+    /// What can be said of it, for shards that need it; at most 16.
+    pub tags: BTreeSet<Tag>,
     /// What it does once NATS has surely lost what it had acknowledged: it serves nothing any more, or goes on with what
     /// is left.
     pub on_regression: OnRegression,

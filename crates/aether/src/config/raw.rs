@@ -1,10 +1,12 @@
 //! The file's shape, and the checks that turn it into [`Settings`].
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use aether_domain::cluster::NodeInfo;
 use aether_domain::timing::Profile;
-use aether_domain::{Namespace, NodeId};
+use aether_domain::{InvalidId, Namespace, NodeId, Tag, Zone};
 use aether_runtime::control::OnRegression;
 use serde::{Deserialize, Deserializer};
 
@@ -13,7 +15,7 @@ use super::{AdminSettings, LoadSettings, LogFormat, LogSettings, NatsSettings, N
 /// Every key there is, by section. The first entry of a pair is empty for keys at the top.
 pub(super) const KEYS: [(&str, &[&str]); 6] = [
     ("", &["namespace", "profile"]),
-    ("node", &["id", "weight", "on_regression"]),
+    ("node", &["id", "weight", "zone", "tags", "on_regression"]),
     ("nats", &["urls", "user", "password", "token", "creds", "replicas"]),
     ("admin", &["listen", "announce"]),
     ("load", &["workers", "accounts"]),
@@ -49,6 +51,9 @@ pub(super) struct Raw {
 struct RawNode {
     id: Option<String>,
     weight: Option<u32>,
+    zone: Option<String>,
+    #[serde(deserialize_with = "list_or_commas")]
+    tags: Option<Vec<String>>,
     on_regression: Option<String>,
 }
 
@@ -141,7 +146,18 @@ impl RawNode {
             let problem = format!("there is no way {on_regression:?} to go on after a regression");
             misfit("node.on_regression", problem, "write `halt` or `accept_log`")
         })?;
-        Ok(NodeSettings { id, weight, on_regression })
+        let zone = self.zone.map(Zone::new).transpose().map_err(|error| {
+            misfit("node.zone", error, "name it with 1 to 32 lower-case letters, digits, _ and -, or leave the key out")
+        })?;
+        let tags = self.tags.unwrap_or_default().iter().filter(|tag| !tag.is_empty()).map(Tag::new).collect();
+        let tags: BTreeSet<Tag> = Result::map_err(tags, |error: InvalidId| {
+            misfit("node.tags", error, "write for example [\"ssd\", \"eu\"]")
+        })?;
+        if tags.len() > NodeInfo::TAGS_MAX {
+            let problem = format!("{} tags are too many", tags.len());
+            return Err(misfit("node.tags", problem, format!("keep at most {}", NodeInfo::TAGS_MAX)));
+        }
+        Ok(NodeSettings { id, weight, zone, tags, on_regression })
     }
 }
 

@@ -113,6 +113,12 @@ pub const SPLIT_BRAIN_SUSPECTED: Metric = counter(
 /// Suspected split brains that stand.
 pub const SPLIT_BRAIN_SUSPICIONS: Metric =
     gauge("aether_split_brain_suspicions", None, "Suspected split brains seen within the last 10 s");
+/// Strategies rejected.
+pub const PLACEMENT_REJECTIONS: Metric = counter(
+    "aether_placement_rejections",
+    None,
+    "Times the topology log, as far as folded here, says that the adopted placement strategy was stood in for",
+);
 /// How the cluster is.
 pub const CLUSTER_HEALTH: Metric =
     gauge("aether_cluster_health", None, "How the cluster is, as this node sees it: 0 ok, 1 degraded, 2 critical");
@@ -143,5 +149,6 @@ pub const ALL: &[Metric] = &[
     FENCING_REJECTIONS,
     SPLIT_BRAIN_SUSPECTED,
     SPLIT_BRAIN_SUSPICIONS,
+    PLACEMENT_REJECTIONS,
     CLUSTER_HEALTH,
 ];

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::timing::Profile;
-use aether_domain::{InvalidId, Namespace, NodeId};
+use aether_domain::{InvalidId, Namespace, NodeId, Tag, Zone};
 use aether_infra_memory::MemoryHub;
 #[cfg(feature = "nats")]
 use aether_infra_nats::{NatsConfig, Promise};
-use aether_placement::ShardHash;
+use aether_placement::{PlacementStrategy, ShardHash};
 use aether_runtime::actor::{Actor, KindRegistry, RegisterError};
 use aether_runtime::clock::{BootClock, Clock};
-use aether_runtime::control::OnRegression;
+use aether_runtime::control::{OnRegression, RegisterStrategyError, Strategies};
 use aether_runtime::node::{NodeConfig, Ports, Runtime};
 
 use super::{BUILD, Ended, Node};
@@ -23,6 +23,9 @@ pub struct NodeBuilder {
     namespace: String,
     profile: Profile,
     info: NodeInfo,
+    zone: Option<String>,
+    tags: Vec<String>,
+    strategies: Result<Strategies, RegisterStrategyError>,
     admin_url: String,
     on_regression: OnRegression,
     engine: Option<Engine>,
@@ -38,9 +41,12 @@ enum Engine {
 /// Why a node did not start. Nothing of it runs then.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The node's id or its namespace is no name.
+    /// The node's id, its namespace, its zone or one of its tags is no name.
     #[error("the node cannot have that name; choose 1 to 32 lower-case letters, digits, _ and -")]
     Name(#[from] InvalidId),
+    /// A placement strategy cannot be made known.
+    #[error(transparent)]
+    Strategy(#[from] RegisterStrategyError),
     /// An actor kind is defined wrongly.
     #[error("an actor kind cannot be served; correct its definition")]
     Kind(#[from] RegisterError),
@@ -66,9 +72,11 @@ impl NodeBuilder {
             namespace: "aether".into(),
             profile: Profile::Default,
             info: NodeInfo::default(),
+            zone: None,
+            tags: Vec::new(),
+            strategies: Ok(Strategies::default()),
             admin_url: String::new(),
             on_regression: OnRegression::Halt,
-            strategies: Strategies::default(),
             engine: None,
             kinds: Ok(KindRegistry::new()),
         }
@@ -92,6 +100,28 @@ impl NodeBuilder {
     #[must_use]
     pub fn weight(mut self, weight: u32) -> Self {
         self.info.weight = weight;
+        self
+    }
+
+    /// Which nodes it may fail together with: a rack, a room, a data centre. In none unless told.
+    #[must_use]
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
+    /// What can be said of it, for shards that need it: `ssd`, `eu`. Nothing unless told, and at most 16 tags.
+    #[must_use]
+    pub fn tags(mut self, tags: impl IntoIterator<Item = impl ToString>) -> Self {
+        self.tags = tags.into_iter().map(|tag| tag.to_string()).collect();
+        self
+    }
+
+    /// A placement strategy of the application's own, which an operator may then ask for. Every node should know the same;
+    /// [`check_strategy`](aether_placement::check_strategy) tries whether it keeps its contract.
+    #[must_use]
+    pub fn strategy(mut self, strategy: impl PlacementStrategy) -> Self {
+        self.strategies = self.strategies.and_then(|mut known| known.register(strategy).map(|()| known));
         self
     }
 
@@ -152,7 +182,10 @@ impl NodeBuilder {
     #[cfg_attr(not(feature = "nats"), expect(clippy::unused_async, reason = "only connecting takes time"))]
     pub async fn launch(self) -> Result<Node, StartError> {
         let (id, namespace) = (NodeId::new(&self.id)?, Namespace::new(&self.namespace)?);
-        let kinds = self.kinds?;
+        let (kinds, strategies) = (self.kinds?, self.strategies?);
+        let zone = self.zone.map(Zone::new).transpose()?;
+        let tags = self.tags.iter().map(Tag::new).collect::<Result<_, _>>()?;
+        let info = NodeInfo { zone, tags, ..self.info };
         let clock: Arc<dyn Clock> = Arc::new(BootClock);
         let engine = self.engine.ok_or(StartError::NoEngine)?;
         #[cfg(feature = "nats")]
@@ -185,13 +218,13 @@ impl NodeBuilder {
             node: id.clone(),
             profile: self.profile,
             settings: ClusterSettings { hash: ShardHash::ID, ..ClusterSettings::default() },
-            info: self.info,
+            info,
             admin_url: self.admin_url,
             seed: crate::entropy::seed(),
             build: BUILD.into(),
             supervisor: supervised::token(),
             on_regression: self.on_regression,
-            strategies: Strategies::default(),
+            strategies,
         };
         let runtime = Runtime::start(ports, config, kinds)?;
         let status = runtime.status();

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use aether_domain::ShardId;
 use aether_runtime::clock::{BootClock, Clock};
 use aether_runtime::control::service::Status;
+use aether_runtime::control::unmet;
 use aether_runtime::projection::{Facts, HealthView, Why};
 use aether_runtime::splitbrain::SplitBrain;
 use aether_runtime::subscription::{Since, TopologyEvents};
 
 use super::{BUILD, Node};
-use crate::admin::{Counter, Picture, Source};
+use crate::admin::{Counter, Picture, PlacementPicture, Source};
 use crate::metrics::names;
 
 impl Node {
@@ -30,14 +31,26 @@ impl Node {
             profile: status.topology.cluster().settings().profile,
             wall: BootClock.wall(),
             fault: status.fault.clone(),
+            placement_obstacle: status.placement_obstacle.clone(),
             suspicions: split_brain.suspicions.iter().map(|suspicion| suspicion.evidence.to_string()).collect(),
         };
         self.runtime.projected(|projections| HealthView::of(&status.topology, &projections.health, &facts))
     }
 
+    fn placement(&self, status: &Status) -> PlacementPicture {
+        PlacementPicture {
+            desired: status.desired.clone(),
+            obstacle: status.placement_obstacle.clone(),
+            rejected: self.runtime.projected(|projections| projections.health.rejected()),
+            unmet: unmet(&status.topology),
+            strategies: self.runtime.strategies().names().map(ToString::to_string).collect(),
+        }
+    }
+
     fn counters(&self, suspected: u64) -> Vec<Counter> {
         let stats = self.runtime.stats();
         let (host, router) = (stats.host, stats.router);
+        let rejections = self.runtime.projected(|projections| projections.health.rejections());
         let lives_lost = self.status.borrow().counts.lives_lost;
         [
             (names::COMMANDS, None, host.commands),
@@ -50,6 +63,7 @@ impl Node {
             (names::PASSIVATIONS, None, host.passivations),
             (names::FENCING_REJECTIONS, Some("member"), lives_lost),
             (names::SPLIT_BRAIN_SUSPECTED, None, suspected),
+            (names::PLACEMENT_REJECTIONS, None, rejections),
         ]
         .map(|(metric, label, count)| Counter { metric, label, count })
         .to_vec()
@@ -76,6 +90,7 @@ impl Source for Node {
             counters: self.counters(split_brain.suspected),
             health: self.health(&status, &split_brain),
             split_brain,
+            placement: self.placement(&status),
             #[cfg(feature = "nats")]
             nats: self.session.as_ref().map(|session| crate::admin::NatsPicture {
                 connected: session.is_connected(),

@@ -26,6 +26,10 @@ pub(super) enum Command {
     Load(LoadArgs),
     /// Show a cluster as one of its nodes sees it.
     Status(StatusArgs),
+    /// Say where shards are to be, and see what became of it.
+    #[cfg(feature = "nats")]
+    #[command(subcommand)]
+    Placement(PlacementCommand),
 }
 
 #[derive(Debug, clap::Args)]
@@ -90,6 +94,44 @@ pub(super) struct StatusArgs {
     /// How to show it.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub(super) output: Output,
+}
+
+#[cfg(feature = "nats")]
+#[derive(Debug, Subcommand)]
+pub(super) enum PlacementCommand {
+    /// Show the policy that the cluster goes by, and whether another one is wanted.
+    Show(StatusArgs),
+    /// Ask for the policy in a TOML file; what it leaves out is as by default.
+    Apply {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Ask for one shard to be on one node, and leave everything else as it is wanted now.
+    Pin {
+        /// The shard's number, from 0.
+        shard: u16,
+        /// The node's id.
+        node: String,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Ask for one shard to be wherever balance puts it.
+    Unpin {
+        /// The shard's number, from 0.
+        shard: u16,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+#[cfg(feature = "nats")]
+#[derive(Debug, clap::Args)]
+pub(super) struct StoreArgs {
+    /// A node's TOML file, which says where NATS is; AETHER_SECTION__KEY variables win over it.
+    #[arg(long)]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

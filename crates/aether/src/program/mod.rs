@@ -1,4 +1,5 @@
-//! The `aether` program: a node of the demo application, its supervisor, its load, an in-process demonstration, and a look at a cluster.
+//! The `aether` program: a node of the demo application, its supervisor, its load, an in-process demonstration, a look
+//! at a cluster, and a word on where its shards are to be.
 //!
 //! Applications embed [`crate::Node`] in a program of their own; this one is what a cluster is tried and tested with.
 
@@ -8,6 +9,8 @@ mod demo;
 mod load;
 mod node;
 mod out;
+#[cfg(feature = "nats")]
+mod placement;
 #[cfg(all(unix, feature = "nats"))]
 mod registrar;
 #[cfg(all(unix, feature = "nats"))]
@@ -64,6 +67,8 @@ pub fn main() -> ExitCode {
             #[cfg(feature = "nats")]
             Command::Load(args) => load::run(args).await?,
             Command::Status(args) => status::run(args).await?,
+            #[cfg(feature = "nats")]
+            Command::Placement(command) => placement::run(command).await?,
         }
         Ok(exit::OK)
     });

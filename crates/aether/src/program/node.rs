@@ -64,10 +64,12 @@ fn describe(settings: &Settings, url: &str) -> NodeBuilder {
 }
 
 fn common(settings: &Settings, url: &str) -> NodeBuilder {
-    Node::builder(settings.node.id.as_str())
-        .namespace(settings.namespace.as_str())
+    let node = Node::builder(settings.node.id.as_str());
+    let node = settings.node.zone.iter().fold(node, |node, zone| node.zone(zone.as_str()));
+    node.namespace(settings.namespace.as_str())
         .profile(settings.profile)
         .weight(settings.node.weight)
+        .tags(&settings.node.tags)
         .on_regression(settings.node.on_regression)
         .admin_url(url)
         .actor::<Account>()

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use comfy_table::{CellAlignment, Table, presets};
+use serde::de::DeserializeOwned;
 
 use super::args::{Output, StatusArgs};
 use super::out;
@@ -13,18 +14,24 @@ use crate::admin::ClusterView;
 const ASK_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(args: StatusArgs) -> anyhow::Result<()> {
-    let url = format!("{}/v1/cluster", args.url.trim_end_matches('/'));
-    let body = tokio::task::spawn_blocking(move || ask(&url)).await.context("asking was interrupted")??;
+    let body = page(&args.url, "/v1/cluster").await?;
     match args.output {
         Output::Json => out::line(body.trim_end()),
-        Output::Table => {
-            let view = serde_json::from_str(&body).with_context(|| {
-                format!("{} does not answer as a node does; give the URL that a node has announced", args.url)
-            })?;
-            out::line(table(&view));
-        }
+        Output::Table => out::line(table(&view(&args.url, &body)?)),
     }
     Ok(())
+}
+
+/// What the node at `url` answers on that page.
+pub(super) async fn page(url: &str, path: &str) -> anyhow::Result<String> {
+    let url = format!("{}{path}", url.trim_end_matches('/'));
+    tokio::task::spawn_blocking(move || ask(&url)).await.context("asking was interrupted")?
+}
+
+/// That answer, if it is one of a node.
+pub(super) fn view<V: DeserializeOwned>(url: &str, body: &str) -> anyhow::Result<V> {
+    serde_json::from_str(body)
+        .with_context(|| format!("{url} does not answer as a node does; give the URL that a node has announced"))
 }
 
 fn ask(url: &str) -> anyhow::Result<String> {

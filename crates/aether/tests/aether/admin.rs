@@ -76,7 +76,7 @@ async fn the_cluster_page_names_every_promised_field() {
     let life = |name: &str| node(name).incarnation.to_string();
     let entry = |name: &str, shards: u64| {
         json!({"id": name, "incarnation": life(name), "status": "active", "shards": shards, "actors": 12,
-            "admin_url": format!("http://127.0.0.1:1/{name}"), "commands_per_second": 34, "weight": 1,
+            "admin_url": format!("http://127.0.0.1:1/{name}"), "commands_per_second": 34, "weight": 1, "zone": null, "tags": [],
             "since_epoch": 1, "trust": "trusted", "view_epoch": 1, "build": "0.1.0"})
     };
     let mut silent = entry("n3", 2);

@@ -10,6 +10,8 @@ profile = "fast"
 [node]
 id = "n1"
 weight = 2
+zone = "z1"
+tags = ["ssd", "eu"]
 on_regression = "accept_log"
 [nats]
 urls = ["nats://127.0.0.1:4222", "tls://nats.example:4222"]
@@ -27,11 +29,18 @@ format = "json"
 level = "aether=debug,info"
 "#;
 
+const TOO_MANY_TAGS: &str = "[node]\nid = \"n1\"\ntags = \"a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q\"";
+
 #[test]
 fn every_key_reaches_its_setting() {
     let settings = Layers::text("node.toml", WHOLE).load().expect("all of it is known");
     assert_eq!((settings.namespace.as_str(), settings.profile), ("bank", Profile::Fast));
     assert_eq!((settings.node.id.as_str(), settings.node.weight), ("n1", 2));
+    let tags: Vec<_> = settings.node.tags.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (settings.node.zone.as_ref().map(ToString::to_string), tags),
+        (Some("z1".into()), vec!["eu".into(), "ssd".into()])
+    );
     assert_eq!(settings.node.on_regression, OnRegression::AcceptLog);
     assert_eq!((settings.nats.urls.len(), settings.nats.replicas), (2, 3));
     assert_eq!(settings.nats.password.as_ref().map(aether::config::Secret::reveal), Some("do-not-print-me"));
@@ -47,6 +56,8 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
             ("AETHER_NAMESPACE", "other"),
             ("AETHER_NODE__ID", "n2"),
             ("AETHER_NODE__WEIGHT", "3"),
+            ("AETHER_NODE__ZONE", "z9"),
+            ("AETHER_NODE__TAGS", "gpu, us"),
             ("AETHER_NATS__URLS", "nats://a:1, nats://b:2"),
             ("AETHER_NATS_URL", "not a setting: one underscore"),
             ("AETHER_CACHE_DIR", "not a setting either"),
@@ -56,14 +67,20 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
     let settings = layers.with_flag("node.id", Some("n3")).load().expect("all known");
     assert_eq!((settings.namespace.as_str(), settings.node.id.as_str(), settings.node.weight), ("other", "n3", 3));
     assert_eq!(settings.nats.urls, ["nats://a:1", "nats://b:2"]);
+    let tags: Vec<_> = settings.node.tags.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (settings.node.zone.as_ref().map(ToString::to_string), tags),
+        (Some("z9".into()), vec!["gpu".into(), "us".into()])
+    );
     let least = Layers::text("node.toml", "[node]\nid = \"n1\"").load().expect("enough");
     assert_eq!(least.node.on_regression, OnRegression::Halt);
+    assert!(least.node.zone.is_none() && least.node.tags.is_empty());
 }
 
 #[test]
 fn a_refusal_names_the_place_the_key_and_what_to_do() {
     for (text, expected) in [
-        ("[node]\nidd = \"n1\"", &["no setting node.idd", "node.toml", "id, weight, on_regression"][..]),
+        ("[node]\nidd = \"n1\"", &["no setting node.idd", "node.toml", "id, weight, zone, tags, on_regression"][..]),
         ("nodes = 3", &["no setting nodes", "node.toml", "namespace, profile"]),
         ("node = 3", &["node is a section", "write [node]"]),
         ("", &["node.id", "missing", "node.toml", "give each node an id"]),
@@ -74,6 +91,9 @@ fn a_refusal_names_the_place_the_key_and_what_to_do() {
         ),
         ("[node]\nid = \"n1\"\nweight = 0", &["node.weight", "0 is out of range", "1 to 1000"]),
         ("[node]\nid = \"n1\"\nweight = \"two\"", &["node.weight", "wrong type", "node.toml"]),
+        ("[node]\nid = \"n1\"\nzone = \"Room 1\"", &["node.zone", "Room 1", "leave the key out"]),
+        ("[node]\nid = \"n1\"\ntags = [\"SSD\"]", &["node.tags", "SSD", "for example"]),
+        (TOO_MANY_TAGS, &["node.tags", "17 tags are too many", "at most 16"]),
         ("[node]\nid = [1]", &["node.id", "wrong type"]),
         ("profile = \"slow\"\n[node]\nid = \"n1\"", &["profile", "slow", "fast"]),
         ("namespace = \"\"\n[node]\nid = \"n1\"", &["namespace", "choose a name"]),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether::admin::{Picture, Source};
+use aether::admin::{Picture, PlacementPicture, Source};
 use aether_domain::assignment::{AssignmentCommand, Grant};
 use aether_domain::cluster::{ClusterCommand, ClusterSettings, NodeInfo};
 use aether_domain::lease::LeadershipCommand;
@@ -90,6 +90,7 @@ pub(crate) fn picture() -> Picture {
             .collect(),
         fault: None,
         counters: Vec::new(),
+        placement: PlacementPicture::default(),
         health: HealthView::default(),
         split_brain: Arc::default(),
         nats: None,

@@ -13,7 +13,7 @@ use aether_domain::timing::Profile;
 use aether_domain::topology::{Topology, TopologyEvent};
 use aether_domain::{Epoch, NodeId, NodeRef, PlanId, WallTime};
 
-use crate::control::Phase;
+use crate::control::{Phase, unmet};
 use crate::subscription::TopologyRecord;
 
 /// For how long a rebalance may go on before somebody should look.
@@ -66,6 +66,11 @@ impl Health {
                 | ClusterEvent::NodeTrusted { .. } => {}
             }
         }
+    }
+
+    /// Why the adopted strategy is not planned by in this term, if the leader has found so.
+    pub fn rejected(&self) -> Option<String> {
+        self.rejected.as_ref().map(|(strategy, why)| format!("{strategy}: {why}"))
     }
 
     /// How many strategies were rejected in the entries folded.
@@ -284,6 +289,10 @@ fn degraded(
     }
     if let Some(why) = &facts.placement_obstacle {
         because(format!("the placement that an operator wants is not adopted: {why}"));
+    }
+    let unmet = unmet(topology);
+    if !unmet.is_empty() {
+        because(format!("{} shards cannot be where the placement policy wants them", unmet.len()));
     }
     if let Some((strategy, why)) = &health.rejected {
         because(format!("{strategy} does not place shards, {} does instead: {why}", Strategy::built_in()));

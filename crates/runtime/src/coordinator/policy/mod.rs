@@ -9,7 +9,7 @@ mod coverage;
 mod gray;
 mod membership;
 mod moves;
-mod planning;
+pub(crate) mod planning;
 pub(crate) mod table;
 
 use std::collections::BTreeSet;

@@ -10,15 +10,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use aether_domain::assignment::ShardState;
-use aether_domain::cluster::{ClusterCommand, NodeStatus};
+use aether_domain::cluster::{ClusterCommand, NodeStatus, Trust};
 use aether_domain::policy::{PlacementPolicy, Strategy};
 use aether_domain::topology::{Draft, Topology};
-use aether_domain::{Incarnation, NodeRef, ShardId};
+use aether_domain::{Incarnation, NodeRef, ShardId, ShardSet};
 use aether_placement::{
     InFlight, Move, NodeIdx, NodeState, NodeView, PlacementError, PlacementInput, PlacementStrategy, StickyBalanced,
 };
 
-use super::Facts;
+use super::{Facts, distrusted};
 
 /// The topology in the planner's words.
 pub(super) struct Planning {
@@ -105,10 +105,8 @@ impl Planning {
         Self { nodes, refs, current, in_flight, policy, seed }
     }
 
-    /// The moves of a checked plan, by the adopted strategy or, if that fails, by the built-in one. Of a strategy that
-    /// this node does not have, nobody here can say where it wants shards to be: then only what must move does.
-    pub(super) fn run(&self, facts: &Facts<'_>) -> Result<(Vec<Step>, Option<Rejected>), String> {
-        let input = PlacementInput {
+    fn input(&self) -> PlacementInput<'_> {
+        PlacementInput {
             seed: self.seed,
             current: &self.current,
             nodes: &self.nodes,
@@ -116,8 +114,14 @@ impl Planning {
             pins: &self.policy.pins,
             rules: &self.policy.rules,
             zones: self.policy.zones,
-            load: facts.loads,
-        };
+            load: None,
+        }
+    }
+
+    /// The moves of a checked plan, by the adopted strategy or, if that fails, by the built-in one. Of a strategy that
+    /// this node does not have, nobody here can say where it wants shards to be: then only what must move does.
+    pub(super) fn run(&self, facts: &Facts<'_>) -> Result<(Vec<Step>, Option<Rejected>), String> {
+        let input = PlacementInput { load: facts.loads, ..self.input() };
         let strategy = &self.policy.strategy;
         let proposed = match facts.config.strategies.get(strategy) {
             Some(known) => propose(known, &input),
@@ -142,6 +146,17 @@ impl Planning {
             .collect();
         Ok((steps, rejected))
     }
+}
+
+/// The shards with a pin or rules that nobody can obey now. While nobody may be given shards, that is not asked.
+pub fn unmet(topology: &Topology) -> ShardSet {
+    let policy = topology.cluster().policy();
+    if policy.pins.is_empty() && policy.rules.is_empty() {
+        return ShardSet::default();
+    }
+    let planning = Planning::of(topology, &distrusted(topology, Trust::Relieved));
+    let unmet = planning.input().places().map(|places| places.unmet().iter().copied().collect());
+    unmet.unwrap_or_default()
 }
 
 /// The moves that a strategy proposes, checked.

@@ -1,0 +1,134 @@
+//! `aether placement`: what an operator wants of where shards are, and what became of it.
+//!
+//! What is wanted is written into the control store and nowhere else: the leader sees it there and takes it into the log,
+//! if the cluster can go by it. `show` asks a node.
+
+use std::sync::Arc;
+
+use aether_domain::policy::{Pin, PlacementPolicy};
+use aether_domain::ports::{ControlStore, Expected, WriteError};
+use aether_domain::records::{ControlKey, ControlRecord, DesiredPlacement};
+use aether_domain::{NodeId, Nonce, ShardId};
+use anyhow::{Context, bail};
+
+use super::args::{Output, PlacementCommand, StoreArgs};
+use super::{nats_config, out, status};
+use crate::admin::PlacementView;
+use crate::config::{Layers, Settings};
+use crate::entropy;
+use crate::placement::PolicyText;
+
+/// How often a change is made anew because somebody else was faster, or nobody knows whether it was stored.
+const ATTEMPTS_MAX: usize = 5;
+
+pub(super) async fn run(command: PlacementCommand) -> anyhow::Result<()> {
+    match command {
+        PlacementCommand::Show(args) => {
+            let body = status::page(&args.url, "/v1/placement").await?;
+            match args.output {
+                Output::Json => out::line(body.trim_end()),
+                Output::Table => out::line(text(&status::view(&args.url, &body)?)),
+            }
+            return Ok(());
+        }
+        PlacementCommand::Apply { file, store } => {
+            let shown = file.display();
+            let text = std::fs::read_to_string(&file).with_context(|| format!("{shown} cannot be read"))?;
+            let policy = PolicyText::parse(&text).with_context(|| format!("{shown} is no placement policy"))?;
+            change(&store, |_| policy.clone()).await?;
+        }
+        PlacementCommand::Pin { shard, node, store } => {
+            let node = NodeId::new(node)?;
+            change(&store, |wanted| pinned(wanted, shard, Some(&node))).await?;
+        }
+        PlacementCommand::Unpin { shard, store } => change(&store, |wanted| pinned(wanted, shard, None)).await?,
+    }
+    out::line("written; the leader adopts it if the cluster can go by it: see `aether placement show`");
+    Ok(())
+}
+
+/// The policy with that shard on that node, or on none.
+fn pinned(wanted: &PlacementPolicy, shard: u16, node: Option<&NodeId>) -> PlacementPolicy {
+    let mut policy = wanted.clone();
+    policy.pins.retain(|pin| pin.shard != ShardId(shard));
+    policy.pins.extend(node.map(|node| Pin { shard: ShardId(shard), node: node.clone() }));
+    policy.pins.sort_by_key(|pin| pin.shard);
+    policy
+}
+
+/// Writes what is to be wanted instead of what is wanted now.
+async fn change(args: &StoreArgs, to: impl Fn(&PlacementPolicy) -> PlacementPolicy) -> anyhow::Result<()> {
+    let settings = settings(args)?;
+    let ports = aether_infra_nats::connect(&nats_config(&settings, "placement"), &settings.namespace).await?;
+    let written = write(&*ports.control, to).await;
+    ports.session.close().await;
+    written
+}
+
+async fn write(control: &dyn ControlStore, to: impl Fn(&PlacementPolicy) -> PlacementPolicy) -> anyhow::Result<()> {
+    let nonce = Nonce(entropy::seed());
+    for _ in 0..ATTEMPTS_MAX {
+        let found = control.read(&ControlKey::Placement).await.context("what is wanted now cannot be read")?;
+        let (wanted, expected) = match found {
+            // It was stored, though nobody said so.
+            Some(stored) if stored.record.nonce() == nonce => return Ok(()),
+            Some(stored) => match stored.record {
+                ControlRecord::Placement(desired) => (desired.policy, Expected::At(stored.revision)),
+                _ => bail!("the control store has something else under that key"),
+            },
+            None => (Arc::default(), Expected::Absent),
+        };
+        let desired = DesiredPlacement { nonce, policy: Arc::new(to(&wanted)) };
+        match control.write(&ControlRecord::Placement(desired), expected).await {
+            Ok(_) => return Ok(()),
+            Err(WriteError::Conflict { .. } | WriteError::Unknown { .. }) => {}
+            Err(error @ WriteError::Unavailable { .. }) => return Err(error.into()),
+        }
+    }
+    bail!("{ATTEMPTS_MAX} attempts to write it had no certain end; look with `aether placement show` and try again")
+}
+
+/// Of the settings it needs those of NATS; a file that is no node's names no node.
+fn settings(StoreArgs { config }: &StoreArgs) -> anyhow::Result<Settings> {
+    let layers = config.as_deref().map_or_else(|| Ok(Layers::none()), Layers::file)?.with_process_environment();
+    Ok(layers.clone().load().or_else(|_| layers.with_flag("node.id", Some("unnamed")).load())?)
+}
+
+/// What is adopted, as the file that would ask for it, with what else there is to know as comments.
+fn text(view: &PlacementView) -> String {
+    let mut text = format!("# adopted as of epoch {}\n{}", view.epoch, view.adopted);
+    let mut say = |line: String| text.push_str(&format!("\n# {line}"));
+    match (&view.desired, &view.not_adopted) {
+        (Some(_), Some(why)) => say(format!("another one is wanted and not adopted: {why}")),
+        (Some(_), None) => say("another one is wanted and not adopted yet".to_owned()),
+        (None, _) => {}
+    }
+    if let Some(why) = &view.rejected {
+        say(format!("the strategy is not planned by: {why}"));
+    }
+    if !view.unmet.is_empty() {
+        say(format!("shards whose pins or rules nobody can obey now: {}", view.unmet));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use aether_infra_memory::MemoryHub;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_made_to_what_is_wanted_now_and_somebody_elses_is_not_lost() {
+        let node = NodeId::new("n1").expect("a name");
+        let control = MemoryHub::new().ports(&node).control;
+        for shard in [7, 3] {
+            write(&*control, |wanted| pinned(wanted, shard, Some(&node))).await.expect("written");
+        }
+        write(&*control, |wanted| pinned(wanted, 7, None)).await.expect("written");
+        let stored = control.read(&ControlKey::Placement).await.expect("read").expect("written before");
+        let ControlRecord::Placement(desired) = stored.record else { panic!("another record") };
+        assert_eq!(desired.policy.pins, [Pin { shard: ShardId(3), node }]);
+        desired.policy.check(aether_domain::ShardCount::DEFAULT).expect("the leader could adopt it");
+    }
+}
