@@ -110,6 +110,11 @@ pub enum Act {
         /// For how long.
         lasts: Duration,
     },
+    /// An operator wants another placement: which, comes of these bits.
+    Place {
+        /// What it is drawn from.
+        bits: u64,
+    },
     /// Ends half of the processes without warning, and asks one of the others to leave at the same instant. All start
     /// again after that long, if at all.
     Collapse {
@@ -182,6 +187,7 @@ impl Act {
             Self::Slow { .. } => "slowness",
             Self::Gray { .. } => "gray node",
             Self::Recover(_) => "recovery",
+            Self::Place { .. } => "placement wanted",
             Self::Collapse { .. } => "collapse",
             Self::Stranger => "stranger",
             Self::Skip { .. } => "skipped entry",

@@ -16,6 +16,7 @@ mod clock;
 mod hunt;
 mod node;
 mod outside;
+mod placement;
 mod plane;
 mod process;
 mod render;

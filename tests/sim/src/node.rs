@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::cluster::{ClusterSettings, NodeInfo};
+use aether_domain::cluster::ClusterSettings;
 use aether_domain::ports::ControlUpdate;
 use aether_domain::records::ControlRecord;
 use aether_domain::timing::Profile;
@@ -12,11 +12,12 @@ use aether_domain::topology::Topology;
 use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, WallTime};
 use aether_infra_memory::fabric::FabricEvent;
 use aether_runtime::control::machine::IDLE_MAX;
-use aether_runtime::control::{ControlConfig, Effect, Input, Machine, Strategies, Token};
+use aether_runtime::control::{ControlConfig, Effect, Input, Machine, Token};
 use aether_runtime::view::ServeLease;
 
 use crate::accusation::Troubles;
 use crate::clock::NodeClock;
+use crate::placement;
 use crate::plane::Plane;
 use crate::scenario::Scenario;
 
@@ -175,12 +176,12 @@ impl Node {
         let config = ControlConfig {
             profile: if self.stranger { other_than(scenario.profile) } else { scenario.profile },
             settings: ClusterSettings { shards: scenario.shards, ..ClusterSettings::default() },
-            info: NodeInfo::default(),
+            info: scenario.infos.get(&self.id).cloned().unwrap_or_default(),
             admin_url: String::new(),
             build: "simulated".into(),
             supervisor,
             on_regression: scenario.on_regression,
-            strategies: Strategies::default(),
+            strategies: placement::strategies(),
             snapshot_every: SNAPSHOT_EVERY,
         };
         let machine = Machine::new(self.id.clone(), config, seed);

@@ -56,6 +56,7 @@ impl World {
             | Act::DrainAll { .. }
             | Act::CrashAll { .. }
             | Act::Collapse { .. }
+            | Act::Place { .. }
             | Act::LoseEntries { .. }
             | Act::Join
             | Act::Return => 0,
@@ -108,6 +109,7 @@ impl World {
                 self.nodes[node].unwell = false;
                 self.tell_health()?;
             }
+            Act::Place { bits } => self.place(bits),
             Act::Collapse { restart_after } => self.collapse(restart_after)?,
             // It would found a cluster of its own if there were none.
             Act::Stranger if self.checks.truth.epoch() > Epoch::ZERO && self.vacant(of) => self.start(of),

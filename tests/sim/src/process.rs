@@ -408,7 +408,7 @@ impl World {
             Note::SnapshotNotStored { .. } => self.count("snapshot not stored"),
             Note::RegressionAccepted { .. } => self.count("regression accepted"),
             Note::Applied { events, .. } => {
-                for event in ["NodeSuspected", "NodeRelieved", "NodeTrusted"] {
+                for event in ["NodeSuspected", "NodeRelieved", "NodeTrusted", "PlacementAdopted", "PlacementRejected"] {
                     if events.contains(&event) {
                         self.count(event);
                     }

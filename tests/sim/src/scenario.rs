@@ -1,10 +1,12 @@
 //! What one seed means: everything about a run that is decided before it begins.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use aether_domain::ShardCount;
+use aether_domain::cluster::NodeInfo;
 use aether_domain::timing::Profile;
+use aether_domain::{NodeId, ShardCount};
 use aether_infra_memory::Manner;
 use aether_infra_memory::fabric::{Faults, PerMille};
 use aether_runtime::control::OnRegression;
@@ -13,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::act::{Act, Spoiled, Target};
 use crate::clock::NodeClock;
+use crate::placement;
 
 /// How many kinds of act there are to draw from.
 const KINDS: u8 = 20;
@@ -71,6 +74,8 @@ pub struct Scenario {
     pub supervised: bool,
     /// What nodes do once a store has surely lost what it had acknowledged.
     pub on_regression: OnRegression,
+    /// What the nodes are like, where they are not all alike.
+    pub infos: BTreeMap<NodeId, NodeInfo>,
 }
 
 impl Scenario {
@@ -92,11 +97,13 @@ impl Scenario {
         let profile = if dice.random_ratio(2, 3) { Profile::Default } else { Profile::Fast };
         let beyond = dice.random_ratio(1, 16);
         let apart_ppm = if beyond { 200_000 } else { 50_000 };
-        Self {
+        let machines = NODES_MAX.max(*wanted.nodes.end());
+        let (infos, wants) = placement::draw(seed, machines, heals_at);
+        let drawn = Self {
             seed,
             profile: wanted.profile.unwrap_or(profile),
             shards: ShardCount::new(1 << dice.random_range(6..=10)).unwrap_or_default(),
-            clocks: (0..NODES_MAX.max(*wanted.nodes.end())).map(|_| draw_clock(&mut dice, apart_ppm)).collect(),
+            clocks: (0..machines).map(|_| draw_clock(&mut dice, apart_ppm)).collect(),
             starts: (0..first).map(|_| ms(dice.random_range(0..3_000))).collect(),
             manner: if dice.random_ratio(1, 2) { Manner::R1 } else { Manner::R3 },
             faults,
@@ -112,7 +119,12 @@ impl Scenario {
             revives: true,
             supervised: dice.random_ratio(1, 2),
             on_regression: OnRegression::Halt,
-        }
+            infos,
+        };
+        let mut acts = drawn.acts;
+        acts.extend(wants);
+        acts.sort_by_key(|(at, _)| *at);
+        Self { acts, ..drawn }
     }
 
     /// A scenario without a fault: that many nodes with true clocks, 256 shards, and rest demanded after one minute.
@@ -135,6 +147,7 @@ impl Scenario {
             revives: false,
             supervised: false,
             on_regression: OnRegression::Halt,
+            infos: BTreeMap::new(),
         }
     }
 }

@@ -72,10 +72,12 @@ pub fn run_seeds(
 
 /// What should have happened at least once before many seeds mean much, by the names under which it is counted: each fault,
 /// and each way in which a node or a leader loses what it had.
-pub const MARKS: [&str; 45] = [
+pub const MARKS: [&str; 49] = [
     "NodeRelieved",
     "NodeSuspected",
     "NodeTrusted",
+    "PlacementAdopted",
+    "PlacementRejected",
     "acknowledgement lost",
     "answer cut off",
     "began with a snapshot",
@@ -105,6 +107,8 @@ pub const MARKS: [&str; 45] = [
     "message lost",
     "missing entry noticed",
     "outage",
+    "placement not adopted",
+    "placement wanted",
     "record spoiled",
     "refused for its settings",
     "replacement",

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use aether_domain::policy::PlacementPolicy;
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{Monotonic, Nonce, Sequence};
 use aether_infra_memory::fabric::{Fabric, Faults, OpId};
@@ -36,6 +37,8 @@ pub struct World {
     pub(crate) dice: ChaCha8Rng,
     pub(crate) queue: BTreeMap<(Monotonic, u64), Happening>,
     planned: u64,
+    /// What an operator wanted of placement last.
+    pub(crate) wanted: Option<PlacementPolicy>,
     pub(crate) watches: Watches,
     /// When claims are told next.
     claims_at: Monotonic,
@@ -125,6 +128,7 @@ impl World {
             dice,
             queue: BTreeMap::new(),
             planned: 0,
+            wanted: None,
             watches: Watches::default(),
             claims_at: Monotonic::ZERO,
             healed: false,

@@ -102,6 +102,13 @@ impl Stores {
         if present != expected.revision() && !is_blind(record) {
             return Err(WriteFailure::Conflict { actual: Some(present) });
         }
+        Ok(self.write_over(record))
+    }
+
+    /// Writes `record` under its own key, whatever is there.
+    pub(super) fn write_over(&mut self, record: &ControlRecord) -> Revision {
+        let key = record.key();
+        let present = self.present(&key);
         self.revision = self.revision.next();
         self.written.remove(&present);
         self.written.insert(self.revision, key.clone());
@@ -111,7 +118,7 @@ impl Stores {
             records.pop_front();
         }
         records.push_back(StoredRecord { record: record.clone(), revision: self.revision });
-        Ok(self.revision)
+        self.revision
     }
 
     /// The entries behind `after`, in order.

@@ -17,7 +17,7 @@ use std::time::Duration;
 use aether_domain::Monotonic;
 use aether_domain::ids::{NodeRef, Revision, Sequence};
 use aether_domain::ports::Frame;
-use aether_domain::records::ControlKey;
+use aether_domain::records::{ControlKey, ControlRecord};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -229,6 +229,15 @@ impl Fabric {
             for node in nodes {
                 self.feed_control(now, node);
             }
+        }
+    }
+
+    /// Lets a control record be written over whatever is there, by somebody who is no node and whom nothing stands in the way.
+    pub fn write_over(&mut self, now: Monotonic, record: &ControlRecord) {
+        self.stores.write_over(record);
+        let nodes: Vec<usize> = self.links.keys().copied().collect();
+        for node in nodes {
+            self.feed_control(now, node);
         }
     }
 
