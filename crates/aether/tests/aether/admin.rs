@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use aether::admin::{self, Bound, Pages};
 use aether_domain::assignment::{AssignmentCommand, PlannedMove};
+use aether_domain::cluster::ClusterCommand;
+use aether_domain::policy::{Pin, PlacementPolicy};
+use aether_domain::testing::life;
 use aether_domain::topology::Draft;
 use aether_domain::{ShardId, ShardSet};
 use serde_json::{Value, json};
@@ -118,6 +121,29 @@ async fn shards_are_shown_as_runs_and_one_by_one() {
     assert_eq!((&one["shard_epoch"], &one["drain_epoch"]), (&json!(1), &json!(2)));
     let moves = get(&served, "/v1/moves").await.json();
     assert_eq!(moves["draining"], json!([{"shards": "3", "from": "n1", "to": "n2"}]));
+}
+
+#[tokio::test]
+async fn the_placement_page_says_what_is_adopted_what_is_wanted_and_why_not() {
+    let mut shown = picture();
+    let page = get(&serve(Still(Some(shown.clone()))).await, "/v1/placement").await.json();
+    assert_eq!((&page["adopted"]["strategy"], &page["desired"]), (&json!("sticky-balanced/1"), &Value::Null));
+    assert_eq!((&page["not_adopted"], &page["rejected"], &page["unmet"]), (&Value::Null, &Value::Null, &json!("")));
+    // A pin that nobody can obey, and another policy that nobody can go by.
+    let pin = |shard, node: &str| Pin { shard: ShardId(shard), node: life(node, 1).node };
+    let policy = |pins: Vec<Pin>| Arc::new(PlacementPolicy { pins, ..PlacementPolicy::default() });
+    let mut topology = (*shown.topology).clone();
+    let mut draft = Draft::new(&topology);
+    draft.cluster(&ClusterCommand::AdoptPlacement { policy: policy(vec![pin(3, "n9")]) }).expect("it can be");
+    append(&mut topology, draft);
+    shown.placement.unmet = aether_runtime::control::unmet(&topology);
+    shown.topology = Arc::new(topology);
+    shown.placement.desired = Some(policy(vec![pin(8, "n1")]));
+    shown.placement.obstacle = Some("shard 8 is named".into());
+    let page = get(&serve(Still(Some(shown))).await, "/v1/placement").await.json();
+    assert_eq!((&page["adopted"]["pins"], &page["unmet"]), (&json!({"n9": "3"}), &json!("3")));
+    assert_eq!((&page["desired"]["pins"], &page["not_adopted"]), (&json!({"n1": "8"}), &json!("shard 8 is named")));
+    assert_eq!(page["epoch"], json!(2));
 }
 
 #[tokio::test]

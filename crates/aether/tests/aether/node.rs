@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aether::demo::bank::{Account, AccountError, Balance, Deposit, Open};
 use aether::prelude::*;
+use aether_placement::StickyBalanced;
 use tokio::time::timeout;
 
 fn described(id: &str, hub: &MemoryHub) -> aether::NodeBuilder {
@@ -24,6 +25,10 @@ async fn what_cannot_start_says_why() {
         (Node::builder("n1"), ".nats(..) or .in_memory(..)"),
         (described("n1", &hub).actor::<Account>(), "cannot be served"),
         (described("n1", &hub).weight(0), "weight"),
+        (described("n1", &hub).zone("Room 1"), "cannot have that name"),
+        (described("n1", &hub).tags(["ssd", "EU"]), "cannot have that name"),
+        (described("n1", &hub).tags(0..17), "17 tags"),
+        (described("n1", &hub).strategy(StickyBalanced), "known already"),
     ] {
         let refusal = builder.launch().await.err().expect("it is refused").to_string();
         assert!(refusal.contains(expected), "{expected:?} is missing: {refusal}");

@@ -208,6 +208,60 @@ fn a_node_lives_from_its_first_page_to_a_polite_end() {
 }
 
 #[test]
+fn what_an_operator_asks_for_is_where_it_is_asked_for_or_the_page_says_why_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = NatsServer::start(ServerOptions::default()).expect("a nats-server");
+    let nodes = ["n1", "n2"].map(|id| {
+        let file = config(folder.path(), id, &server.url(), "");
+        let node = Started::new(&["node", "--config", &file], folder.path(), id);
+        node.wait_ready();
+        (node, file)
+    });
+    let (first, file) = &nodes[0];
+    let page = |page: &str| -> serde_json::Value {
+        serde_json::from_str(&first.ask(page).expect("it answers").body).expect("JSON")
+    };
+    let soon = |what: &str, done: &dyn Fn() -> bool| {
+        wait_for(what, Deadline::after(LIMIT), || Ok(done().then_some(()))).unwrap_or_else(|fault| {
+            panic!("{fault}: {} {}", page("/v1/placement"), log(folder.path(), "n1"));
+        });
+    };
+    let done = |arguments: &[&str]| {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let rested = || page("/v1/moves")["plan"].is_null() && page("/v1/shards")["orphaned"] == "";
+    soon("two halves", &|| rested() && page("/v1/nodes/n2")["shards"] == 512);
+    let owner = page("/v1/shards/7")["owner"].as_str().expect("an owner").to_owned();
+    let other = if owner == "n1" { "n2" } else { "n1" };
+
+    done(&["placement", "pin", "7", other, "--config", file]);
+    soon("the shard elsewhere", &|| page("/v1/shards/7")["owner"] == other && rested());
+    let shown = done(&["placement", "show", "--url", &first.url]);
+    assert!(shown.contains("[pins]") && shown.contains(&format!("{other} = \"7\"")), "{shown}");
+
+    // What show says can be applied again, and a change of it too.
+    let policy = folder.path().join("policy.toml");
+    fs::write(&policy, shown.replace("[pins]", "[pins]\nn9 = \"9\"")).expect("written");
+    done(&["placement", "apply", &policy.display().to_string(), "--config", file]);
+    soon("a pin that nobody can obey", &|| page("/v1/placement")["unmet"] == "9");
+    let reasons = page("/v1/health").to_string();
+    assert!(reasons.contains("1 shards cannot be where the placement policy wants them"), "{reasons}");
+
+    done(&["placement", "unpin", "9", "--config", file]);
+    done(&["placement", "pin", "1024", "n1", "--config", file]);
+    soon("a refusal", &|| page("/v1/placement")["not_adopted"].as_str().is_some_and(|why| why.contains("1024")));
+    let shown = done(&["placement", "show", "--url", &first.url]);
+    assert!(shown.contains("# another one is wanted and not adopted: shard 1024"), "{shown}");
+    assert!(page("/v1/health").to_string().contains("shard 1024"), "{}", page("/v1/health"));
+
+    fs::write(&policy, "zonse = \"equal\"").expect("written");
+    let refusal = run(&["placement", "apply", &policy.display().to_string(), "--config", file]);
+    refused(&refusal, 1, &["policy.toml", "zonse"]);
+}
+
+#[test]
 fn a_second_signal_ends_what_the_first_cannot() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = NatsServer::start(ServerOptions::default()).expect("a nats-server");
