@@ -188,6 +188,9 @@ struct ClusterUp {
     /// Run the nodes without supervisors: that one has died is then noticed by its silence only.
     #[arg(long)]
     no_supervise: bool,
+    /// Give each node one of this many zones, by turns: z1, z2 and so on.
+    #[arg(long, default_value_t = 0, hide_default_value = true, conflicts_with = "in_memory")]
+    zones: u16,
     /// Lines of text instead of a screen, on a terminal too.
     #[arg(long)]
     plain: bool,
@@ -274,6 +277,7 @@ fn cluster_up(asked: &ClusterUp) -> Result<()> {
         load: asked.load.map(usize::from),
         keep: asked.keep,
         supervise: !asked.no_supervise,
+        zones: usize::from(asked.zones),
         ready_limit: READY_LIMIT,
     };
     let file = cluster::up(&options)?;

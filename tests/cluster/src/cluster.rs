@@ -133,6 +133,7 @@ impl Cluster {
             load: spec.load,
             keep: false,
             supervise: spec.supervise,
+            zones: 0,
             ready_limit: READY_LIMIT,
         })?;
         Ok(cluster)

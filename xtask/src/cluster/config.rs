@@ -42,6 +42,8 @@ pub struct NodeConfig {
     pub profile: Profile,
     /// The node's id.
     pub id: String,
+    /// Which zone it is in.
+    pub zone: Option<String>,
     /// Where it connects.
     pub nats_urls: Vec<String>,
     /// How many copies of each stream there must be.
@@ -64,6 +66,8 @@ struct File<'a> {
 #[derive(Serialize)]
 struct Node<'a> {
     id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -93,7 +97,7 @@ impl NodeConfig {
         let file = File {
             namespace: &self.namespace,
             profile: self.profile,
-            node: Node { id: &self.id },
+            node: Node { id: &self.id, zone: self.zone.as_deref() },
             nats: Nats { urls: &self.nats_urls, replicas: self.replicas },
             admin: Admin { listen: "127.0.0.1:0", announce: &self.announce },
             load: workers.map(|workers| Load { workers, accounts: LOAD_ACCOUNTS_MIN.max(workers * ACCOUNTS_A_WORKER) }),
@@ -120,6 +124,7 @@ mod tests {
             namespace: "demo".to_owned(),
             profile: Profile::Fast,
             id: "n1".to_owned(),
+            zone: None,
             nats_urls: vec!["nats://127.0.0.1:4222".to_owned()],
             replicas: 3,
             announce: "/tmp/n1.url".into(),
@@ -144,6 +149,12 @@ listen = "127.0.0.1:0"
 announce = "/tmp/n1.url"
 "#;
         assert_eq!(config().render(None).expect("text"), expected);
+    }
+
+    #[test]
+    fn a_node_with_a_zone_is_told_it() {
+        let text = NodeConfig { zone: Some("z2".to_owned()), ..config() }.render(None).expect("text");
+        assert!(text.contains("[node]\nid = \"n1\"\nzone = \"z2\"\n"), "{text}");
     }
 
     #[test]

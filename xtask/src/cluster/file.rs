@@ -44,6 +44,9 @@ pub struct ClusterFile {
     /// Whether each node runs under a supervisor, which tells the others when it has died.
     #[serde(default)]
     pub supervised: bool,
+    /// In how many zones the nodes are, by turns; in none if 0.
+    #[serde(default)]
+    pub zones: usize,
     /// The program the nodes run.
     pub program: PathBuf,
     /// The servers that were started; empty where a running one is used.
@@ -261,6 +264,7 @@ pub(super) mod tests {
             in_memory: false,
             keep: false,
             supervised: false,
+            zones: 0,
             program: "/bin/aether".into(),
             nats: Vec::new(),
             nodes: vec![NodeRecord {

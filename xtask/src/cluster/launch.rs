@@ -46,10 +46,17 @@ pub(super) fn node_config(file: &ClusterFile, id: &str, files: &Files) -> NodeCo
         namespace: file.namespace.clone(),
         profile: file.profile,
         id: id.to_owned(),
+        zone: zone_of(id, file.zones),
         nats_urls: file.own_urls.get(id).unwrap_or(&file.nats_urls).clone(),
         replicas: file.replicas,
         announce: files.announce.clone(),
     }
+}
+
+/// Of nodes by their numbers, `n1`, `n2` and so on, each is in the next of so many zones.
+fn zone_of(id: &str, zones: usize) -> Option<String> {
+    let number: usize = id.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().ok()?;
+    (zones > 0).then(|| format!("z{}", number.saturating_sub(1) % zones + 1))
 }
 
 /// Starts `program` with `arguments` and, before that, forgets where an earlier life of it answered.

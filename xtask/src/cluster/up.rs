@@ -75,6 +75,8 @@ pub struct UpOptions {
     pub keep: bool,
     /// Whether each node runs under a supervisor, which tells the others when it has died.
     pub supervise: bool,
+    /// In how many zones the nodes are, by turns; in none if 0.
+    pub zones: usize,
     /// How long it may take until all is ready, once a nats-server is found.
     pub ready_limit: Duration,
 }
@@ -109,6 +111,7 @@ pub fn up(options: &UpOptions) -> Result<ClusterFile> {
         in_memory: options.nats == NatsChoice::InMemory,
         keep: options.keep,
         supervised: options.supervise && options.nats != NatsChoice::InMemory,
+        zones: options.zones,
         program: std::path::absolute(&options.program)?,
         nats: Vec::new(),
         nodes: Vec::new(),
@@ -396,6 +399,7 @@ mod tests {
             load: None,
             keep: false,
             supervise: true,
+            zones: 0,
             ready_limit: Duration::from_secs(5),
         }
     }
