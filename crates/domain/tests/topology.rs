@@ -1,14 +1,19 @@
 //! The fold and its invariants: what a leader may compose is believed, and everything else is refused.
 
+use std::sync::Arc;
+
 use aether_domain::assignment::{AssignmentCommand, AssignmentEvent, CancelReason, Grant, PlannedMove};
-use aether_domain::cluster::{ClusterCommand, ClusterEvent, ClusterSettings, FailureReason, NodeInfo};
+use aether_domain::cluster::{ClusterCommand, ClusterEvent, ClusterSettings, FailureReason, NodeInfo, RebalanceCause};
 use aether_domain::image::TopologyImage;
 use aether_domain::invariants::Violation;
 use aether_domain::lease::{LeadershipCommand, LeadershipEvent};
+use aether_domain::policy::{Pin, PlacementPolicy, PolicyFault};
 use aether_domain::records::{Entry, Position, StoredEntry};
 use aether_domain::testing::life;
 use aether_domain::topology::{Draft, Signature, Topology, TopologyEvent};
-use aether_domain::{ClusterUid, Epoch, Incarnation, Nonce, Sequence, ShardCount, ShardId, ShardSet, Term, WallTime};
+use aether_domain::{
+    ClusterUid, Epoch, Incarnation, Nonce, PlanId, Sequence, ShardCount, ShardId, ShardSet, Term, WallTime,
+};
 use proptest::prelude::*;
 
 const SHARDS: u32 = 16;
@@ -161,6 +166,29 @@ fn a_move_ends_only_if_it_has_begun_and_only_between_those_it_began_between() {
     assert_eq!(refused(&topology, &forged(&topology, vec![failed(&b)])), []);
     assert_eq!(refused(&topology, &forged(&topology, vec![migrated(&c)])), violation(&c));
     assert_eq!(refused(&topology, &forged(&topology, vec![failed(&c)])), violation(&c));
+}
+
+#[test]
+fn a_policy_is_adopted_only_if_it_can_be_gone_by_and_ends_what_had_not_begun() {
+    let mut topology = founded();
+    let pinned = |shard| {
+        let pins = vec![Pin { shard: ShardId(shard), node: life("b", 1).node }];
+        Arc::new(PlacementPolicy { pins, ..PlacementPolicy::default() })
+    };
+    let adopted = |policy: &Arc<PlacementPolicy>| ClusterEvent::PlacementAdopted { policy: Arc::clone(policy) }.into();
+    let last = SHARDS as u16 - 1;
+    let fault = PolicyFault::UnknownShard { shard: ShardId(last + 1), shards: SHARDS as usize };
+    let violation = Violation::Policy { epoch: Epoch(2), fault };
+    assert_eq!(refused(&topology, &forged(&topology, vec![adopted(&pinned(last + 1))])), [violation]);
+
+    let moves = vec![PlannedMove { shards: ShardId(0).into(), from: life("a", 1), to: life("b", 1) }];
+    let planned = ClusterEvent::RebalancingTriggered { plan: PlanId(2), cause: RebalanceCause::Join, moves };
+    for (events, pending) in [(vec![planned.into()], 1), (vec![adopted(&pinned(last))], 0)] {
+        let next = stored(&topology, forged(&topology, events));
+        topology.apply(&next).expect("a lawful entry");
+        assert_eq!(topology.assignment().pending().len(), pending);
+    }
+    assert_eq!(*topology.cluster().policy(), pinned(last));
 }
 
 #[test]
