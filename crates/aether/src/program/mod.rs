@@ -90,6 +90,16 @@ fn code_of(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// The settings of a command that is no node: of NATS and of the log. A file that is no node's names no node.
+#[cfg(feature = "nats")]
+fn settings(file: Option<&std::path::Path>, id: Option<&str>) -> anyhow::Result<crate::config::Settings> {
+    use crate::config::Layers;
+
+    let layers = file.map_or_else(|| Ok(Layers::none()), Layers::file)?.with_process_environment();
+    let named = layers.clone().with_flag("node.id", id).load();
+    Ok(named.or_else(|_| layers.with_flag("node.id", Some("unnamed")).load())?)
+}
+
 /// What the adapter is told of NATS; `name` is how the server's monitoring shows the connection.
 #[cfg(feature = "nats")]
 fn nats_config(settings: &crate::config::Settings, name: &str) -> aether_infra_nats::NatsConfig {

@@ -12,9 +12,8 @@ use aether_domain::{NodeId, Nonce, ShardId};
 use anyhow::{Context, bail};
 
 use super::args::{Output, PlacementCommand, StoreArgs};
-use super::{nats_config, out, status};
+use super::{nats_config, out, settings, status};
 use crate::admin::PlacementView;
-use crate::config::{Layers, Settings};
 use crate::entropy;
 use crate::placement::PolicyText;
 
@@ -57,8 +56,11 @@ fn pinned(wanted: &PlacementPolicy, shard: u16, node: Option<&NodeId>) -> Placem
 }
 
 /// Writes what is to be wanted instead of what is wanted now.
-async fn change(args: &StoreArgs, to: impl Fn(&PlacementPolicy) -> PlacementPolicy) -> anyhow::Result<()> {
-    let settings = settings(args)?;
+async fn change(
+    StoreArgs { config }: &StoreArgs,
+    to: impl Fn(&PlacementPolicy) -> PlacementPolicy,
+) -> anyhow::Result<()> {
+    let settings = settings(config.as_deref(), None)?;
     let ports = aether_infra_nats::connect(&nats_config(&settings, "placement"), &settings.namespace).await?;
     let written = write(&*ports.control, to).await;
     ports.session.close().await;
@@ -86,12 +88,6 @@ async fn write(control: &dyn ControlStore, to: impl Fn(&PlacementPolicy) -> Plac
         }
     }
     bail!("{ATTEMPTS_MAX} attempts to write it had no certain end; look with `aether placement show` and try again")
-}
-
-/// Of the settings it needs those of NATS; a file that is no node's names no node.
-fn settings(StoreArgs { config }: &StoreArgs) -> anyhow::Result<Settings> {
-    let layers = config.as_deref().map_or_else(|| Ok(Layers::none()), Layers::file)?.with_process_environment();
-    Ok(layers.clone().load().or_else(|_| layers.with_flag("node.id", Some("unnamed")).load())?)
 }
 
 /// What is adopted, as the file that would ask for it, with what else there is to know as comments.

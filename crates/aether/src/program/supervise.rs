@@ -22,8 +22,7 @@ use tokio::task::JoinSet;
 use super::args::SuperviseArgs;
 use super::registrar::Registrar;
 use super::restart::{End, Pauses};
-use super::{exit, nats_config};
-use crate::config::{Layers, Settings};
+use super::{exit, nats_config, settings};
 use crate::supervised::{Supervisor, VARIABLE};
 use crate::{entropy, telemetry};
 
@@ -34,7 +33,7 @@ const KILLED_BY: i32 = 128;
 
 /// Runs until the child has ended for good; answers its exit code.
 pub(super) async fn run(args: SuperviseArgs) -> anyhow::Result<u8> {
-    let settings = settings(&args)?;
+    let settings = settings(args.config.as_deref(), args.id.as_deref())?;
     telemetry::start(&settings.log)?;
     let mut signals = Signals::new().context("this process cannot listen for signals")?;
     let name = format!("supervisor of {}", settings.node.id);
@@ -73,13 +72,6 @@ pub(super) async fn run(args: SuperviseArgs) -> anyhow::Result<u8> {
     }
     registrar.close().await;
     Ok(code_of(status))
-}
-
-/// Of the settings it needs those of NATS and of the log; a file that is no node's names no node.
-fn settings(args: &SuperviseArgs) -> anyhow::Result<Settings> {
-    let layers = args.config.as_deref().map_or_else(|| Ok(Layers::none()), Layers::file)?.with_process_environment();
-    let named = layers.clone().with_flag("node.id", args.id.clone()).load();
-    Ok(named.or_else(|_| layers.with_flag("node.id", Some("unnamed")).load())?)
 }
 
 /// Starts the child in a process group of its own: what is typed at a terminal reaches it through this process only.
