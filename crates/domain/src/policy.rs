@@ -59,10 +59,8 @@ impl PlacementPolicy {
     /// # Errors
     /// The first [`PolicyFault`] found.
     pub fn check(&self, shards: ShardCount) -> Result<(), PolicyFault> {
-        let known = |shard: ShardId| match shard.index() < shards.get() {
-            true => Ok(()),
-            false => Err(PolicyFault::UnknownShard { shard, shards: shards.get() }),
-        };
+        let unknown = |shard| PolicyFault::UnknownShard { shard, shards: shards.get() };
+        let known = |shard: ShardId| if shard.index() < shards.get() { Ok(()) } else { Err(unknown(shard)) };
         let mut before = None;
         for Pin { shard, .. } in &self.pins {
             if before >= Some(*shard) {
@@ -94,10 +92,8 @@ impl PlacementPolicy {
 }
 
 fn within(what: &'static str, value: u64, least: u64, most: u64) -> Result<(), PolicyFault> {
-    match (least..=most).contains(&value) {
-        true => Ok(()),
-        false => Err(PolicyFault::OutOfRange { what, value, least, most }),
-    }
+    let fits = (least..=most).contains(&value);
+    if fits { Ok(()) } else { Err(PolicyFault::OutOfRange { what, value, least, most }) }
 }
 
 fn within_time(what: &'static str, time: Duration, most: Duration) -> Result<(), PolicyFault> {

@@ -45,7 +45,7 @@ pub(crate) fn strategies() -> Strategies {
 
 /// What a seed's nodes are like, and what is wanted of placement and when: in half of the seeds nothing.
 pub(crate) fn draw(seed: u64, nodes: usize, until: Duration) -> (BTreeMap<NodeId, NodeInfo>, Vec<(Duration, Act)>) {
-    let mut dice = ChaCha8Rng::seed_from_u64(seed ^ 0x97AC_ED);
+    let mut dice = ChaCha8Rng::seed_from_u64(seed ^ 0x0097_ACED);
     if dice.random_ratio(1, 2) {
         return (BTreeMap::new(), Vec::new());
     }
@@ -86,8 +86,10 @@ fn policy(bits: u64, shards: ShardCount, nodes: usize) -> PlacementPolicy {
         let tags = [Tag::new(TAGS[dice.random_range(0..TAGS.len())]).expect("a tag")].into();
         rules.push(TagRule { shards: (first.min(second).0..=first.max(second).0).map(ShardId).collect(), tags });
     }
-    if dice.random_ratio(1, 8) && shards.get() <= usize::from(u16::MAX) {
-        pins.insert(ShardId(shards.get() as u16), NodeId::new("n1").expect("a node"));
+    if dice.random_ratio(1, 8)
+        && let Ok(beyond) = u16::try_from(shards.get())
+    {
+        pins.insert(ShardId(beyond), NodeId::new("n1").expect("a node"));
     }
     PlacementPolicy {
         strategy: strategy.parse().expect("a strategy"),

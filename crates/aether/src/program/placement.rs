@@ -92,20 +92,17 @@ async fn write(control: &dyn ControlStore, to: impl Fn(&PlacementPolicy) -> Plac
 
 /// What is adopted, as the file that would ask for it, with what else there is to know as comments.
 fn text(view: &PlacementView) -> String {
-    let mut text = format!("# adopted as of epoch {}\n{}", view.epoch, view.adopted);
-    let mut say = |line: String| text.push_str(&format!("\n# {line}"));
+    let mut lines = vec![format!("# adopted as of epoch {}\n{}", view.epoch, view.adopted)];
     match (&view.desired, &view.not_adopted) {
-        (Some(_), Some(why)) => say(format!("another one is wanted and not adopted: {why}")),
-        (Some(_), None) => say("another one is wanted and not adopted yet".to_owned()),
+        (Some(_), Some(why)) => lines.push(format!("# another one is wanted and not adopted: {why}")),
+        (Some(_), None) => lines.push("# another one is wanted and not adopted yet".to_owned()),
         (None, _) => {}
     }
-    if let Some(why) = &view.rejected {
-        say(format!("the strategy is not planned by: {why}"));
-    }
+    lines.extend(view.rejected.as_ref().map(|why| format!("# the strategy is not planned by: {why}")));
     if !view.unmet.is_empty() {
-        say(format!("shards whose pins or rules nobody can obey now: {}", view.unmet));
+        lines.push(format!("# shards whose pins or rules nobody can obey now: {}", view.unmet));
     }
-    text
+    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -232,7 +232,10 @@ impl Aggregate for ShardAssignment {
                     }
                 }
             }
-            TopologyEvent::Cluster(ClusterEvent::RebalancingCompleted { .. }) => self.pending = Arc::default(),
+            // What was planned by another policy and has not begun does not begin.
+            TopologyEvent::Cluster(
+                ClusterEvent::RebalancingCompleted { .. } | ClusterEvent::PlacementAdopted { .. },
+            ) => self.pending = Arc::default(),
             // A source or destination that is gone takes its unstarted moves with it.
             TopologyEvent::Cluster(
                 ClusterEvent::NodeFailed { node, .. }
@@ -250,8 +253,6 @@ impl Aggregate for ShardAssignment {
             TopologyEvent::Cluster(ClusterEvent::NodeSuspected { node, .. }) => {
                 self.keep_pending(|_, to| to != node);
             }
-            // What was planned by another policy and has not begun does not begin.
-            TopologyEvent::Cluster(ClusterEvent::PlacementAdopted { .. }) => self.pending = Arc::default(),
             TopologyEvent::Cluster(
                 ClusterEvent::NodeJoined { .. }
                 | ClusterEvent::NodeRelieved { .. }

@@ -259,7 +259,10 @@ fn a_strategy_that_fails_is_stood_in_for_and_each_term_says_so_once() {
 
 /// What a strategy was last told.
 #[derive(Clone, Default)]
-struct Listens(Arc<Mutex<Option<(Vec<NodeView>, PlacementPolicy)>>>);
+struct Listens(Arc<Mutex<Told>>);
+
+/// The nodes, and what of a policy there is in an input.
+type Told = Option<(Vec<NodeView>, PlacementPolicy)>;
 
 impl PlacementStrategy for Listens {
     fn id(&self) -> StrategyId {
