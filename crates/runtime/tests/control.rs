@@ -17,7 +17,9 @@ use aether_domain::records::{
 use aether_domain::testing::life;
 use aether_domain::timing::Profile;
 use aether_domain::topology::TopologyEvent;
-use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, Term, WallTime};
+use aether_domain::{
+    Epoch, Incarnation, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, Term, WallTime,
+};
 use aether_runtime::control::AppendResult;
 use aether_runtime::control::{
     ControlConfig, Effect, Fault, Input, Machine, Note, OnRegression, Phase, SNAPSHOT_EVERY, StopReason, Strategies,
@@ -26,6 +28,8 @@ use aether_runtime::control::{
 
 #[path = "control/catch_up.rs"]
 mod catch_up;
+#[path = "control/digests.rs"]
+mod digests;
 #[path = "control/gray.rs"]
 mod gray;
 #[path = "control/placement.rs"]
@@ -64,7 +68,7 @@ struct World {
     strategies: Strategies,
     infos: BTreeMap<String, NodeInfo>,
     snapshot_every: u64,
-    /// What was noted of snapshots and regressions, by node.
+    /// What was noted of snapshots, maps and regressions, by node.
     notes: Vec<(usize, Note)>,
 }
 
@@ -244,6 +248,7 @@ impl World {
                 | Note::SnapshotStored { .. }
                 | Note::SnapshotNotStored { .. }
                 | Note::PlacementNotAdopted { .. }
+                | Note::MapDiffers { .. }
                 | Note::RegressionAccepted { .. }),
             ) => self.notes.push((at, note)),
             Effect::Note(Note::Refused { reason }) => self.refusals.push(reason),

@@ -395,6 +395,9 @@ impl World {
             Note::LifeOver { .. } => self.count("life over"),
             Note::Refused { reason } => return Err(format!("{id} meant to write what it must not: {reason}")),
             Note::PlacementNotAdopted { .. } => self.count("placement not adopted"),
+            Note::MapDiffers { node, epoch } => {
+                return Err(format!("{id} leads, and {node} has another shard map at epoch {epoch}"));
+            }
             Note::CorruptRecord { .. } => self.count("corrupt record seen"),
             // It serves nothing any more; whoever looks after it starts it again.
             Note::Fault { .. } if self.nodes[node].process.as_ref().is_some_and(|process| process.misled) => {

@@ -104,6 +104,12 @@ pub const PASSIVATIONS: Metric = counter("aether_actor_passivations", None, "Act
 pub const FENCING_REJECTIONS: Metric =
     counter("aether_fencing_rejections", Some("kind"), "Lives of this node that others ended (member)");
 
+/// Shard maps that are not the leader's.
+pub const SHARD_MAPS_DIFFERED: Metric = counter(
+    "aether_shard_maps_differed",
+    None,
+    "Times this node, as leader, heard of another shard map than its own at the same entry; none is the only good number",
+);
 /// Suspected split brains.
 pub const SPLIT_BRAIN_SUSPECTED: Metric = counter(
     "aether_split_brain_suspected",
@@ -147,6 +153,7 @@ pub const ALL: &[Metric] = &[
     ACTIVATIONS,
     PASSIVATIONS,
     FENCING_REJECTIONS,
+    SHARD_MAPS_DIFFERED,
     SPLIT_BRAIN_SUSPECTED,
     SPLIT_BRAIN_SUSPICIONS,
     PLACEMENT_REJECTIONS,

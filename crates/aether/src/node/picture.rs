@@ -32,6 +32,7 @@ impl Node {
             wall: BootClock.wall(),
             fault: status.fault.clone(),
             placement_obstacle: status.placement_obstacle.clone(),
+            strays: status.strays.clone(),
             suspicions: split_brain.suspicions.iter().map(|suspicion| suspicion.evidence.to_string()).collect(),
         };
         self.runtime.projected(|projections| HealthView::of(&status.topology, &projections.health, &facts))
@@ -51,7 +52,7 @@ impl Node {
         let stats = self.runtime.stats();
         let (host, router) = (stats.host, stats.router);
         let rejections = self.runtime.projected(|projections| projections.health.rejections());
-        let lives_lost = self.status.borrow().counts.lives_lost;
+        let counts = self.status.borrow().counts;
         [
             (names::COMMANDS, None, host.commands),
             (names::MESSAGES_ROUTED, Some("local"), router.asks_local),
@@ -61,7 +62,8 @@ impl Node {
             (names::APPEND_CONFLICTS, None, host.conflicts),
             (names::ACTIVATIONS, None, host.activations),
             (names::PASSIVATIONS, None, host.passivations),
-            (names::FENCING_REJECTIONS, Some("member"), lives_lost),
+            (names::FENCING_REJECTIONS, Some("member"), counts.lives_lost),
+            (names::SHARD_MAPS_DIFFERED, None, counts.maps_differed),
             (names::SPLIT_BRAIN_SUSPECTED, None, suspected),
             (names::PLACEMENT_REJECTIONS, None, rejections),
         ]

@@ -16,10 +16,12 @@ use aether_domain::time::WallTime;
 use aether_domain::timing::Profile;
 use aether_domain::topology::Topology;
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, Term};
+use aether_placement::MapDigest;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use super::catch_up::PassedOver;
+use super::digests::{Digests, terms_of};
 use super::fault::{Doubted, Doubts, Fault, OnRegression};
 use super::sightings::Sightings;
 use super::timers::Timers;
@@ -312,6 +314,13 @@ pub enum Note {
         /// How that went.
         outcome: WriteOutcome,
     },
+    /// A node's map of shards is not this leader's at the same entry: a person should look.
+    MapDiffers {
+        /// Whose.
+        node: NodeRef,
+        /// At which entry.
+        epoch: Epoch,
+    },
     /// A store has lost what it had acknowledged, and this node goes on with what is left: a person should look.
     RegressionAccepted {
         /// What was found.
@@ -362,6 +371,7 @@ impl Phase {
 pub struct Machine {
     config: ControlConfig,
     topology: Topology,
+    digests: Digests,
     sightings: Sightings,
     member: Member,
     coordinator: Coordinator,
@@ -390,6 +400,7 @@ impl Machine {
             coordinator: Coordinator::new(config.clone()),
             config,
             topology: Topology::default(),
+            digests: Digests::default(),
             sightings: Sightings::default(),
             rng,
             control_caught_up: false,
@@ -410,6 +421,15 @@ impl Machine {
     /// The fold of the log so far.
     pub fn topology(&self) -> &Topology {
         &self.topology
+    }
+    /// The digest of the shard map at the last entry of that fold.
+    pub fn digest(&self) -> MapDigest {
+        self.digests.now()
+    }
+    /// While this node leads: the lives whose last heartbeat said another digest than its own at the same entry, and which
+    /// entry that was.
+    pub fn strays(&self) -> impl ExactSizeIterator<Item = &(NodeRef, Epoch)> {
+        self.digests.strays()
     }
     /// Everything seen in the control store.
     pub fn sightings(&self) -> &Sightings {
@@ -573,6 +593,7 @@ impl Machine {
         }
         // The store has gone past what it seemed to have lost; nobody here will ask it about that any more.
         self.doubts.settled(&Doubted::Control(stored.record.key()));
+        self.compare_maps(&stored.record, effects);
         self.with_member(timers, effects, |member, s| member.saw(stored, s));
         self.with_coordinator(timers, wall, effects, |coordinator, s| match &stored.record {
             ControlRecord::Member(record) => coordinator.saw_member(stored, &record.node.node, s),
@@ -592,6 +613,7 @@ impl Machine {
             }
             return;
         }
+        let before = terms_of(&self.topology, &stored.entry);
         if let Err(violations) = self.topology.apply(stored) {
             // Behind another entry than this node has applied: either the log was replaced, or this entry is wrong. Whoever
             // begins again with the log as it is finds out which.
@@ -605,11 +627,23 @@ impl Machine {
         }
         self.doubts.applied(stored.at);
         let entry = &stored.entry;
+        self.digests.applied(entry, before, &self.topology);
         let events = entry.events.iter().map(aether_domain::topology::TopologyEvent::name).collect();
         effects.push(Effect::Note(Note::Applied { epoch: entry.epoch, cause: entry.cause.clone(), events }));
         effects.push(Effect::Publish);
         self.compare_settings(effects);
         self.with_coordinator(timers, wall, effects, |coordinator, s| coordinator.applied(entry, stored.at, s));
+    }
+
+    /// A leader compares the digest that a heartbeat says with its own at the same entry.
+    fn compare_maps(&mut self, record: &ControlRecord, effects: &mut Vec<Effect>) {
+        if self.coordinator.leads().is_none() {
+            return self.digests.forget_strays();
+        }
+        let ControlRecord::Member(record) = record else { return };
+        if self.digests.heard(record) {
+            effects.push(Effect::Note(Note::MapDiffers { node: record.node.clone(), epoch: record.view }));
+        }
     }
 
     /// A cluster that was founded with other settings is none that this node can be of.
@@ -628,6 +662,7 @@ impl Machine {
             return;
         }
         self.topology = Arc::unwrap_or_clone(snapshot);
+        self.digests = Digests::of(&self.topology);
         self.doubts.applied(self.topology.at());
         effects.push(Effect::Note(Note::BeganFrom { epoch: self.topology.epoch() }));
         effects.push(Effect::Publish);
@@ -691,6 +726,7 @@ impl Machine {
     fn accept(&mut self, fault: Fault, effects: &mut Vec<Effect>) {
         effects.push(Effect::Note(Note::RegressionAccepted { fault, had: self.topology.epoch() }));
         self.topology = Topology::default();
+        self.digests = Digests::default();
         self.sightings = Sightings::default();
         self.doubts = Doubts::default();
         (self.control_caught_up, self.log_caught_up) = (false, false);
@@ -710,6 +746,7 @@ impl Machine {
         let mut fresh = || self.rng.next_u64();
         let mut surroundings = member::Surroundings {
             topology: &self.topology,
+            digest: self.digests.now(),
             sightings: &mut self.sightings,
             timers,
             effects,

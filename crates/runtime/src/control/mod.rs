@@ -5,6 +5,7 @@
 
 mod cas;
 pub mod catch_up;
+mod digests;
 mod fault;
 pub mod machine;
 pub mod service;
@@ -17,6 +18,7 @@ pub use crate::coordinator::policy::planning::unmet;
 pub use crate::coordinator::policy::table::{Policy, all as policies};
 pub use crate::coordinator::strategies::{RegisterStrategyError, Strategies};
 pub(crate) use cas::{PendingWrite, Progress};
+pub use digests::DIGESTS_MAX;
 pub use fault::{Fault, OnRegression};
 pub use machine::{
     ControlConfig, Effect, Input, Machine, Note, Phase, SNAPSHOT_EVERY, StopReason, Token, WriteOutcome,

@@ -53,6 +53,8 @@ pub struct Status {
     pub desired: Option<Arc<PlacementPolicy>>,
     /// Why this node, if it led, could not adopt it.
     pub placement_obstacle: Option<String>,
+    /// While it leads: the lives that said another shard map than its own when last heard, and at which entry.
+    pub strays: Vec<(NodeRef, Epoch)>,
     /// Entries refused by this node's own rules, records that could not be understood, lives of its own that ended.
     pub counts: Counts,
 }
@@ -76,6 +78,8 @@ pub struct Counts {
     pub snapshots_used: u64,
     /// Snapshots of the topology that this node passed over.
     pub snapshots_passed_over: u64,
+    /// Times a node's shard map was found to be another than this node's, as leader, at the same entry.
+    pub maps_differed: u64,
     /// Losses of a store that this node went on after, because it was configured to.
     pub regressions_accepted: u64,
 }
@@ -109,6 +113,7 @@ impl Status {
             fault: None,
             desired: None,
             placement_obstacle: None,
+            strays: Vec::new(),
             counts: Counts::default(),
         }
     }
@@ -217,6 +222,7 @@ impl Loop {
             fault: self.machine.fault().map(ToString::to_string),
             desired: self.machine.sightings().desired().map(|(policy, _)| Arc::clone(policy)),
             placement_obstacle: self.machine.placement_obstacle(),
+            strays: self.machine.strays().cloned().collect(),
             counts: self.status.counts,
         };
         self.status = next;
@@ -351,6 +357,10 @@ impl Loop {
             }
             Note::SnapshotNotStored { epoch, outcome } => {
                 tracing::warn!(node = %me.node, %epoch, ?outcome, "a topology snapshot was not stored; the next one comes");
+            }
+            Note::MapDiffers { node, epoch } => {
+                self.status.counts.maps_differed += 1;
+                tracing::error!(node = %me.node, stray = %node, %epoch, "a node has another shard map than this leader at the same entry");
             }
             Note::RegressionAccepted { fault, had } => {
                 self.status.counts.regressions_accepted += 1;

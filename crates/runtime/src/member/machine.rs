@@ -12,6 +12,7 @@ use aether_domain::records::{
 };
 use aether_domain::topology::Topology;
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, Nonce, Revision, ShardId};
+use aether_placement::MapDigest;
 
 use crate::control::{
     ControlConfig, Effect, Note, PendingWrite, Phase, Progress, Sightings, StopReason, Timers, Token, WriteOutcome,
@@ -68,6 +69,8 @@ pub(crate) struct Member {
 /// What a member machine is handed at each step.
 pub(crate) struct Surroundings<'a> {
     pub(crate) topology: &'a Topology,
+    /// Of the shard map in it.
+    pub(crate) digest: MapDigest,
     pub(crate) sightings: &'a mut Sightings,
     pub(crate) timers: &'a mut Timers,
     pub(crate) effects: &'a mut Vec<Effect>,
@@ -373,7 +376,7 @@ impl Member {
             supervisor: self.config.supervisor,
             health: self.health.clone(),
             shard_loads: Vec::new(),
-            digest: 0,
+            digest: s.digest.0,
         };
         // What was worst is said once; who is accused, until that is taken back.
         self.health = Health { accuses: std::mem::take(&mut self.health.accuses), ..Health::default() };

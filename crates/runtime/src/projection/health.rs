@@ -103,6 +103,8 @@ pub struct Facts {
     pub suspicions: Vec<String>,
     /// Why the placement that an operator wants is not adopted, if that is so.
     pub placement_obstacle: Option<String>,
+    /// If it leads: the lives whose shard map is another than its own, and at which entry.
+    pub strays: Vec<(NodeRef, Epoch)>,
 }
 
 /// How a node is.
@@ -246,6 +248,9 @@ fn verdict(node: &NodeRef, status: NodeStatus, health: &Health, facts: &Facts) -
 fn critical(topology: &Topology, nodes: &[NodeHealth], facts: &Facts, because: &mut dyn FnMut(String)) {
     for suspicion in &facts.suspicions {
         because(format!("a split brain is suspected: {suspicion}"));
+    }
+    for (node, epoch) in &facts.strays {
+        because(format!("{} has another shard map than the leader at entry {epoch}", node.node));
     }
     if let Some(fault) = &facts.fault {
         because(format!("{} serves nothing: {fault}", facts.me.node));

@@ -106,6 +106,7 @@ fn facts(phase: Phase) -> Facts {
         fault: None,
         suspicions: Vec::new(),
         placement_obstacle: None,
+        strays: Vec::new(),
     }
 }
 
@@ -236,6 +237,11 @@ fn the_cluster_is_as_bad_as_the_worst_of_its_reasons() {
     );
     let suspects = |facts: &mut Facts| facts.suspicions = vec!["two leaders".into()];
     assert_eq!(of(&log, &suspects), (ClusterVerdict::Critical, "a split brain is suspected: two leaders".into()));
+    let strays = |facts: &mut Facts| facts.strays = vec![(life("b", 2), Epoch(17))];
+    assert_eq!(
+        of(&log, &strays),
+        (ClusterVerdict::Critical, "b has another shard map than the leader at entry 17".into())
+    );
     let faulty = |facts: &mut Facts| facts.fault = Some("the log went back".into());
     assert_eq!(of(&log, &faulty), (ClusterVerdict::Critical, "c serves nothing: the log went back".into()));
     assert_eq!(of(&Log::default(), &|_| {}), (ClusterVerdict::Critical, "nobody leads since term 0".into()));
