@@ -3,7 +3,7 @@
 //! A [`View`] is made from the fold after each batch of entries and swapped in whole, so a command sees one epoch.
 //! The serve lease is beside it: it changes with every heartbeat, not with the topology.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -62,20 +62,21 @@ impl View {
     /// What `me` sees in `topology`.
     pub fn of(topology: &Topology, me: &NodeRef) -> Self {
         let cluster = topology.cluster();
-        let members: Vec<_> = cluster.members().filter(|member| member.status.owns()).collect();
-        let by_life = |life: Incarnation| members.iter().find(|member| member.node.incarnation == life);
+        let owning = cluster.members().filter(|member| member.status.owns());
+        let nodes: BTreeMap<_, _> = owning.map(|member| (member.node.incarnation, &member.node)).collect();
+        let by_life = |life: Incarnation| nodes.get(&life).map(|node| NodeRef::clone(node));
         let route = |state: &ShardState| match *state {
             ShardState::Owned { owner, epoch } if owner == me.incarnation => Route::Mine { epoch },
             ShardState::Draining { from, to, epoch, drain_epoch } if from == me.incarnation => match by_life(to) {
-                Some(member) => Route::Leaving { epoch, drain_epoch, to: member.node.clone() },
+                Some(to) => Route::Leaving { epoch, drain_epoch, to },
                 None => Route::Mine { epoch },
             },
             ShardState::Owned { owner, .. } | ShardState::Draining { from: owner, .. } => {
-                by_life(owner).map_or(Route::Nobody, |member| Route::Remote { owner: member.node.clone() })
+                by_life(owner).map_or(Route::Nobody, |owner| Route::Remote { owner })
             }
             ShardState::Orphaned => Route::Nobody,
         };
-        let mut lives: BTreeSet<_> = members.iter().map(|member| member.node.incarnation).collect();
+        let mut lives: BTreeSet<_> = nodes.keys().copied().collect();
         lives.insert(me.incarnation);
         Self {
             epoch: topology.epoch(),
