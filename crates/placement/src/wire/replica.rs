@@ -1,5 +1,6 @@
 //! A member's map: which frames it lets in, and what to do about those it does not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aether_domain::policy::Strategy;
@@ -250,7 +251,7 @@ impl Replica {
         leader: MapDigest,
         contents: Vec<Content>,
     ) -> Result<Received, Refused> {
-        let (mut all, mut all_leaving) = (Vec::new(), std::collections::BTreeMap::new());
+        let (mut all, mut all_leaving) = (Vec::new(), BTreeMap::new());
         for content in contents {
             if let Content::Snapshot { owners, leaving, .. } = content {
                 all.extend(owners);
