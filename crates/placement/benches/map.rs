@@ -56,7 +56,7 @@ fn main() {
     println!("| look-up, ns | {} |", worlds.iter().map(World::name).collect::<Vec<_>>().join(" | "));
     println!("|---|{}", "---|".repeat(worlds.len()));
     for (name, most, nanos) in LOOKUPS {
-        let all: Vec<f64> = worlds.iter().map(|world| nanos(world)).collect();
+        let all: Vec<f64> = worlds.iter().map(nanos).collect();
         println!("| {name} | {} |", all.iter().map(|nanos| format!("{nanos:.2}")).collect::<Vec<_>>().join(" | "));
         // Beyond the caches a look-up takes what memory takes.
         let judged = worlds.iter().zip(&all).filter(|(world, _)| world.map.shards().log2() <= 16);
@@ -313,7 +313,7 @@ impl World {
             follow(&mut replica, &table);
             replica
         };
-        let read = |frames: &[Vec<u8>]| frames.iter().map(|frame| Frame::decode(frame).is_ok()).all(|good| good);
+        let read = |frames: &[Vec<u8>]| frames.iter().all(|frame| Frame::decode(frame).is_ok());
         // The node table has the newcomer before the change does.
         let (join, after) = self.changed(1, 0);
         let mut before = self.map.clone();

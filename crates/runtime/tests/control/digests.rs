@@ -104,7 +104,7 @@ fn a_leader_says_once_who_has_another_map_until_it_has_the_same_again() {
     let strays = |world: &World| world.nodes[leader].machine.strays().cloned().collect::<Vec<_>>();
     assert_eq!(world.heard(stray, |_| ()), []);
     let differs = Note::MapDiffers { node: life.clone(), epoch };
-    assert_eq!(world.heard(stray, |record| record.digest ^= 1), [differs.clone()]);
+    assert_eq!(world.heard(stray, |record| record.digest ^= 1), std::slice::from_ref(&differs));
     assert_eq!(world.heard(stray, |record| record.digest ^= 2), []);
     assert_eq!(strays(&world), [(life.clone(), epoch)]);
     // An entry that this leader does not have, or no longer, says nothing either way; nor does one without a digest.
