@@ -16,7 +16,7 @@ use crate::strategy::{Move, NodeIdx};
 ///
 /// A shard without an owner waits for nobody: it always begins, and is not counted. Of the others no more are begun than
 /// `caps` allow together with those under way; a cap of 0 counts as 1. A less urgent class gets what the more urgent ones
-/// leave. Within a class the move comes first whose nodes have the most left to do for their caps, so that the busiest
+/// leave. Within a class the move comes first whose nodes need the most waves for what they have left, so that the busiest
 /// are not idle; the lower shard decides what ties remain.
 pub fn next_wave(moves: &[Move], under_way: &[Move], caps: MoveCaps) -> Vec<Move> {
     let ends = moves.iter().chain(under_way).flat_map(|step| step.from.into_iter().chain([step.to]));
@@ -37,8 +37,7 @@ pub fn next_wave(moves: &[Move], under_way: &[Move], caps: MoveCaps) -> Vec<Move
     }
     let caps = Caps::from(caps);
     for class in classes.into_values() {
-        // By pair of nodes its moves, the lowest shard last.
-        let mut pairs: BTreeMap<(NodeIdx, NodeIdx), Vec<(Reverse<ShardId>, usize)>> = BTreeMap::new();
+        let mut pairs: BTreeMap<(NodeIdx, NodeIdx), Vec<Placed>> = BTreeMap::new();
         let mut left = Tally::new(nodes);
         for (at, from) in class {
             let Move { shard, to, .. } = moves[at];
@@ -86,6 +85,9 @@ pub fn waves(moves: &[Move], caps: MoveCaps) -> Vec<Vec<Move>> {
     waves
 }
 
+/// A shard and the place of its move. In order the lowest shard is the last.
+type Placed = (Reverse<ShardId>, usize);
+
 /// [`MoveCaps`], each at least 1.
 #[derive(Clone, Copy)]
 struct Caps {
@@ -131,9 +133,10 @@ impl Tally {
         self.total < caps.total && self.from[from.index()] < caps.source && self.to[to.index()] < caps.target
     }
 
-    /// How many waves these nodes need for what is counted, the busier one first; both times the product of the caps.
+    /// How many waves these nodes need for what is counted, the busier one first.
     fn pressure(&self, from: NodeIdx, to: NodeIdx, caps: Caps) -> (u64, u64) {
-        let (source, target) = (self.from[from.index()] * caps.target, self.to[to.index()] * caps.source);
+        let source = self.from[from.index()].div_ceil(caps.source);
+        let target = self.to[to.index()].div_ceil(caps.target);
         (source.max(target), source.min(target))
     }
 }

@@ -46,10 +46,8 @@ fn any_caps() -> impl Strategy<Value = MoveCaps> {
 /// Moves between up to ten nodes; with `few` targets only, as when nodes join.
 fn any_pairs() -> impl Strategy<Value = Vec<(u16, u16)>> {
     (2_u16..10, 1_u16..10).prop_flat_map(|(nodes, few)| {
-        let pair = (0..nodes, 0..few.min(nodes)).prop_map(move |(from, to)| match to == from {
-            true => (from, (to + 1) % nodes),
-            false => (from, to),
-        });
+        let other = move |(from, to)| if to == from { (from, (to + 1) % nodes) } else { (from, to) };
+        let pair = (0..nodes, 0..few.min(nodes)).prop_map(other);
         vec(pair, 1..80)
     })
 }
