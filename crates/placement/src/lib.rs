@@ -49,6 +49,7 @@ pub mod check;
 pub mod digest;
 pub mod hash;
 pub mod kit;
+pub mod load;
 pub mod map;
 mod needs;
 pub mod places;
@@ -64,6 +65,7 @@ pub use check::{CheckedPlan, PlanFault};
 pub use digest::MapDigest;
 pub use hash::ShardHash;
 pub use kit::{Promise, check_strategy};
+pub use load::{TooHot, too_hot};
 pub use map::ShardMap;
 pub use places::Places;
 pub use rendezvous::Rendezvous;
@@ -71,6 +73,6 @@ pub use ring::{BoundedRing, ConsistentHashRing150};
 pub use sticky::{StickyBalanced, minimum_moves};
 pub use strategy::{
     InFlight, InputFault, Move, MoveClass, NodeIdx, NodeState, NodeView, PlacementError, PlacementInput, PlacementPlan,
-    PlacementStrategy, PlanReport, StrategyId,
+    PlacementStrategy, PlanReport, ShardLoads, StrategyId,
 };
 pub use waves::{next_wave, waves};

@@ -146,6 +146,11 @@ impl PlacementInput<'_> {
                 return Err(InputFault::TooMany { what, count, most });
             }
         }
+        if let Some(ShardLoads { loads, .. }) = self.load
+            && loads.len() != self.current.len()
+        {
+            return Err(InputFault::Loads { loads: loads.len(), shards: self.current.len() });
+        }
         let mut ids: Vec<&NodeId> = self.nodes.iter().map(|node| &node.id).collect();
         ids.sort_unstable();
         if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -217,6 +222,14 @@ pub enum InputFault {
     InFlightTwice {
         /// Which.
         shard: ShardId,
+    },
+    /// Not every shard has one load.
+    #[error("{loads} loads are given for {shards} shards")]
+    Loads {
+        /// How many loads there are.
+        loads: usize,
+        /// How many shards there are.
+        shards: usize,
     },
     /// A shard is pinned to two places.
     #[error("shard {shard} is pinned twice")]
@@ -303,7 +316,7 @@ pub struct PlanReport {
     pub forced: u32,
     /// Moves for balance of shards or load alone.
     pub voluntary: u32,
-    /// The fewest moves to any balanced map; see [`crate::sticky::minimum_moves`].
+    /// The fewest moves to any balanced map; see [`crate::sticky::minimum_moves`]. With loads those that are forced.
     pub optimum: u32,
     /// The most moves that one node takes part in, as sender or as receiver: with at most `k` of them at a time, the
     /// plan takes at least `max_degree / k` rounds.

@@ -12,6 +12,7 @@ mod quota;
 use aether_domain::ShardId;
 
 use crate::census::Census;
+use crate::load;
 use crate::ring::{Ring, place_of};
 use crate::strategy::{NodeIdx, PlacementError, PlacementInput, PlacementPlan, PlacementStrategy, StrategyId};
 use quota::Shares;
@@ -28,6 +29,8 @@ use quota::Shares;
 ///
 /// Where tag rules keep shards from nodes, the share is what is fair with them: a node has more than its weight only if too much
 /// may be nowhere else. A node may then send some shards and receive others, which need other nodes.
+///
+/// With [`PlacementInput::load`] it goes by load instead, and promises what [`crate::load`] says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StickyBalanced;
 
@@ -38,6 +41,9 @@ impl PlacementStrategy for StickyBalanced {
 
     fn plan(&self, input: &PlacementInput<'_>) -> Result<PlacementPlan, PlacementError> {
         let census = Census::take(input)?;
+        if let Some(load) = &input.load {
+            return Ok(load::plan(&census, load));
+        }
         if !census.needs.kinds().is_empty() {
             let (moves, optimum) = flow::plan(&census);
             return Ok(PlacementPlan::new(moves, optimum));
