@@ -1,9 +1,11 @@
-//! Strategies side by side: how even, how many moves, how long. `cargo xtask bench placement` prints the table that
-//! `docs/placement.md` shows; the same `--seed` prints the same numbers, but for the times.
+//! Strategies side by side: how even, how many moves, how long. `cargo xtask bench placement` prints the tables that
+//! `docs/placement.md` shows, also those of load mode, waves and rolling restarts; the same `--seed` prints the same numbers,
+//! but for the times.
 //!
 //! `--only NAME` takes one strategy. `--quick` takes fewer seeds and leaves the large clusters out. The largest has more
-//! shards than a cluster can have, to see where that would lead, and the sticky plan only. `--check` fails if the sticky plan is anywhere less even
-//! than it promises or moves a shard more than it must, or takes more than three times its time.
+//! shards than a cluster can have, to see where that would lead, and the sticky plan only. `--check` fails if the sticky plan
+//! is anywhere less even than it promises or moves a shard more than it must, or takes more than three times its time, or if
+//! load mode, waves or a rolling restart come to more than they may.
 
 #![expect(
     clippy::disallowed_methods,
@@ -12,7 +14,11 @@
     reason = "a benchmark reads clocks, prints, and rounds"
 )]
 
+mod hot;
+#[path = "../../tests/placement/loads.rs"]
+mod loads;
 mod rivals;
+mod rolling;
 
 use std::time::{Duration, Instant};
 
@@ -81,6 +87,8 @@ fn main() {
             }
         }
     }
+    missed.extend(hot::table(quick, seed));
+    missed.extend(rolling::tables(quick, seed));
     assert!(!check || missed.is_empty(), "missed: {missed:#?}");
 }
 
