@@ -36,6 +36,11 @@ fn on_one_server_what_was_promised_of_dead_leaders_nodes_and_links_is_kept() -> 
 }
 
 #[test]
+fn in_a_rolling_restart_nobody_fails_nothing_is_lost_and_each_shard_moves_about_once() -> Result<()> {
+    played(1, &["rolling-restart"])
+}
+
+#[test]
 fn on_three_servers_what_was_promised_of_dead_leaders_nodes_and_servers_is_kept() -> Result<()> {
     played(3, &["leader-freeze", "node-kill", "node-cut", "nats-leader-kill"])
 }

@@ -133,7 +133,7 @@ fn carried_on(entries: &[Seen], successor: u64) -> Result<Option<&'static str>> 
 }
 
 /// The shards that runs such as `0-340,512` name.
-fn shards(runs: &str) -> Result<Vec<usize>> {
+pub(super) fn shards(runs: &str) -> Result<Vec<usize>> {
     let mut all = Vec::new();
     for run in runs.split(',').filter(|run| !run.is_empty()) {
         let (first, last) = run.split_once('-').unwrap_or((run, run));

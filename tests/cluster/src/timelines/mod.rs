@@ -3,7 +3,7 @@
 //!
 //! - `figure`: what was measured, what was promised, and the table of both.
 //! - `stage`: servers, links, nodes, load, an observer of the log and a prober of every shard.
-//! - `leader`, `node`, `server`: the timelines themselves.
+//! - `leader`, `node`, `rolling`, `server`: the timelines themselves.
 //!
 //! Every timeline begins and ends with a whole, balanced cluster, and ends with the load's audit: nothing acknowledged is
 //! lost or doubled, no answer was wrong. Whoever plays them decides how often, and on how many servers.
@@ -11,6 +11,7 @@
 mod figure;
 mod leader;
 mod node;
+mod rolling;
 mod server;
 mod stage;
 
@@ -36,7 +37,7 @@ pub struct Timeline {
 }
 
 /// All of them, in the order in which they are played.
-pub const ALL: [Timeline; 14] = [
+pub const ALL: [Timeline; 15] = [
     Timeline { name: "leader-kill", replicated: false, play: leader::kill },
     Timeline { name: "leader-freeze", replicated: false, play: leader::freeze },
     Timeline { name: "leader-terminate", replicated: false, play: leader::terminate },
@@ -47,6 +48,7 @@ pub const ALL: [Timeline; 14] = [
     Timeline { name: "node-hole", replicated: false, play: node::hole },
     Timeline { name: "half-kill", replicated: false, play: node::kill_half },
     Timeline { name: "duplicate-id", replicated: false, play: node::duplicate },
+    Timeline { name: "rolling-restart", replicated: false, play: rolling::restart },
     Timeline { name: "nats-leader-kill", replicated: true, play: server::kill_leader },
     Timeline { name: "nats-restart", replicated: false, play: server::restart },
     Timeline { name: "cold-start", replicated: false, play: node::start_all_dead },
