@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aether_domain::cluster::{ClusterEvent, FailureReason};
+use aether_domain::cluster::{ClusterEvent, FailureReason, RebalanceCause};
 use aether_domain::lease::LeadershipEvent;
 use aether_domain::records::{ControlRecord, MemberRecord, MemberState, Position};
 use aether_domain::topology::{Topology, TopologyEvent};
@@ -29,6 +29,12 @@ pub(crate) struct Checks {
     dead: BTreeSet<Incarnation>,
     /// How many lives failed because they were.
     pub(crate) died: u64,
+    /// Nodes that have left in good order.
+    left: BTreeSet<NodeId>,
+    /// Those of them that have come back since the last plan: what is for balance alone may wait for the next drain.
+    pub(crate) back: BTreeSet<NodeId>,
+    /// How many drains gave their shards to somebody who had come back.
+    pub(crate) drains_awaited: u64,
 }
 
 impl Checks {
@@ -51,6 +57,17 @@ impl Checks {
                             }
                         }
                         ended.push(node.incarnation);
+                    }
+                    TopologyEvent::Cluster(ClusterEvent::NodeLeft { node }) => {
+                        drop(self.left.insert(node.node.clone()))
+                    }
+                    TopologyEvent::Cluster(ClusterEvent::NodeJoined { node, .. }) if self.left.remove(&node.node) => {
+                        self.back.insert(node.node.clone());
+                    }
+                    TopologyEvent::Cluster(ClusterEvent::RebalancingTriggered { cause, moves, .. }) => {
+                        let to_whoever_is_back = moves.iter().any(|planned| self.back.contains(&planned.to.node));
+                        self.drains_awaited += u64::from(*cause == RebalanceCause::Drain && to_whoever_is_back);
+                        self.back.clear();
                     }
                     TopologyEvent::Cluster(ClusterEvent::NodeRestarted { previous, .. }) => ended.push(*previous),
                     TopologyEvent::Leadership(LeadershipEvent::TermStarted { term, leader }) => {

@@ -81,6 +81,7 @@ impl fmt::Display for In<'_> {
             Input::Unreachable(node) => write!(f, "unreachable {node}"),
             Input::Released(shard, epoch) => write!(f, "released {shard} of {epoch}"),
             Input::Carries(..) => f.write_str("load"),
+            Input::Costs(_) => f.write_str("costs"),
             Input::Leave => f.write_str("leave"),
         }
     }

@@ -29,9 +29,16 @@ const STAYS_FOR: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl World {
-    /// The bound of I13; clocks that tick apart more than they may have as much longer.
+    /// The bound of I13, longer if somebody who is back from a restart waited for the next one; clocks that tick apart more
+    /// than they may have as much longer.
     fn rests_within(&self) -> Duration {
-        let within = rests_within(self.scenario.profile).mul_f64(if self.scenario.beyond { 1.5 } else { 1.0 });
+        let grace = if self.awaits_drain {
+            self.scenario.profile.own_time(self.checks.truth.cluster().policy().return_grace)
+        } else {
+            Duration::ZERO
+        };
+        let within = rests_within(self.scenario.profile) + grace;
+        let within = within.mul_f64(if self.scenario.beyond { 1.5 } else { 1.0 });
         within + if self.distrust { TRUSTED_WITHIN } else { Duration::ZERO }
     }
 
@@ -92,6 +99,7 @@ impl World {
 
     pub(crate) fn look(&mut self) -> Result<(), String> {
         let since = self.now.since_start().saturating_sub(self.scenario.heals_at);
+        self.awaits_drain |= !self.checks.back.is_empty();
         match (self.restless(), self.rested_after) {
             (None, None) => {
                 self.trace.line(self.now, format_args!("at rest"));

@@ -72,7 +72,7 @@ pub fn run_seeds(
 
 /// What should have happened at least once before many seeds mean much, by the names under which it is counted: each fault,
 /// and each way in which a node or a leader loses what it had.
-pub const MARKS: [&str; 49] = [
+pub const MARKS: [&str; 50] = [
     "NodeRelieved",
     "NodeSuspected",
     "NodeTrusted",
@@ -92,6 +92,7 @@ pub const MARKS: [&str; 49] = [
     "drain",
     "drain of all",
     "drain in a collapse",
+    "drain met a return",
     "driven out by its own id",
     "election",
     "fenced",

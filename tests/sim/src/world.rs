@@ -45,6 +45,8 @@ pub struct World {
     pub(crate) healed: bool,
     /// Whether somebody was found unwell when everything healed.
     pub(crate) distrust: bool,
+    /// Whether somebody who had left was back without a part after everything healed.
+    pub(crate) awaits_drain: bool,
     pub(crate) outage: bool,
     /// How long after the healing it came to rest.
     pub(crate) rested_after: Option<Duration>,
@@ -133,6 +135,7 @@ impl World {
             claims_at: Monotonic::ZERO,
             healed: false,
             distrust: false,
+            awaits_drain: false,
             outage: false,
             rested_after: None,
             over: false,
@@ -164,6 +167,9 @@ impl World {
         }
         for (fault, times) in self.fabric.struck() {
             *self.counts.entry((*fault).to_owned()).or_default() += times;
+        }
+        if self.checks.drains_awaited > 0 {
+            self.counts.insert("drain met a return".into(), self.checks.drains_awaited);
         }
         if self.checks.died > 0 {
             self.counts.insert("certificate shortened a failure".into(), self.checks.died);
