@@ -77,6 +77,8 @@ pub struct MemberRecord {
 }
 
 impl MemberRecord {
+    /// How often a node says what its shards cost it, while load decides where shards are.
+    pub const SHARD_LOADS_EVERY: Duration = Duration::from_secs(5);
     /// The most shards whose load a node tells at a time.
     pub const SHARD_LOADS_MAX: usize = 512;
 }

@@ -168,6 +168,13 @@ impl Profile {
         };
         LeaseTimings { ttl, renew_every }
     }
+    /// What is said for the default timers, in this profile's own time: with the fast ones half of it.
+    pub fn own_time(self, time: Duration) -> Duration {
+        match self {
+            Self::Default | Self::Seed => time,
+            Self::Fast => time / 2,
+        }
+    }
     /// Membership's timers.
     pub fn member(self) -> MemberTimings {
         let (heartbeat_every, serve_lease, suspect_after) = match self {

@@ -33,7 +33,7 @@ use crate::splitbrain::service::{Belief, LEASES_MAX};
 use crate::splitbrain::{self, SplitBrain};
 use crate::subscription::{Growth, Since, TopologyEvents, topology_events_beside};
 use crate::view::{ServeLease, View};
-use crate::vitals::Vitals;
+use crate::vitals::{Costs, Vitals};
 
 /// Everything a node needs of the world.
 #[derive(Clone)]
@@ -229,6 +229,7 @@ impl Runtime {
             status,
             leases: lease_seen,
             carries: Box::new(carried(loaded, router.clone(), Arc::clone(&ports.clock))),
+            costs: Box::new(costs(host.clone(), Arc::clone(&ports.clock))),
         };
         let (stop, stopped) = watch::channel(None);
         let part_ended = stop.clone();
@@ -379,6 +380,12 @@ fn carried(host: ShardHost, router: Router, clock: Arc<dyn Clock>) -> impl Fn() 
         let load = Load { actors: small(stats.resident_actors as u64), commands_per_second: small(rate) };
         (load, vitals.read(host.stuck_for(), router.tallies()))
     }
+}
+
+/// What each shard costs this node, measured each time it is asked and a window is over.
+fn costs(host: ShardHost, clock: Arc<dyn Clock>) -> impl Fn() -> Option<Vec<u32>> + Send + Sync {
+    let costs = std::sync::Mutex::new(Costs::default());
+    move || costs.lock().unwrap_or_else(PoisonError::into_inner).read(clock.now(), || host.done())
 }
 
 /// The transport, telling the control plane of everybody who cannot be reached.

@@ -32,10 +32,16 @@ mod catch_up;
 mod digests;
 #[path = "control/gray.rs"]
 mod gray;
+#[path = "control/load.rs"]
+mod load;
 #[path = "control/placement.rs"]
 mod placement;
 #[path = "control/regression.rs"]
 mod regression;
+#[path = "control/rolling.rs"]
+mod rolling;
+#[path = "control/waves.rs"]
+mod waves;
 
 struct Node {
     machine: Machine,
@@ -915,6 +921,16 @@ fn hands_changed(entries: &[StoredEntry]) -> BTreeMap<ShardId, usize> {
         }
     }
     changes
+}
+
+fn pass(world: &mut World, time: Duration) {
+    let until = world.now + time;
+    world.until(time * 2, "a moment", |world| world.now >= until);
+}
+
+/// How many times a shard was given to somebody.
+fn handed_over(entries: &[StoredEntry]) -> usize {
+    hands_changed(entries).into_values().sum()
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub struct PlacementPicture {
     pub desired: Option<Arc<PlacementPolicy>>,
     /// Why this node, if it led, could not adopt it.
     pub obstacle: Option<String>,
+    /// Shards that alone are more than a node is to bear, each with how much of that it is in percent, if it leads.
+    pub too_hot: Vec<(ShardId, u32)>,
     /// Why the adopted strategy is not planned by, if the leader has found so.
     pub rejected: Option<String>,
     /// Shards whose pins or rules nobody can obey now.

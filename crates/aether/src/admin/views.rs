@@ -257,7 +257,7 @@ impl PlacementView {
     /// What the cluster goes by, and what is wanted.
     pub fn of(picture: &Picture) -> Self {
         let adopted = picture.topology.cluster().policy();
-        let PlacementPicture { desired, obstacle, rejected, unmet, strategies } = &picture.placement;
+        let PlacementPicture { desired, obstacle, rejected, unmet, strategies, too_hot: _ } = &picture.placement;
         let desired = desired.as_ref().filter(|desired| *desired != adopted);
         Self {
             epoch: picture.topology.epoch().0,

@@ -125,6 +125,12 @@ pub const PLACEMENT_REJECTIONS: Metric = counter(
     None,
     "Times the topology log, as far as folded here, says that the adopted placement strategy was stood in for",
 );
+/// Shards that are too hot.
+pub const SHARDS_TOO_HOT: Metric = gauge(
+    "aether_shards_too_hot",
+    None,
+    "Shards that alone cost more than a node is to bear, if this node leads and load decides where shards are; else 0",
+);
 /// How the cluster is.
 pub const CLUSTER_HEALTH: Metric =
     gauge("aether_cluster_health", None, "How the cluster is, as this node sees it: 0 ok, 1 degraded, 2 critical");
@@ -157,5 +163,6 @@ pub const ALL: &[Metric] = &[
     SPLIT_BRAIN_SUSPECTED,
     SPLIT_BRAIN_SUSPICIONS,
     PLACEMENT_REJECTIONS,
+    SHARDS_TOO_HOT,
     CLUSTER_HEALTH,
 ];

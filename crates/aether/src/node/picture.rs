@@ -33,6 +33,7 @@ impl Node {
             fault: status.fault.clone(),
             placement_obstacle: status.placement_obstacle.clone(),
             strays: status.strays.clone(),
+            too_hot: status.too_hot.clone(),
             suspicions: split_brain.suspicions.iter().map(|suspicion| suspicion.evidence.to_string()).collect(),
         };
         self.runtime.projected(|projections| HealthView::of(&status.topology, &projections.health, &facts))
@@ -42,6 +43,7 @@ impl Node {
         PlacementPicture {
             desired: status.desired.clone(),
             obstacle: status.placement_obstacle.clone(),
+            too_hot: status.too_hot.clone(),
             rejected: self.runtime.projected(|projections| projections.health.rejected()),
             unmet: unmet(&status.topology),
             strategies: self.runtime.strategies().names().map(ToString::to_string).collect(),

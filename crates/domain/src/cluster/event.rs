@@ -132,6 +132,8 @@ pub enum RebalanceCause {
     Leave,
     /// A node that is unwell is relieved of its shards.
     Relief,
+    /// Some nodes have more to do than others.
+    Load,
     /// The shards were found out of balance.
     Repair,
     /// A person asked.
@@ -140,12 +142,13 @@ pub enum RebalanceCause {
 
 impl RebalanceCause {
     /// Every cause with its stable name.
-    pub const NAMES: [(Self, &'static str); 7] = [
+    pub const NAMES: [(Self, &'static str); 8] = [
         (Self::Join, "join"),
         (Self::Failure, "failure"),
         (Self::Drain, "drain"),
         (Self::Leave, "leave"),
         (Self::Relief, "relief"),
+        (Self::Load, "load"),
         (Self::Repair, "repair"),
         (Self::Operator, "operator"),
     ];

@@ -133,6 +133,8 @@ pub enum Input {
     Released(ShardId, Epoch),
     /// What this node carries now, and how well it is.
     Carries(Load, Health),
+    /// What each shard costs this node, by shard, whether it has it or not: see [`MemberRecord::shard_loads`].
+    Costs(Vec<u32>),
     /// Leave the cluster in good order.
     Leave,
 }
@@ -458,6 +460,11 @@ impl Machine {
     pub fn leads(&self) -> Option<(Term, Monotonic)> {
         self.coordinator.leads()
     }
+    /// The shards that alone are more than a node is to bear, each with how much of that it is in percent (`ShardTooHot`): no
+    /// placement can help them. Only a leader knows, and only where load decides.
+    pub fn too_hot(&self) -> Vec<(ShardId, u32)> {
+        self.coordinator.too_hot()
+    }
     /// Until when this life may answer from memory.
     pub fn serve_until(&self) -> Monotonic {
         if self.fault.is_some() || self.doubts.any() { Monotonic::ZERO } else { self.member.serve_until() }
@@ -575,6 +582,7 @@ impl Machine {
             }
             Input::Released(shard, drain_epoch) => self.member.released(shard, drain_epoch),
             Input::Carries(load, health) => self.member.carries(load, health),
+            Input::Costs(costs) => self.member.costs(costs),
             Input::Leave => self.member.leave(timers.now()),
         }
     }

@@ -23,7 +23,7 @@ pub use fault::{Fault, OnRegression};
 pub use machine::{
     ControlConfig, Effect, Input, Machine, Note, Phase, SNAPSHOT_EVERY, StopReason, Token, WriteOutcome,
 };
-pub use sightings::{Sighting, Sightings};
+pub use sightings::{ShardLoadsSeen, Sighting, Sightings};
 pub(crate) use sources::watching;
 pub(crate) use timers::Timers;
 

@@ -55,6 +55,8 @@ pub struct Status {
     pub placement_obstacle: Option<String>,
     /// While it leads: the lives that said another shard map than its own when last heard, and at which entry.
     pub strays: Vec<(NodeRef, Epoch)>,
+    /// Shards that alone are more than a node is to bear, each with how much of that it is in percent, if this node leads.
+    pub too_hot: Vec<(ShardId, u32)>,
     /// Entries refused by this node's own rules, records that could not be understood, lives of its own that ended.
     pub counts: Counts,
 }
@@ -98,6 +100,8 @@ pub(crate) struct Wiring {
     pub(crate) leases: mpsc::Sender<LeaseRecord>,
     /// What this node carries now, and how well it is since it was last asked.
     pub(crate) carries: Box<dyn Fn() -> (Load, Health) + Send + Sync>,
+    /// What each shard costs it, by shard, each time a window is over.
+    pub(crate) costs: Box<dyn Fn() -> Option<Vec<u32>> + Send + Sync>,
 }
 
 impl Status {
@@ -114,6 +118,7 @@ impl Status {
             desired: None,
             placement_obstacle: None,
             strays: Vec::new(),
+            too_hot: Vec::new(),
             counts: Counts::default(),
         }
     }
@@ -164,6 +169,9 @@ impl Loop {
                 beat = now + IDLE_MAX;
                 let (load, health) = (self.wiring.carries)();
                 self.step(Input::Carries(load, health));
+                if let Some(costs) = (self.wiring.costs)() {
+                    self.step(Input::Costs(costs));
+                }
             }
             let wakes_in = self.machine.wakes_at().map_or(IDLE_MAX, |at| at.since(now)).min(IDLE_MAX);
             let input = tokio::select! {
@@ -223,6 +231,7 @@ impl Loop {
             desired: self.machine.sightings().desired().map(|(policy, _)| Arc::clone(policy)),
             placement_obstacle: self.machine.placement_obstacle(),
             strays: self.machine.strays().cloned().collect(),
+            too_hot: self.machine.too_hot(),
             counts: self.status.counts,
         };
         self.status = next;

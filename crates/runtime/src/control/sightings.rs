@@ -10,7 +10,7 @@ use std::time::Duration;
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::policy::PlacementPolicy;
 use aether_domain::records::{ControlRecord, LeaseRecord, MemberRecord, MemberState, ReleaseReport, StoredRecord};
-use aether_domain::{Incarnation, Monotonic, NodeId, NodeRef, Revision};
+use aether_domain::{Incarnation, Monotonic, NodeId, NodeRef, Revision, ShardId};
 
 /// A member record as last seen.
 #[derive(Clone, Debug)]
@@ -35,6 +35,19 @@ impl Sighting {
     }
 }
 
+/// What a life last said that its shards cost it.
+#[derive(Clone, Debug)]
+pub struct ShardLoadsSeen {
+    /// Which life.
+    pub node: NodeRef,
+    /// When that was first seen here.
+    pub first_seen: Monotonic,
+    /// By shard, ascending.
+    pub loads: Vec<(ShardId, u32)>,
+    /// The least of them.
+    pub lightest: u32,
+}
+
 /// How often nobody must have answered on a life's subject before that says anything.
 const UNANSWERED_MIN: u32 = 3;
 /// Messages that nobody answered further apart than this are not one story, and one that is over this long says nothing
@@ -56,6 +69,8 @@ pub struct Sightings {
     members: BTreeMap<NodeId, Sighting>,
     releases: BTreeMap<NodeId, (ReleaseReport, Revision)>,
     desired: Option<(Arc<PlacementPolicy>, Revision)>,
+    /// Not every record says it.
+    shard_loads: BTreeMap<NodeId, ShardLoadsSeen>,
     /// Of the lives in `members`.
     unanswered: BTreeMap<NodeId, Unanswered>,
     /// Since when this node has been able to hear others; `None` while it is not.
@@ -84,6 +99,10 @@ impl Sightings {
     /// The placement that an operator wants, and the revision of the record that says so.
     pub fn desired(&self) -> Option<(&Arc<PlacementPolicy>, Revision)> {
         self.desired.as_ref().map(|(policy, revision)| (policy, *revision))
+    }
+    /// What each node last said that its shards cost it; it may be long ago.
+    pub fn shard_loads(&self) -> impl Iterator<Item = &ShardLoadsSeen> {
+        self.shard_loads.values()
     }
     /// Since when this node hears others.
     pub fn well_since(&self) -> Option<Monotonic> {
@@ -116,7 +135,7 @@ impl Sightings {
                 news
             }
             // It says nothing that the log does not.
-            ControlRecord::Snapshot(_) => false,
+            ControlRecord::Snapshot(_) | ControlRecord::Placement(_) => false,
             ControlRecord::Member(record) => {
                 let key = &record.node.node;
                 let before = self.members.get(key);
@@ -137,6 +156,12 @@ impl Sightings {
                 let died = (record.state == MemberState::Dead).then(|| record.node.clone());
                 let dead = died.or_else(|| before.and_then(|before| before.dead.clone()));
                 self.unanswered.remove(key);
+                if !record.shard_loads.is_empty() {
+                    let (node, mut loads) = (record.node.clone(), record.shard_loads.clone());
+                    loads.sort_unstable();
+                    let lightest = loads.iter().map(|(_, load)| *load).min().unwrap_or_default();
+                    self.shard_loads.insert(key.clone(), ShardLoadsSeen { node, first_seen: now, loads, lightest });
+                }
                 let (record, revision) = (record.clone(), stored.revision);
                 self.members.insert(key.clone(), Sighting { record, revision, first_seen: now, over_since, dead });
                 true

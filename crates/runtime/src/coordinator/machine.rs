@@ -14,7 +14,7 @@ use aether_domain::ports::Expected;
 use aether_domain::records::{ControlKey, ControlRecord, LeaseRecord, LeaseState, MemberState, Position};
 use aether_domain::records::{Entry, StoredRecord};
 use aether_domain::topology::{Signature, Topology};
-use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, Term, WallTime};
+use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, Term, WallTime};
 
 use super::append::{AppendResult, Met, PendingAppend};
 use super::fences::Fences;
@@ -73,6 +73,7 @@ macro_rules! facts {
     ($coordinator:expr, $s:expr) => {
         Facts {
             me: $s.me,
+            now: $s.timers.now(),
             config: &$coordinator.config,
             sightings: $s.sightings,
             fences: &$coordinator.fences,
@@ -83,7 +84,6 @@ macro_rules! facts {
                 ($s.sightings, &$coordinator.fences),
                 $s.timers,
             ),
-            loads: None,
         }
     };
 }
@@ -160,6 +160,11 @@ impl Coordinator {
             Stage::Leader { term } => Some((term, self.lease_until)),
             _ => None,
         }
+    }
+
+    /// The shards that alone are more than a node is to bear, each with how much of that it is in percent, if this node leads.
+    pub(crate) fn too_hot(&self) -> Vec<(ShardId, u32)> {
+        self.memory.too_hot().filter(|_| self.leads().is_some()).collect()
     }
 
     /// The key and the revision that the write with that token expects, if it is ours.

@@ -14,6 +14,7 @@ use aether_domain::topology::Topology;
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, Nonce, Revision, ShardId};
 use aether_placement::MapDigest;
 
+use super::loads::told;
 use crate::control::{
     ControlConfig, Effect, Note, PendingWrite, Phase, Progress, Sightings, StopReason, Timers, Token, WriteOutcome,
 };
@@ -64,6 +65,8 @@ pub(crate) struct Member {
     reporting: Option<PendingWrite>,
     load: Load,
     health: Health,
+    /// What each shard costs, if that has not been told yet.
+    costs: Option<Vec<u32>>,
 }
 
 /// What a member machine is handed at each step.
@@ -98,6 +101,7 @@ impl Member {
             reporting: None,
             load: Load::default(),
             health: Health::default(),
+            costs: None,
         }
     }
 
@@ -128,6 +132,9 @@ impl Member {
     pub(crate) fn carries(&mut self, load: Load, health: Health) {
         self.load = load;
         self.health = std::mem::take(&mut self.health).or_worse(health);
+    }
+    pub(crate) fn costs(&mut self, costs: Vec<u32>) {
+        self.costs = Some(costs);
     }
     pub(crate) fn leave(&mut self, now: Monotonic) {
         self.leaving_since.get_or_insert(now);
@@ -362,6 +369,9 @@ impl Member {
             _ => MemberState::Starting,
         };
         self.heartbeat += 1;
+        // Each reading is told once.
+        let costs = self.costs.take().filter(|_| s.topology.cluster().policy().load.is_some());
+        let shard_loads = costs.map_or_else(Vec::new, |costs| told(s.topology, self.me.incarnation, &costs));
         let record = MemberRecord {
             node: self.me.clone(),
             state,
@@ -375,7 +385,7 @@ impl Member {
             build: self.config.build.clone(),
             supervisor: self.config.supervisor,
             health: self.health.clone(),
-            shard_loads: Vec::new(),
+            shard_loads,
             digest: s.digest.0,
         };
         // What was worst is said once; who is accused, until that is taken back.

@@ -2,4 +2,5 @@
 //!
 //! It judges nobody else; that is the coordinator's work.
 
+mod loads;
 pub(crate) mod machine;

@@ -11,7 +11,7 @@ use aether_domain::lease::LeadershipEvent;
 use aether_domain::policy::Strategy;
 use aether_domain::timing::Profile;
 use aether_domain::topology::{Topology, TopologyEvent};
-use aether_domain::{Epoch, NodeId, NodeRef, PlanId, WallTime};
+use aether_domain::{Epoch, NodeId, NodeRef, PlanId, ShardId, WallTime};
 
 use crate::control::{Phase, unmet};
 use crate::subscription::TopologyRecord;
@@ -20,6 +20,9 @@ use crate::subscription::TopologyRecord;
 pub const REBALANCING_MAX: Duration = Duration::from_secs(5 * 60);
 /// For how long the leader's heartbeat may be missing before somebody should look, where two of them are not longer.
 pub const LEADER_SILENT_MAX: Duration = Duration::from_secs(5);
+
+/// How many shards that are too hot are named.
+const TOO_HOT_NAMED_MAX: usize = 8;
 
 /// What the log tells of health beside the topology: it survives restarts, because it is folded again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +108,8 @@ pub struct Facts {
     pub placement_obstacle: Option<String>,
     /// If it leads: the lives whose shard map is another than its own, and at which entry.
     pub strays: Vec<(NodeRef, Epoch)>,
+    /// Shards that alone are more than a node is to bear, each with how much of that it is in percent; a leader's.
+    pub too_hot: Vec<(ShardId, u32)>,
 }
 
 /// How a node is.
@@ -291,6 +296,9 @@ fn degraded(
         if lasts > REBALANCING_MAX {
             because(format!("shards have been moving for {} s", lasts.as_secs()));
         }
+    }
+    for (shard, percent) in facts.too_hot.iter().take(TOO_HOT_NAMED_MAX) {
+        because(format!("shard {shard} alone has {percent} % of what a node is to bear: moving it cannot help"));
     }
     if let Some(why) = &facts.placement_obstacle {
         because(format!("the placement that an operator wants is not adopted: {why}"));

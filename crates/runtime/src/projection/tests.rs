@@ -107,6 +107,7 @@ fn facts(phase: Phase) -> Facts {
         suspicions: Vec::new(),
         placement_obstacle: None,
         strays: Vec::new(),
+        too_hot: Vec::new(),
     }
 }
 

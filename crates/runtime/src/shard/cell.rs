@@ -91,9 +91,9 @@ impl Cell {
         self.left.load(Ordering::Acquire) > 0
     }
 
-    /// Ends a turn: lets go of the machine and takes away what it wants done.
-    pub(super) fn give_back(&self, mut machine: MutexGuard<'_, Machine>) -> Vec<Effect<Responder>> {
-        self.meters.note(machine.take_counts(), machine.resident());
+    /// Ends a turn that took so long: lets go of the machine and takes away what it wants done.
+    pub(super) fn give_back(&self, mut machine: MutexGuard<'_, Machine>, busy: Duration) -> Vec<Effect<Responder>> {
+        self.meters.note(machine.take_counts(), busy, machine.resident());
         machine.take_effects()
     }
 }

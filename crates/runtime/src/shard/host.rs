@@ -27,7 +27,7 @@ use crate::actor::KindRegistry;
 use crate::clock::Clock;
 use crate::message::{Responder, Work};
 use crate::view::{Route, ServeLease, View};
-use crate::vitals::Latencies;
+use crate::vitals::{Done, Latencies};
 
 /// What a node's shards are run with.
 pub struct HostConfig {
@@ -145,6 +145,11 @@ impl ShardHost {
             cell.meters.add_to(&mut stats);
         }
         stats
+    }
+
+    /// What each shard has done and has in memory, by shard.
+    pub(crate) fn done(&self) -> Vec<Done> {
+        self.inner.cells.iter().map(|cell| cell.meters.done()).collect()
     }
 
     /// How long commands have waited at some shard without one being taken, at worst.

@@ -22,6 +22,7 @@ use super::facts;
 use super::host::Release;
 use super::input::{Effect, Input};
 use super::machine::Looked;
+use super::stats::TIMED_ONE_IN;
 use crate::message::{Outcome, Responder, Work};
 use crate::view::View;
 use crate::vitals::Latencies;
@@ -57,14 +58,16 @@ impl Inner {
         let shard = work.actor.slot.shard(self.shards);
         let cell = &self.cells[shard.index()];
         let Some(mut machine) = cell.take_turn() else { return self.offer(shard, Input::Command(work, respond)) };
+        let timed = cell.meters.times_next().then(|| self.clocks.now().at);
+        let busy = || timed.map_or(Duration::ZERO, |began| self.clocks.now().at.since(began) * TIMED_ONE_IN);
         match machine.look(self.clocks.recently(), &work) {
             Looked::Answered { outcome, lease } => {
-                cell.give_back(machine);
+                cell.give_back(machine, busy());
                 self.respond(respond, outcome, lease);
             }
             Looked::Open(open) => {
                 machine.proceed(self.clocks.now(), work, respond, open);
-                let effects = cell.give_back(machine);
+                let effects = cell.give_back(machine, busy());
                 self.carry_out(shard, effects);
             }
         }
@@ -93,6 +96,7 @@ impl Inner {
             }
             let Some(mut machine) = cell.try_hold() else { return };
             let mut now = self.clocks.now();
+            let began = now.at;
             while turn < TURN_MAX
                 && let Some(input) = cell.next(now)
             {
@@ -100,7 +104,7 @@ impl Inner {
                 now = self.clocks.now();
                 turn += 1;
             }
-            let effects = cell.give_back(machine);
+            let effects = cell.give_back(machine, now.at.since(began));
             self.carry_out(shard, effects);
         }
     }

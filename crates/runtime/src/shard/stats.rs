@@ -1,8 +1,13 @@
 //! What a host carries and has done, for people and dashboards.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::input::Counts;
+use crate::vitals::Done;
+
+/// One in this many commands that find their shard free is timed: a power of two.
+pub(super) const TIMED_ONE_IN: u32 = 16;
 
 /// What a host carries now and has done since it began. Counters only grow; a rate is the difference of two readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub struct HostStats {
 #[derive(Debug, Default)]
 pub(super) struct Meters {
     resident: AtomicUsize,
+    /// How long it was run, in nanoseconds.
+    busy: AtomicU64,
     commands: AtomicU64,
     commits: AtomicU64,
     conflicts: AtomicU64,
@@ -39,13 +46,15 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    /// Adds what has been done, and takes over how many actors are in memory. Only while holding the shard.
-    pub(super) fn note(&self, counts: Counts, resident: usize) {
+    /// Adds what has been done and how long that took, and takes over how many actors are in memory. Only while holding the
+    /// shard.
+    pub(super) fn note(&self, counts: Counts, busy: Duration, resident: usize) {
         let add = |meter: &AtomicU64, more: u64| {
             if more > 0 {
                 meter.store(meter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
             }
         };
+        add(&self.busy, busy.as_nanos() as u64);
         add(&self.commands, counts.commands);
         add(&self.commits, counts.commits);
         add(&self.conflicts, counts.conflicts);
@@ -58,6 +67,22 @@ impl Meters {
 
     pub(super) fn resident(&self) -> usize {
         self.resident.load(Ordering::Relaxed)
+    }
+
+    /// Whether the next command is one of those that are timed, each in place of [`TIMED_ONE_IN`]: reading a clock for
+    /// every one would cost more than many of them. Which ones, no pattern of commands can foresee.
+    pub(super) fn times_next(&self) -> bool {
+        let nth = self.commands.load(Ordering::Relaxed);
+        nth.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - TIMED_ONE_IN.ilog2()) == 0
+    }
+
+    pub(super) fn done(&self) -> Done {
+        Done {
+            busy: Duration::from_nanos(self.busy.load(Ordering::Relaxed)),
+            messages: self.commands.load(Ordering::Relaxed),
+            records: self.commits.load(Ordering::Relaxed),
+            actors: self.resident() as u64,
+        }
     }
 
     pub(super) fn add_to(&self, stats: &mut HostStats) {

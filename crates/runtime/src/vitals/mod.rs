@@ -2,6 +2,7 @@
 //!
 //! It measures and judges nobody; who is unwell is the leader's business (`coordinator/policy/gray.rs`).
 
+mod costs;
 mod latencies;
 mod peers;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use aether_domain::Monotonic;
 use aether_domain::records::Health;
 
+pub(crate) use costs::{Costs, Done};
 pub(crate) use latencies::Latencies;
 use peers::Peers;
 pub(crate) use peers::Tally;

@@ -11,7 +11,9 @@ use aether_domain::policy::PlacementPolicy;
 use aether_domain::topology::{Draft, Topology};
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, PlanId, ShardId};
 
+use super::loads::Loads;
 use super::planning::Planning;
+use super::returns::Returns;
 use super::{Causes, Facts, Memory, active, distrusted};
 use crate::control::Timers;
 
@@ -39,7 +41,7 @@ fn change_between(before: &Membership, after: &Membership) -> Option<RebalanceCa
 /// Which of two causes a plan is put down to.
 fn weight_of(cause: RebalanceCause) -> u8 {
     match cause {
-        RebalanceCause::Repair => 0,
+        RebalanceCause::Repair | RebalanceCause::Load => 0,
         RebalanceCause::Join => 1,
         RebalanceCause::Relief => 2,
         RebalanceCause::Leave => 3,
@@ -58,7 +60,15 @@ pub(super) struct Changes {
     /// The weightiest change of membership since shards were last found in balance, or a plan was made.
     weightiest: Option<RebalanceCause>,
     /// What was looked at when shards were last found in balance: looking at the same again would find the same.
-    balanced: Option<(Epoch, BTreeSet<Incarnation>, usize)>,
+    balanced: Option<(Epoch, BTreeSet<Incarnation>, usize, bool)>,
+    returns: Returns,
+}
+
+impl Changes {
+    /// Since when membership is as it is.
+    pub(super) fn quiet_since(&self) -> Option<Monotonic> {
+        self.membership.as_ref().map(|(_, since)| *since)
+    }
 }
 
 /// Announces a plan if shards are out of balance, on a draining node, and nothing else is under way.
@@ -71,7 +81,8 @@ pub(super) fn rebalance(
     causes: &mut Causes,
 ) -> Result<(), String> {
     let topology = draft.topology();
-    let Memory { changes, drains, rejections, .. } = memory;
+    let Memory { changes, drains, rejections, moved, .. } = memory;
+    moved.look(before, timers.now());
     let membership = membership_of(topology);
     let change = match &changes.membership {
         Some((before, _)) => change_between(before, &membership),
@@ -88,6 +99,8 @@ pub(super) fn rebalance(
     };
     let draining = membership.iter().any(|(_, status)| *status == NodeStatus::Draining);
     let settled = changes.membership.is_some();
+    changes.returns.look(before, timers.now());
+    changes.returns.look(topology, timers.now());
     changes.membership = Some((membership, quiet_since));
     let planned = topology.cluster().plan().is_some() && !is_on(Mutant::PlansAgain);
     if planned || active(draft).is_empty() {
@@ -99,10 +112,17 @@ pub(super) fn rebalance(
         return Ok(());
     }
     let backed_off = drains.backed_off(timers);
-    let looked_at = (draft.epoch(), facts.doubtful.clone(), backed_off.len());
+    let waits = changes.returns.wait(facts.config.profile.own_time(topology.cluster().policy().return_grace), timers);
+    let looked_at = (draft.epoch(), facts.doubtful.clone(), backed_off.len(), waits);
     if draft.is_empty() && changes.balanced.as_ref() == Some(&looked_at) {
         return Ok(());
     }
+    let by_load = topology.cluster().policy().load.is_some();
+    let loads = Loads::of(topology, facts, moved);
+    // Where load decides, the number of shards is no reason to move any, but a node that has none is, once it is known what
+    // they cost. Whatever else is for load waits until all is at rest (`load.rs`).
+    let newcomer = by_load && has_newcomer(draft);
+    let (voluntary, unknown) = (!by_load || newcomer && loads.is_some(), newcomer && loads.is_none());
     let mut moves: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
     let in_doubt = |node: &NodeRef| facts.doubtful.contains(&node.incarnation);
     let (suspected, mut relieved) = (distrusted(topology, Trust::Suspected), distrusted(topology, Trust::Relieved));
@@ -110,27 +130,55 @@ pub(super) fn rebalance(
         // Nobody is left who could carry what it has.
         relieved.clear();
     }
-    let (steps, rejected) = Planning::of(topology, &relieved).run(facts)?;
-    for (shard, from, to) in steps {
+    let mut is_forced = false;
+    let (steps, rejected) = Planning::of(topology, &relieved).with(loads).run(facts)?;
+    for (shard, from, to, class) in steps {
         if let Some(from) = from
             && !backed_off.contains_key(&shard)
             && !in_doubt(&from)
             && !in_doubt(&to)
             && !suspected.contains(&to.incarnation)
+            && (voluntary || class.is_forced())
         {
+            is_forced |= class.is_forced();
             moves.entry((from, to)).or_default().push(shard);
         }
     }
     if let Some(rejected) = rejected {
         rejections.say(draft, rejected)?;
     }
+    let rests = waits && !is_forced;
+    if rests || moves.is_empty() {
+        changes.balanced = Some(looked_at).filter(|_| draft.is_empty() && !unknown);
+    }
+    if rests {
+        return Ok(());
+    }
     let unprompted = if relieved.is_empty() { RebalanceCause::Repair } else { RebalanceCause::Relief };
     let changed = changes.weightiest.take().unwrap_or(unprompted);
     if moves.is_empty() {
-        changes.balanced = Some(looked_at).filter(|_| draft.is_empty());
         return Ok(());
     }
-    let cause = if draining { RebalanceCause::Drain } else { changed };
+    changes.returns.planned();
+    announce(draft, if draining { RebalanceCause::Drain } else { changed }, moves, causes)
+}
+
+/// Whether an Active node has no shard at all.
+fn has_newcomer(draft: &Draft) -> bool {
+    let owners: BTreeSet<_> = draft.topology().assignment().shards().iter().filter_map(|state| state.owner()).collect();
+    active(draft).iter().any(|life| !owners.contains(life))
+}
+
+/// Announces a plan of these moves, if there are any.
+pub(super) fn announce(
+    draft: &mut Draft,
+    cause: RebalanceCause,
+    moves: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>>,
+    causes: &mut Causes,
+) -> Result<(), String> {
+    if moves.is_empty() {
+        return Ok(());
+    }
     causes.push(format!("rebalance after {}", cause.name()));
     let moves = moves
         .into_iter()

@@ -8,6 +8,7 @@ use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::topology::Draft;
 use aether_domain::{Incarnation, NodeRef, ShardId, ShardSet};
 
+use super::loads::{Loads, Moved};
 use super::planning::{Planning, Rejected};
 use super::{Facts, active, distrusted, lives};
 
@@ -40,10 +41,10 @@ pub(super) fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<Op
     let fits = |avoided: &BTreeSet<Incarnation>| active.iter().any(|life| !avoided.contains(life));
     let unfit: BTreeSet<_> = facts.doubtful.union(&distrusted(topology, Trust::Suspected)).copied().collect();
     let avoided = [unfit, facts.doubtful.clone()].into_iter().find(fits).unwrap_or_default();
-    let plan = Planning::of(topology, &avoided);
+    let plan = Planning::of(topology, &avoided).with(Loads::of(topology, facts, &Moved::default()));
     let (moves, rejected) = plan.run(facts)?;
     let mut grants: BTreeMap<NodeRef, Vec<ShardId>> = BTreeMap::new();
-    for (shard, _, to) in moves {
+    for (shard, _, to, _) in moves {
         if homeless(topology.assignment().shard(shard)) {
             grants.entry(to).or_default().push(shard);
         }

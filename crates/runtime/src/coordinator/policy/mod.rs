@@ -7,9 +7,12 @@ mod adoption;
 mod balance;
 mod coverage;
 mod gray;
+mod load;
+mod loads;
 mod membership;
 mod moves;
 pub(crate) mod planning;
+mod returns;
 pub(crate) mod table;
 
 use std::collections::BTreeSet;
@@ -18,8 +21,7 @@ use aether_domain::assignment::ShardState;
 use aether_domain::cluster::{ClusterCommand, NodeStatus, Trust};
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::topology::{Draft, Topology};
-use aether_domain::{ClusterUid, Epoch, Incarnation, Monotonic, NodeRef, Term};
-use aether_placement::strategy::ShardLoads;
+use aether_domain::{ClusterUid, Epoch, Incarnation, Monotonic, NodeRef, ShardId, Term};
 
 use super::fences::Fences;
 use crate::control::{ControlConfig, Note, Sightings, Timers};
@@ -27,6 +29,8 @@ use adoption::Refused;
 pub(crate) use adoption::obstacle;
 use balance::Changes;
 use gray::Unwell;
+use load::Heat;
+use loads::Moved;
 pub(super) use membership::{doubtful, suspects};
 use moves::Drains;
 use planning::Rejections;
@@ -38,14 +42,14 @@ pub(super) type Causes = Vec<String>;
 /// What the policy looks at.
 pub(crate) struct Facts<'a> {
     pub(crate) me: &'a NodeRef,
+    /// By this leader's clock.
+    pub(crate) now: Monotonic,
     pub(crate) config: &'a ControlConfig,
     pub(crate) sightings: &'a Sightings,
     /// Lives that are being fenced.
     pub(super) fences: &'a Fences,
     /// Lives that may be dying: see [`doubtful`].
     pub(crate) doubtful: BTreeSet<Incarnation>,
-    /// What the shards cost, where that is known and counts.
-    pub(crate) loads: Option<ShardLoads<'a>>,
 }
 
 /// What a leader remembers beside the log: when things began, by its own clock. Lost with it, and harmless to lose.
@@ -62,6 +66,15 @@ pub(crate) struct Memory {
     rejections: Rejections,
     /// What was found that is worth a line in the log.
     pub(super) notes: Vec<Note>,
+    moved: Moved,
+    heat: Heat,
+}
+
+impl Memory {
+    /// The shards that alone are more than a node is to bear, each with how much of that it is in percent.
+    pub(crate) fn too_hot(&self) -> impl Iterator<Item = (ShardId, u32)> {
+        self.heat.too_hot()
+    }
 }
 
 /// The first entry of a term: whatever founding or return it takes for the leader to be Active, then `TermStarted`, then

@@ -1,6 +1,6 @@
 //! Moves under way: begun in waves, ended by their source's release, given up when they cannot end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentCommand, CancelReason, PlannedMove, ShardState};
@@ -8,16 +8,16 @@ use aether_domain::cluster::{ClusterCommand, NodeStatus, Trust};
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::topology::{Draft, Topology};
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, ShardId};
+use aether_placement::{Move, MoveClass, NodeIdx, next_wave};
 
 use super::{Causes, Facts, active, distrusted, node_of};
 use crate::control::Timers;
 
-/// How many shards one source drains at once.
-const DRAINING_PER_SOURCE_MAX: usize = 32;
-/// A source is given more to drain once it has no more than this left: moves go in waves, not one by one.
-const DRAINING_PER_SOURCE_LOW: usize = DRAINING_PER_SOURCE_MAX / 2;
-/// How many shards a source that is unwell drains at once: it is slow enough as it is.
-const DRAINING_PER_RELIEVED_MAX: usize = 4;
+/// How many shards a source that is unwell drains at once, if the caps allow as many: it is slow enough as it is.
+const DRAINING_PER_RELIEVED_MAX: u16 = 4;
+/// A node is given more once it has no more than one in this many of the moves it may have: they go in waves, not one by
+/// one.
+const REFILLED_AT_ONE_IN: u16 = 2;
 
 /// How long a source has to release before its move is given up.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
@@ -136,8 +136,8 @@ pub(super) fn complete(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Causes
     Ok(())
 }
 
-/// Begins planned moves, as many as each source may drain at once. What changes hands in this very entry moves on in a
-/// later one: an entry's moves start from who owned the shards `before` it (I4).
+/// Begins planned moves, as many as caps allow. What changes hands in this very entry moves on in a later one: an entry's
+/// moves start from who owned the shards `before` it (I4).
 pub(super) fn begin_moves(
     draft: &mut Draft,
     before: &Topology,
@@ -148,31 +148,57 @@ pub(super) fn begin_moves(
     if topology.assignment().pending().len() == 0 {
         return Ok(());
     }
-    let mut draining: BTreeMap<Incarnation, usize> = BTreeMap::new();
-    for (_, state) in topology.assignment().iter() {
-        if let ShardState::Draining { from, .. } = state {
-            *draining.entry(from).or_default() += 1;
+    let caps = topology.cluster().policy().caps;
+    let mut places = Places::default();
+    let mut under_way = Vec::new();
+    let (mut sending, mut receiving) = (BTreeMap::<_, usize>::new(), BTreeMap::<_, usize>::new());
+    for (shard, state) in topology.assignment().iter() {
+        if let ShardState::Draining { from, to, .. } = state {
+            *sending.entry(from).or_default() += 1;
+            *receiving.entry(to).or_default() += 1;
+            under_way.push(places.step(shard, from, to, MoveClass::Balance));
         }
     }
-    let busy: Vec<_> =
-        draining.iter().filter(|(_, shards)| **shards > DRAINING_PER_SOURCE_LOW).map(|(source, _)| *source).collect();
     let relieved = distrusted(topology, Trust::Relieved);
-    let mut begun: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
+    let is_low = |under_way: usize, cap: u16| under_way <= usize::from(cap / REFILLED_AT_ONE_IN);
+    if !is_low(under_way.len(), caps.total) {
+        return Ok(());
+    }
+    let count = |counts: &BTreeMap<Incarnation, usize>, node: &NodeRef| {
+        counts.get(&node.incarnation).copied().unwrap_or_default()
+    };
+    let mut offered: BTreeMap<Incarnation, usize> = BTreeMap::new();
+    let mut candidates = Vec::new();
     for (shard, from, to) in topology.assignment().pending() {
         let in_doubt = |node: &NodeRef| facts.doubtful.contains(&node.incarnation);
-        if busy.contains(&from.incarnation) || in_doubt(from) || in_doubt(to) {
-            continue;
-        }
-        let at_source = draining.entry(from.incarnation).or_default();
         let state = topology.assignment().shard(shard);
         let owned = matches!(state, ShardState::Owned { owner, .. } if owner == from.incarnation)
             && before.assignment().shard(shard).owner() == Some(from.incarnation);
-        let at_once =
-            if relieved.contains(&from.incarnation) { DRAINING_PER_RELIEVED_MAX } else { DRAINING_PER_SOURCE_MAX };
-        if owned && *at_source < at_once && topology.cluster().is_active(to) {
-            *at_source += 1;
-            begun.entry((from.clone(), to.clone())).or_default().push(shard);
+        let is_relieved = relieved.contains(&from.incarnation);
+        let per_source = if is_relieved { caps.per_source.min(DRAINING_PER_RELIEVED_MAX) } else { caps.per_source };
+        if !owned
+            || in_doubt(from)
+            || in_doubt(to)
+            || !topology.cluster().is_active(to)
+            || !is_low(count(&sending, from), per_source)
+            || !is_low(count(&receiving, to), caps.per_target)
+        {
+            continue;
         }
+        let offered = offered.entry(from.incarnation).or_insert_with(|| count(&sending, from));
+        if is_relieved && *offered >= usize::from(per_source) {
+            continue;
+        }
+        *offered += 1;
+        let leaves = is_relieved || !topology.cluster().is_active(from);
+        let class = if leaves { MoveClass::Drain } else { MoveClass::Balance };
+        candidates.push((places.step(shard, from.incarnation, to.incarnation, class), from, to));
+    }
+    let steps: Vec<Move> = candidates.iter().map(|(step, ..)| *step).collect();
+    let wave: BTreeSet<ShardId> = next_wave(&steps, &under_way, caps).into_iter().map(|step| step.shard).collect();
+    let mut begun: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
+    for (step, from, to) in candidates.into_iter().filter(|(step, ..)| wave.contains(&step.shard)) {
+        begun.entry((from.clone(), to.clone())).or_default().push(step.shard);
     }
     if begun.is_empty() {
         return Ok(());
@@ -185,4 +211,18 @@ pub(super) fn begin_moves(
         .collect();
     let command = AssignmentCommand::RebalanceFromTopology { moves, active };
     draft.assignment(&command).map_err(|refusal| refusal.to_string())
+}
+
+/// Lives as the planner counts nodes, in the order in which they are met.
+#[derive(Default)]
+struct Places(BTreeMap<Incarnation, NodeIdx>);
+
+impl Places {
+    fn step(&mut self, shard: ShardId, from: Incarnation, to: Incarnation, class: MoveClass) -> Move {
+        let [from, to] = [from, to].map(|life| {
+            let next = NodeIdx(self.0.len() as u16);
+            *self.0.entry(life).or_insert(next)
+        });
+        Move { shard, from: Some(from), to, class }
+    }
 }

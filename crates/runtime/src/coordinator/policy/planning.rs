@@ -15,9 +15,11 @@ use aether_domain::policy::{PlacementPolicy, Strategy};
 use aether_domain::topology::{Draft, Topology};
 use aether_domain::{Incarnation, NodeRef, ShardId, ShardSet};
 use aether_placement::{
-    InFlight, Move, NodeIdx, NodeState, NodeView, PlacementError, PlacementInput, PlacementStrategy, StickyBalanced,
+    InFlight, Move, MoveClass, NodeIdx, NodeState, NodeView, PlacementError, PlacementInput, PlacementStrategy,
+    StickyBalanced, TooHot, too_hot,
 };
 
+use super::loads::Loads;
 use super::{Facts, distrusted};
 
 /// The topology in the planner's words.
@@ -28,10 +30,11 @@ pub(super) struct Planning {
     in_flight: Vec<InFlight>,
     policy: Arc<PlacementPolicy>,
     seed: u64,
+    loads: Option<Loads>,
 }
 
-/// One shard changing hands: where from, if it has an owner, and where to.
-pub(super) type Step = (ShardId, Option<NodeRef>, NodeRef);
+/// One shard changing hands: where from, if it has an owner, where to, and why.
+pub(super) type Step = (ShardId, Option<NodeRef>, NodeRef, MoveClass);
 
 /// That the adopted strategy is not planned by.
 pub(super) struct Rejected {
@@ -102,7 +105,13 @@ impl Planning {
             })
             .collect();
         let (policy, seed) = (Arc::clone(topology.cluster().policy()), topology.cluster().settings().hash_seed);
-        Self { nodes, refs, current, in_flight, policy, seed }
+        Self { nodes, refs, current, in_flight, policy, seed, loads: None }
+    }
+
+    /// The same, by what shards cost if that is known.
+    pub(super) fn with(mut self, loads: impl Into<Option<Loads>>) -> Self {
+        self.loads = loads.into();
+        self
     }
 
     fn input(&self) -> PlacementInput<'_> {
@@ -114,14 +123,19 @@ impl Planning {
             pins: &self.policy.pins,
             rules: &self.policy.rules,
             zones: self.policy.zones,
-            load: None,
+            load: self.loads.as_ref().map(Loads::told),
         }
+    }
+
+    /// The shards that alone are more than a node is to bear.
+    pub(super) fn too_hot(&self) -> Result<Vec<TooHot>, String> {
+        too_hot(&self.input()).map_err(|refusal| refusal.to_string())
     }
 
     /// The moves of a checked plan, by the adopted strategy or, if that fails, by the built-in one. Of a strategy that
     /// this node does not have, nobody here can say where it wants shards to be: then only what must move does.
     pub(super) fn run(&self, facts: &Facts<'_>) -> Result<(Vec<Step>, Option<Rejected>), String> {
-        let input = PlacementInput { load: facts.loads, ..self.input() };
+        let input = self.input();
         let strategy = &self.policy.strategy;
         let proposed = match facts.config.strategies.get(strategy) {
             Some(known) => propose(known, &input),
@@ -142,7 +156,7 @@ impl Planning {
         let steps = moves
             .into_iter()
             .filter(|step| !forced_only || step.class.is_forced())
-            .map(|step| (step.shard, step.from.map(node), node(step.to)))
+            .map(|step| (step.shard, step.from.map(node), node(step.to), step.class))
             .collect();
         Ok((steps, rejected))
     }

@@ -7,7 +7,7 @@
 
 use aether_domain::topology::{Draft, Topology};
 
-use super::{Causes, Facts, Memory, adoption, balance, coverage, gray, membership, moves};
+use super::{Causes, Facts, Memory, adoption, balance, coverage, gray, load, membership, moves};
 use crate::control::Timers;
 
 /// What is seen leads to a command, and that to events.
@@ -93,12 +93,18 @@ pub(super) const LEADING: &[Leading] = policies! {
         by |t| moves::complete(&mut t.draft, t.facts, &mut t.causes), while settled: false;
     "rebalancing":
         "shards out of balance, not where the policy wants them, or on a node that leaves or is relieved; membership quiet for \
-         300 ms, no plan under way",
+         300 ms, no plan under way; for balance alone, nobody back for the policy's 10 s (fast: 5 s) after it left in good \
+         order",
         ["RebalanceShards", "RejectPlacement"]
         => ["RebalancingTriggered", "PlacementRejected"]
         by |t| balance::rebalance(&mut t.draft, t.before, t.facts, t.memory, t.timers, &mut t.causes), while settled: true;
+    "load":
+        "load decides where shards are, a node has too much of it, all is at rest and has been for as long as a shard rests",
+        ["RebalanceShards", "RejectPlacement"]
+        => ["RebalancingTriggered", "PlacementRejected"]
+        by load::smooth, while settled: true;
     "moves in waves":
-        "a planned move whose source drains few enough others",
+        "a planned move, while few enough others are under way from its source, to its destination and in all",
         ["RebalanceFromTopology"]
         => ["ShardMigrationStarted"]
         by |t| moves::begin_moves(&mut t.draft, t.before, t.facts, &mut t.causes), while settled: false;
