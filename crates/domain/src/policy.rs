@@ -24,6 +24,7 @@ pub struct PlacementPolicy {
     /// How many shards may be on their way at once.
     pub caps: MoveCaps,
     /// How long moves for balance wait after a node that had left in good order is back: the next one may be about to leave.
+    /// With the fast timers half of it ([`Profile::own_time`](crate::timing::Profile::own_time)).
     /// At most [`PlacementPolicy::RETURN_GRACE_MAX`].
     pub return_grace: Duration,
     /// Whether, and how far, measured load decides as well.

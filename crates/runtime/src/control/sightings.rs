@@ -135,7 +135,7 @@ impl Sightings {
                 news
             }
             // It says nothing that the log does not.
-            ControlRecord::Snapshot(_) | ControlRecord::Placement(_) => false,
+            ControlRecord::Snapshot(_) => false,
             ControlRecord::Member(record) => {
                 let key = &record.node.node;
                 let before = self.members.get(key);
