@@ -97,10 +97,9 @@ struct Reach {
 
 impl Reach {
     fn of(census: &Census<'_>) -> Self {
-        let anywhere = vec![true; census.receivers.len()];
-        let kinds = std::iter::once(&anywhere).chain(census.needs.kinds());
-        let weights = kinds.map(|fits| {
-            let fitting = census.receivers.iter().zip(fits).filter(|(_, fits)| **fits);
+        let kinds = std::iter::once(&0).chain(census.needs.kinds());
+        let weights = kinds.map(|kind| {
+            let fitting = census.receivers.iter().zip(census.needs.meets()).filter(|(_, meets)| kind & !**meets == 0);
             fitting.map(|(node, _)| u64::from(node.weight)).fold((0, 0), |(all, most), w| (all + w, most.max(w)))
         });
         Self { weights: weights.collect() }

@@ -59,7 +59,7 @@ impl Checks {
                         ended.push(node.incarnation);
                     }
                     TopologyEvent::Cluster(ClusterEvent::NodeLeft { node }) => {
-                        drop(self.left.insert(node.node.clone()))
+                        self.left.insert(node.node.clone());
                     }
                     TopologyEvent::Cluster(ClusterEvent::NodeJoined { node, .. }) if self.left.remove(&node.node) => {
                         self.back.insert(node.node.clone());
