@@ -40,7 +40,7 @@ pub enum Promise {
     Minimal,
 }
 
-/// How a strategy breaks its contract or a promise, and the input on which it does.
+/// How a strategy breaks its contract or a promise, and the input on which it does: [`Drawn::case`] of its seed and case.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("case {case} of seed {seed:#x}: {what}\n{input}")]
 pub struct Broken {
