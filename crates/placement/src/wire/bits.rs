@@ -49,10 +49,10 @@ impl BitWriter {
 
     /// A Rice code: `value >> low` ones, a zero, and the `low` low bits of `value`.
     pub(crate) fn put_rice(&mut self, value: u32, low: u32) {
-        let mut ones = value >> low;
+        let mut ones = u64::from(value) >> low;
         while ones > 0 {
             let some = ones.min(32);
-            self.put((1 << some) - 1, some);
+            self.put((1 << some) - 1, some as u32);
             ones -= some;
         }
         self.put(0, 1);

@@ -86,7 +86,6 @@ fn at_most(shards: usize, nodes: usize) -> usize {
 fn play(count: usize, profile: Profile, pause: Duration, percent: usize) {
     let mut world = nodes(count, profile);
     let moved = rolling_restart(&mut world, pause);
-    println!("{count} nodes, {profile:?}: {moved} of 1024 shards handed over");
     assert!(moved <= at_most(1024, count), "{count} nodes: {moved}");
     assert!(moved * 100 <= 1024 * percent, "{count} nodes: {moved}");
 }
