@@ -33,9 +33,8 @@ struct ZoneShare<'a> {
     name: Option<&'a Zone>,
     /// Of all its receivers.
     weight: u64,
-    /// How many of its nodes have a share that is not whole and that is not decided.
-    between: u32,
-    /// How many of these its share, rounded down, lets it round up: fewer than 0 if too many others had to be.
+    /// How many of its nodes whose share is between two counts its share, rounded down, lets it round up: fewer than 0 if too
+    /// many others had to be.
     ideal: i64,
     /// What rounding its share down took away, of the same for all zones.
     remainder: u128,
@@ -91,7 +90,6 @@ impl<'a> Shares<'a> {
             if node.fixed > shares.nodes[rank].least() {
                 shares.nodes[rank] = Share::Exact { count: node.fixed };
                 let zone = &mut shares.zones[shares.zone_of[rank]];
-                zone.between -= 1;
                 zone.ideal -= 1;
                 spare -= 1;
             }
@@ -129,7 +127,7 @@ impl<'a> Shares<'a> {
         let whole = parts.iter().sum::<u128>().max(1); // 0 if nobody is open, and then nothing is left
         for (zone, part) in zones.iter_mut().zip(&parts) {
             let product = u128::from(rest) * part;
-            (zone.ideal, zone.remainder, zone.between) = ((product / whole) as i64, product % whole, 0);
+            (zone.ideal, zone.remainder) = ((product / whole) as i64, product % whole);
         }
         for rank in open() {
             let at = zone_of[rank];
@@ -137,22 +135,18 @@ impl<'a> Shares<'a> {
             let divisor = whole * u128::from(weights[at]);
             let (floor, remainder) = ((product / divisor) as u32, product % divisor);
             zones[at].ideal -= i64::from(floor);
-            zones[at].between += u32::from(remainder > 0);
             nodes[rank] =
                 if remainder > 0 { Share::Between { floor, remainder } } else { Share::Exact { count: floor } };
         }
     }
 
     /// Decides how many nodes each zone rounds up, `spare` in all: as many as its share rounded down or up lets it. Where
-    /// nodes that had to be rounded up leave no such way, all zones are further off by the same.
+    /// a zone had to round up more, the others round up fewer, all by the same.
     fn round_zones(&mut self, spare: u32) {
         let together = |zones: &[ZoneShare<'_>], step| zones.iter().map(|zone| zone.rounded_up(step)).sum::<u32>();
         let mut step = 0;
         while together(&self.zones, step) > spare {
             step -= 1;
-        }
-        while together(&self.zones, step + 1) < spare {
-            step += 1;
         }
         for zone in &mut self.zones {
             zone.spare = zone.rounded_up(step);
@@ -266,11 +260,12 @@ impl Share {
 }
 
 impl ZoneShare<'_> {
-    /// How many nodes it rounds up when every zone may be `step` further from its share: at 0 that is its share rounded down,
-    /// at 1 rounded up, at 2 one more. A share that is whole is not rounded up, so that zone is a step behind.
+    /// How many nodes it rounds up at one of the steps of all zones: at 0 as its share rounded down lets it, at 1 as rounded
+    /// up, which a whole share cannot be, at -1 one fewer, and so on. It has as many nodes: each gives less than one to what
+    /// its share is above their floors.
     fn rounded_up(&self, step: i64) -> u32 {
-        let behind = i64::from(step > 0 && self.remainder == 0);
-        (self.ideal + step - behind).clamp(0, self.between.into()).unsigned_abs() as u32
+        let whole = i64::from(step > 0 && self.remainder == 0);
+        (self.ideal + step - whole).max(0).unsigned_abs() as u32
     }
 }
 
