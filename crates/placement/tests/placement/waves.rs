@@ -155,6 +155,14 @@ fn a_join_and_a_drain_take_as_many_waves_as_the_one_node_needs() {
 }
 
 #[test]
+fn the_busiest_target_is_not_kept_waiting() {
+    // Five nodes send four moves each to nodes of their own, and one, numbered last, to the same node.
+    let own = (0..5).flat_map(|from| (0..4).map(move |nth| (from, 10 + from * 4 + nth)));
+    let moves = moves_between(&own.chain((0..5).map(|from| (from, 9))).collect::<Vec<_>>());
+    assert_eq!(waves(&moves, caps(100, 1, 1)).len(), 5);
+}
+
+#[test]
 fn caps_of_nothing_still_let_one_move_begin() {
     let moves = moves_between(&[(0, 1), (0, 2), (3, 1)]);
     assert_eq!(waves(&moves, caps(0, 0, 0)).len(), 3);
