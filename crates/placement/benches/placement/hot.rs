@@ -6,7 +6,7 @@ use aether_domain::ShardSet;
 use aether_domain::policy::LoadPolicy;
 use aether_placement::{PlacementInput, PlacementStrategy, ShardLoads, StickyBalanced};
 
-use super::{Planner, World, loads};
+use super::{World, loads, rolling};
 use loads::Draw;
 
 /// Shards, nodes, and whether loads are Zipf's or lognormal.
@@ -32,7 +32,7 @@ pub(crate) fn table(quick: bool, seed: u64) -> Vec<String> {
         let mut drawn = if zipf { draw.zipf(shards, 1_000_000) } else { draw.lognormal(shards) };
         let measured = loads::measured(&drawn);
         let mut world = World::new(shards, nodes, seed);
-        Planner::Strategy(&StickyBalanced).execute(&mut world);
+        rolling::settle(&mut world);
         let moved_at_once = |budget| {
             let policy = LoadPolicy { trigger: 101, stop: 100, budget, ..LoadPolicy::default() };
             plan(&mut world.clone(), &measured, policy).0

@@ -86,7 +86,7 @@ fn in_waves(quick: bool, seed: u64) -> Vec<String> {
 }
 
 /// Plans and executes.
-fn settle(world: &mut World) -> Vec<Move> {
+pub(crate) fn settle(world: &mut World) -> Vec<Move> {
     let plan = StickyBalanced.plan(&world.input()).expect("somebody is receiving");
     plan.moves.iter().for_each(|step| world.current[step.shard.index()] = Some(step.to));
     plan.moves
