@@ -187,6 +187,14 @@ fn pins_at_the_edges() {
         ("all pinned to one that is not there", all_to(World::new(12, &[1; 3]), "gone"), vec![4, 4, 4]),
         ("all pinned to one of a zone", all_to(World::new(12, &[1; 3]), "n1").zoned(&["a", "a", "b"]), vec![0, 12, 0]),
         ("more than its share", (0..7).fold(World::new(12, &[1; 3]), |w, s| w.pinned(s, "n2")), vec![3, 2, 7]),
+        (
+            "two a part more than their share, one all of its rounded down: the last has what is left",
+            [0, 0, 0, 1, 1, 1, 2, 2]
+                .iter()
+                .zip(0..)
+                .fold(World::new(9, &[1; 4]), |w, (n, s)| w.pinned(s, &format!("n{n}"))),
+            vec![3, 3, 2, 1],
+        ),
         ("less than its share", World::new(12, &[1; 3]).pinned(0, "n2").pinned(7, "n0"), vec![4, 4, 4]),
         ("fewer shards than nodes", World::new(2, &[1; 4]).pinned(0, "n3").pinned(1, "n3"), vec![0, 0, 0, 2]),
         ("the lightest of all", World::new(4, &[u32::MAX, 1]).pinned(0, "n1").pinned(1, "n1"), vec![2, 2]),
@@ -202,6 +210,19 @@ fn pins_at_the_edges() {
     }
     let nobody = all_to(World::new(12, &[1; 2]), "n1").zoned(&["a"]).draining(0).draining(1);
     assert_eq!(StickyBalanced.plan(&nobody.input()), Err(PlacementError::NoReceivers { nodes: 2 }));
+}
+
+#[test]
+fn the_larger_remainder_is_rounded_up_whatever_breaks_the_ties() {
+    // Of ten shards six are pinned to `n0`; of the others zone `a` is due a third, 1.33, and `b` two thirds, 2.67.
+    let zoned = (0..6).fold(World::new(10, &[1; 3]).zoned(&["a", "a", "b"]), |world, shard| world.pinned(shard, "n0"));
+    for (world, expected) in [(zoned, vec![6, 1, 3]), (World::new(10, &[26, 23, 51]), vec![3, 2, 5])] {
+        for seed in 0..20 {
+            let world = World { seed, ..world.clone() };
+            let moves = plan(&world).moves;
+            assert_eq!(world.committed(&moves).counts(), expected, "seed {seed}");
+        }
+    }
 }
 
 #[test]
