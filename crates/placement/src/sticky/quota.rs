@@ -180,7 +180,8 @@ impl<'a> Shares<'a> {
         let mut spare = 0;
         for (rank, share) in self.nodes.iter_mut().enumerate() {
             let count = counts[rank];
-            let gave = count < share.least() && fullness(rank, count + 1) == last;
+            // Nobody else's next shard is as low: all floors are below it.
+            let gave = fullness(rank, count + 1) == last;
             let could = can_give(rank, &counts) && fullness(rank, count) == last;
             spare += u32::from(could);
             *share = match (gave, could) {

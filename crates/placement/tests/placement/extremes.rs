@@ -226,6 +226,23 @@ fn the_larger_remainder_is_rounded_up_whatever_breaks_the_ties() {
 }
 
 #[test]
+fn a_zone_whose_share_is_whole_is_rounded_neither_up_nor_down() {
+    // Four shards each are pinned to `n0` and `n2`. The other two are shared by `n1`, `n3` and `n4`: 0.5, 0.5 and 1.
+    let mut world = World::new(10, &[1; 5]).zoned(&["a", "a", "b", "b", "c"]);
+    for shard in 0..8 {
+        world = world.pinned(shard, ["n0", "n2"][usize::from(shard / 4)]);
+        world.current[usize::from(shard)] = Some(NodeIdx(shard / 4 * 2));
+    }
+    for (owners, moved) in [([1, 3], 1), ([4, 4], 1), ([1, 4], 0), ([1, 1], 1)] {
+        world.current.splice(8.., owners.map(|owner| Some(NodeIdx(owner))));
+        let moves = plan(&world).moves;
+        assert_eq!(moves.len(), moved, "{owners:?}");
+        let counts = world.clone().committed(&moves).counts();
+        assert_eq!((counts[1] + counts[3], counts[4]), (1, 1), "{owners:?}: {counts:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_obeyed_now_is_said() {
     let world = World::new(4, &[1, 1]).pinned(3, "gone").pinned(0, "n1").pinned(1, "n0").draining(1);
     let input = world.input();
