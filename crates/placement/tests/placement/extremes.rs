@@ -197,6 +197,11 @@ fn pins_at_the_edges() {
         ),
         ("less than its share", World::new(12, &[1; 3]).pinned(0, "n2").pinned(7, "n0"), vec![4, 4, 4]),
         ("fewer shards than nodes", World::new(2, &[1; 4]).pinned(0, "n3").pinned(1, "n3"), vec![0, 0, 0, 2]),
+        (
+            "all pinned to nodes of one zone, none of which has more than its share rounded up",
+            World::new(2, &[1; 4]).zoned(&["a", "a", "b", "b"]).pinned(0, "n0").pinned(1, "n1"),
+            vec![1, 1, 0, 0],
+        ),
         ("the lightest of all", World::new(4, &[u32::MAX, 1]).pinned(0, "n1").pinned(1, "n1"), vec![2, 2]),
     ] {
         let moves = plan(&world).moves;
@@ -227,18 +232,18 @@ fn the_larger_remainder_is_rounded_up_whatever_breaks_the_ties() {
 
 #[test]
 fn a_zone_whose_share_is_whole_is_rounded_neither_up_nor_down() {
-    // Four shards each are pinned to `n0` and `n2`. The other two are shared by `n1`, `n3` and `n4`: 0.5, 0.5 and 1.
-    let mut world = World::new(10, &[1; 5]).zoned(&["a", "a", "b", "b", "c"]);
+    // Four shards each are pinned to `n0` and `n2`. The other two are shared by `n1`, `n3`, and `n4` with `n5`: 0.5, 0.5 and 1.
+    let mut world = World::new(10, &[1; 6]).zoned(&["a", "a", "b", "b", "c", "c"]);
     for shard in 0..8 {
         world = world.pinned(shard, ["n0", "n2"][usize::from(shard / 4)]);
         world.current[usize::from(shard)] = Some(NodeIdx(shard / 4 * 2));
     }
-    for (owners, moved) in [([1, 3], 1), ([4, 4], 1), ([1, 4], 0), ([1, 1], 1)] {
+    for (owners, moved) in [([1, 3], 1), ([4, 5], 1), ([1, 4], 0), ([1, 1], 1)] {
         world.current.splice(8.., owners.map(|owner| Some(NodeIdx(owner))));
         let moves = plan(&world).moves;
         assert_eq!(moves.len(), moved, "{owners:?}");
         let counts = world.clone().committed(&moves).counts();
-        assert_eq!((counts[1] + counts[3], counts[4]), (1, 1), "{owners:?}: {counts:?}");
+        assert_eq!((counts[1] + counts[3], counts[4] + counts[5]), (1, 1), "{owners:?}: {counts:?}");
     }
 }
 
