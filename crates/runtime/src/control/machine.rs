@@ -133,7 +133,8 @@ pub enum Input {
     Released(ShardId, Epoch),
     /// What this node carries now, and how well it is.
     Carries(Load, Health),
-    /// What each shard costs this node, by shard, whether it has it or not: see [`MemberRecord::shard_loads`].
+    /// What each shard costs this node, by shard, whether it has it or not: see
+    /// [`MemberRecord::shard_loads`](aether_domain::records::MemberRecord::shard_loads).
     Costs(Vec<u32>),
     /// Leave the cluster in good order.
     Leave,
