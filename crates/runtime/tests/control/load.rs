@@ -90,7 +90,6 @@ fn a_hot_node_is_relieved_of_a_few_shards_once_all_has_been_at_rest_for_long_eno
     world.work(10, cost);
     let moved = handed_over(&world.log[before..]);
     let [was, is] = [heat, world.heat(cost)].map(|heat| f64::from(heat[0]) * 5.0 / f64::from(heat.iter().sum::<u32>()));
-    println!("{moved} shards moved; the hottest node had {was:.2} and has {is:.2} of the mean");
     assert_eq!(plan_causes(&world.log[before..]).first(), Some(&RebalanceCause::Load));
     assert!(was > 1.5 && is <= 1.10 && moved <= 52, "{was} {is} {moved}");
     let before = world.log.len();
@@ -131,7 +130,6 @@ fn a_node_that_joins_where_load_decides_is_given_its_part_of_the_load() {
     world.work(4, cost);
     let (moved, heat) = (handed_over(&world.log[before..]), world.heat(cost));
     let part = world.shards_of(0)[world.nodes[newcomer].machine.me().node.as_str()];
-    println!("{moved} shards moved, {part} to the newcomer; {heat:?}");
     assert_eq!(plan_causes(&world.log[before..]), [RebalanceCause::Join]);
     assert!(part >= 100 && moved <= 1024 / 5, "{part} of {moved}");
     assert!(u64::from(heat[0]) * 6 * 100 <= heat.iter().copied().map(u64::from).sum::<u64>() * 110, "{heat:?}");

@@ -185,7 +185,6 @@ fn whoever_comes_back_while_the_next_one_drains_waits_for_the_one_after_it() {
     come_back(&mut world, "n03");
     world.until(SOON * 2, "everybody has a part", |world| world.settled(6));
     let moved = handed_over(&world.log[began..]);
-    println!("{moved} shards handed over, {waiting:?} at those who came back");
     assert_eq!(waiting, [0, 0]);
     // What the first two had goes to those who stay. What the third has goes to the two who are back, and those who stayed
     // give them the rest of their part; what the third is given in the end comes from all.
