@@ -10,7 +10,7 @@ use aether_domain::ports::Expected;
 use aether_domain::records::{ControlKey, ControlRecord, StoredRecord};
 use aether_domain::{Monotonic, Revision};
 
-use super::machine::{Effect, Token, WriteOutcome};
+use super::exchange::{Effect, Token, WriteOutcome};
 use super::timers::Timers;
 
 /// How long to wait before asking a store again that did not answer.

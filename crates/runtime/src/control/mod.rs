@@ -6,6 +6,7 @@
 mod cas;
 pub mod catch_up;
 mod digests;
+mod exchange;
 mod fault;
 pub mod machine;
 pub mod service;
@@ -19,10 +20,9 @@ pub use crate::coordinator::policy::table::{Policy, all as policies};
 pub use crate::coordinator::strategies::{RegisterStrategyError, Strategies};
 pub(crate) use cas::{PendingWrite, Progress};
 pub use digests::DIGESTS_MAX;
+pub use exchange::{ControlConfig, Effect, Input, Note, Phase, SNAPSHOT_EVERY, StopReason, Token, WriteOutcome};
 pub use fault::{Fault, OnRegression};
-pub use machine::{
-    ControlConfig, Effect, Input, Machine, Note, Phase, SNAPSHOT_EVERY, StopReason, Token, WriteOutcome,
-};
+pub use machine::Machine;
 pub use sightings::{ShardLoadsSeen, Sighting, Sightings};
 pub(crate) use sources::watching;
 pub(crate) use timers::Timers;

@@ -20,7 +20,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::machine::{Effect, IDLE_MAX, Input, Machine, Note, Phase, StopReason, WriteOutcome};
+use super::exchange::{Effect, Input, Note, Phase, StopReason, WriteOutcome};
+use super::machine::{IDLE_MAX, Machine};
 use super::sources::{READ_BATCH, following, watching};
 use crate::clock::Clock;
 use crate::coordinator::append::AppendResult;

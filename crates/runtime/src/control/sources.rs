@@ -14,7 +14,7 @@ use aether_domain::records::{ControlKey, ControlRecord, TopologySnapshot};
 use futures_util::{Stream, StreamExt as _, stream};
 
 use super::catch_up::{PassedOver, proof_after, weigh};
-use super::machine::Input;
+use super::exchange::Input;
 
 /// Entries read from the log at once while catching up.
 pub(super) const READ_BATCH: usize = 256;
