@@ -21,8 +21,12 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 const NAME_BYTES_MAX: usize = 32;
 /// The bytes of a length in the frame.
 const LENGTH_BYTES: usize = 2;
+/// The most bytes a name and its length have.
+const HEAD_BYTES_MAX: usize = LENGTH_BYTES + NAME_BYTES_MAX;
 /// The most bytes the frame of an actor without a co-location key has.
-const FRAME_BYTES_MAX: usize = 2 * (LENGTH_BYTES + NAME_BYTES_MAX) + ActorId::BYTES_MAX;
+const FRAME_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX + ActorId::BYTES_MAX;
+/// Room for the frames of most actors: the less there is, the sooner it is cleared.
+const FRAME_BYTES_USUAL: usize = 64;
 
 /// The shard hash of one cluster: version 1, a seed and a namespace.
 ///
@@ -44,7 +48,7 @@ const FRAME_BYTES_MAX: usize = 2 * (LENGTH_BYTES + NAME_BYTES_MAX) + ActorId::BY
 pub struct ShardHash {
     seed: u64,
     /// The frame of an actor so far as it is the same for every actor. Invariant: `head_bytes` of it, the rest is 0.
-    head: [u8; FRAME_BYTES_MAX],
+    head: [u8; HEAD_BYTES_MAX],
     head_bytes: usize,
 }
 
@@ -54,7 +58,7 @@ impl ShardHash {
 
     /// Version 1 for the cluster that was created with `seed` and `namespace`.
     pub fn v1(seed: u64, namespace: &Namespace) -> Self {
-        let mut head = [0; FRAME_BYTES_MAX];
+        let mut head = [0; HEAD_BYTES_MAX];
         let head_bytes = append(&mut head, 0, namespace.as_str());
         Self { seed, head, head_bytes }
     }
@@ -91,7 +95,18 @@ impl ShardHash {
 
     #[inline]
     fn framed(&self, kind: &str, key: &str) -> u64 {
-        let mut frame = self.head;
+        if self.head_bytes + LENGTH_BYTES + kind.len() + key.len() <= FRAME_BYTES_USUAL {
+            self.framed_in::<FRAME_BYTES_USUAL>(kind, key)
+        } else {
+            self.framed_in::<FRAME_BYTES_MAX>(kind, key)
+        }
+    }
+
+    /// Of a frame whose names have room in `ROOM` bytes.
+    #[inline]
+    fn framed_in<const ROOM: usize>(&self, kind: &str, key: &str) -> u64 {
+        let mut frame = [0; ROOM];
+        frame[..HEAD_BYTES_MAX].copy_from_slice(&self.head);
         let at = append(&mut frame, self.head_bytes, kind);
         let end = at + key.len();
         let Some(room) = frame.get_mut(at..end) else { return self.long(&frame[..at], key) };
