@@ -316,3 +316,27 @@ fn common_divisor(mut a: u128, mut b: u128) -> u128 {
     }
     b
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_parts_are_counted_in_the_largest_unit_that_is_exact() {
+        for (weights, open, expected) in [
+            (&[5, 7][..], &[5, 7][..], &[1, 1][..]),
+            (&[6, 4], &[2, 4], &[1, 3]),
+            (&[6, 6], &[1, 5], &[1, 5]),
+            (&[6, 4, 9], &[5, 1, 0], &[10, 3, 0]),
+            // Whole zones need no unit, however heavy they are.
+            (&[(1 << 48) - 1, 3], &[(1 << 48) - 1, 1], &[3, 1]),
+            // Up to 2^63 of them, and then 2^63 of them, the parts rounded down.
+            (&[1 << 31, 3 << 31], &[1, 1], &[3, 1]),
+            (&[1 << 32, (1 << 31) - 1], &[1, 1], &[(1 << 31) - 1, 1 << 32]),
+            (&[(1 << 32) - 1, (1 << 32) + 1], &[1, 1], &[(1 << 31), (1 << 31) - 1]),
+        ] {
+            let zones: Vec<_> = weights.iter().map(|&weight| ZoneShare { weight, ..ZoneShare::default() }).collect();
+            assert_eq!(parts(&zones, open), expected, "{open:?} of {weights:?}");
+        }
+    }
+}
