@@ -25,7 +25,7 @@ const PACKAGES: [&str; 2] = ["aether-domain", "aether-placement"];
 /// What the sources use that became stable only after Debian's compiler.
 const NEWER: &str = "-Zcrate-attr=feature(let_chains,unsigned_is_multiple_of)";
 
-/// Runs the tests of the pure crates for [`TARGET`]; with `debian`, by a compiler fetched from Debian's packages.
+/// Runs the tests of the pure crates for s390x Linux; with `debian`, by a compiler fetched from Debian's packages.
 ///
 /// # Errors
 /// A tool is missing (it is named, and how to get it), or a test fails.
