@@ -23,7 +23,7 @@ const DEBIAN_TOOLS: &str = "gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user"
 /// The crates whose results must not depend on the machine, and that need no C.
 const PACKAGES: [&str; 2] = ["aether-domain", "aether-placement"];
 /// What the sources use that became stable only after Debian's compiler.
-const NEWER: &str = "-Zcrate-attr=feature(let_chains,unsigned_is_multiple_of)";
+const NEWER: &str = "-Zcrate-attr=feature(let_chains,unsigned_is_multiple_of,integer_sign_cast)";
 
 /// Runs the tests of the pure crates for s390x Linux; with `debian`, by a compiler fetched from Debian's packages.
 ///
