@@ -15,7 +15,7 @@ use super::*;
 
 impl World {
     /// An operator writes down what is wanted.
-    fn ask_for(&mut self, policy: PlacementPolicy) {
+    pub(super) fn ask_for(&mut self, policy: PlacementPolicy) {
         self.revision += 1;
         let desired = DesiredPlacement { nonce: Nonce(self.revision), policy: Arc::new(policy) };
         let stored = StoredRecord { record: ControlRecord::Placement(desired), revision: Revision(self.revision) };

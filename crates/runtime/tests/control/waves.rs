@@ -29,3 +29,42 @@ fn no_destination_is_sent_more_than_32_shards_at_once_and_they_come_in_waves() {
     // 113 shards: 32, and then 16 or a few more each time.
     assert!((4..=7).contains(&waves), "{waves} waves");
 }
+
+#[test]
+fn an_operator_may_allow_fewer_moves_at_once_in_all_and_for_each_source_and_destination() {
+    use aether_domain::policy::{MoveCaps, PlacementPolicy};
+    let mut world = World::new(Profile::Default);
+    for nth in 1..=4 {
+        world.start(&format!("n{nth}"));
+    }
+    world.until(SOON, "four balanced nodes", |world| world.settled(4));
+    let caps = MoveCaps { total: 6, per_source: 3, per_target: 4 };
+    world.ask_for(PlacementPolicy { caps, ..PlacementPolicy::default() });
+    world.until(SOON, "the caps are adopted", |world| {
+        let leader = world.leader().expect("a leader");
+        world.nodes[leader].machine.topology().cluster().policy().caps == caps
+    });
+    world.releases_max = 1;
+    world.start("n5");
+    world.start("n6");
+    let mut most = [0; 3];
+    while !world.settled(6) {
+        let until = world.now + Duration::from_millis(10);
+        world.until(SOON, "a moment", |world| world.now >= until);
+        let viewer = world.leader().expect("a leader");
+        let (mut sent, mut received) = (BTreeMap::<_, usize>::new(), BTreeMap::<_, usize>::new());
+        for (_, state) in world.nodes[viewer].machine.topology().assignment().iter() {
+            if let ShardState::Draining { from, to, .. } = state {
+                *sent.entry(from).or_default() += 1;
+                *received.entry(to).or_default() += 1;
+            }
+        }
+        let most_of = |counts: &BTreeMap<_, usize>| counts.values().copied().max().unwrap_or(0);
+        for (most, now) in most.iter_mut().zip([sent.values().sum(), most_of(&sent), most_of(&received)]) {
+            *most = (*most).max(now);
+        }
+        (0..6).for_each(|at| world.release(at));
+        world.drain_queue();
+    }
+    assert_eq!(most, [6, 3, 4], "in all, from one node, to one node: as many as may be and no more");
+}
