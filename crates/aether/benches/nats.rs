@@ -22,7 +22,7 @@ use aether_runtime::actor::{KindRegistry, Settings};
 use aether_runtime::actor_ref::ActorRef;
 use aether_runtime::clock::BootClock;
 use aether_runtime::control::{OnRegression, Strategies};
-use aether_runtime::node::{NodeConfig, Ports, Runtime};
+use aether_runtime::node::{NodeConfig, Runtime};
 use aether_runtime::view::Route;
 use async_nats::jetstream;
 use futures_util::StreamExt as _;
@@ -98,15 +98,6 @@ async fn node(url: &str, name: &str, seed: u64) -> anyhow::Result<Runtime> {
     let mut kinds = KindRegistry::new();
     kinds.register::<Binary>()?;
     kinds.register::<Json>()?;
-    let ports = Ports {
-        control: ports.control,
-        log: ports.log,
-        events: ports.events,
-        transport: ports.transport,
-        gateway: None,
-        claims: ports.claims,
-        clock: Arc::new(BootClock),
-    };
     let config = NodeConfig {
         namespace,
         node: NodeId::new(name)?,
@@ -120,7 +111,7 @@ async fn node(url: &str, name: &str, seed: u64) -> anyhow::Result<Runtime> {
         on_regression: OnRegression::Halt,
         strategies: Strategies::default(),
     };
-    Ok(Runtime::start(ports, config, kinds)?)
+    Ok(Runtime::start(ports.ports, Arc::new(BootClock), config, kinds)?)
 }
 
 async fn balanced(node: &Runtime) -> anyhow::Result<()> {

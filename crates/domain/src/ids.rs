@@ -97,6 +97,10 @@ name!(
     StrategyName, "strategy", 32, "1 to 32 of a-z, 0-9, _ and -"
 );
 name!(
+    /// The stable name of a feed: whoever uses it goes on where the last one ended.
+    FeedName, "feed", 32, "1 to 32 of a-z, 0-9, _ and -"
+);
+name!(
     /// The stable name of an actor type: part of subjects, metrics and history.
     ActorKind, "actor kind", 32, "1 to 32 of a-z, 0-9, _ and -"
 );

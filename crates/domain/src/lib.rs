@@ -34,8 +34,8 @@ pub mod timing;
 pub mod topology;
 
 pub use ids::{
-    ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, Incarnation, InvalidId, MessageId,
-    Namespace, NodeId, NodeRef, Nonce, PlanId, Revision, Sequence, ShardCount, ShardId, ShardSet, Slot, StrategyName,
-    Tag, Term, Version, Zone,
+    ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, FeedName, Incarnation, InvalidId,
+    MessageId, Namespace, NodeId, NodeRef, Nonce, PlanId, Revision, Sequence, ShardCount, ShardId, ShardSet, Slot,
+    StrategyName, Tag, Term, Version, Zone,
 };
 pub use time::{Monotonic, WallTime};

@@ -32,4 +32,4 @@ pub mod fabric;
 mod hub;
 
 pub use fabric::Manner;
-pub use hub::{GatewayCall, Loss, MemoryHub, MemoryPorts, Target};
+pub use hub::{GatewayCall, Loss, MemoryHub, Target};

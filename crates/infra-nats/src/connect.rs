@@ -5,23 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::Namespace;
-use aether_domain::ports::{BoxError, Claims, ControlStore, EventStore, Gateway, TopologyLog, Transport};
+use aether_domain::ports::{BoxError, Ports};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::AccountErrorKind;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use tokio::time::sleep;
 
+use crate::bus::NatsEventBus;
+use crate::checkpoints::NatsCheckpointStore;
 use crate::claims::NatsClaims;
 use crate::config::{Credentials, NatsConfig, Tls};
 use crate::connection::{Connection, ConnectionCounters, Observer};
 use crate::control::NatsControlStore;
+use crate::dead_letters::NatsDeadLetters;
 use crate::event_store::NatsEventStore;
 use crate::gateway::NatsGateway;
 use crate::names::Names;
 use crate::provision::{Promise, provision};
+use crate::snapshots::NatsSnapshotStore;
 use crate::start_error::StartError;
 use crate::topology_log::NatsTopologyLog;
 use crate::transport::NatsTransport;
+use crate::wakes::NatsWakeStore;
 
 /// The oldest nats-server that has what we build on.
 const OLDEST_SERVER: &str = "2.12.0";
@@ -44,20 +49,17 @@ pub(crate) const SUBSCRIPTION_MESSAGES_MAX: usize = 65_536;
 /// The ports of one namespace on one connection.
 #[derive(Clone)]
 pub struct NatsPorts {
-    /// Lease, member records and release reports.
-    pub control: Arc<dyn ControlStore>,
-    /// The topology log.
-    pub log: Arc<dyn TopologyLog>,
-    /// Actor histories.
-    pub events: Arc<dyn EventStore>,
-    /// Frames between nodes.
-    pub transport: Arc<dyn Transport>,
-    /// Commands from clients that are no node.
-    pub gateway: Arc<dyn Gateway>,
-    /// What nodes tell each other of what they believe.
-    pub claims: Arc<dyn Claims>,
+    /// The ports.
+    pub ports: Ports,
     /// The connection itself: its health, and the means to move or end it.
     pub session: NatsSession,
+}
+
+impl std::ops::Deref for NatsPorts {
+    type Target = Ports;
+    fn deref(&self) -> &Ports {
+        &self.ports
+    }
 }
 
 /// The connection behind a set of ports.
@@ -110,15 +112,20 @@ pub async fn connect(config: &NatsConfig, namespace: &Namespace) -> Result<NatsP
     check_server(config, &connection).await?;
     provision(&connection, config.replicas, config.provision_within).await?;
     let promise = Promise::with(config.replicas);
-    Ok(NatsPorts {
+    let ports = Ports {
         control: Arc::new(NatsControlStore::new(connection.clone())),
         log: Arc::new(NatsTopologyLog::new(connection.clone())),
         events: Arc::new(NatsEventStore::new(connection.clone())),
+        snapshots: Arc::new(NatsSnapshotStore::new(connection.clone())),
+        wakes: Arc::new(NatsWakeStore::new(connection.clone())),
+        bus: Arc::new(NatsEventBus::new(connection.clone())),
+        checkpoints: Arc::new(NatsCheckpointStore::new(connection.clone())),
+        dead_letters: Arc::new(NatsDeadLetters::new(connection.clone())),
         transport: Arc::new(NatsTransport::new(connection.clone())),
         gateway: Arc::new(NatsGateway::new(connection.clone())),
         claims: Arc::new(NatsClaims::new(connection.clone())),
-        session: NatsSession { connection, promise },
-    })
+    };
+    Ok(NatsPorts { ports, session: NatsSession { connection, promise } })
 }
 
 /// A connection, as soon as some server takes us.

@@ -288,6 +288,7 @@ mod tests {
             codec: aether_domain::records::PayloadCodec::Binary,
             commands: Vec::new(),
             events: Vec::new(),
+            timers: Vec::new(),
         };
         let payload = encode_commit(&record).expect("it is small").payload;
         Stored { sequence, headers: None, payload }

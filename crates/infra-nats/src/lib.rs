@@ -25,13 +25,18 @@ mod connection;
 mod provision;
 mod start_error;
 
+mod bus;
+mod checkpoints;
 mod claims;
 mod control;
+mod dead_letters;
 mod event_store;
 mod gateway;
 mod gateway_client;
+mod snapshots;
 mod topology_log;
 mod transport;
+mod wakes;
 
 mod base64url;
 mod feed;

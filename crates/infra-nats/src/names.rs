@@ -12,6 +12,9 @@
 //! | … key `top.snap` | the leader, by compare-and-set | nodes that start | last record | binary snapshot of the topology |
 //! | stream `AETHER_<ns>_EVT_<p>`, subject `aether.<ns>.ev.<slot>.<kind>.<id>` | the shard's owner, by compare-and-set | the shard's owner, feeds | for ever | JSON or binary commit record |
 //! | stream `AETHER_<ns>_SNP`, subject `aether.<ns>.sn.<slot>.<kind>.<id>` | the shard's owner | the shard's owner | last two | binary snapshot |
+//! | … subject `aether.<ns>.sn.<slot>.<kind>.<id>.<n>` | the same | the same | last two | binary chunk of a large snapshot |
+//! | stream `AETHER_<ns>_WKE`, subject `aether.<ns>.wk.<slot>.<kind>.<id>` | the shard's owner, by compare-and-set | the shard's owner | last wake | binary wake |
+//! | stream `AETHER_<ns>_FDS`, subject `aether.<ns>.fd.<name>` | whoever works on the feed, by compare-and-set | every node, operators | last record | JSON checkpoint |
 //! | stream `AETHER_<ns>_DLQ`, subject `aether.<ns>.dlq.<kind>.<id>` | nodes | operators | until removed | JSON |
 //! | subject `aether.<ns>.n.<id>.<inc>` | other nodes | that life of that node | in flight | binary frames |
 //! | subject `aether.<ns>.gw`, queue group `gw` | any client | one node | in flight | JSON request and answer |
@@ -21,7 +24,9 @@
 //! The key `<k>` of the control bucket is the subject `$KV.aether_<ns>_ctl.<k>`.
 
 use aether_domain::records::ControlKey;
-use aether_domain::{ActorAddress, ActorId, ActorKey, ActorKind, Incarnation, Namespace, NodeId, NodeRef, Slot};
+use aether_domain::{
+    ActorAddress, ActorId, ActorKey, ActorKind, FeedName, Incarnation, Namespace, NodeId, NodeRef, Slot,
+};
 
 use crate::base64url;
 
@@ -118,6 +123,30 @@ impl Names {
     /// The subject of an actor's snapshots.
     pub fn snapshot_subject(&self, actor: &ActorAddress) -> String {
         self.actor_subject("sn", actor)
+    }
+    /// The stream of wakes.
+    pub fn wake_stream(&self) -> String {
+        format!("AETHER_{}_WKE", self.namespace)
+    }
+    /// All subjects of wakes.
+    pub fn wake_subjects(&self) -> String {
+        format!("aether.{}.wk.>", self.namespace)
+    }
+    /// The subject of an actor's wake.
+    pub fn wake_subject(&self, actor: &ActorAddress) -> String {
+        self.actor_subject("wk", actor)
+    }
+    /// The stream of feeds' checkpoints.
+    pub fn feed_stream(&self) -> String {
+        format!("AETHER_{}_FDS", self.namespace)
+    }
+    /// All subjects of feeds' checkpoints.
+    pub fn feed_subjects(&self) -> String {
+        format!("aether.{}.fd.>", self.namespace)
+    }
+    /// The subject of a feed's checkpoint.
+    pub fn feed_subject(&self, feed: &FeedName) -> String {
+        format!("aether.{}.fd.{feed}", self.namespace)
     }
     /// The stream of dead letters.
     pub fn dead_letter_stream(&self) -> String {

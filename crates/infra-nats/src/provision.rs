@@ -93,12 +93,16 @@ fn streams(names: &Names, replicas: usize) -> Vec<Value> {
     let control = stream(names.control_stream(), vec![names.control_subjects()]);
     let events = stream(names.event_stream(0), names.event_stream_subjects());
     let snapshots = stream(names.snapshot_stream(), vec![names.snapshot_subjects()]);
+    let wakes = stream(names.wake_stream(), vec![names.wake_subjects()]);
+    let feeds = stream(names.feed_stream(), vec![names.feed_subjects()]);
     let dead_letters = stream(names.dead_letter_stream(), vec![names.dead_letter_subjects()]);
     vec![
         with(topology, json!({ "deny_purge": true })),
         with(control, json!({ "deny_purge": true, "max_msgs_per_subject": 1 })),
         with(events, json!({ "allow_direct": true })),
         with(snapshots, json!({ "allow_direct": true, "max_msgs_per_subject": 2 })),
+        with(wakes, json!({ "max_msgs_per_subject": 1 })),
+        with(feeds, json!({ "max_msgs_per_subject": 1 })),
         dead_letters,
     ]
 }

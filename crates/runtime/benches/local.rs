@@ -94,9 +94,9 @@ impl Ours {
         kinds.register::<Counter>().expect("the counter is well defined");
         let lease = Arc::new(ServeLease::default());
         lease.extend(BootClock.now() + Duration::from_secs(100_000));
-        let events = MemoryHub::new().ports(&me.node).events;
+        let ports = MemoryHub::new().ports(&me.node);
         let clock = Arc::new(BootClock);
-        let config = HostConfig::new(clock.clone(), events, kinds, 7, lease, ShardCount::DEFAULT);
+        let config = HostConfig::new(clock.clone(), &ports, kinds, 7, lease, ShardCount::DEFAULT);
         let (host, _) = ShardHost::new(config);
         let mut view = View::empty(me.clone());
         view.routes = ShardCount::DEFAULT.all().map(|_| Route::Mine { epoch: Epoch(1) }).collect();

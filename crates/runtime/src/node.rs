@@ -6,9 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aether_domain::cluster::{ClusterSettings, NodeInfo};
-use aether_domain::ports::{
-    Claims, ControlStore, Delivery, EventStore, Frame, Gateway, SendError, TopologyLog, Transport, Updates,
-};
+use aether_domain::ports::{Delivery, Frame, Ports, SendError, TopologyLog, Transport, Updates};
 use aether_domain::records::{Health, Load};
 use aether_domain::timing::Profile;
 use aether_domain::{ActorId, ActorKey, InvalidId, Namespace, NodeId, NodeRef, Nonce};
@@ -34,25 +32,6 @@ use crate::splitbrain::{self, SplitBrain};
 use crate::subscription::{Growth, Since, TopologyEvents, topology_events_beside};
 use crate::view::{ServeLease, View};
 use crate::vitals::{Costs, Vitals};
-
-/// Everything a node needs of the world.
-#[derive(Clone)]
-pub struct Ports {
-    /// The lease, heartbeats and releases.
-    pub control: Arc<dyn ControlStore>,
-    /// The topology log.
-    pub log: Arc<dyn TopologyLog>,
-    /// Actor histories.
-    pub events: Arc<dyn EventStore>,
-    /// The way to other nodes.
-    pub transport: Arc<dyn Transport>,
-    /// The way in for clients that are no node, if there is one.
-    pub gateway: Option<Arc<dyn Gateway>>,
-    /// The way in which nodes tell each other what they believe.
-    pub claims: Arc<dyn Claims>,
-    /// This machine's clocks.
-    pub clock: Arc<dyn Clock>,
-}
 
 /// What a node is told once.
 #[derive(Clone, Debug)]
@@ -147,7 +126,12 @@ impl Runtime {
     ///
     /// # Errors
     /// [`StartError`], before anything was written anywhere.
-    pub fn start(ports: Ports, config: NodeConfig, kinds: KindRegistry) -> Result<Self, StartError> {
+    pub fn start(
+        ports: Ports,
+        clock: Arc<dyn Clock>,
+        config: NodeConfig,
+        kinds: KindRegistry,
+    ) -> Result<Self, StartError> {
         if config.settings.hash != ShardHash::ID {
             return Err(StartError::UnknownHash { hash: config.settings.hash });
         }
@@ -172,14 +156,14 @@ impl Runtime {
         let machine = Machine::new(config.node.clone(), control_config, config.seed);
         let me = machine.me().clone();
         let (view, views) = watch::channel(Arc::new(View::empty(me)));
-        let (status, statuses) = watch::channel(Arc::new(Status::of(&machine, ports.clock.now())));
+        let (status, statuses) = watch::channel(Arc::new(Status::of(&machine, clock.now())));
         let (notify, inbox) = mpsc::channel(INBOX_MAX);
         let (lease_seen, leases) = mpsc::channel(LEASES_MAX);
         let lease = Arc::new(ServeLease::default());
         let serving = Arc::clone(&lease);
         let (host, releases) = ShardHost::new(HostConfig::new(
-            Arc::clone(&ports.clock),
-            Arc::clone(&ports.events),
+            Arc::clone(&clock),
+            &ports,
             kinds,
             // A stream of randomness apart from the control plane's.
             config.seed.rotate_left(32) ^ 0x5348_4152_4453,
@@ -189,7 +173,7 @@ impl Runtime {
         let transport: Arc<dyn Transport> =
             Arc::new(Tapped { inner: Arc::clone(&ports.transport), unreachable: notify.clone() });
         let router = Router::new(RouterConfig {
-            clock: Arc::clone(&ports.clock),
+            clock: Arc::clone(&clock),
             transport: Arc::clone(&transport),
             local: Arc::new(host.clone()),
             view: views.clone(),
@@ -199,7 +183,7 @@ impl Runtime {
         let (report, split_brain) = watch::channel(Arc::default());
         let watch_wiring = splitbrain::service::Wiring {
             claims: ports.claims,
-            clock: Arc::clone(&ports.clock),
+            clock: Arc::clone(&clock),
             events: recorded(&log, &statuses, Since::Recent(splitbrain::machine::EPOCHS_MAX as u64)),
             leases,
             belief: Belief { status: statuses.clone(), view: views },
@@ -220,7 +204,7 @@ impl Runtime {
             control: ports.control,
             log: ports.log,
             transport,
-            clock: Arc::clone(&ports.clock),
+            clock: Arc::clone(&clock),
             lease,
             publish: Box::new(move |next| {
                 shards.view_changed(&next);
@@ -228,8 +212,8 @@ impl Runtime {
             }),
             status,
             leases: lease_seen,
-            carries: Box::new(carried(loaded, router.clone(), Arc::clone(&ports.clock))),
-            costs: Box::new(costs(host.clone(), Arc::clone(&ports.clock))),
+            carries: Box::new(carried(loaded, router.clone(), Arc::clone(&clock))),
+            costs: Box::new(costs(host.clone(), Arc::clone(&clock))),
         };
         let (stop, stopped) = watch::channel(None);
         let part_ended = stop.clone();
@@ -260,10 +244,8 @@ impl Runtime {
                 router_shutdown.cancel();
             }
         });
-        if let Some(port) = ports.gateway {
-            let standing = gateway::Standing { clock: Arc::clone(&ports.clock), lease: serving };
-            tasks.spawn(gateway::serve(port, router.clone(), hash, standing, shutdown.clone()));
-        }
+        let standing = gateway::Standing { clock: Arc::clone(&clock), lease: serving };
+        tasks.spawn(gateway::serve(ports.gateway, router.clone(), hash, standing, shutdown.clone()));
         let inner = Inner {
             strategies: config.strategies,
             hash,

@@ -7,18 +7,18 @@ use aether_domain::assignment::{AssignmentCommand, Grant};
 use aether_domain::cluster::{ClusterCommand, ClusterSettings, NodeInfo};
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::LeadershipCommand;
-use aether_domain::ports::{AppendError, ControlStore, Expected, LogUpdate, ReadError, TopologyLog, Updates};
+use aether_domain::ports::{AppendError, Expected, LogUpdate, Ports, ReadError, TopologyLog, Updates};
 use aether_domain::records::{ControlRecord, Entry, Position, StoredEntry, TopologySnapshot};
 use aether_domain::testing::life;
 use aether_domain::timing::Profile;
 use aether_domain::topology::{Draft, Signature, Topology};
 use aether_domain::{ClusterUid, Namespace, NodeId, Nonce, Sequence, Term, WallTime};
-use aether_infra_memory::{MemoryHub, MemoryPorts};
+use aether_infra_memory::MemoryHub;
 use aether_placement::ShardHash;
 use aether_runtime::actor::KindRegistry;
 use aether_runtime::clock::BootClock;
 use aether_runtime::control::{OnRegression, Strategies};
-use aether_runtime::node::{NodeConfig, Ports, Runtime};
+use aether_runtime::node::{NodeConfig, Runtime};
 use async_trait::async_trait;
 
 const ENTRIES: u64 = 3_000;
@@ -54,7 +54,7 @@ fn next(topology: &Topology) -> Entry {
 }
 
 /// Writes the past, and a snapshot of it, changed or not; answers the fold of everything.
-async fn past(ports: &MemoryPorts, change: impl Fn(&mut TopologyImage)) -> Topology {
+async fn past(ports: &Ports, change: impl Fn(&mut TopologyImage)) -> Topology {
     let mut topology = Topology::default();
     for nth in 1..=ENTRIES {
         let entry = next(&topology);
@@ -101,19 +101,10 @@ impl TopologyLog for Watched {
     }
 }
 
-fn start(ports: MemoryPorts) -> (Runtime, Arc<Mutex<Vec<Sequence>>>) {
+fn start(ports: Ports) -> (Runtime, Arc<Mutex<Vec<Sequence>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
-    let log = Arc::new(Watched { inner: ports.log, asked: Arc::clone(&asked) });
-    let control: Arc<dyn ControlStore> = ports.control;
-    let ports = Ports {
-        control,
-        log,
-        events: ports.events,
-        transport: ports.transport,
-        claims: ports.claims,
-        gateway: None,
-        clock: Arc::new(BootClock),
-    };
+    let log = Arc::new(Watched { inner: ports.log.clone(), asked: Arc::clone(&asked) });
+    let ports = Ports { log, ..ports };
     let config = NodeConfig {
         namespace: Namespace::new("test").expect("a valid name"),
         node: NodeId::new("b").expect("a valid name"),
@@ -127,7 +118,7 @@ fn start(ports: MemoryPorts) -> (Runtime, Arc<Mutex<Vec<Sequence>>>) {
         on_regression: OnRegression::Halt,
         strategies: Strategies::default(),
     };
-    (Runtime::start(ports, config, KindRegistry::new()).expect("it starts"), asked)
+    (Runtime::start(ports, Arc::new(BootClock), config, KindRegistry::new()).expect("it starts"), asked)
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::ports::{
-    ControlStore, ControlUpdate, Delivery, Expected, Frame, ReadError, SendError, Transport, Updates, WriteError,
+    ControlStore, ControlUpdate, Delivery, Expected, Frame, Ports, ReadError, SendError, Transport, Updates, WriteError,
 };
 use aether_domain::records::{ControlKey, ControlRecord, Health, StoredRecord};
 use aether_domain::timing::Profile;
@@ -15,7 +15,7 @@ use aether_placement::ShardHash;
 use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle, KindRegistry};
 use aether_runtime::clock::BootClock;
 use aether_runtime::control::{OnRegression, Phase, StopReason, Strategies};
-use aether_runtime::node::{NodeConfig, Ports, Runtime};
+use aether_runtime::node::{NodeConfig, Runtime};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -76,16 +76,7 @@ fn start(hub: &MemoryHub, name: &str, seed: u64) -> Runtime {
 }
 
 fn ports(hub: &MemoryHub, name: &str) -> Ports {
-    let ports = hub.ports(&NodeId::new(name).expect("a valid name"));
-    Ports {
-        control: ports.control,
-        log: ports.log,
-        events: ports.events,
-        transport: ports.transport,
-        gateway: Some(ports.gateway),
-        claims: ports.claims,
-        clock: Arc::new(BootClock),
-    }
+    hub.ports(&NodeId::new(name).expect("a valid name"))
 }
 
 fn start_on(hub: &MemoryHub, name: &str, seed: u64, transport: Arc<dyn Transport>) -> Runtime {
@@ -109,7 +100,7 @@ fn start_with(ports: Ports, name: &str, seed: u64) -> Runtime {
     };
     let mut kinds = KindRegistry::new();
     kinds.register::<Counter>().expect("a good definition");
-    Runtime::start(ports, config, kinds).expect("a good configuration")
+    Runtime::start(ports, Arc::new(BootClock), config, kinds).expect("a good configuration")
 }
 
 async fn balanced(node: &Runtime, nodes: usize) {

@@ -15,4 +15,4 @@ mod wait;
 mod world;
 
 pub use runner::{Case, Need, run};
-pub use world::{Faults, Place, Ports, World};
+pub use world::{Faults, Place, World};

@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aether_domain::ids::{Namespace, NodeId, NodeRef};
-use aether_domain::ports::GatewayAnswer;
+use aether_domain::ports::{GatewayAnswer, Ports};
 use aether_infra_memory::{GatewayCall, Loss, Manner, MemoryHub, Target};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Faults, Need, Place, Ports, World};
+use crate::{Faults, Need, Place, World};
 
 /// The in-memory adapter in one of its manners.
 pub struct MemoryWorld {
@@ -56,15 +56,7 @@ impl Place for MemoryPlace {
     }
 
     async fn connect(&self, node: &NodeId) -> anyhow::Result<Ports> {
-        let ports = self.hub.ports(node);
-        Ok(Ports {
-            control: ports.control,
-            log: ports.log,
-            events: ports.events,
-            transport: ports.transport,
-            gateway: ports.gateway,
-            claims: ports.claims,
-        })
+        Ok(self.hub.ports(node))
     }
 
     async fn ask(&self, call: GatewayCall) -> anyhow::Result<GatewayAnswer> {

@@ -17,7 +17,8 @@ use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
 use aether_domain::records::{
     CommandMark, CommitRecord, ControlRecord, DesiredPlacement, Entry, EventRecord, Health, LeaseRecord, LeaseState,
-    Load, MemberRecord, MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
+    Load, MemberRecord, MemberState, MissedTicks, PayloadCodec, Position, ReleaseReport, Timer, TimerChange,
+    TopologySnapshot,
 };
 use aether_domain::testing::life;
 use aether_domain::time::WallTime;
@@ -275,13 +276,41 @@ pub(crate) fn commit(nonce: u64, base: Version, before: Position) -> CommitRecor
         at: WallTime { unix_millis: 1_700_000_000_000 },
         codec: PayloadCodec::Json,
         commands: vec![],
-        events: vec![EventRecord { schema: 1, payload: Bytes::from(format!("{{\"deposited\":{nonce}}}")) }],
+        events: vec![EventRecord {
+            schema: 1,
+            name: "".into(),
+            payload: Bytes::from(format!("{{\"deposited\":{nonce}}}")),
+        }],
+        timers: vec![],
     }
 }
 
 /// The first commit of a history.
 pub(crate) fn first_commit(nonce: u64) -> CommitRecord {
     commit(nonce, Version::ZERO, Position::default())
+}
+
+/// Every change of a timer there is.
+fn timers(payload: Bytes) -> Vec<TimerChange> {
+    let set = |name: &str, every, missed| {
+        let due = WallTime { unix_millis: 1_700_000_000_001 };
+        TimerChange::Set(Timer {
+            name: name.into(),
+            due,
+            every,
+            missed,
+            command: "refill".into(),
+            payload: payload.clone(),
+        })
+    };
+    vec![
+        set("once", None, MissedTicks::Once),
+        set("often", Some(Duration::from_millis(1)), MissedTicks::All),
+        set("ü", Some(Duration::from_secs(3600)), MissedTicks::Skip),
+        TimerChange::Cancelled { name: "once".into() },
+        TimerChange::Fired { name: "often".into(), next: Some(WallTime { unix_millis: u64::MAX }) },
+        TimerChange::Fired { name: "ü".into(), next: None },
+    ]
 }
 
 /// Commits of every shape, to be appended one behind the other: positions are filled in by whoever appends.
@@ -297,7 +326,7 @@ pub(crate) fn odd_commits() -> Vec<CommitRecord> {
     let empty_payload = CommitRecord {
         codec: PayloadCodec::Binary,
         commands: vec![mark(1, None, Bytes::new())],
-        events: vec![EventRecord { schema: u32::MAX, payload: Bytes::new() }],
+        events: vec![EventRecord { schema: u32::MAX, name: "".into(), payload: Bytes::new() }],
         ..first_commit(2)
     };
     let json = CommitRecord {
@@ -306,9 +335,14 @@ pub(crate) fn odd_commits() -> Vec<CommitRecord> {
             mark(3, Some(MessageId(0)), Bytes::from_static(b"null")),
         ],
         events: vec![
-            EventRecord { schema: 1, payload: Bytes::from_static(b"{ \"spaced\" : [ 1, 2.50, -0 ] }") },
-            EventRecord { schema: 2, payload: Bytes::from_static(b"18446744073709551615") },
+            EventRecord {
+                schema: 1,
+                name: "grown \"ü\"".into(),
+                payload: Bytes::from_static(b"{ \"spaced\" : [ 1, 2.50, -0 ] }"),
+            },
+            EventRecord { schema: 2, name: "".into(), payload: Bytes::from_static(b"18446744073709551615") },
         ],
+        timers: timers(Bytes::from_static(b"{\"litres\":3}")),
         ..first_commit(u64::MAX)
     };
     let full = CommitRecord {
@@ -318,7 +352,8 @@ pub(crate) fn odd_commits() -> Vec<CommitRecord> {
         commands: (0..CommitRecord::COMMANDS_MAX as u64)
             .map(|nth| mark(nth + 1, None, vec![0xff; CommitRecord::REPLY_BYTES_MAX].into()))
             .collect(),
-        events: (0..200).map(|_| EventRecord { schema: 1, payload: binary.clone() }).collect(),
+        events: (0..200).map(|_| EventRecord { schema: 1, name: "filled".into(), payload: binary.clone() }).collect(),
+        timers: timers(binary.clone()),
         ..first_commit(4)
     };
     vec![confirm, empty_payload, json, full]

@@ -1,9 +1,7 @@
 //! What a case may ask of a backend.
 
-use std::sync::Arc;
-
 use aether_domain::ids::{Namespace, NodeId, NodeRef};
-use aether_domain::ports::{Claims, ControlStore, EventStore, Gateway, GatewayAnswer, TopologyLog, Transport};
+use aether_domain::ports::{GatewayAnswer, Ports};
 use aether_infra_memory::{GatewayCall, Loss, Target};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -68,21 +66,4 @@ pub trait Faults: Send + Sync {
     fn cut(&self, node: &NodeId);
     /// Undoes that.
     fn heal(&self, node: &NodeId);
-}
-
-/// One connection's ports.
-#[derive(Clone)]
-pub struct Ports {
-    /// Lease, members, releases.
-    pub control: Arc<dyn ControlStore>,
-    /// The topology log.
-    pub log: Arc<dyn TopologyLog>,
-    /// Actor histories.
-    pub events: Arc<dyn EventStore>,
-    /// Frames between nodes.
-    pub transport: Arc<dyn Transport>,
-    /// Commands from clients.
-    pub gateway: Arc<dyn Gateway>,
-    /// What nodes tell each other of what they believe.
-    pub claims: Arc<dyn Claims>,
 }

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aether_contract::{Faults, Need, Place, Ports, World, cases, run};
+use aether_contract::{Faults, Need, Place, World, cases, run};
 use aether_domain::ids::{MessageId, Namespace, NodeId, NodeRef};
-use aether_domain::ports::{GatewayAnswer, ReadMode};
+use aether_domain::ports::{GatewayAnswer, Ports, ReadMode};
 use aether_infra_memory::GatewayCall;
 use aether_infra_nats::names::Names;
 use aether_infra_nats::{NatsConfig, connect};
@@ -95,15 +95,7 @@ impl Place for NatsPlace {
 
     async fn connect(&self, node: &NodeId) -> anyhow::Result<Ports> {
         let config = NatsConfig { name: node.to_string(), ..self.config.clone() };
-        let ports = connect(&config, self.names.namespace()).await?;
-        Ok(Ports {
-            control: ports.control,
-            log: ports.log,
-            events: ports.events,
-            transport: ports.transport,
-            gateway: ports.gateway,
-            claims: ports.claims,
-        })
+        Ok(connect(&config, self.names.namespace()).await?.ports)
     }
 
     async fn ask(&self, call: GatewayCall) -> anyhow::Result<GatewayAnswer> {

@@ -12,7 +12,7 @@ use aether_placement::{PlacementStrategy, ShardHash};
 use aether_runtime::actor::{Actor, KindRegistry, RegisterError};
 use aether_runtime::clock::{BootClock, Clock};
 use aether_runtime::control::{OnRegression, RegisterStrategyError, Strategies};
-use aether_runtime::node::{NodeConfig, Ports, Runtime};
+use aether_runtime::node::{NodeConfig, Runtime};
 
 use super::{BUILD, Ended, Node};
 use crate::supervised;
@@ -193,10 +193,7 @@ impl NodeBuilder {
         let ports = match engine {
             Engine::Memory(hub) => {
                 tracing::warn!(node = %id, "running in memory: all state ends with this process");
-                let ports = hub.ports(&id);
-                let gateway = Some(ports.gateway);
-                let (control, log, claims) = (ports.control, ports.log, ports.claims);
-                Ports { control, log, events: ports.events, transport: ports.transport, gateway, claims, clock }
+                hub.ports(&id)
             }
             #[cfg(feature = "nats")]
             Engine::Nats(config) => {
@@ -208,9 +205,7 @@ impl NodeBuilder {
                     }
                 }
                 session = Some(ports.session);
-                let gateway = Some(ports.gateway);
-                let (control, log, claims) = (ports.control, ports.log, ports.claims);
-                Ports { control, log, events: ports.events, transport: ports.transport, gateway, claims, clock }
+                ports.ports
             }
         };
         let config = NodeConfig {
@@ -226,7 +221,7 @@ impl NodeBuilder {
             on_regression: self.on_regression,
             strategies,
         };
-        let runtime = Runtime::start(ports, config, kinds)?;
+        let runtime = Runtime::start(ports, clock, config, kinds)?;
         let status = runtime.status();
         Ok(Node {
             runtime,

@@ -38,7 +38,7 @@ impl Registrar {
         let connecting = tokio::spawn(async move {
             loop {
                 match connect(&config, &namespace).await {
-                    Ok(ports) => return drop(tell.send_replace(Some((ports.control, ports.session)))),
+                    Ok(ports) => return drop(tell.send_replace(Some((ports.ports.control, ports.session)))),
                     Err(error) => {
                         let error = &error as &dyn std::error::Error;
                         tracing::warn!(error, "NATS cannot be used yet: a death now would be noticed by silence only");

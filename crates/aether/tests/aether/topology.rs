@@ -34,7 +34,7 @@ async fn subscribers_of_a_real_log_miss_nothing_while_the_server_is_away_and_go_
     let first = started("n1", &config).await;
     let second = started("n2", &config).await;
     let ports = aether_infra_nats::connect(&config, &aether_domain::Namespace::new("topology").expect("a name")).await;
-    let log = ports.expect("a connection of its own").log;
+    let log = ports.expect("a connection of its own").ports.log;
 
     // One that a node feeds, one that has nothing but the port, and one that nobody ever reads on.
     let mut beside = first.topology_events(Since::Start);

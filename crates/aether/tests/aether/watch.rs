@@ -39,7 +39,7 @@ async fn a_forged_second_leader_on_nats_is_reported_by_every_node_and_changes_no
     let config = NatsConfig::new([server.url()]);
     let namespace = aether_domain::Namespace::new("bank").expect("a name");
     let ports = aether_infra_nats::connect(&config, &namespace).await.expect("a connection");
-    let forger = Forger { claims: ports.claims, control: ports.control };
+    let forger = Forger { claims: ports.ports.claims, control: ports.ports.control };
     let raw = async_nats::connect(server.url()).await.expect("a plain client");
     raw.publish("aether.bank.claims", "no claim at all".into()).await.expect("sent");
     forge(&|id| Node::builder(id).nats(config.clone()), &forger).await;

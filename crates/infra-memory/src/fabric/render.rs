@@ -70,8 +70,10 @@ pub(crate) fn commit(record: &CommitRecord) -> Result<Rendered, AppendFailure> {
     out.number(record.events.len() as u64);
     for event in &record.events {
         out.number(event.schema.into());
+        out.text(&event.name);
         out.bytes(&event.payload);
     }
+    out.debug(&record.timers);
     out.finish(CommitRecord::BYTES_MAX)
 }
 

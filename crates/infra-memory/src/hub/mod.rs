@@ -4,18 +4,23 @@
 //! thrown it answers at once and never fails. Readers are fed by position from the stores and woken when something
 //! changes, so a slow one loses nothing and holds nothing up. No lock is held across an await.
 
+mod bus;
+mod checkpoints;
 mod claims;
+mod dead_letters;
 mod gateway;
 mod inbox;
 mod links;
 mod ports;
+mod snapshots;
 mod switches;
 mod updates;
+mod wakes;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aether_domain::ids::{NodeId, NodeRef};
-use aether_domain::ports::{Claims, ControlStore, EventStore, Gateway, TopologyLog, Transport};
+use aether_domain::ports::Ports;
 use tokio::sync::watch;
 
 use crate::fabric::{Manner, Stores};
@@ -50,23 +55,6 @@ struct Server {
     claims: ClaimListeners,
 }
 
-/// One node's connection: every port, over the same hub. Cheap to clone.
-#[derive(Clone)]
-pub struct MemoryPorts {
-    /// Lease, members, releases.
-    pub control: Arc<dyn ControlStore>,
-    /// The topology log.
-    pub log: Arc<dyn TopologyLog>,
-    /// Actor histories.
-    pub events: Arc<dyn EventStore>,
-    /// Frames to other nodes.
-    pub transport: Arc<dyn Transport>,
-    /// Commands from clients.
-    pub gateway: Arc<dyn Gateway>,
-    /// What nodes tell each other of what they believe.
-    pub claims: Arc<dyn Claims>,
-}
-
 impl MemoryHub {
     /// An empty server that never fails by itself.
     pub fn new() -> Self {
@@ -91,12 +79,17 @@ impl MemoryHub {
     }
 
     /// A connection for that node. Two connections of one node are cut and healed together.
-    pub fn ports(&self, node: &NodeId) -> MemoryPorts {
+    pub fn ports(&self, node: &NodeId) -> Ports {
         let connection = Arc::new(Connection::new(self.clone(), node.clone()));
-        MemoryPorts {
+        Ports {
             control: connection.clone(),
             log: connection.clone(),
             events: connection.clone(),
+            snapshots: connection.clone(),
+            wakes: connection.clone(),
+            bus: connection.clone(),
+            checkpoints: connection.clone(),
+            dead_letters: connection.clone(),
             transport: connection.clone(),
             gateway: connection.clone(),
             claims: connection,

@@ -309,6 +309,7 @@ fn commit(nonce: Nonce, base: u64, before: Position) -> CommitRecord {
         codec: PayloadCodec::Json,
         commands: vec![],
         events: vec![],
+        timers: vec![],
     }
 }
 

@@ -172,6 +172,7 @@ pub(crate) fn commit(base: u64, prev_sequence: Sequence, payload: impl Into<Byte
         at: WallTime::default(),
         codec: PayloadCodec::Json,
         commands: Vec::new(),
-        events: vec![EventRecord { schema: 1, payload: payload.into() }],
+        events: vec![EventRecord { schema: 1, name: "".into(), payload: payload.into() }],
+        timers: vec![],
     }
 }

@@ -224,9 +224,14 @@ fn run<A: Handle<C>, C: Command>(live: &mut Live<A>, payload: &Payload, codec: P
             codec::encode(codec, event).and_then(|payload| Ok((codec::decode::<A::Event>(codec, &payload)?, payload)));
         match written {
             Ok((event, payload)) => {
+                let name = event.name();
+                if name.len() > EventRecord::NAME_BYTES_MAX {
+                    let bytes_max = EventRecord::NAME_BYTES_MAX;
+                    return Ran::Invalid(format!("the event name {name:?} has more than {bytes_max} bytes"));
+                }
                 bytes += payload.len();
                 read_back.push(event);
-                events.push(EventRecord { schema: A::Event::VERSION, payload });
+                events.push(EventRecord { schema: A::Event::VERSION, name: name.into(), payload });
             }
             Err(fault) => return invalid("event", C::NAME, &fault),
         }

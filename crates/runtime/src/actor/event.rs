@@ -1,5 +1,7 @@
 //! Stored events and how older shapes of them are read.
 
+#[cfg(doc)]
+use aether_domain::records::EventRecord;
 use aether_domain::records::PayloadCodec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +15,12 @@ use super::codec::{self, CodecError};
 pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The version of the shape this build writes, from 1.
     const VERSION: u32 = 1;
+
+    /// What has happened, by a stable name of at most [`EventRecord::NAME_BYTES_MAX`] bytes: stored beside the event, so that
+    /// others can ask for events of that name without being able to read them. Empty, and not stored, unless told.
+    fn name(&self) -> &'static str {
+        ""
+    }
 
     /// Reads a stored event of any version up to [`Self::VERSION`].
     ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::ports::{
-    AppendError, ControlStore, ControlUpdate, Expected, LogUpdate, ReadError, TopologyLog, Updates, WriteError,
+    AppendError, ControlStore, ControlUpdate, Expected, LogUpdate, Ports, ReadError, TopologyLog, Updates, WriteError,
 };
 use aether_domain::records::{ControlKey, ControlRecord, Entry, Position, StoredEntry, StoredRecord};
 use aether_domain::timing::Profile;
@@ -19,7 +19,7 @@ use futures_util::{StreamExt as _, stream};
 use super::{OnRegression, Phase, StopReason, Strategies};
 use crate::actor::KindRegistry;
 use crate::clock::BootClock;
-use crate::node::{NodeConfig, Ports, Runtime};
+use crate::node::{NodeConfig, Runtime};
 
 /// How these stores behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,16 +92,8 @@ impl TopologyLog for Store {
 /// A node over such stores; everything else is in memory.
 fn start(manner: Manner) -> (Runtime, Arc<Store>) {
     let node = NodeId::new("n1").expect("a valid name");
-    let (rest, store) = (MemoryHub::new().ports(&node), Arc::new(Store { manner, opened: AtomicUsize::new(0) }));
-    let ports = Ports {
-        control: store.clone(),
-        log: store.clone(),
-        events: rest.events,
-        transport: rest.transport,
-        gateway: None,
-        claims: rest.claims,
-        clock: Arc::new(BootClock),
-    };
+    let store = Arc::new(Store { manner, opened: AtomicUsize::new(0) });
+    let ports = Ports { control: store.clone(), log: store.clone(), ..MemoryHub::new().ports(&node) };
     let config = NodeConfig {
         namespace: Namespace::new("test").expect("a valid name"),
         node,
@@ -115,7 +107,7 @@ fn start(manner: Manner) -> (Runtime, Arc<Store>) {
         on_regression: OnRegression::Halt,
         strategies: Strategies::default(),
     };
-    (Runtime::start(ports, config, KindRegistry::default()).expect("it starts"), store)
+    (Runtime::start(ports, Arc::new(BootClock), config, KindRegistry::default()).expect("it starts"), store)
 }
 
 const SOON: Duration = Duration::from_secs(2);

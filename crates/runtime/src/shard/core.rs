@@ -240,6 +240,7 @@ impl<T> Core<T> {
             codec: slot.kind.settings().codec,
             commands: Vec::new(),
             events: Vec::new(),
+            timers: Vec::new(),
         };
         let (mut covers, mut bytes) = (0, 0);
         for Decided { asked, what, event_bytes } in &mut busy.decided {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use aether_domain::ports::EventStore;
+use aether_domain::ports::{DeadLetters, EventStore, Ports, SnapshotStore, WakeStore};
 use aether_domain::{Epoch, ShardCount, ShardId};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
@@ -35,6 +35,12 @@ pub struct HostConfig {
     pub clock: Arc<dyn Clock>,
     /// Where histories are kept.
     pub events: Arc<dyn EventStore>,
+    /// Where snapshots of actors are kept.
+    pub snapshots: Arc<dyn SnapshotStore>,
+    /// Where it is kept when which actor has to be looked at.
+    pub wakes: Arc<dyn WakeStore>,
+    /// Where commands go that are given up.
+    pub dead_letters: Arc<dyn DeadLetters>,
     /// The actor kinds this node knows.
     pub kinds: KindRegistry,
     /// Makes the nonces of records. Another one for each life of a node.
@@ -53,13 +59,15 @@ impl HostConfig {
     /// These parts, 64 loads and 1,024 appends at once.
     pub fn new(
         clock: Arc<dyn Clock>,
-        events: Arc<dyn EventStore>,
+        ports: &Ports,
         kinds: KindRegistry,
         seed: u64,
         lease: Arc<ServeLease>,
         shards: ShardCount,
     ) -> Self {
-        Self { clock, events, kinds, seed, lease, shards, loads_max: 64, appends_max: 1024 }
+        let Ports { events, snapshots, wakes, dead_letters, .. } = ports.clone();
+        let (loads_max, appends_max) = (64, 1024);
+        Self { clock, events, snapshots, wakes, dead_letters, kinds, seed, lease, shards, loads_max, appends_max }
     }
 }
 

@@ -109,7 +109,7 @@ impl Pair {
             let lease = Arc::new(ServeLease::default());
             lease.extend(Monotonic::from_start(Duration::from_secs(1_000_000)));
             let standing = gateway::Standing { clock: clock.clone(), lease: Arc::clone(&lease) };
-            let config = HostConfig::new(clock.clone(), ports.events, kinds, 7, lease, ShardCount::DEFAULT);
+            let config = HostConfig::new(clock.clone(), &ports, kinds, 7, lease, ShardCount::DEFAULT);
             let (host, mut released) = ShardHost::new(config);
             tokio::spawn(async move { while released.recv().await.is_some() {} });
             let (views, view) = watch::channel(Arc::new(View::empty(me)));

@@ -55,8 +55,7 @@ impl Desk {
         let mut kinds = KindRegistry::new();
         kinds.register::<Account>().expect("the account is well defined");
         let lease = Arc::new(ServeLease::default());
-        let events = hub.ports(&me.node).events;
-        let config = HostConfig::new(clock, events, kinds, me.incarnation.0, lease.clone(), shards());
+        let config = HostConfig::new(clock, &hub.ports(&me.node), kinds, me.incarnation.0, lease.clone(), shards());
         let (host, releases) = ShardHost::new(config);
         let desk = Self { host, me, lease, releases, sequence: AtomicU64::new(0) };
         desk.lease.extend(BootClock.now() + Duration::from_secs(600));

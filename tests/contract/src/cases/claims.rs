@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::ids::{Epoch, Term};
-use aether_domain::ports::{Claim, Heard, Updates};
+use aether_domain::ports::{Claim, Heard, Ports, Updates};
 use aether_domain::testing::life;
 use futures_util::StreamExt as _;
 
 use super::{case, connect, place};
 use crate::wait::within;
-use crate::{Case, Ports, World};
+use crate::{Case, World};
 
 /// How long a claim that tries the way may take before the next one is told.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(50);

@@ -127,7 +127,7 @@ async fn of_ten_who_create_one_wins(world: Arc<dyn World>) {
     assert_eq!(read(&*connections[0].control, &ControlKey::Lease, revision).await.record, record);
 }
 
-async fn connect_nth(place: &dyn crate::Place, nth: usize) -> crate::Ports {
+async fn connect_nth(place: &dyn crate::Place, nth: usize) -> aether_domain::ports::Ports {
     connect(place, &format!("racer-{nth}")).await
 }
 

@@ -297,7 +297,7 @@ async fn the_largest_payload_reads_back(world: Arc<dyn World>) {
     let bytes: Vec<u8> = (0..AskFrame::PAYLOAD_BYTES_MAX).map(|nth| (nth * 31 % 251) as u8).collect();
     let record = CommitRecord {
         codec: PayloadCodec::Binary,
-        events: vec![EventRecord { schema: 1, payload: bytes.into() }],
+        events: vec![EventRecord { schema: 1, name: "".into(), payload: bytes.into() }],
         ..first_commit(1)
     };
     let at = settle::commit(&*ports.events, &anna, &record, NOTHING).await.expect("nobody else commits");
@@ -311,7 +311,7 @@ async fn a_commit_too_large_is_refused_before_it_is_sent(world: Arc<dyn World>) 
     let anna = actor("account", "anna");
     for codec in [PayloadCodec::Json, PayloadCodec::Binary] {
         let payload = format!("\"{}\"", "x".repeat(CommitRecord::BYTES_MAX)).into();
-        let events = vec![EventRecord { schema: 1, payload }];
+        let events = vec![EventRecord { schema: 1, name: "".into(), payload }];
         let refused = ports.events.append(&anna, &CommitRecord { codec, events, ..first_commit(1) }, NOTHING).await;
         assert!(
             matches!(refused, Err(AppendError::TooLarge { bytes, bytes_max })

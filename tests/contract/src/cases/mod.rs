@@ -10,9 +10,10 @@ mod transport;
 
 use std::sync::Arc;
 
+use aether_domain::ports::Ports;
 use aether_domain::testing::life;
 
-use crate::{Case, Place, Ports, World};
+use crate::{Case, Place, World};
 
 /// A case by the name of the function that checks it.
 macro_rules! case {

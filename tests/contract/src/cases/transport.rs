@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::ids::NodeRef;
-use aether_domain::ports::{AskFrame, Delivery, Frame, SendError, Updates};
+use aether_domain::ports::{AskFrame, Delivery, Frame, Ports, SendError, Updates};
 use aether_domain::testing::life;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use super::{case, connect, place};
 use crate::samples::{ask, ask_of, odd_frames};
 use crate::wait::{next, silent, within};
-use crate::{Case, Ports, World};
+use crate::{Case, World};
 
 /// How many messages are sent without waiting for any.
 const BURST: u64 = 500;

@@ -5,8 +5,9 @@
 //! name with `_b64`, so that every payload comes back byte for byte.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
-use aether_domain::records::{CommandMark, CommitRecord, EventRecord, PayloadCodec};
+use aether_domain::records::{CommandMark, CommitRecord, EventRecord, MissedTicks, PayloadCodec, Timer, TimerChange};
 use aether_domain::{CommandId, Epoch, Incarnation, MessageId, Nonce, Sequence, Version, WallTime};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -35,6 +36,8 @@ struct CommitV1<'a> {
     commands: Vec<CommandV1<'a>>,
     #[serde(borrow)]
     events: Vec<EventV1<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    timers: Vec<TimerChangeV1<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,10 +58,83 @@ struct CommandV1<'a> {
 #[serde(deny_unknown_fields)]
 struct EventV1<'a> {
     schema: u32,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    name: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     payload: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payload_b64: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum TimerChangeV1<'a> {
+    #[serde(borrow)]
+    Set(TimerV1<'a>),
+    Cancelled {
+        name: String,
+    },
+    Fired {
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_ms: Option<u64>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimerV1<'a> {
+    name: String,
+    due_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    every_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "MissedV1::is_default")]
+    missed: MissedV1,
+    command: String,
+    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a RawValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payload_b64: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum MissedV1 {
+    #[default]
+    Once,
+    All,
+    Skip,
+}
+
+impl MissedV1 {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a field so")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<MissedTicks> for MissedV1 {
+    fn from(missed: MissedTicks) -> Self {
+        match missed {
+            MissedTicks::Once => Self::Once,
+            MissedTicks::All => Self::All,
+            MissedTicks::Skip => Self::Skip,
+        }
+    }
+}
+
+impl From<MissedV1> for MissedTicks {
+    fn from(missed: MissedV1) -> Self {
+        match missed {
+            MissedV1::Once => Self::Once,
+            MissedV1::All => Self::All,
+            MissedV1::Skip => Self::Skip,
+        }
+    }
+}
+
+fn millis(period: Duration) -> u64 {
+    u64::try_from(period.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A field that is there, even if its value is `null`.
@@ -106,7 +182,25 @@ impl<'a> From<&'a CommitRecord> for CommitV1<'a> {
         };
         let event = |event: &'a EventRecord| {
             let (payload, payload_b64) = embed(&event.payload);
-            EventV1 { schema: event.schema, payload, payload_b64 }
+            EventV1 { schema: event.schema, name: Cow::Borrowed(&event.name), payload, payload_b64 }
+        };
+        let timer = |change: &'a TimerChange| match change {
+            TimerChange::Set(timer) => {
+                let (payload, payload_b64) = embed(&timer.payload);
+                TimerChangeV1::Set(TimerV1 {
+                    name: timer.name.clone(),
+                    due_ms: timer.due.unix_millis,
+                    every_ms: timer.every.map(millis),
+                    missed: timer.missed.into(),
+                    command: timer.command.clone(),
+                    payload,
+                    payload_b64,
+                })
+            }
+            TimerChange::Cancelled { name } => TimerChangeV1::Cancelled { name: name.clone() },
+            TimerChange::Fired { name, next } => {
+                TimerChangeV1::Fired { name: name.clone(), next_ms: next.map(|next| next.unix_millis) }
+            }
         };
         Self {
             format: FORMAT,
@@ -120,6 +214,7 @@ impl<'a> From<&'a CommitRecord> for CommitV1<'a> {
             at_ms: record.at.unix_millis,
             commands: record.commands.iter().map(command).collect(),
             events: record.events.iter().map(event).collect(),
+            timers: record.timers.iter().map(timer).collect(),
         }
     }
 }
@@ -137,7 +232,24 @@ impl TryFrom<CommitV1<'_>> for CommitRecord {
         };
         let event = |event: &EventV1<'_>| {
             let payload = extract(event.payload, event.payload_b64.as_deref())?;
-            Ok(EventRecord { schema: event.schema, payload })
+            Ok(EventRecord { schema: event.schema, name: named(&event.name)?, payload })
+        };
+        let timer = |change: &TimerChangeV1<'_>| {
+            Ok(match change {
+                TimerChangeV1::Set(timer) => TimerChange::Set(Timer {
+                    name: timer.name.clone(),
+                    due: WallTime { unix_millis: timer.due_ms },
+                    every: timer.every_ms.map(Duration::from_millis),
+                    missed: timer.missed.into(),
+                    command: timer.command.clone(),
+                    payload: extract(timer.payload, timer.payload_b64.as_deref())?,
+                }),
+                TimerChangeV1::Cancelled { name } => TimerChange::Cancelled { name: name.clone() },
+                TimerChangeV1::Fired { name, next_ms } => {
+                    let next = next_ms.map(|unix_millis| WallTime { unix_millis });
+                    TimerChange::Fired { name: name.clone(), next }
+                }
+            })
         };
         Ok(Self {
             shard_epoch: Epoch(dto.shard_epoch.0),
@@ -150,7 +262,17 @@ impl TryFrom<CommitV1<'_>> for CommitRecord {
             codec: PayloadCodec::Json,
             commands: dto.commands.iter().map(command).collect::<Result<_, WireFault>>()?,
             events: dto.events.iter().map(event).collect::<Result<_, WireFault>>()?,
+            timers: dto.timers.iter().map(timer).collect::<Result<_, WireFault>>()?,
         })
+    }
+}
+
+/// An event's name, if it is within its bound.
+fn named(name: &str) -> Result<Cow<'static, str>, WireFault> {
+    match name.len() {
+        0 => Ok(Cow::Borrowed("")),
+        1..=EventRecord::NAME_BYTES_MAX => Ok(Cow::Owned(name.to_owned())),
+        _ => Err(WireFault::Body("an event's name is too long".to_owned())),
     }
 }
 
@@ -165,6 +287,7 @@ struct CommitB1 {
     at_ms: u64,
     commands: Vec<CommandB1>,
     events: Vec<EventB1>,
+    timers: Vec<TimerChangeB1>,
 }
 
 #[derive(SchemaWrite, SchemaRead)]
@@ -179,7 +302,75 @@ struct CommandB1 {
 #[derive(SchemaWrite, SchemaRead)]
 struct EventB1 {
     schema: u32,
+    name: String,
     payload: Bytes,
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+enum TimerChangeB1 {
+    Set(TimerB1),
+    Cancelled { name: String },
+    Fired { name: String, next_ms: Option<u64> },
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+pub(super) struct TimerB1 {
+    name: String,
+    due_ms: u64,
+    every_ms: Option<u64>,
+    missed: MissedV1,
+    command: String,
+    payload: Bytes,
+}
+
+impl From<&Timer> for TimerB1 {
+    fn from(timer: &Timer) -> Self {
+        Self {
+            name: timer.name.clone(),
+            due_ms: timer.due.unix_millis,
+            every_ms: timer.every.map(millis),
+            missed: timer.missed.into(),
+            command: timer.command.clone(),
+            payload: timer.payload.clone(),
+        }
+    }
+}
+
+impl From<TimerB1> for Timer {
+    fn from(dto: TimerB1) -> Self {
+        Self {
+            name: dto.name,
+            due: WallTime { unix_millis: dto.due_ms },
+            every: dto.every_ms.map(Duration::from_millis),
+            missed: dto.missed.into(),
+            command: dto.command,
+            payload: dto.payload,
+        }
+    }
+}
+
+impl From<&TimerChange> for TimerChangeB1 {
+    fn from(change: &TimerChange) -> Self {
+        match change {
+            TimerChange::Set(timer) => Self::Set(timer.into()),
+            TimerChange::Cancelled { name } => Self::Cancelled { name: name.clone() },
+            TimerChange::Fired { name, next } => {
+                Self::Fired { name: name.clone(), next_ms: next.map(|next| next.unix_millis) }
+            }
+        }
+    }
+}
+
+impl From<TimerChangeB1> for TimerChange {
+    fn from(dto: TimerChangeB1) -> Self {
+        match dto {
+            TimerChangeB1::Set(timer) => Self::Set(timer.into()),
+            TimerChangeB1::Cancelled { name } => Self::Cancelled { name },
+            TimerChangeB1::Fired { name, next_ms } => {
+                Self::Fired { name, next: next_ms.map(|unix_millis| WallTime { unix_millis }) }
+            }
+        }
+    }
 }
 
 impl Body for CommitB1 {
@@ -195,7 +386,11 @@ impl From<&CommitRecord> for CommitB1 {
             message: mark.message.map(|MessageId(id)| id),
             reply: mark.reply.clone(),
         };
-        let event = |event: &EventRecord| EventB1 { schema: event.schema, payload: event.payload.clone() };
+        let event = |event: &EventRecord| EventB1 {
+            schema: event.schema,
+            name: event.name.clone().into_owned(),
+            payload: event.payload.clone(),
+        };
         Self {
             shard_epoch: record.shard_epoch.0,
             owner: record.owner.0,
@@ -206,20 +401,24 @@ impl From<&CommitRecord> for CommitB1 {
             at_ms: record.at.unix_millis,
             commands: record.commands.iter().map(command).collect(),
             events: record.events.iter().map(event).collect(),
+            timers: record.timers.iter().map(TimerChangeB1::from).collect(),
         }
     }
 }
 
-impl From<CommitB1> for CommitRecord {
-    fn from(dto: CommitB1) -> Self {
+impl TryFrom<CommitB1> for CommitRecord {
+    type Error = WireFault;
+    fn try_from(dto: CommitB1) -> Result<Self, WireFault> {
         let command = |mark: CommandB1| CommandMark {
             id: CommandId { origin: Incarnation(mark.origin), sequence: mark.sequence },
             floor: mark.floor,
             message: mark.message.map(MessageId),
             reply: mark.reply,
         };
-        let event = |event: EventB1| EventRecord { schema: event.schema, payload: event.payload };
-        Self {
+        let event = |event: EventB1| {
+            Ok(EventRecord { schema: event.schema, name: named(&event.name)?, payload: event.payload })
+        };
+        Ok(Self {
             shard_epoch: Epoch(dto.shard_epoch),
             owner: Incarnation(dto.owner),
             nonce: Nonce(dto.nonce),
@@ -229,8 +428,9 @@ impl From<CommitB1> for CommitRecord {
             at: WallTime { unix_millis: dto.at_ms },
             codec: PayloadCodec::Binary,
             commands: dto.commands.into_iter().map(command).collect(),
-            events: dto.events.into_iter().map(event).collect(),
-        }
+            events: dto.events.into_iter().map(event).collect::<Result<_, WireFault>>()?,
+            timers: dto.timers.into_iter().map(TimerChange::from).collect(),
+        })
     }
 }
 
@@ -245,7 +445,7 @@ pub(crate) fn encode_commit(record: &CommitRecord) -> Result<Encoded, WireFault>
 /// The record that stored bytes hold; their first byte tells the encoding.
 pub(crate) fn decode_commit(payload: &[u8], header: Option<&str>) -> Result<CommitRecord, WireFault> {
     if payload.first() == Some(&b'A') {
-        envelope::decode::<CommitB1>(payload).map(CommitRecord::from)
+        envelope::decode::<CommitB1>(payload)?.try_into()
     } else {
         json::decode::<CommitV1<'_>>(payload, header, CommitRecord::BYTES_MAX)?.try_into()
     }

@@ -298,7 +298,8 @@ impl Scene {
             at: WallTime::default(),
             codec: PayloadCodec::Json,
             commands: Vec::new(),
-            events: vec![EventRecord { schema: 1, payload }],
+            events: vec![EventRecord { schema: 1, name: "".into(), payload }],
+            timers: Vec::new(),
         };
         self.store(on, record, prev.sequence).expect("it is behind the tail");
         String::new()

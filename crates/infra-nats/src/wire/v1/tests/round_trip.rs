@@ -13,7 +13,8 @@ use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, TagRule,
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame};
 use aether_domain::records::{
     CommandMark, CommitRecord, ControlKey, ControlRecord, DesiredPlacement, EventRecord, Health, LeaseRecord,
-    LeaseState, Load, MemberRecord, MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
+    LeaseState, Load, MemberRecord, MemberState, MissedTicks, PayloadCodec, Position, ReleaseReport, Timer,
+    TimerChange, TopologySnapshot,
 };
 use aether_domain::timing::Profile;
 use aether_domain::{
@@ -82,15 +83,39 @@ fn payloads() -> impl Strategy<Value = Bytes> {
     ]
 }
 
+fn timer_changes() -> impl Strategy<Value = TimerChange> {
+    let timers =
+        (any::<[u64; 2]>(), any::<bool>(), 0..3_usize, payloads()).prop_map(|(numbers, again, missed, payload)| {
+            Timer {
+                name: format!("t{}", numbers[0] % 7),
+                due: WallTime { unix_millis: numbers[0] },
+                every: again.then(|| Duration::from_millis(numbers[1])),
+                missed: [MissedTicks::Once, MissedTicks::All, MissedTicks::Skip][missed],
+                command: "tick".into(),
+                payload,
+            }
+        });
+    let next = option::of(any::<u64>().prop_map(|unix_millis| WallTime { unix_millis }));
+    prop_oneof![
+        timers.prop_map(TimerChange::Set),
+        "[a-z]{1,5}".prop_map(|name| TimerChange::Cancelled { name }),
+        ("[a-z]{1,5}", next).prop_map(|(name, next)| TimerChange::Fired { name, next }),
+    ]
+}
+
 fn commits() -> impl Strategy<Value = CommitRecord> {
     let marks = (any::<[u64; 3]>(), option::of(any::<u128>()), payloads()).prop_map(|(numbers, message, reply)| {
         let [origin, sequence, floor] = numbers;
         let id = CommandId { origin: Incarnation(origin), sequence };
         CommandMark { id, floor, message: message.map(MessageId), reply }
     });
-    let events = (any::<u32>(), payloads()).prop_map(|(schema, payload)| EventRecord { schema, payload });
-    (any::<[u64; 7]>(), any::<bool>(), vec(marks, 0..6), vec(events, 0..6)).prop_map(
-        |(numbers, binary, commands, events)| {
+    let events = (any::<u32>(), "[a-zü\"]{0,9}", payloads()).prop_map(|(schema, name, payload)| EventRecord {
+        schema,
+        name: name.into(),
+        payload,
+    });
+    (any::<[u64; 7]>(), any::<bool>(), vec(marks, 0..6), vec(events, 0..6), vec(timer_changes(), 0..4)).prop_map(
+        |(numbers, binary, commands, events, timers)| {
             let [shard_epoch, owner, nonce, base, prev_sequence, prev_hash, unix_millis] = numbers;
             CommitRecord {
                 shard_epoch: Epoch(shard_epoch),
@@ -103,6 +128,7 @@ fn commits() -> impl Strategy<Value = CommitRecord> {
                 codec: if binary { PayloadCodec::Binary } else { PayloadCodec::Json },
                 commands,
                 events,
+                timers,
             }
         },
     )

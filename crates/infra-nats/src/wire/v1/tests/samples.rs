@@ -13,7 +13,8 @@ use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame, ReadMode};
 use aether_domain::records::{
     CommandMark, CommitRecord, ControlRecord, DesiredPlacement, Entry, EventRecord, Health, LeaseRecord, LeaseState,
-    Load, MemberRecord, MemberState, PayloadCodec, Position, ReleaseReport, TopologySnapshot,
+    Load, MemberRecord, MemberState, MissedTicks, PayloadCodec, Position, ReleaseReport, Timer, TimerChange,
+    TopologySnapshot,
 };
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{
@@ -222,7 +223,19 @@ pub(super) fn commit(codec: PayloadCodec) -> CommitRecord {
                 reply: Bytes::new(),
             },
         ],
-        events: vec![EventRecord { schema: 1, payload: Bytes::copy_from_slice(event) }],
+        events: vec![EventRecord { schema: 1, name: "withdrawn".into(), payload: Bytes::copy_from_slice(event) }],
+        timers: vec![
+            TimerChange::Set(Timer {
+                name: "interest".into(),
+                due: WallTime { unix_millis: 1_767_229_200_000 },
+                every: Some(Duration::from_secs(3600)),
+                missed: MissedTicks::All,
+                command: "accrue".into(),
+                payload: Bytes::copy_from_slice(reply),
+            }),
+            TimerChange::Cancelled { name: "expiry".into() },
+            TimerChange::Fired { name: "reminder".into(), next: Some(WallTime { unix_millis: 1_767_225_700_000 }) },
+        ],
     }
 }
 

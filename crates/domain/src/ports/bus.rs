@@ -1,0 +1,98 @@
+//! What is stored, told to whoever wants to know.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{ReadError, Updates};
+use crate::ids::{ActorAddress, ActorKind, Sequence};
+use crate::records::{EventRecord, StoredCommit};
+
+/// Of which stored events somebody wants to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Of these actors.
+    pub of: Whose,
+    /// Only events of that name; any, if it is `None`.
+    pub name: Option<Arc<str>>,
+}
+
+/// Whose events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Whose {
+    /// Everybody's.
+    #[default]
+    Everybody,
+    /// Those of every actor of a kind.
+    Kind(ActorKind),
+    /// Those of one actor.
+    Actor(ActorAddress),
+}
+
+impl EventFilter {
+    /// Whether it takes events of that actor.
+    pub fn takes_actor(&self, actor: &ActorAddress) -> bool {
+        match &self.of {
+            Whose::Everybody => true,
+            Whose::Kind(kind) => actor.key.kind == *kind,
+            Whose::Actor(one) => actor == one,
+        }
+    }
+    /// Whether it takes that event of an actor it takes events of.
+    pub fn takes_event(&self, event: &EventRecord) -> bool {
+        self.name.as_ref().is_none_or(|name| **name == event.name)
+    }
+}
+
+/// Where to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartAt {
+    /// With the first event there is.
+    Beginning,
+    /// With what is stored from now on.
+    Now,
+    /// With what is stored behind that place.
+    Behind(Sequence),
+}
+
+/// What a subscriber is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BusUpdate {
+    /// A commit was stored by an actor that the filter takes, and at least one of its events is taken too.
+    EventStored {
+        /// Whose.
+        actor: ActorAddress,
+        /// The whole commit.
+        commit: StoredCommit,
+    },
+    /// Everything up to here has been told or is of no interest.
+    Reached(Sequence),
+    /// A stored commit cannot be understood; it is not skipped silently.
+    Corrupt {
+        /// Where it is.
+        sequence: Sequence,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The stored commits of all actors, in the order in which they were stored, to every node.
+///
+/// # Contract
+/// - Everything stored behind the beginning is told, once, in order, and goes on being told; a connection that was lost is
+///   made up for. [`BusUpdate::Reached`] comes whenever what was stored before has all been told.
+/// - Namespaces never mix.
+#[async_trait]
+pub trait EventBus: Send + Sync {
+    /// What is stored, as `filter` wants it.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the subscription cannot begin.
+    async fn subscribe(&self, filter: &EventFilter, start: StartAt) -> Result<Updates<BusUpdate>, ReadError>;
+
+    /// The last place in which anything is stored. May be stale.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    async fn end(&self) -> Result<Sequence, ReadError>;
+}

@@ -1,0 +1,30 @@
+//! Stored commits, told to whoever wants to know.
+
+use aether_domain::Sequence;
+use aether_domain::ports::{BusUpdate, EventBus, EventFilter, ReadError, StartAt, Updates};
+use async_trait::async_trait;
+
+use crate::connection::Connection;
+
+/// [`EventBus`] on JetStream.
+#[derive(Clone, Debug)]
+pub(crate) struct NatsEventBus {
+    #[expect(dead_code, reason = "not built yet")]
+    connection: Connection,
+}
+
+impl NatsEventBus {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self { connection }
+    }
+}
+
+#[async_trait]
+impl EventBus for NatsEventBus {
+    async fn subscribe(&self, _: &EventFilter, _: StartAt) -> Result<Updates<BusUpdate>, ReadError> {
+        Err(ReadError::Unavailable { cause: "not built yet".into() })
+    }
+    async fn end(&self) -> Result<Sequence, ReadError> {
+        Err(ReadError::Unavailable { cause: "not built yet".into() })
+    }
+}
