@@ -76,6 +76,7 @@ impl ControlStore for NatsControlStore {
                 break match feed.next().await? {
                     Told::CaughtUp => ControlUpdate::CaughtUp,
                     Told::Interrupted => ControlUpdate::Interrupted,
+                    Told::Reached(_) => continue,
                     Told::Message { subject, sequence, headers, payload } => match names.control_key_of(&subject) {
                         None => corrupt(&subject, "not a key of ours".to_owned()),
                         // It comes with the rest and is not even looked at: over 256 entries it is a few bytes an entry.

@@ -49,11 +49,15 @@ struct BadBatch(&'static str);
 impl Stored {
     fn decode(self) -> Result<StoredCommit, ReadError> {
         let Self { sequence, headers, payload } = self;
-        let record = decode_commit(&payload, checksum_of(headers.as_ref()))
-            .map_err(|fault| ReadError::Corrupt { sequence, reason: fault.to_string() })?;
-        let at = Position { sequence: Sequence(sequence), hash: payload_hash(&payload) };
-        Ok(StoredCommit { record, at })
+        decode(sequence, headers.as_ref(), &payload).map_err(|reason| ReadError::Corrupt { sequence, reason })
     }
+}
+
+/// The commit that is stored at `sequence`.
+pub(crate) fn decode(sequence: u64, headers: Option<&HeaderMap>, payload: &[u8]) -> Result<StoredCommit, String> {
+    let record = decode_commit(payload, checksum_of(headers)).map_err(|fault| fault.to_string())?;
+    let at = Position { sequence: Sequence(sequence), hash: payload_hash(payload) };
+    Ok(StoredCommit { record, at })
 }
 
 impl NatsEventStore {

@@ -98,6 +98,14 @@ impl Names {
     pub fn event_stream_subjects(&self) -> Vec<String> {
         (0..LANES).map(|lane| format!("aether.{}.ev.{lane:x}.>", self.namespace)).collect()
     }
+    /// All subjects of histories.
+    pub fn event_subjects(&self) -> String {
+        format!("aether.{}.ev.>", self.namespace)
+    }
+    /// All subjects of histories of a kind.
+    pub fn event_subjects_of(&self, kind: &ActorKind) -> String {
+        format!("aether.{}.ev.*.*.{kind}.>", self.namespace)
+    }
     /// The subject of an actor's history.
     pub fn event_subject(&self, actor: &ActorAddress) -> String {
         self.actor_subject("ev", actor)
@@ -147,6 +155,11 @@ impl Names {
     /// The subject of a feed's checkpoint.
     pub fn feed_subject(&self, feed: &FeedName) -> String {
         format!("aether.{}.fd.{feed}", self.namespace)
+    }
+    /// The feed whose checkpoint has that subject; `None` if it is not one of ours.
+    pub fn feed_of(&self, subject: &str) -> Option<FeedName> {
+        let feed = subject.strip_prefix("aether.")?.strip_prefix(self.namespace.as_str())?.strip_prefix(".fd.")?;
+        FeedName::new(feed).ok()
     }
     /// The stream of dead letters.
     pub fn dead_letter_stream(&self) -> String {

@@ -84,7 +84,7 @@ impl TopologyLog for NatsTopologyLog {
             loop {
                 let (sequence, headers, payload) = match feed.next().await? {
                     Told::Message { sequence, headers, payload, .. } => (sequence, headers, payload),
-                    Told::CaughtUp | Told::Interrupted => continue,
+                    Told::CaughtUp | Told::Reached(_) | Told::Interrupted => continue,
                 };
                 if sequence <= last {
                     continue;

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use aether_domain::ids::{ActorAddress, Revision, Sequence};
-use aether_domain::ports::{AppendError, ControlStore, EventStore, Expected, TopologyLog, WriteError};
-use aether_domain::records::{CommitRecord, ControlRecord, Entry, Position};
+use aether_domain::ports::{AppendError, CheckpointStore, ControlStore, EventStore, Expected, TopologyLog, WriteError};
+use aether_domain::records::{Checkpoint, CommitRecord, ControlRecord, Entry, Position};
 
 /// How often an unclear outcome is tried again: at the pause below, far more than an election takes.
 const TRIES_MAX: usize = 2_000;
@@ -42,6 +42,31 @@ pub(crate) async fn write(
         tokio::time::sleep(TRY_AGAIN_AFTER).await;
     }
     panic!("a write of {:?} stayed unclear for {TRIES_MAX} tries", record.key())
+}
+
+/// As [`write`], for a feed's record.
+pub(crate) async fn checkpoint(
+    store: &dyn CheckpointStore,
+    record: &Checkpoint,
+    expected: Expected,
+) -> Result<Revision, Lost> {
+    for _ in 0..TRIES_MAX {
+        let certain = match store.write(record, expected).await {
+            Ok(revision) => return Ok(revision),
+            Err(WriteError::Conflict { actual }) => actual.is_some(),
+            Err(WriteError::Unknown { .. } | WriteError::Unavailable { .. }) => false,
+        };
+        if let Ok(Some(found)) = store.read(&record.feed).await
+            && found.checkpoint.nonce == record.nonce
+        {
+            return Ok(found.revision);
+        }
+        if certain {
+            return Err(Lost);
+        }
+        tokio::time::sleep(TRY_AGAIN_AFTER).await;
+    }
+    panic!("a write of {}'s checkpoint stayed unclear for {TRIES_MAX} tries", record.feed)
 }
 
 /// Appends to the log until it is certain whether it was appended.

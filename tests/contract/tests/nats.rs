@@ -135,6 +135,8 @@ impl Drop for NatsPlace {
             names.control_stream(),
             names.event_stream(0),
             names.snapshot_stream(),
+            names.wake_stream(),
+            names.feed_stream(),
             names.dead_letter_stream(),
         ];
         tokio::spawn(async move {

@@ -33,8 +33,8 @@ pub struct Stores {
     /// Invariant: the entry at index `n` has sequence `n + 1`.
     log: Vec<StoredEntry>,
     histories: BTreeMap<ActorAddress, Vec<StoredCommit>>,
-    /// The last sequence given out to any history.
-    event_sequence: Sequence,
+    /// Whose each commit is. Invariant: the one at index `n` has sequence `n + 1`.
+    writers: Vec<ActorAddress>,
 }
 
 impl Stores {
@@ -167,6 +167,20 @@ impl Stores {
         self.histories.iter().map(|(actor, history)| (actor, history.as_slice()))
     }
 
+    /// The last sequence given out to any history.
+    pub fn events_end(&self) -> Sequence {
+        Sequence(self.writers.len() as u64)
+    }
+
+    /// Everybody's commits behind `after`, in the order in which they were stored.
+    pub fn commits_since(&self, after: Sequence) -> impl Iterator<Item = (&ActorAddress, &StoredCommit)> {
+        let from = usize::try_from(after.0).unwrap_or(usize::MAX).min(self.writers.len());
+        self.writers[from..]
+            .iter()
+            .zip(from as u64..)
+            .filter_map(|(actor, before)| Some((actor, self.commits(actor, Sequence(before)).first()?)))
+    }
+
     /// Appends `record` if the actor's last commit is at `after`.
     ///
     /// # Errors
@@ -192,8 +206,8 @@ impl Stores {
         if tail != after {
             return Err(AppendFailure::Conflict { expected: after, actual: Some(tail) });
         }
-        self.event_sequence = self.event_sequence.next();
-        let at = Position { sequence: self.event_sequence, hash: rendered.hash };
+        let at = Position { sequence: self.events_end().next(), hash: rendered.hash };
+        self.writers.push(actor.clone());
         self.histories.entry(actor.clone()).or_default().push(StoredCommit { record: record.clone(), at });
         Ok(at)
     }

@@ -24,6 +24,7 @@ use aether_domain::ports::Ports;
 use tokio::sync::watch;
 
 use crate::fabric::{Manner, Stores};
+use checkpoints::Checkpoints;
 use claims::ClaimListeners;
 pub use gateway::GatewayCall;
 use gateway::GatewayDesk;
@@ -44,6 +45,8 @@ struct Shared {
     control_changed: watch::Sender<()>,
     /// Says that the log has grown or a switch was thrown.
     log_changed: watch::Sender<()>,
+    /// Says that a history has grown or a switch was thrown.
+    events_changed: watch::Sender<()>,
 }
 
 /// What lies behind the lock.
@@ -53,6 +56,7 @@ struct Server {
     inboxes: Inboxes,
     gateway: GatewayDesk,
     claims: ClaimListeners,
+    checkpoints: Checkpoints,
 }
 
 impl MemoryHub {
@@ -69,11 +73,13 @@ impl MemoryHub {
             inboxes: Inboxes::default(),
             gateway: GatewayDesk::default(),
             claims: ClaimListeners::default(),
+            checkpoints: Checkpoints::default(),
         };
         let shared = Shared {
             server: Mutex::new(server),
             control_changed: watch::Sender::new(()),
             log_changed: watch::Sender::new(()),
+            events_changed: watch::Sender::new(()),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -128,9 +134,11 @@ impl MemoryHub {
         let mut server = self.lock();
         let late = server.switches.take_late();
         let stored = late.iter().filter(|op| server.stores.run(op).is_some_and(|outcome| outcome.is_ok())).count();
+        let stored = stored + server.checkpoints.land_late();
         drop(server);
         self.changed(Target::Control);
         self.changed(Target::Log);
+        self.changed(Target::Events);
         stored
     }
 
@@ -157,6 +165,7 @@ impl MemoryHub {
         change(&mut self.lock().switches);
         self.changed(Target::Control);
         self.changed(Target::Log);
+        self.changed(Target::Events);
     }
 
     fn lock(&self) -> MutexGuard<'_, Server> {
@@ -168,7 +177,9 @@ impl MemoryHub {
         match target {
             Target::Control => self.shared.control_changed.send_replace(()),
             Target::Log => self.shared.log_changed.send_replace(()),
-            Target::Events => {}
+            Target::Events => self.shared.events_changed.send_replace(()),
+            // Nobody watches them: they are read again now and then.
+            Target::Checkpoints => {}
         }
     }
 }

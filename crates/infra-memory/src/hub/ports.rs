@@ -17,7 +17,7 @@ use super::{Loss, MemoryHub, Target, updates};
 use crate::fabric::{AppendFailure, Cause, Op, ReadFailure, Stores, WriteFailure, render_commit, render_entry};
 
 /// How long an unreachable server is waited for before an operation ends: callers that retry must not spin.
-const UNHEARD_AFTER: Duration = Duration::from_millis(100);
+pub(super) const UNHEARD_AFTER: Duration = Duration::from_millis(100);
 
 pub(super) struct Connection {
     pub(super) hub: MemoryHub,
@@ -93,7 +93,7 @@ impl Connection {
         Err(F::unknown(unheard))
     }
 
-    async fn read<T>(&self, look: impl FnOnce(&Stores) -> T + Send) -> Result<T, ReadFailure> {
+    pub(super) async fn read<T>(&self, look: impl FnOnce(&Stores) -> T + Send) -> Result<T, ReadFailure> {
         let cause = {
             let mut server = self.hub.lock();
             match server.switches.read_fate(&self.node) {

@@ -26,6 +26,8 @@ pub enum Target {
     Log,
     /// The actor histories.
     Events,
+    /// The feeds' checkpoints.
+    Checkpoints,
 }
 
 /// What really became of a write whose outcome is unknown.

@@ -127,10 +127,12 @@ impl Live {
                 return Step::Broken("connection stuck");
             }
         }
-        match header("Nats-Last-Consumer").map(|number| number.parse::<u64>()) {
-            Some(Ok(number)) if message.reply.is_none() && self.delivered != number => {
-                Step::Broken("a delivery was lost")
-            }
+        let number = |name: &str| header(name)?.parse::<u64>().ok();
+        match (number("Nats-Last-Consumer"), number("Nats-Last-Stream")) {
+            // An answer was asked for: that is no heartbeat, which alone says how far the consumer has looked.
+            _ if message.reply.is_some() => Step::Nothing,
+            (Some(delivered), _) if self.delivered != delivered => Step::Broken("a delivery was lost"),
+            (Some(_), Some(sequence)) => Step::Told(Told::Reached(sequence)),
             _ => Step::Nothing,
         }
     }

@@ -45,6 +45,8 @@ pub(crate) enum Told {
     Message { subject: Subject, sequence: u64, headers: Option<HeaderMap>, payload: Bytes },
     /// Everything that was there when it began, or was interrupted, has been told.
     CaughtUp,
+    /// Of what is stored up to there, nothing is left to tell. It comes when there was nothing to tell for a heartbeat.
+    Reached(u64),
     /// Messages may be late from now on, until it has caught up.
     Interrupted,
 }
@@ -53,8 +55,10 @@ pub(crate) enum Told {
 pub(crate) struct Feed {
     source: Source,
     from: From,
-    /// The last sequence told.
+    /// The last sequence told, or known not to be of this feed.
     last: u64,
+    /// The last sequence of which it was said that it is reached.
+    reached: u64,
     state: State,
     /// Whether it was said that messages may be late, and not yet that all has been told.
     blind: bool,
@@ -93,7 +97,7 @@ impl Feed {
         let last = if let From::After(last) = from { last } else { 0 };
         let mut live = Live::begin(&source, from, last).await?;
         let owed = live.caught_up().then_some(Told::CaughtUp).into_iter().collect();
-        Ok(Self { source, from, last, state: State::Live(live), blind: false, owed })
+        Ok(Self { source, from, last, reached: 0, state: State::Live(live), blind: false, owed })
     }
 
     /// What comes next; `None` once the connection has been closed for good.
@@ -122,6 +126,11 @@ impl Feed {
                         let again = self.from != From::LastPerSubject && sequence <= self.last;
                         self.last = if again { self.last } else { sequence };
                         self.owed.extend((!again).then_some(told));
+                    } else if let Told::Reached(sequence) = told {
+                        let news = sequence > self.reached && sequence >= self.last;
+                        self.owed.extend(news.then_some(told));
+                        self.reached = self.reached.max(sequence);
+                        self.last = if news { sequence } else { self.last };
                     } else {
                         self.owed.push_back(told);
                     }

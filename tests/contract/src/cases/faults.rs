@@ -30,7 +30,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-fn faults(place: &dyn Place) -> &dyn Faults {
+pub(super) fn faults(place: &dyn Place) -> &dyn Faults {
     place.faults().expect("the case runs only where faults can be had")
 }
 
@@ -178,7 +178,7 @@ async fn messages_to_a_node_cut_off_are_lost_and_it_goes_on_after(world: Arc<dyn
 }
 
 /// Tries until the write meets no election and no write in flight, so that what it meets is the fault of the case.
-async fn until_heard<T, F: Future<Output = Result<T, WriteError>>>(
+pub(super) async fn until_heard<T, F: Future<Output = Result<T, WriteError>>>(
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, WriteError> {
     loop {

@@ -1,5 +1,7 @@
 //! The cases, one file a port.
 
+mod bus;
+mod checkpoints;
 mod claims;
 mod control;
 mod events;
@@ -40,6 +42,8 @@ pub fn all() -> Vec<Case> {
         transport::cases(),
         gateway::cases(),
         claims::cases(),
+        bus::cases(),
+        checkpoints::cases(),
         faults::cases(),
     ]
     .concat()

@@ -1,9 +1,10 @@
-//! Format 1. JSON for what people read (control records, topology entries, commits of JSON actors), the binary envelope
+//! Format 1. JSON for what people read (control records, checkpoints, topology entries, commits of JSON actors), the binary envelope
 //! for the rest (frames between nodes, claims, topology snapshots, commits of binary actors).
 //!
 //! A JSON record carries its checksum in the message header [`CHECKSUM_HEADER`], an envelope inside itself. Every decoder
 //! here is total: any bytes give a value or a [`WireFault`], within memory bounded by the bytes offered.
 
+mod checkpoint;
 mod claim;
 mod commit;
 mod control;
@@ -16,6 +17,7 @@ mod snapshot;
 mod tests;
 mod topology;
 
+pub(crate) use checkpoint::{decode_checkpoint, encode_checkpoint};
 pub(crate) use claim::{decode_claim, encode_claim};
 pub(crate) use commit::{decode_commit, encode_commit};
 pub(crate) use control::{decode_control, encode_control};
