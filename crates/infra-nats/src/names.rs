@@ -169,6 +169,10 @@ impl Names {
     pub fn dead_letter_subjects(&self) -> String {
         format!("aether.{}.dlq.>", self.namespace)
     }
+    /// The subject of an actor's dead letters.
+    pub fn dead_letter_subject(&self, actor: &ActorAddress) -> String {
+        format!("aether.{}.dlq.{}.{}", self.namespace, actor.key.kind, actor_token(&actor.key.id))
+    }
     /// Where frames for one life of a node go.
     pub fn node_subject(&self, node: &NodeRef) -> String {
         format!("aether.{}.n.{}.{}", self.namespace, node.node, node.incarnation)
@@ -301,6 +305,7 @@ mod tests {
             (names.snapshot_stream(), "AETHER_bank-eu_SNP"),
             (names.snapshot_subject(&actor), "aether.bank-eu.sn.0.a5b.account.alice"),
             (names.dead_letter_stream(), "AETHER_bank-eu_DLQ"),
+            (names.dead_letter_subject(&actor), "aether.bank-eu.dlq.account.alice"),
             (names.node_subject(&life("n1", 1)), "aether.bank-eu.n.n1.0000000697f2f19e"),
             (names.gateway_subject(), "aether.bank-eu.gw"),
             (names.claims_subject(), "aether.bank-eu.claims"),

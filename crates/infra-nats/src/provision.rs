@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use aether_domain::records::DeadLetter;
 use async_nats::jetstream::context::RequestErrorKind;
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
@@ -103,7 +104,7 @@ fn streams(names: &Names, replicas: usize) -> Vec<Value> {
         with(snapshots, json!({ "allow_direct": true, "max_msgs_per_subject": 2 })),
         with(wakes, json!({ "max_msgs_per_subject": 1 })),
         with(feeds, json!({ "max_msgs_per_subject": 1 })),
-        dead_letters,
+        with(dead_letters, json!({ "deny_delete": false, "max_msgs": DeadLetter::KEPT_MAX })),
     ]
 }
 

@@ -16,9 +16,9 @@ use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
 use aether_domain::records::{
-    CommandMark, CommitRecord, ControlRecord, DesiredPlacement, Entry, EventRecord, Health, LeaseRecord, LeaseState,
-    Load, MemberRecord, MemberState, MissedTicks, PayloadCodec, Position, ReleaseReport, Timer, TimerChange,
-    TopologySnapshot,
+    CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry, EventRecord, Health, LeaseRecord,
+    LeaseState, Load, MemberRecord, MemberState, MissedTicks, PayloadCodec, Position, ReleaseReport, Timer,
+    TimerChange, TopologySnapshot,
 };
 use aether_domain::testing::life;
 use aether_domain::time::WallTime;
@@ -430,3 +430,45 @@ pub(crate) fn odd_frames() -> Vec<Frame> {
 
 /// Behind nothing.
 pub(crate) const NOTHING: Sequence = Sequence::ZERO;
+
+/// Dead letters with something odd in each place.
+pub(crate) fn letters() -> Vec<DeadLetter> {
+    let plain = DeadLetter {
+        actor: ActorAddress {
+            key: ActorKey {
+                kind: ActorKind::new("account").expect("a kind"),
+                id: ActorId::new("alice").expect("an id"),
+            },
+            slot: Slot(0xa5b),
+        },
+        command: "withdraw".to_owned(),
+        id: CommandId { origin: Incarnation(0x4d2), sequence: 17 },
+        message: None,
+        codec: PayloadCodec::Json,
+        payload: Some(Bytes::from_static(b"{\"amount\":12}")),
+        reason: "a panic without words".to_owned(),
+        maybe_applied: false,
+        by: life("n1", 0x4d2),
+        at: WallTime { unix_millis: 1_700_000_000_000 },
+    };
+    let odd_id = ActorId::new("\u{fc}ber/ .>*\n\0\"\\").expect("an id");
+    vec![
+        DeadLetter {
+            actor: ActorAddress { key: ActorKey { id: odd_id, ..plain.actor.key.clone() }, slot: Slot(u16::MAX) },
+            message: Some(MessageId(u128::MAX)),
+            codec: PayloadCodec::Binary,
+            payload: Some(Bytes::from_static(b"AE\0\xff")),
+            reason: "\u{1F980}\n\"".to_owned(),
+            maybe_applied: true,
+            ..plain.clone()
+        },
+        DeadLetter { payload: None, ..plain.clone() },
+        DeadLetter {
+            payload: Some(Bytes::from(vec![0xff; DeadLetter::PAYLOAD_BYTES_MAX])),
+            reason: "\u{1}".repeat(DeadLetter::REASON_BYTES_MAX),
+            ..plain.clone()
+        },
+        DeadLetter { payload: Some(Bytes::from_static(b" {} ")), command: String::new(), ..plain.clone() },
+        plain,
+    ]
+}

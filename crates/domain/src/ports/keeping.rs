@@ -104,24 +104,30 @@ pub trait CheckpointStore: Send + Sync {
     async fn all(&self) -> Result<Vec<StoredCheckpoint>, ReadError>;
 }
 
-/// Commands that were given up.
+/// Commands that were given up, until a person has looked at them.
+///
+/// # Contract
+/// - A letter is read as it was kept.
+/// - What is full refuses ([`SaveError::Unavailable`]) and forgets nothing to make room.
+/// - Letters of different namespaces never mix.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
     /// Keeps a letter. Kept twice it may be there twice.
     ///
     /// # Errors
-    /// [`SaveError`].
+    /// [`SaveError`]; too large is what is beyond [`DeadLetter::PAYLOAD_BYTES_MAX`] or [`DeadLetter::REASON_BYTES_MAX`].
     async fn keep(&self, letter: &DeadLetter) -> Result<(), SaveError>;
 
-    /// The letters behind `after`, in order, at most `limit`.
+    /// The letters behind `after`, in order, at most `limit`. Those before one that cannot be understood are answered
+    /// without it.
     ///
     /// # Errors
-    /// [`ReadError`].
+    /// [`ReadError`]; of a first one that cannot be understood, [`ReadError::Corrupt`] names where it is, to go on behind.
     async fn read(&self, after: Sequence, limit: usize) -> Result<Vec<StoredLetter>, ReadError>;
 
-    /// Forgets a letter. One that is not there is forgotten already.
+    /// Forgets a letter. One that is not there is forgotten already. It may come back if the store loses its last writes.
     ///
     /// # Errors
-    /// [`SaveError`].
+    /// [`SaveError::Unavailable`].
     async fn forget(&self, sequence: Sequence) -> Result<(), SaveError>;
 }

@@ -169,14 +169,25 @@ pub struct DeadLetter {
     pub message: Option<MessageId>,
     /// How it is encoded.
     pub codec: PayloadCodec,
-    /// The command.
-    pub payload: Bytes,
-    /// Why it was given up, in words for people.
+    /// The command; nothing if it has more than [`Self::PAYLOAD_BYTES_MAX`] bytes or cannot be written down.
+    pub payload: Option<Bytes>,
+    /// Why it was given up, in words for people; at most [`Self::REASON_BYTES_MAX`] bytes.
     pub reason: String,
+    /// Whether it may be in the history all the same.
+    pub maybe_applied: bool,
     /// Who gave it up.
     pub by: NodeRef,
     /// When, for people.
     pub at: WallTime,
+}
+
+impl DeadLetter {
+    /// The most bytes of a command that are kept: as many as a command from another node may have.
+    pub const PAYLOAD_BYTES_MAX: usize = 512 * 1024;
+    /// The most bytes of a reason.
+    pub const REASON_BYTES_MAX: usize = 1024;
+    /// The most letters a store keeps; it takes no more until some are forgotten.
+    pub const KEPT_MAX: usize = 10_000;
 }
 
 /// A dead letter as it is stored.

@@ -6,6 +6,7 @@
 mod event;
 mod faults;
 mod frames;
+mod letters;
 mod link;
 mod machine;
 mod outcome;

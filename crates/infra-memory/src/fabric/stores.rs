@@ -13,6 +13,7 @@ use aether_domain::records::{
     CommitRecord, ControlKey, ControlRecord, Entry, MemberState, Position, StoredCommit, StoredEntry, StoredRecord,
 };
 
+use super::letters::Letters;
 use super::outcome::{AppendFailure, Op, Outcome, ReadFailure, WriteFailure};
 use super::render::{self, Rendered};
 
@@ -35,6 +36,8 @@ pub struct Stores {
     histories: BTreeMap<ActorAddress, Vec<StoredCommit>>,
     /// Whose each commit is. Invariant: the one at index `n` has sequence `n + 1`.
     writers: Vec<ActorAddress>,
+    /// Commands that were given up.
+    pub letters: Letters,
 }
 
 impl Stores {

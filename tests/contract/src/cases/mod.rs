@@ -4,6 +4,7 @@ mod bus;
 mod checkpoints;
 mod claims;
 mod control;
+mod dead_letters;
 mod events;
 mod faults;
 mod gateway;
@@ -44,6 +45,7 @@ pub fn all() -> Vec<Case> {
         claims::cases(),
         bus::cases(),
         checkpoints::cases(),
+        dead_letters::cases(),
         faults::cases(),
     ]
     .concat()

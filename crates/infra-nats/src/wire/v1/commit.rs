@@ -138,7 +138,7 @@ fn millis(period: Duration) -> u64 {
 }
 
 /// A field that is there, even if its value is `null`.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+pub(super) fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -150,7 +150,7 @@ impl JsonRecord for CommitV1<'_> {
 }
 
 /// A payload as JSON if it is exactly that, else as base64url.
-fn embed(payload: &[u8]) -> (Option<&RawValue>, Option<String>) {
+pub(super) fn embed(payload: &[u8]) -> (Option<&RawValue>, Option<String>) {
     let raw = serde_json::from_slice::<&RawValue>(payload).ok();
     match raw.filter(|raw| raw.get().len() == payload.len()) {
         Some(raw) => (Some(raw), None),
@@ -158,7 +158,7 @@ fn embed(payload: &[u8]) -> (Option<&RawValue>, Option<String>) {
     }
 }
 
-fn extract(raw: Option<&RawValue>, encoded: Option<&str>) -> Result<Bytes, WireFault> {
+pub(super) fn extract(raw: Option<&RawValue>, encoded: Option<&str>) -> Result<Bytes, WireFault> {
     let bytes = match (raw, encoded) {
         (Some(raw), None) => Some(Bytes::copy_from_slice(raw.get().as_bytes())),
         (None, Some(text)) => base64url::decode(text).map(Bytes::from),

@@ -11,6 +11,7 @@ mod control;
 mod envelope;
 mod frame;
 mod json;
+mod letter;
 mod policy;
 mod snapshot;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub(crate) use claim::{decode_claim, encode_claim};
 pub(crate) use commit::{decode_commit, encode_commit};
 pub(crate) use control::{decode_control, encode_control};
 pub(crate) use frame::{decode_frames, encode_frames};
+pub(crate) use letter::{decode_letter, encode_letter};
 pub(crate) use topology::{decode_entry, encode_entry};
 
 use aether_domain::InvalidId;

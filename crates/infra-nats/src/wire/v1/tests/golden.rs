@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::samples;
 use crate::wire::v1::{
-    Encoded, decode_claim, decode_commit, decode_control, decode_entry, decode_frames, encode_claim, encode_commit,
-    encode_control, encode_entry, encode_frames,
+    Encoded, decode_claim, decode_commit, decode_control, decode_entry, decode_frames, decode_letter, encode_claim,
+    encode_commit, encode_control, encode_entry, encode_frames, encode_letter,
 };
 
 /// The file, and what the writer makes today.
@@ -99,4 +99,12 @@ fn claims_of_a_leader_and_of_a_newcomer_are_these_bytes_for_ever() {
     assert_eq!(written, golden);
     let read = golden.split("\n\n").filter(|bytes| !bytes.is_empty()).map(|bytes| decode_claim(&hex(bytes)));
     assert_eq!(read.map(|claim| claim.expect("released bytes")).collect::<Vec<_>>(), samples::claims());
+}
+
+#[test]
+fn a_dead_letter_is_this_text_for_ever() {
+    let encoded = encode_letter(&samples::letter()).expect("it fits");
+    json(include_str!("../golden/dead_letter.json.txt"), &encoded);
+    let read = decode_letter(&encoded.payload, encoded.checksum.as_deref());
+    assert_eq!(read.expect("own bytes"), samples::letter());
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::samples;
 use crate::wire::v1::{
     Encoded, WireFault, checksum, decode_claim, decode_commit, decode_control, decode_entry, decode_frames,
-    encode_claim, encode_commit, encode_control, encode_entry, encode_frames,
+    decode_letter, encode_claim, encode_commit, encode_control, encode_entry, encode_frames, encode_letter,
 };
 
 fn keys() -> [ControlKey; 5] {
@@ -25,6 +25,7 @@ fn decode_everything(bytes: &[u8]) -> usize {
         + usize::from(decode_commit(bytes, Some(&right)).is_ok())
         + usize::from(decode_frames(bytes).is_ok())
         + usize::from(decode_claim(bytes).is_ok())
+        + usize::from(decode_letter(bytes, Some(&right)).is_ok())
 }
 
 fn everything() -> Vec<Encoded> {
@@ -37,6 +38,7 @@ fn everything() -> Vec<Encoded> {
     all.extend([commit(PayloadCodec::Json), commit(PayloadCodec::Binary)]);
     all.push(Encoded { payload: frames, checksum: None });
     all.push(encode_control(&samples::snapshot()).expect("it fits"));
+    all.push(encode_letter(&samples::letter()).expect("it fits"));
     let claims = samples::claims();
     all.extend(claims.iter().map(|claim| Encoded { payload: encode_claim(claim).expect("it fits"), checksum: None }));
     all
@@ -59,7 +61,7 @@ proptest! {
 
     #[test]
     fn a_record_that_was_changed_is_refused_or_at_least_no_panic(
-        which in 0usize..11, at: prop::sample::Index, flip in 1u8..=255, cut in any::<bool>(),
+        which in 0usize..12, at: prop::sample::Index, flip in 1u8..=255, cut in any::<bool>(),
     ) {
         let Encoded { payload, checksum } = everything().swap_remove(which);
         let mut bytes = payload.to_vec();
@@ -73,6 +75,7 @@ proptest! {
         prop_assert!(decode_entry(&bytes, header).is_err());
         prop_assert!(decode_commit(&bytes, header).is_err());
         prop_assert!(decode_frames(&bytes).is_err());
+        prop_assert!(decode_letter(&bytes, header).is_err());
     }
 
     #[test]
@@ -180,4 +183,17 @@ fn a_snapshot_that_no_log_folds_to_is_refused_whatever_its_checksum_says() {
     assert!(refused.contains("it moves shards that there are not"), "{refused}");
     let refused = snapshot_with(b"default", b"defaulT").expect_err("refused").to_string();
     assert!(refused.contains("not one of the names"), "{refused}");
+}
+
+#[test]
+fn a_letter_says_its_command_in_one_way_only_and_within_its_bound() {
+    let letter = encode_letter(&samples::letter()).expect("it fits");
+    let text = std::str::from_utf8(&letter.payload).expect("JSON is text");
+    let read = |text: &str| decode_letter(text.as_bytes(), Some(&checksum(text.as_bytes())));
+    let twice = text.replacen("\"reason\"", "\"payload_b64\":\"AAAA\",\"reason\"", 1);
+    assert!(matches!(read(&twice), Err(WireFault::Body(_))));
+    let long = text.replacen("\"amount\":12", &format!("\"amount\":{}", "1".repeat(512 * 1024)), 1);
+    assert!(matches!(read(&long), Err(WireFault::TooLarge { .. })));
+    let wordy = text.replacen("\"reason\":\"", &format!("\"reason\":\"{}", "x".repeat(1025)), 1);
+    assert!(matches!(read(&wordy), Err(WireFault::TooLarge { .. })));
 }

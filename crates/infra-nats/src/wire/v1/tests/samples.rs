@@ -12,9 +12,9 @@ use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame, ReadMode};
 use aether_domain::records::{
-    CommandMark, CommitRecord, ControlRecord, DesiredPlacement, Entry, EventRecord, Health, LeaseRecord, LeaseState,
-    Load, MemberRecord, MemberState, MissedTicks, PayloadCodec, Position, ReleaseReport, Timer, TimerChange,
-    TopologySnapshot,
+    CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry, EventRecord, Health, LeaseRecord,
+    LeaseState, Load, MemberRecord, MemberState, MissedTicks, PayloadCodec, Position, ReleaseReport, Timer,
+    TimerChange, TopologySnapshot,
 };
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{
@@ -309,4 +309,25 @@ pub(super) fn claims() -> Vec<Claim> {
             serves: None,
         },
     ]
+}
+
+pub(super) fn letter() -> DeadLetter {
+    DeadLetter {
+        actor: ActorAddress {
+            key: ActorKey {
+                kind: ActorKind::new("account").expect("a kind"),
+                id: ActorId::new("\u{fc} 1").expect("an id"),
+            },
+            slot: Slot(0xa5b),
+        },
+        command: "withdraw".to_owned(),
+        id: CommandId { origin: Incarnation(0x4d2), sequence: 17 },
+        message: Some(MessageId(7)),
+        codec: PayloadCodec::Json,
+        payload: Some(Bytes::from_static(b"{\"amount\":12}")),
+        reason: "attempt to divide by zero".to_owned(),
+        maybe_applied: true,
+        by: node("n1", 0x4d2),
+        at: WallTime { unix_millis: 1_700_000_000_000 },
+    }
 }
