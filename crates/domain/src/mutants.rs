@@ -1,4 +1,4 @@
-//! Rules of the control plane that can be taken away, to see whether the simulation notices.
+//! Rules that can be taken away, to see whether the simulation notices.
 //!
 //! In every build but one [`is_on`] is false whatever is asked, and the compiler drops what hangs on it. Built with
 //! `--cfg aether_mutants`, one rule at a time may be taken away while the program runs: `cargo xtask mutants` does that,
@@ -52,6 +52,22 @@ mutants! {
     FoldsUnchecked = "fold-unchecked", "I6", "a fold takes an entry that does not follow the one before";
     JoinsAnyway = "other-settings", "section 3", "a node with other timers than the cluster's joins";
     TakesLivingId = "id-in-use", "section 6", "a starting node does not look whether its record is still";
+    RunsRepeats = "no-dedupe", "R12", "a command that is in the history is run again";
+    ForgetsFloor = "floor-ignored", "R18", "a command below its origin's floor is run as if it were new";
+    CommitsWithoutCas = "commit-without-cas", "R8", "a history takes a record whatever its tail is";
+    ReadsUnconfirmed = "read-unconfirmed", "R10", "an answer that changes nothing is given before a compare-and-set";
+    LoadsAnyway = "later-owner-ignored", "R9", "a history that a later owner has written to is served";
+    ServesWithoutLease = "answer-without-lease", "R11", "an answer from memory is given when the serve lease is over";
+    InFlightSucceeds = "in-the-way-is-success", "R13", "another write in flight is taken for an acknowledgement";
+    LostSucceeds = "lost-commit-is-success", "R13", "a commit of unknown outcome is taken for stored";
+    LostFails = "lost-commit-is-failure", "R13", "a commit of unknown outcome is taken for not stored, and run again";
+}
+
+impl Mutant {
+    /// Whether it is a rule of what becomes of commands: those are hunted beside the control plane's.
+    pub fn is_of_commands(self) -> bool {
+        self >= Self::RunsRepeats
+    }
 }
 
 #[cfg(aether_mutants)]

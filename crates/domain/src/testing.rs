@@ -2,6 +2,8 @@
 //!
 //! Users do the same for their own actors with the runtime's test kit; this one is for the topology's aggregates.
 
+pub mod history;
+
 use std::fmt::Debug;
 
 use crate::aggregate::Aggregate;

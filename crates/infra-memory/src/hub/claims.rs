@@ -26,6 +26,7 @@ pub(super) struct ClaimListeners {
 #[async_trait]
 impl Claims for Connection {
     async fn tell(&self, claim: &Claim) -> Result<(), SendError> {
+        self.hub.awake(&self.node).await;
         let server = self.hub.lock();
         if let Some(cause) = server.switches.away(&self.node) {
             return Err(SendFailure::Unavailable(cause).into());
@@ -45,11 +46,14 @@ impl Claims for Connection {
         let number = server.claims.next;
         server.claims.next += 1;
         server.claims.listeners.insert(number, (self.node.clone(), inbox.clone()));
-        let listening = Listening { hub: self.hub.clone(), number, inbox };
+        let listening = Listening { hub: self.hub.clone(), node: self.node.clone(), number, inbox };
         Ok(Box::pin(stream::unfold(listening, |listening| async move {
             loop {
                 match listening.inbox.take().await {
-                    Taken::Message(heard) => return Some((heard, listening)),
+                    Taken::Message(heard) => {
+                        listening.hub.awake(&listening.node).await;
+                        return Some((heard, listening));
+                    }
                     Taken::Overrun => {} // the next claim of the same node says as much
                     Taken::Closed => return None,
                 }
@@ -60,6 +64,7 @@ impl Claims for Connection {
 
 struct Listening {
     hub: MemoryHub,
+    node: NodeId,
     number: u64,
     inbox: Arc<Inbox<Heard>>,
 }

@@ -109,11 +109,14 @@ impl Gateway for Connection {
         let number = server.gateway.next;
         server.gateway.next += 1;
         server.gateway.listeners.insert(number, (self.node.clone(), inbox.clone()));
-        let listening = Listening { hub: self.hub.clone(), number, inbox };
+        let listening = Listening { hub: self.hub.clone(), node: self.node.clone(), number, inbox };
         Ok(Box::pin(stream::unfold(listening, |listening| async move {
             loop {
                 match listening.inbox.take().await {
-                    Taken::Message(request) => return Some((request, listening)),
+                    Taken::Message(request) => {
+                        listening.hub.awake(&listening.node).await;
+                        return Some((request, listening));
+                    }
                     Taken::Overrun => {} // the client was told
                     Taken::Closed => return None,
                 }
@@ -124,6 +127,7 @@ impl Gateway for Connection {
 
 struct Listening {
     hub: MemoryHub,
+    node: NodeId,
     number: u64,
     inbox: Arc<Inbox<GatewayRequest>>,
 }

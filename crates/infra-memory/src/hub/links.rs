@@ -42,12 +42,14 @@ impl Transport for Connection {
                 Taken::Overrun => Delivery::Overrun,
                 Taken::Closed => return None,
             };
+            listening.hub.awake(&listening.me.node).await;
             Some((delivery, listening))
         })))
     }
 
     async fn send(&self, from: &NodeRef, to: &NodeRef, frames: Vec<Frame>) -> Result<(), SendError> {
         let bytes = message_bytes(&frames)?;
+        self.hub.way(&self.node).await;
         let mut server = self.hub.lock();
         if let Some(cause) = server.switches.away(&self.node) {
             return Err(SendFailure::Unavailable(cause).into());

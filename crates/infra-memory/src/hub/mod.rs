@@ -18,6 +18,7 @@ mod updates;
 mod wakes;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aether_domain::ids::{NodeId, NodeRef};
 use aether_domain::ports::Ports;
@@ -113,6 +114,23 @@ impl MemoryHub {
         self.throw(|switches| switches.heal(node));
     }
 
+    /// Lets nothing through to a node or from it until [`Self::resume`]: its operations begin and end, its updates and its
+    /// messages come, when it goes on. Nothing is lost, and nobody is told: so it is with a process that is stopped.
+    pub fn pause(&self, node: &NodeId) {
+        self.throw(|switches| switches.pause(node, true));
+    }
+
+    /// Undoes [`Self::pause`].
+    pub fn resume(&self, node: &NodeId) {
+        self.throw(|switches| switches.pause(node, false));
+    }
+
+    /// From now on whatever travels to the server, from it, or between nodes takes up to `way_max`, in whole milliseconds
+    /// drawn from the seed. Zero, as in the beginning: nobody waits for anything.
+    pub fn distance(&self, way_max: Duration) {
+        self.throw(|switches| switches.distance(way_max));
+    }
+
     /// Takes the whole server away for everybody, or brings it back with all it holds.
     pub fn outage(&self, down: bool) {
         self.throw(|switches| switches.outage(down));
@@ -159,6 +177,26 @@ impl MemoryHub {
     /// What the stores hold now: the truth, past every switch, for tests to compare with.
     pub fn stores(&self) -> Stores {
         self.lock().stores.clone()
+    }
+
+    /// One way to the server or back, for that node: takes as long as it takes, and ends when the node runs.
+    async fn way(&self, node: &NodeId) {
+        let way = self.lock().switches.way();
+        if !way.is_zero() {
+            tokio::time::sleep(way).await;
+        }
+        self.awake(node).await;
+    }
+
+    /// Waits while the node is paused.
+    async fn awake(&self, node: &NodeId) {
+        let mut thrown = self.shared.control_changed.subscribe();
+        while self.lock().switches.is_paused(node) {
+            // The sender is ours: it does not end.
+            if thrown.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     fn throw(&self, change: impl FnOnce(&mut Switches)) {

@@ -53,7 +53,20 @@ impl Connection {
         Self { hub, node }
     }
 
-    async fn write<T, F: Failure + Send>(
+    async fn write<T: Send, F: Failure + Send>(
+        &self,
+        target: Target,
+        act: impl FnOnce(&mut Stores) -> Result<T, F> + Send,
+        late: impl FnOnce() -> Op + Send,
+        in_flight: F,
+    ) -> Result<T, F> {
+        self.hub.way(&self.node).await;
+        let outcome = self.write_now(target, act, late, in_flight).await;
+        self.hub.way(&self.node).await;
+        outcome
+    }
+
+    async fn write_now<T, F: Failure + Send>(
         &self,
         target: Target,
         act: impl FnOnce(&mut Stores) -> Result<T, F> + Send,
@@ -93,7 +106,14 @@ impl Connection {
         Err(F::unknown(unheard))
     }
 
-    pub(super) async fn read<T>(&self, look: impl FnOnce(&Stores) -> T + Send) -> Result<T, ReadFailure> {
+    pub(super) async fn read<T: Send>(&self, look: impl FnOnce(&Stores) -> T + Send) -> Result<T, ReadFailure> {
+        self.hub.way(&self.node).await;
+        let found = self.read_now(look).await;
+        self.hub.way(&self.node).await;
+        found
+    }
+
+    async fn read_now<T>(&self, look: impl FnOnce(&Stores) -> T + Send) -> Result<T, ReadFailure> {
         let cause = {
             let mut server = self.hub.lock();
             match server.switches.read_fate(&self.node) {

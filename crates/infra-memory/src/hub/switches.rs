@@ -1,6 +1,7 @@
 //! What a test can break, and what a three-replica server breaks by itself.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use aether_domain::ids::NodeId;
 use rand::{RngExt, SeedableRng};
@@ -58,6 +59,9 @@ pub(super) enum Fate {
 pub(super) struct Switches {
     manner: Manner,
     dice: ChaCha8Rng,
+    /// The longest way to the server and back, each; nobody waits if it is zero.
+    way_millis_max: u64,
+    paused: BTreeSet<NodeId>,
     cut: BTreeSet<NodeId>,
     outage: bool,
     no_leader_for: u32,
@@ -71,6 +75,8 @@ impl Switches {
         Self {
             manner,
             dice: ChaCha8Rng::seed_from_u64(seed),
+            way_millis_max: 0,
+            paused: BTreeSet::new(),
             cut: BTreeSet::new(),
             outage: false,
             no_leader_for: 0,
@@ -80,6 +86,26 @@ impl Switches {
         }
     }
 
+    pub(super) fn distance(&mut self, way_max: Duration) {
+        self.way_millis_max = u64::try_from(way_max.as_millis()).unwrap_or(u64::MAX);
+    }
+    /// How long the next thing is on its way.
+    pub(super) fn way(&mut self) -> Duration {
+        if self.way_millis_max == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(self.dice.random_range(0..=self.way_millis_max))
+    }
+    pub(super) fn pause(&mut self, node: &NodeId, paused: bool) {
+        if paused {
+            self.paused.insert(node.clone());
+        } else {
+            self.paused.remove(node);
+        }
+    }
+    pub(super) fn is_paused(&self, node: &NodeId) -> bool {
+        self.paused.contains(node)
+    }
     pub(super) fn cut(&mut self, node: &NodeId) {
         self.cut.insert(node.clone());
     }

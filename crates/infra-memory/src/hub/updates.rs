@@ -54,6 +54,9 @@ impl Watching {
     /// Takes what is new; answers whether there was anything.
     fn look(&mut self) -> bool {
         let server = self.hub.lock();
+        if server.switches.is_paused(&self.node) {
+            return false;
+        }
         let away = server.switches.away(&self.node).is_some();
         if away {
             if !std::mem::replace(&mut self.interrupted, true) {
@@ -101,7 +104,7 @@ struct Following {
 impl Following {
     fn look(&mut self) -> bool {
         let server = self.hub.lock();
-        if server.switches.away(&self.node).is_some() {
+        if server.switches.is_paused(&self.node) || server.switches.away(&self.node).is_some() {
             return false;
         }
         let entries = server.stores.entries(self.told).iter().take(FOLLOW_ENTRIES_MAX).cloned();

@@ -18,7 +18,7 @@ use super::bounds::{
 };
 use super::input::{Counts, Effect, Fact, Now};
 use super::remembered::{Known, StoredReply};
-use super::slot::{Asked, Busy, Decided, Flight, Gathering, Live, Loading, Slot, What};
+use super::slot::{Asked, Busy, Decided, Flight, Gathering, Live, Loading, Slot, What, freshness};
 use crate::actor::{Kind, Ran, Wanted};
 use crate::message::{Outcome, Work};
 
@@ -154,7 +154,8 @@ impl<T> Core<T> {
     }
 
     /// Takes over what running a command came to.
-    pub(super) fn take(&mut self, slot: &mut Slot<T>, now: Now, asked: Asked<T>, ran: Ran) {
+    pub(super) fn take(&mut self, slot: &mut Slot<T>, now: Now, mut asked: Asked<T>, ran: Ran) {
+        asked.work.mode = freshness(asked.work.mode, &ran);
         let (what, event_bytes) = match ran {
             Ran::Looked(reply) => (What::Look(Outcome::Looked(reply)), 0),
             Ran::Rejected(rejection) => (What::Look(Outcome::Rejected(rejection)), 0),

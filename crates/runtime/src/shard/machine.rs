@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::{Answer, ReadMode};
 use aether_domain::{ActorAddress, Epoch, Incarnation, NodeId};
 
@@ -13,7 +14,7 @@ use super::core::{Core, repeat};
 use super::input::{Counts, Effect, Input, Now};
 use super::remembered::Known;
 use super::residents::Residents;
-use super::slot::{Asked, Live, Slot};
+use super::slot::{Asked, Live, Slot, freshness};
 use crate::actor::{Kind, KindRegistry, Ran};
 use crate::message::{Outcome, Work};
 
@@ -151,8 +152,9 @@ impl<T> ShardMachine<T> {
             Known::Forgotten => return Looked::refuse(Answer::Expired { maybe_applied: true }),
         }
         let ran = instance.run(command, &work.payload, slot.kind.settings().codec, now.wall);
-        let must_confirm = slot.must_confirm(work.mode, self.core.epoch);
-        let lease = work.mode != ReadMode::Log;
+        let mode = freshness(work.mode, &ran);
+        let must_confirm = slot.must_confirm(mode, self.core.epoch);
+        let lease = mode != ReadMode::Log;
         match ran {
             Ran::Looked(reply) if !must_confirm => Looked::Answered { outcome: Outcome::Looked(reply), lease },
             Ran::Rejected(no) if !must_confirm => Looked::Answered { outcome: Outcome::Rejected(no), lease },
@@ -298,7 +300,7 @@ impl<T> ShardMachine<T> {
 
 /// Why a command is not run now, whatever its actor is.
 fn refusal(now: Now, work: &Work) -> Option<Answer> {
-    if !now.serving {
+    if !now.serving && !is_on(Mutant::ServesWithoutLease) {
         return Some(Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false });
     }
     (work.deadline <= now.at).then(|| Answer::Expired { maybe_applied: work.attempt > 1 })

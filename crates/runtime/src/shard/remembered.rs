@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::records::{CommandMark, PayloadCodec};
 use aether_domain::{CommandId, Incarnation, MessageId};
 use bytes::Bytes;
@@ -67,8 +68,11 @@ impl Remembered {
 
     /// What is known of `work`.
     pub(super) fn find(&self, work: &Work) -> Known<'_> {
+        if is_on(Mutant::RunsRepeats) {
+            return Known::New;
+        }
         if let Some(origin) = self.origins.iter().find(|known| known.life == work.id.origin) {
-            if work.id.sequence < origin.floor {
+            if work.id.sequence < origin.floor && !is_on(Mutant::ForgetsFloor) {
                 return Known::Forgotten;
             }
             if let Ok(place) = origin.place(work.id.sequence) {

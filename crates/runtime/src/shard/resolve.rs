@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::{Answer, AppendError, ReadError};
 use aether_domain::records::{Position, StoredCommit};
 use aether_domain::{Epoch, Nonce};
@@ -25,7 +26,20 @@ impl<T> Core<T> {
         outcome: Result<Position, AppendError>,
     ) {
         let Some(after) = in_flight(slot, nonce).map(|flight| flight.after) else { return };
+        let believed = Position { sequence: after.next(), hash: 0 };
         match outcome {
+            Err(AppendError::Conflict { actual: None, .. }) if is_on(Mutant::InFlightSucceeds) => {
+                self.stored(slot, believed);
+                self.go_on(slot, now);
+            }
+            Err(AppendError::Unknown { .. }) if is_on(Mutant::LostSucceeds) => {
+                self.stored(slot, believed);
+                self.go_on(slot, now);
+            }
+            Err(AppendError::Unknown { .. }) if is_on(Mutant::LostFails) => {
+                self.outdated(slot);
+                self.go_on(slot, now);
+            }
             Ok(at) => {
                 self.stored(slot, at);
                 self.go_on(slot, now);
@@ -66,7 +80,10 @@ impl<T> Core<T> {
             // It may still come: only another record in its place rules that out.
             return self.send_again(slot);
         }
-        let later = commits.iter().map(|commit| commit.record.shard_epoch).find(|epoch| *epoch > self.epoch);
+        let later = commits
+            .iter()
+            .map(|commit| commit.record.shard_epoch)
+            .find(|epoch| *epoch > self.epoch && !is_on(Mutant::LoadsAnyway));
         let own = commits.iter().find(|commit| commit.record.nonce == nonce && commit.record.owner == owner);
         let outdated = own.is_none() || commits.len() > 1;
         if let Some(own) = own {

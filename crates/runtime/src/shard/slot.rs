@@ -15,13 +15,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::ReadMode;
 use aether_domain::records::{CommitRecord, EventRecord, Position};
 use aether_domain::{ActorAddress, Epoch, Monotonic, Sequence};
 use bytes::Bytes;
 
 use super::remembered::Remembered;
-use crate::actor::{Instance, Kind};
+use crate::actor::{Instance, Kind, Ran};
 use crate::message::{Outcome, Payload, Work};
 
 /// What a shard holds of one actor.
@@ -142,10 +143,20 @@ impl<T> Slot<T> {
     /// Whether an answer that changes nothing needs a compare-and-set first.
     pub(super) fn must_confirm(&self, mode: ReadMode, epoch: Epoch) -> bool {
         match mode {
+            _ if is_on(Mutant::ReadsUnconfirmed) => false,
             ReadMode::Strict => !self.confirmed || self.under != epoch,
             ReadMode::Leased => self.under != epoch,
             ReadMode::Log => true,
         }
+    }
+}
+
+/// How fresh what running a command came to must be. A rejection decides something, as a commit does: it takes a
+/// compare-and-set of its own, so that nobody is turned away for a reason that is gone, whatever clocks do.
+pub(super) fn freshness(mode: ReadMode, ran: &Ran) -> ReadMode {
+    match ran {
+        Ran::Rejected(_) if mode == ReadMode::Strict => ReadMode::Log,
+        _ => mode,
     }
 }
 

@@ -28,7 +28,7 @@ fn commands_gather_while_a_record_is_under_way_and_share_the_next_one() {
         6 demand 9
         ack       -> 1=5; 2=6; append 3,4 after 1
         7 add 1
-        ack       -> 3=7; 4=8; 5=8?; 6=no only 8?; append 7 after 2
+        ack       -> 3=7; 4=8; 5=8?; 6=no only 8; append 7 after 2
         ack       -> 7=9
         ",
     );
@@ -203,7 +203,8 @@ fn bytes_are_answered_with_bytes_and_values_with_values() {
         loaded         -> append 1 after 0
         ack            -> 1=5
         2 get json     -> 2=5?
-        3 demand 6 json -> 3=no {\"total\":5}?
+        3 demand 6 json -> confirm after 1
+        ack            -> 3=no {\"total\":5}
         ",
     );
 }

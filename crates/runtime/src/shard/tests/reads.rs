@@ -16,14 +16,18 @@ fn a_fresh_instance_confirms_itself_before_it_answers_a_read() {
 }
 
 #[test]
-fn a_rejection_is_a_read() {
+fn a_rejection_takes_a_compare_and_set_of_its_own_and_no_clock() {
     play(
         "
         foreign 4 3
-        1 demand 5   -> load
-        loaded       -> confirm after 1
-        ack          -> 1=no only 3?
-        2 demand 5   -> 2=no only 3?
+        1 demand 5          -> load
+        loaded              -> confirm after 1
+        ack                 -> 1=no only 3
+        2 demand 5          -> confirm after 2
+        3 demand 5
+        ack                 -> 2=no only 3; confirm after 3
+        ack                 -> 3=no only 3
+        4 demand 5 leased   -> 4=no only 3?
         ",
     );
 }

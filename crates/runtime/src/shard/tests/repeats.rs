@@ -105,8 +105,8 @@ fn all_sendings_of_a_refused_command_hear_the_same_no() {
         3 grow 8 json id=2 attempt=2
         4 grow 8 json id=2 attempt=3
         5 add 5
-        ack                        -> 1=5; 3=no {\"total\":5}?; 4=no {\"total\":5}?; 2=no {\"total\":5}?; append 5 after 1
-        ack                        -> 5=10
+        ack                        -> 1=5; append 5 after 1
+        ack                        -> 3=no {\"total\":5}; 4=no {\"total\":5}; 2=no {\"total\":5}; 5=10
         ",
     );
 }
@@ -121,8 +121,8 @@ fn the_applications_retries_of_a_refused_message_count_once_together() {
         3 grow 8 json msg=77
         4 grow 8 json msg=77
         5 add 5
-        ack                     -> 1=5; 2=no {\"total\":5}?; append 5 after 1
-        ack                     -> 5=10; append 3 after 2
+        ack                     -> 1=5; append 5 after 1
+        ack                     -> 2=no {\"total\":5}; 5=10; append 3 after 2
         ack                     -> 3=18; 4=18
         ",
     );
