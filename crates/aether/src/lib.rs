@@ -59,6 +59,8 @@ pub mod placement;
 pub mod program;
 pub mod supervised;
 pub mod telemetry;
+#[cfg(feature = "test-kit")]
+pub mod test_cluster;
 
 pub use aether_infra_memory::MemoryHub;
 #[cfg(feature = "nats")]

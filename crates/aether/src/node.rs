@@ -11,6 +11,7 @@ use std::sync::Arc;
 use aether_domain::{InvalidId, Namespace, NodeId};
 use aether_runtime::actor::Actor;
 pub use aether_runtime::actor_ref::ActorRef;
+use aether_runtime::clock::Clock;
 use aether_runtime::control::Phase;
 use aether_runtime::control::service::Status;
 use aether_runtime::node::Runtime;
@@ -31,6 +32,7 @@ pub struct Node {
     status: watch::Receiver<Arc<Status>>,
     id: NodeId,
     namespace: Namespace,
+    clock: Arc<dyn Clock>,
     #[cfg(feature = "nats")]
     session: Option<aether_infra_nats::NatsSession>,
 }
@@ -113,6 +115,18 @@ impl Node {
     /// What this node's watch for split brains has seen, as it changes: see [`aether_runtime::splitbrain`].
     pub fn split_brain(&self) -> watch::Receiver<Arc<SplitBrain>> {
         self.runtime.split_brain()
+    }
+
+    /// What its control plane says of itself.
+    #[cfg(feature = "test-kit")]
+    pub(crate) fn control_status(&self) -> Arc<Status> {
+        Arc::clone(&self.status.borrow())
+    }
+
+    /// Which life of the node this is now.
+    #[cfg(feature = "test-kit")]
+    pub(crate) fn life(&self) -> aether_domain::NodeRef {
+        self.status.borrow().me.clone()
     }
 
     /// Waits until it has ended: by itself, drained, or killed.

@@ -74,7 +74,7 @@ impl<A: Actor> ActorRef<A> {
         A: Handle<C>,
         A::Commands: Contains<C, I>,
     {
-        read_outcome::<A, C>(self.router.ask(self.outgoing(None, command)).await)
+        read_outcome::<A, C>(self.ask_outcome(None, command).await)
     }
 
     /// Asks under the application's own name for this intention: asked again under it, the command counts once, even
@@ -88,7 +88,18 @@ impl<A: Actor> ActorRef<A> {
         A: Handle<C>,
         A::Commands: Contains<C, I>,
     {
-        read_outcome::<A, C>(self.router.ask(self.outgoing(Some(message), command)).await)
+        read_outcome::<A, C>(self.ask_outcome(Some(message), command).await)
+    }
+
+    /// Asks, and answers what the router says: it tells apart what is stored and what was only looked at. For test kits.
+    #[doc(hidden)]
+    pub async fn ask_outcome<C, I>(&self, message: Option<MessageId>, command: C) -> Outcome
+    where
+        C: Command,
+        A: Handle<C>,
+        A::Commands: Contains<C, I>,
+    {
+        self.router.ask(self.outgoing(message, command)).await
     }
 
     /// Sends at most once and waits for nothing.

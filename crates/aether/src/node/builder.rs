@@ -30,6 +30,8 @@ pub struct NodeBuilder {
     on_regression: OnRegression,
     engine: Option<Engine>,
     kinds: Result<KindRegistry, RegisterError>,
+    clock: Arc<dyn Clock>,
+    seed: Option<u64>,
 }
 
 enum Engine {
@@ -79,6 +81,8 @@ impl NodeBuilder {
             on_regression: OnRegression::Halt,
             engine: None,
             kinds: Ok(KindRegistry::new()),
+            clock: Arc::new(BootClock),
+            seed: None,
         }
     }
 
@@ -163,6 +167,14 @@ impl NodeBuilder {
         self
     }
 
+    /// It goes by that clock, and all its chance comes from that seed.
+    #[cfg(feature = "test-kit")]
+    #[must_use]
+    pub(crate) fn staged(mut self, clock: Arc<dyn Clock>, seed: u64) -> Self {
+        (self.clock, self.seed) = (clock, Some(seed));
+        self
+    }
+
     /// Starts it and waits until it is a member of its cluster and serves.
     ///
     /// Without a cluster that takes it in it waits on; use [`Self::launch`] to do something else meanwhile.
@@ -186,7 +198,7 @@ impl NodeBuilder {
         let zone = self.zone.map(Zone::new).transpose()?;
         let tags = self.tags.iter().map(Tag::new).collect::<Result<_, _>>()?;
         let info = NodeInfo { zone, tags, ..self.info };
-        let clock: Arc<dyn Clock> = Arc::new(BootClock);
+        let clock = self.clock;
         let engine = self.engine.ok_or(StartError::NoEngine)?;
         #[cfg(feature = "nats")]
         let mut session = None;
@@ -215,19 +227,20 @@ impl NodeBuilder {
             settings: ClusterSettings { hash: ShardHash::ID, ..ClusterSettings::default() },
             info,
             admin_url: self.admin_url,
-            seed: crate::entropy::seed(),
+            seed: self.seed.unwrap_or_else(crate::entropy::seed),
             build: BUILD.into(),
             supervisor: supervised::token(),
             on_regression: self.on_regression,
             strategies,
         };
-        let runtime = Runtime::start(ports, clock, config, kinds)?;
+        let runtime = Runtime::start(ports, Arc::clone(&clock), config, kinds)?;
         let status = runtime.status();
         Ok(Node {
             runtime,
             status,
             id,
             namespace,
+            clock,
             #[cfg(feature = "nats")]
             session,
         })

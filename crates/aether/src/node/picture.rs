@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use aether_domain::ShardId;
-use aether_runtime::clock::{BootClock, Clock};
 use aether_runtime::control::service::Status;
 use aether_runtime::control::unmet;
 use aether_runtime::projection::{Facts, HealthView, Why};
@@ -21,7 +20,7 @@ impl Node {
     }
 
     fn health(&self, status: &Status, split_brain: &SplitBrain) -> HealthView {
-        let now = BootClock.now();
+        let now = self.clock.now();
         let heard =
             status.members.iter().map(|(node, (record, seen))| (node.clone(), (record.node.clone(), now.since(*seen))));
         let facts = Facts {
@@ -29,7 +28,7 @@ impl Node {
             phase: status.phase,
             heard: heard.collect(),
             profile: status.topology.cluster().settings().profile,
-            wall: BootClock.wall(),
+            wall: self.clock.wall(),
             fault: status.fault.clone(),
             placement_obstacle: status.placement_obstacle.clone(),
             strays: status.strays.clone(),
@@ -77,7 +76,7 @@ impl Node {
 impl Source for Node {
     fn picture(&self) -> Option<Picture> {
         let status = Arc::clone(&self.status.borrow());
-        let now = BootClock.now();
+        let now = self.clock.now();
         let split_brain = Arc::clone(&self.split_brain().borrow());
         let seen =
             status.members.iter().map(|(node, (record, seen))| (node.clone(), (record.clone(), now.since(*seen))));

@@ -180,6 +180,11 @@ impl<A: Ord + Clone + Display, V: Ord + Clone + Debug> Book<A, V> {
         actors
     }
 
+    /// Every name anything was asked under.
+    pub fn names(&self) -> std::collections::BTreeSet<u128> {
+        self.calls.iter().map(|asking| asking.name).collect()
+    }
+
     /// Every call, in order, with what was told. For comparing two runs.
     pub fn lines(&self) -> Vec<String> {
         let line =
@@ -302,7 +307,10 @@ fn judge<A, V: Ord + Clone + Debug>(kept: &Kept<'_, V>, calls: &[&Asking<A, V>])
         acknowledged.push((*at, place));
     }
     latest_so_far(&mut acknowledged);
-    agreed.seen = looks(calls, &places, &asked_by, &acknowledged)?;
+    agreed.seen = match kept.born {
+        Some(_) => looks(calls, &places, &asked_by, &acknowledged)?,
+        None => calls.iter().filter(|asking| matches!(asking.told, Some((_, Told::Seen { .. })))).count() as u64,
+    };
     Ok(agreed)
 }
 

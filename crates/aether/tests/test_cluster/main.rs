@@ -1,0 +1,172 @@
+//! The test kit for whole clusters, and what it finds out about this one.
+
+mod storm;
+mod tally;
+
+use std::time::Duration;
+
+use aether::prelude::*;
+use aether::test_cluster::TestCluster;
+use aether_domain::testing::history::Agreed;
+
+use storm::storm;
+use tally::{Add, AddToOdd, Even, Read, Tally};
+
+#[test]
+fn a_cluster_begins_answers_and_is_at_rest() {
+    TestCluster::seeded(7).nodes(3).actor::<Tally>().run(async |cluster| {
+        assert_eq!(cluster.ask::<Tally, _, _>(1, Add { by: 4 }).await, Ok(4));
+        assert_eq!(cluster.ask::<Tally, _, _>(1, Read).await, Ok(4));
+        let refused = cluster.ask::<Tally, _, _>(1, AddToOdd { by: 4 }).await;
+        assert_eq!(refused, Err(AskError::Rejected(Even { total: 4 })));
+        assert_eq!(cluster.running(), ["n1", "n2", "n3"]);
+        assert!(cluster.leader().is_some_and(|leader| cluster.running().contains(&leader)));
+        let agreed = cluster.assert_invariants().await;
+        assert_eq!((agreed.done, agreed.seen), (1, 2));
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_can_be_begun_in_the_paused_time_of_a_test() {
+    let cluster = TestCluster::seeded(1).nodes(1).actor::<Tally>().start().await;
+    assert_eq!(cluster.ask::<Tally, _, _>(1, Add { by: 1 }).await, Ok(1));
+}
+
+#[tokio::test]
+#[should_panic(expected = "start_paused = true")]
+async fn in_time_that_passes_it_says_what_to_write() {
+    drop(TestCluster::seeded(1).nodes(1).start().await);
+}
+
+/// Whoever owns the tally is treated so, and the others answer for it, or it does when it is back.
+fn owner_is(treated: impl AsyncFn(&TestCluster, &str)) {
+    for seed in 1..=3 {
+        TestCluster::seeded(seed).nodes(3).actor::<Tally>().run(async |cluster| {
+            let mut total = 0;
+            for _ in 0..2 {
+                let owner = cluster.owner_of::<Tally>(9).expect("every shard has an owner");
+                total += 3;
+                assert_eq!(cluster.ask::<Tally, _, _>(9, Add { by: 3 }).await, Ok(total));
+                treated(&cluster, &owner).await;
+                total += 2;
+                assert_eq!(cluster.ask::<Tally, _, _>(9, Add { by: 2 }).await, Ok(total), "seed {seed}");
+                cluster.assert_invariants().await;
+            }
+        });
+    }
+}
+
+#[test]
+fn a_node_that_is_killed_is_replaced_and_comes_back() {
+    owner_is(async |cluster, owner| {
+        cluster.kill(owner).await;
+        cluster.advance(Duration::from_secs(15)).await;
+        assert_ne!(cluster.owner_of::<Tally>(9).as_deref(), Some(owner));
+        cluster.restart(owner).await;
+    });
+}
+
+#[test]
+fn a_node_that_is_paused_for_long_is_replaced_and_finds_out_when_it_goes_on() {
+    owner_is(async |cluster, owner| {
+        cluster.pause(owner);
+        cluster.advance(Duration::from_secs(20)).await;
+        assert_ne!(cluster.owner_of::<Tally>(9).as_deref(), Some(owner));
+        cluster.resume(owner);
+    });
+}
+
+#[test]
+fn a_node_that_is_paused_for_a_moment_keeps_what_it_has() {
+    owner_is(async |cluster, owner| {
+        cluster.pause(owner);
+        cluster.advance(Duration::from_secs(1)).await;
+        cluster.resume(owner);
+        assert_eq!(cluster.owner_of::<Tally>(9).as_deref(), Some(owner));
+    });
+}
+
+#[test]
+fn a_node_that_is_cut_off_is_replaced() {
+    owner_is(async |cluster, owner| {
+        cluster.cut(owner);
+        cluster.advance(Duration::from_secs(20)).await;
+        assert_ne!(cluster.owner_of::<Tally>(9).as_deref(), Some(owner));
+    });
+}
+
+#[test]
+fn a_node_that_is_drained_hands_everything_over() {
+    owner_is(async |cluster, owner| {
+        cluster.drain(owner).await;
+        assert_ne!(cluster.owner_of::<Tally>(9).as_deref(), Some(owner));
+        cluster.add(owner).await;
+    });
+}
+
+#[test]
+fn whoever_asks_through_a_paused_node_hears_when_it_goes_on() {
+    TestCluster::seeded(5).nodes(2).actor::<Tally>().run(async |cluster| {
+        cluster.pause("n1");
+        let name = cluster.next_name();
+        let asked = cluster.ask_through::<Tally, _, _>("n1", name, 3, Add { by: 1 });
+        let resumed = async {
+            cluster.advance(Duration::from_secs(2)).await;
+            cluster.resume("n1");
+            cluster.elapsed()
+        };
+        let (answer, at) = futures_util::future::join(async { (asked.await, cluster.elapsed()) }, resumed).await;
+        assert!(answer.0 == Ok(1) && answer.1 >= at, "{answer:?}, it went on at {at:?}");
+    });
+}
+
+#[test]
+fn one_seed_is_one_run_and_two_are_two() {
+    let run = |seed| {
+        TestCluster::seeded(seed).nodes(3).actor::<Tally>().run(async |cluster| {
+            for nth in 0..20 {
+                drop(cluster.ask::<Tally, _, _>(nth % 5, Add { by: 1 }).await);
+            }
+            let owner = cluster.owner_of::<Tally>(3).expect("every shard has an owner");
+            cluster.kill(&owner).await;
+            let survivor = cluster.running()[0].clone();
+            cluster.pause(&survivor);
+            cluster.advance(Duration::from_secs(4)).await;
+            cluster.resume(&survivor);
+            for nth in 0..20 {
+                drop(cluster.ask::<Tally, _, _>(nth % 5, Add { by: 1 }).await);
+            }
+            cluster.assert_invariants().await;
+            cluster.trace()
+        })
+    };
+    let (first, again, other) = (run(11), run(11), run(12));
+    let differs = first.iter().zip(&again).position(|(one, two)| one != two);
+    assert_eq!(differs.map(|place| (&first[place], &again[place])), None);
+    assert!(first.len() == again.len() && first != other);
+}
+
+/// From the environment, for whoever wants more than a moment of it: `cargo xtask simulate commands`.
+fn wanted(name: &str, unless: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(unless)
+}
+
+#[test]
+fn in_a_storm_what_is_acknowledged_is_what_is_stored() {
+    let (first, seeds) = (wanted("AETHER_SEED", 1), wanted("AETHER_SEEDS", 4));
+    let each = wanted("AETHER_COMMANDS", 1_200).div_ceil(seeds);
+    let mut all = Agreed::default();
+    for seed in first..first + seeds {
+        let agreed = storm(seed, each, seed % 2 == 0);
+        #[expect(clippy::print_stderr, reason = "whoever asked for many seeds wants to see that it goes on")]
+        if seeds > 4 {
+            eprintln!("seed {seed}: {agreed}");
+        }
+        all += agreed;
+    }
+    assert!(all.done > 0 && all.seen > 0, "{all}");
+    #[expect(clippy::print_stderr, reason = "the figure is the result")]
+    {
+        eprintln!("{seeds} seeds from {first}: {all}");
+    }
+}
