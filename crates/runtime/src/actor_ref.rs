@@ -13,12 +13,11 @@ use aether_domain::{ActorAddress, ActorId, ActorKey, ActorKind, InvalidId, Messa
 use aether_placement::ShardHash;
 use bytes::Bytes;
 
-use crate::actor::{Actor, AskError, CodecError, Command, Contains, Handle, codec, read_outcome};
+use crate::actor::{
+    Actor, AskError, CodecError, Command, Contains, Fate, Handle, OUTCOME_OF, Settings, codec, read_outcome, read_reply,
+};
 use crate::message::{Outcome, Payload};
 use crate::router::{Outgoing, Parcel, Router};
-
-/// How long an ask waits unless it says otherwise.
-pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
 /// One actor of the kind `A`, and how to ask it. Cheap to clone; a clone may be given other options.
 ///
@@ -41,7 +40,7 @@ impl<A: Actor> ActorRef<A> {
     pub fn new(router: Router, hash: &ShardHash, id: &A::Id) -> Result<Self, InvalidId> {
         let key = ActorKey { kind: ActorKind::new(A::KIND)?, id: ActorId::new(id.to_string())? };
         let address = hash.address(key);
-        let (codec, timeout, mode) = (A::settings().codec, TIMEOUT_DEFAULT, ReadMode::default());
+        let Settings { codec, timeout, mode, .. } = A::settings();
         Ok(Self { router, address, codec, timeout, mode, of: PhantomData })
     }
 
@@ -102,6 +101,34 @@ impl<A: Actor> ActorRef<A> {
         self.router.ask(self.outgoing(message, command)).await
     }
 
+    /// What became of the command `C` that was, or was to be, asked of this actor under that name: after an error with
+    /// [`AskError::maybe_applied`], or after a restart, when nothing is known any more.
+    ///
+    /// It is the history that answers, and it is final. If the message is not there it is withdrawn, by a record in the
+    /// history, before the answer is given: whatever is still under way under it can do nothing any more, and asking under
+    /// it again is [`AskError::Invalid`]. To try once more, use another name.
+    ///
+    /// A rejected command, and one that led to no event, is not in the history: [`Fate::NotApplied`].
+    ///
+    /// # Errors
+    /// [`AskError`], never [`AskError::Rejected`]: nothing is known then. It is safe to ask again.
+    pub async fn outcome_of<C, I>(&self, message: MessageId) -> Result<Fate<C::Reply>, AskError<A::Error>>
+    where
+        C: Command,
+        A: Handle<C>,
+        A::Commands: Contains<C, I>,
+    {
+        let question = Outgoing {
+            actor: self.address.clone(),
+            command: format!("{OUTCOME_OF}{}", C::NAME).into(),
+            parcel: Question { codec: self.codec },
+            message: Some(message),
+            mode: self.mode,
+            timeout: self.timeout,
+        };
+        read_reply(self.router.ask(question).await)
+    }
+
     /// Sends at most once and waits for nothing.
     ///
     /// # Errors
@@ -153,5 +180,19 @@ impl<C: Command> Parcel for Value<C> {
     }
     fn written(&self) -> Result<(PayloadCodec, Bytes), CodecError> {
         Ok((self.codec, codec::encode(self.codec, &self.command)?))
+    }
+}
+
+/// Asks for the outcome of a message, which stands beside it.
+struct Question {
+    codec: PayloadCodec,
+}
+
+impl Parcel for Question {
+    fn here(&self) -> Payload {
+        Payload::Typed(Box::new(()))
+    }
+    fn written(&self) -> Result<(PayloadCodec, Bytes), CodecError> {
+        Ok((self.codec, codec::encode(self.codec, &())?))
     }
 }

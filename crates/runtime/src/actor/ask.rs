@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aether_domain::ports::Answer;
+use serde::de::DeserializeOwned;
 
 use super::codec::{self, CodecError};
 use super::model::{Actor, Command};
@@ -99,6 +100,13 @@ impl<E> AskError<E> {
 /// # Errors
 /// [`AskError`], for everything but a reply.
 pub fn read_outcome<A: Actor, C: Command>(outcome: Outcome) -> Result<C::Reply, AskError<A::Error>> {
+    read_reply(outcome)
+}
+
+/// As [`read_outcome`], for whatever is replied.
+pub(crate) fn read_reply<R: DeserializeOwned + 'static, E: DeserializeOwned + 'static>(
+    outcome: Outcome,
+) -> Result<R, AskError<E>> {
     let unread = |cause| AskError::Codec { cause, maybe_applied: true };
     let unread_look = |cause| AskError::Codec { cause, maybe_applied: false };
     match outcome {
@@ -109,7 +117,7 @@ pub fn read_outcome<A: Actor, C: Command>(outcome: Outcome) -> Result<C::Reply, 
     }
 }
 
-fn take<T: serde::de::DeserializeOwned + 'static>(payload: Payload) -> Result<T, CodecError> {
+fn take<T: DeserializeOwned + 'static>(payload: Payload) -> Result<T, CodecError> {
     match payload {
         Payload::Encoded(codec, bytes) => codec::decode(codec, &bytes),
         Payload::Typed(value) => match value.downcast() {

@@ -5,7 +5,7 @@ use super::model::{Actor, Command, Handle};
 
 /// The commands of an actor: a tuple of 1 to 16 commands, each handled by it. Not to be implemented by users.
 pub trait CommandSet<A: Actor> {
-    /// One entry a command, in the tuple's order.
+    /// One entry a command, in the tuple's order. Two of one name do not compile.
     #[doc(hidden)]
     const TABLE: &'static [Entry<A>];
 }
@@ -24,6 +24,77 @@ pub trait Contains<C, Index> {}
 #[derive(Debug)]
 pub struct At<const N: usize>;
 
+/// Stops the compiler at names that could not be told apart, or that are none.
+const fn check_names(kind: &str, names: &[&str]) {
+    let mut place = 0;
+    while place < names.len() {
+        if names[place].is_empty() || names[place].as_bytes()[0] == b'$' {
+            let parts = [
+                "a command of the actor `",
+                kind,
+                "` has the name `",
+                names[place],
+                "`: give it a `NAME` that has letters and no `$` in front",
+            ];
+            panic!("{}", Complaint::of(&parts).text());
+        }
+        let mut before = 0;
+        while before < place {
+            if is_same(names[before], names[place]) {
+                let parts = [
+                    "two commands of the actor `",
+                    kind,
+                    "` have the name `",
+                    names[place],
+                    "`: give each its own `NAME`",
+                ];
+                panic!("{}", Complaint::of(&parts).text());
+            }
+            before += 1;
+        }
+        place += 1;
+    }
+}
+
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut place = 0;
+    while place < one.len() && place < other.len() && one[place] == other[place] {
+        place += 1;
+    }
+    place == one.len() && place == other.len()
+}
+
+/// A text put together while compiling; what is too long is cut off.
+struct Complaint {
+    bytes: [u8; 256],
+    len: usize,
+}
+
+impl Complaint {
+    const fn of(parts: &[&str]) -> Self {
+        let mut complaint = Self { bytes: [0; 256], len: 0 };
+        let mut part = 0;
+        while part < parts.len() {
+            let bytes = parts[part].as_bytes();
+            let mut place = 0;
+            while place < bytes.len() && complaint.len < complaint.bytes.len() {
+                complaint.bytes[complaint.len] = bytes[place];
+                complaint.len += 1;
+                place += 1;
+            }
+            part += 1;
+        }
+        complaint
+    }
+    const fn text(&self) -> &str {
+        match std::str::from_utf8(self.bytes.split_at(self.len).0) {
+            Ok(text) => text,
+            Err(_) => "two commands of an actor have the same name, or one has none: give each its own `NAME`",
+        }
+    }
+}
+
 macro_rules! command_tuples {
     // Every prefix of the list, from one command to all of them, is a command set.
     ([$($before:ident = $at:literal,)*]) => {};
@@ -33,7 +104,10 @@ macro_rules! command_tuples {
     };
     (@set $($command:ident = $at:literal,)+) => {
         impl<A: Actor $(+ Handle<$command>)+, $($command: Command),+> CommandSet<A> for ($($command,)+) {
-            const TABLE: &'static [Entry<A>] = &[$(Entry::of::<$command>()),+];
+            const TABLE: &'static [Entry<A>] = {
+                check_names(A::KIND, &[$($command::NAME),+]);
+                &[$(Entry::of::<$command>()),+]
+            };
         }
         command_tuples!(@each ($($command,)+) $($command = $at,)+);
     };

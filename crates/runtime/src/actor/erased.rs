@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use super::CommandSet;
 use super::codec::{self, CodecError};
 use super::event::{Event, Upcast};
+use super::fate::{Fate, OUTCOME_OF, TWIN};
 use super::model::{Actor, Command, Ctx, Handle};
 use super::settings::Settings;
 use crate::message::Payload;
@@ -90,12 +91,14 @@ pub(crate) trait Kind: Send + Sync {
     fn name(&self) -> &ActorKind;
     /// How it is run.
     fn settings(&self) -> &Settings;
-    /// The place of a command in its list.
+    /// The place of a command in its list, or of its twin.
     fn command(&self, name: &str) -> Option<u8>;
     /// An actor without history, or why that is no id of this kind.
     fn instance(&self, id: &ActorId) -> Result<Box<dyn Instance>, String>;
     /// A stored reply of the command at that place, as its asker wants it.
     fn stored_reply(&self, command: u8, codec: PayloadCodec, reply: &Bytes, wanted: Wanted) -> Result<Payload, String>;
+    /// What became of a message under which the command at that place was asked, as its asker wants to be told.
+    fn fate(&self, twin: u8, fate: Fate<(PayloadCodec, Bytes)>, wanted: Wanted) -> Result<Payload, String>;
     /// A command's bytes, whatever form it has.
     fn encode_command(&self, command: u8, payload: &Payload, codec: PayloadCodec) -> Result<Bytes, CodecError>;
 }
@@ -106,6 +109,7 @@ pub struct Entry<A: Actor> {
     pub(crate) name: &'static str,
     run: fn(&mut Live<A>, &Payload, PayloadCodec) -> Ran,
     stored_reply: fn(PayloadCodec, &Bytes, Wanted) -> Result<Payload, CodecError>,
+    fate: fn(Fate<(PayloadCodec, Bytes)>, Wanted) -> Result<Payload, CodecError>,
     encode: fn(&Payload, PayloadCodec) -> Result<Bytes, CodecError>,
 }
 
@@ -114,7 +118,7 @@ impl<A: Actor> Entry<A> {
     where
         A: Handle<C>,
     {
-        Self { name: C::NAME, run: run::<A, C>, stored_reply: stored_reply::<C>, encode: encode::<C> }
+        Self { name: C::NAME, run: run::<A, C>, stored_reply: stored_reply::<C>, fate: fate::<C>, encode: encode::<C> }
     }
 }
 
@@ -172,7 +176,8 @@ impl<A: Actor> Kind for KindOf<A> {
         &self.settings
     }
     fn command(&self, name: &str) -> Option<u8> {
-        A::Commands::TABLE.iter().position(|entry| entry.name == name).map(|place| place as u8)
+        let (own, twin) = name.strip_prefix(OUTCOME_OF).map_or((name, 0), |own| (own, TWIN));
+        A::Commands::TABLE.iter().position(|entry| entry.name == own).map(|place| place as u8 | twin)
     }
     fn instance(&self, id: &ActorId) -> Result<Box<dyn Instance>, String> {
         let refused = |why: &str| format!("{:?} is not the id of a {}{why}", id.as_str(), self.name);
@@ -185,7 +190,14 @@ impl<A: Actor> Kind for KindOf<A> {
         let entry = &A::Commands::TABLE[usize::from(command)];
         caught(|| (entry.stored_reply)(codec, reply, wanted))?.map_err(|fault| fault.to_string())
     }
+    fn fate(&self, twin: u8, fate: Fate<(PayloadCodec, Bytes)>, wanted: Wanted) -> Result<Payload, String> {
+        let entry = &A::Commands::TABLE[usize::from(twin & !TWIN)];
+        caught(|| (entry.fate)(fate, wanted))?.map_err(|fault| fault.to_string())
+    }
     fn encode_command(&self, command: u8, payload: &Payload, codec: PayloadCodec) -> Result<Bytes, CodecError> {
+        if command & TWIN != 0 {
+            return codec::encode(codec, &());
+        }
         let entry = &A::Commands::TABLE[usize::from(command)];
         caught(|| (entry.encode)(payload, codec)).unwrap_or_else(|reason| Err(CodecError::Encode { reason }))
     }
@@ -318,6 +330,11 @@ fn stored_reply<C: Command>(codec: PayloadCodec, reply: &Bytes, wanted: Wanted) 
         Wanted::Typed => Payload::Typed(Box::new(reply)),
         Wanted::Encoded(codec) => Payload::Encoded(codec, codec::encode(codec, &reply)?),
     })
+}
+
+fn fate<C: Command>(fate: Fate<(PayloadCodec, Bytes)>, wanted: Wanted) -> Result<Payload, CodecError> {
+    let stored = if let Fate::Applied((codec, _)) = &fate { *codec } else { PayloadCodec::Json };
+    pack(fate.try_map(|(codec, reply)| codec::decode::<C::Reply>(codec, &reply))?, wanted, stored)
 }
 
 fn encode<C: Command>(payload: &Payload, codec: PayloadCodec) -> Result<Bytes, CodecError> {

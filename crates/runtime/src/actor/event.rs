@@ -22,11 +22,19 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
         ""
     }
 
-    /// Reads a stored event of any version up to [`Self::VERSION`].
+    /// Reads a stored event of any version up to [`Self::VERSION`]. A type with a version above 1 must write its own: the
+    /// program does not compile without.
     ///
     /// # Errors
     /// [`CodecError`] if it cannot; the actor is then set aside with that reason.
     fn upcast(stored: Upcast<'_>) -> Result<Self, CodecError> {
+        // Only a type that does not write its own comes here.
+        const {
+            assert!(
+                Self::VERSION == 1,
+                "this event's VERSION is not 1, and nothing reads its older versions: write `fn upcast` in its `impl Event`"
+            );
+        }
         if stored.version == Self::VERSION {
             return stored.read();
         }

@@ -53,18 +53,22 @@ mod commands;
 mod effect;
 mod erased;
 mod event;
+mod fate;
 mod model;
 mod registry;
 mod settings;
 pub mod testkit;
 
+pub(crate) use ask::read_reply;
 pub use ask::{AskError, read_outcome};
 pub use codec::CodecError;
 pub use commands::{At, CommandSet, Contains};
 pub use effect::Effect;
 pub use event::{Event, Upcast};
+pub use fate::{Fate, OUTCOME_OF};
 pub use model::{Actor, ActorIdentity, Command, Ctx, Decision, Handle, Rejection};
 pub use registry::{KindRegistry, RegisterError};
 pub use settings::Settings;
 
 pub(crate) use erased::{Instance, Kind, Ran, Replay, Wanted};
+pub(crate) use fate::TWIN;

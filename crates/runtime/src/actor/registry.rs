@@ -8,7 +8,6 @@ use aether_domain::records::PayloadCodec;
 use aether_domain::{ActorKind, InvalidId};
 use bytes::Bytes;
 
-use super::CommandSet;
 use super::codec::CodecError;
 use super::erased::{Kind, KindOf};
 use super::model::Actor;
@@ -26,19 +25,15 @@ pub enum RegisterError {
         /// Which kind.
         kind: ActorKind,
     },
-    /// Two commands of one kind share a name.
-    #[error("two commands of actor kind {kind:?} are named {command:?}")]
-    CommandTwice {
+    /// One of a kind's settings is out of its range.
+    #[error("the setting {setting} of actor kind {kind:?} must be {range}")]
+    Setting {
         /// Which kind.
         kind: ActorKind,
-        /// The name.
-        command: &'static str,
-    },
-    /// A kind's settings leave no room for a single command.
-    #[error("actor kind {kind:?} has a mailbox of no commands or no bytes")]
-    NoMailbox {
-        /// Which kind.
-        kind: ActorKind,
+        /// The field of [`Settings`](super::Settings).
+        setting: &'static str,
+        /// What it may be.
+        range: &'static str,
     },
 }
 
@@ -60,15 +55,9 @@ impl KindRegistry {
     /// [`RegisterError`]; the registry is as before then.
     pub fn register<A: Actor>(&mut self) -> Result<(), RegisterError> {
         let kind = ActorKind::new(A::KIND)?;
-        let commands = A::Commands::TABLE;
-        for (place, entry) in commands.iter().enumerate() {
-            if commands[..place].iter().any(|before| before.name == entry.name) {
-                return Err(RegisterError::CommandTwice { kind, command: entry.name });
-            }
-        }
         let settings = A::settings();
-        if settings.mailbox == 0 || settings.mailbox_bytes == 0 {
-            return Err(RegisterError::NoMailbox { kind });
+        if let Err((setting, range)) = settings.check() {
+            return Err(RegisterError::Setting { kind, setting, range });
         }
         if self.kinds.contains_key(&kind) {
             return Err(RegisterError::Twice { kind });

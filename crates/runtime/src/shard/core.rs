@@ -19,8 +19,9 @@ use super::bounds::{
 use super::input::{Counts, Effect, Fact, Now};
 use super::remembered::{Known, StoredReply};
 use super::slot::{Asked, Busy, Decided, Flight, Gathering, Live, Loading, Slot, What, freshness};
-use crate::actor::{Kind, Ran, Wanted};
-use crate::message::{Outcome, Work};
+use super::withdrawal;
+use crate::actor::{Kind, Ran};
+use crate::message::Outcome;
 
 /// What all actors of a shard share.
 pub(super) struct Core<T> {
@@ -73,7 +74,7 @@ impl<T> Core<T> {
     /// Answers everybody who waits for a command that is in the history.
     fn repeat_all(&mut self, kind: &dyn Kind, asked: Asked<T>, stored: &StoredReply) {
         if let Some(to) = asked.to {
-            let outcome = repeat(kind, &asked.work, asked.command, stored);
+            let outcome = withdrawal::repeat(kind, &asked.work, asked.command, stored);
             self.out.push(Effect::Respond { to, outcome, lease: false });
         }
         for echo in asked.echoes {
@@ -149,7 +150,7 @@ impl<T> Core<T> {
             Known::Applied(stored) => return self.repeat_all(&*slot.kind, asked, stored),
         }
         let Live::Present(instance) = &mut slot.live else { return };
-        let ran = instance.run(asked.command, &asked.work.payload, slot.kind.settings().codec, now.wall);
+        let ran = withdrawal::run(&*slot.kind, &mut **instance, &slot.remembered, asked.command, &asked.work, now.wall);
         self.take(slot, now, asked, ran);
     }
 
@@ -248,7 +249,10 @@ impl<T> Core<T> {
             if let What::Change { events, stored, .. } = what {
                 let full =
                     record.commands.len() == CommitRecord::COMMANDS_MAX || bytes + *event_bytes > BATCH_BYTES_MAX;
-                if full && !record.commands.is_empty() {
+                let codec = withdrawal::codec_of(&*slot.kind, asked.command);
+                if record.commands.is_empty() {
+                    record.codec = codec;
+                } else if full || codec != record.codec {
                     break;
                 }
                 bytes += *event_bytes;
@@ -310,7 +314,8 @@ impl<T> Core<T> {
                 if let Some(to) = asked.to {
                     self.out.push(Effect::Respond { to, outcome: Outcome::Replied(reply), lease: false });
                 }
-                let stored = StoredReply { codec: slot.kind.settings().codec, bytes: stored };
+                let codec = withdrawal::codec_of(&*slot.kind, asked.command);
+                let stored = StoredReply { codec, bytes: stored };
                 for echo in asked.echoes {
                     self.repeat_all(&*slot.kind, echo, &stored);
                 }
@@ -368,17 +373,6 @@ impl<T> Core<T> {
         busy.load = None;
         while let Some(asked) = busy.pop_waiting() {
             self.give_up(asked, answer);
-        }
-    }
-}
-
-/// The answer to a command that is in the history.
-pub(super) fn repeat(kind: &dyn Kind, work: &Work, command: u8, stored: &StoredReply) -> Outcome {
-    match kind.stored_reply(command, stored.codec, &stored.bytes, Wanted::like(&work.payload)) {
-        Ok(reply) => Outcome::Replied(reply),
-        Err(reason) => {
-            let reason = format!("it is in the history, but its reply is not one of {:?}: {reason}", work.command);
-            Outcome::Other(Answer::Invalid { reason, maybe_applied: true })
         }
     }
 }

@@ -10,11 +10,12 @@ use aether_domain::ports::{Answer, ReadMode};
 use aether_domain::{ActorAddress, Epoch, Incarnation, NodeId};
 
 use super::bounds::{BUSY_ACTORS_MAX, RETRY_AFTER};
-use super::core::{Core, repeat};
+use super::core::Core;
 use super::input::{Counts, Effect, Input, Now};
 use super::remembered::Known;
 use super::residents::Residents;
 use super::slot::{Asked, Live, Slot, freshness};
+use super::withdrawal;
 use crate::actor::{Kind, KindRegistry, Ran};
 use crate::message::{Outcome, Work};
 
@@ -147,11 +148,14 @@ impl<T> ShardMachine<T> {
         match slot.remembered.find(work) {
             Known::New => {}
             Known::Applied(stored) => {
-                return Looked::Answered { outcome: repeat(&*slot.kind, work, command, stored), lease: false };
+                return Looked::Answered {
+                    outcome: withdrawal::repeat(&*slot.kind, work, command, stored),
+                    lease: false,
+                };
             }
             Known::Forgotten => return Looked::refuse(Answer::Expired { maybe_applied: true }),
         }
-        let ran = instance.run(command, &work.payload, slot.kind.settings().codec, now.wall);
+        let ran = withdrawal::run(&*slot.kind, &mut **instance, &slot.remembered, command, work, now.wall);
         let mode = freshness(work.mode, &ran);
         let must_confirm = slot.must_confirm(mode, self.core.epoch);
         let lease = mode != ReadMode::Log;

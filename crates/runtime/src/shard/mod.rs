@@ -21,6 +21,7 @@ mod slot;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod withdrawal;
 
 pub use host::{HostConfig, Release, ShardHost};
 pub use stats::HostStats;

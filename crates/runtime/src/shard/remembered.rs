@@ -66,6 +66,11 @@ impl Remembered {
         self.origins[place].note(sequence, mark.floor, reply);
     }
 
+    /// Whether there may have been messages that are not remembered.
+    pub(super) fn has_forgotten(&self) -> bool {
+        self.messages.len() == MESSAGES_MAX
+    }
+
     /// What is known of `work`.
     pub(super) fn find(&self, work: &Work) -> Known<'_> {
         if is_on(Mutant::RunsRepeats) {

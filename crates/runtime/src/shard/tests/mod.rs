@@ -4,6 +4,7 @@ mod commits;
 mod counter;
 mod failures;
 mod oracle;
+mod outcomes;
 mod owners;
 mod ownership;
 mod reads;

@@ -16,14 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::ports::{Answer, AppendError, ReadError, ReadMode};
-use aether_domain::records::{CommitRecord, EventRecord, PayloadCodec, Position, StoredCommit};
+use aether_domain::records::{CommandMark, CommitRecord, EventRecord, PayloadCodec, Position, StoredCommit};
 use aether_domain::{
     ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Incarnation, MessageId, Monotonic, NodeId, Nonce,
     Sequence, Slot, Version, WallTime,
 };
 
 use super::counter::{Add, Boom, Counter, Curse, Demand, Get, Grow, Happened, Odd, Pad, Recite, TooFew};
-use crate::actor::{KindRegistry, codec};
+use crate::actor::{Fate, KindRegistry, codec};
 use crate::message::{Outcome, Payload, Work};
 use crate::shard::input::{Effect, Fact, Input, Now};
 use crate::shard::machine::ShardMachine;
@@ -115,6 +115,15 @@ impl Scene {
             ["pause"] => return self.serve(false),
             ["resume"] => return self.serve(true),
             ["foreign", epoch, by] => return self.foreign(on, parse(epoch), Happened::Added { by: parse(by) }),
+            ["ghost", epoch, by, message] => {
+                self.foreign(on, parse(epoch), Happened::Added { by: parse(by) });
+                let last = self.histories.get_mut(&on).and_then(|history| history.last_mut()).expect("it was stored");
+                let id = CommandId { origin: Incarnation(77), sequence: 1 };
+                let (message, reply) =
+                    (Some(MessageId(parse(message).into())), bytes::Bytes::copy_from_slice(by.as_bytes()));
+                last.record.commands.push(CommandMark { id, floor: 1, message, reply });
+                return String::new();
+            }
             ["cursed", epoch] => return self.foreign(on, parse(epoch), Happened::Cursed),
             ["damage"] => return self.damage(on),
             ["forget", records] => return self.forget(on, parse(records) as usize),
@@ -183,6 +192,10 @@ impl Scene {
             "curse" => typed_or_json(Curse {}, json),
             "pad" => typed_or_json(Pad { bytes: value as usize }, json),
             "recite" => typed_or_json(Recite { bytes: value as usize }, json),
+            "outcome" if json => {
+                ("$outcome/add", Payload::Encoded(PayloadCodec::Json, bytes::Bytes::from_static(b"null")))
+            }
+            "outcome" => ("$outcome/add", Payload::Typed(Box::new(()))),
             "garble" => ("add", Payload::Encoded(PayloadCodec::Json, bytes::Bytes::from_static(b"{}"))),
             _ => ("fly", Payload::Typed(Box::new(()))),
         };
@@ -373,6 +386,7 @@ fn answer(outcome: &Outcome) -> String {
         Payload::Typed(value) => match (value.downcast_ref::<u64>(), value.downcast_ref::<TooFew>()) {
             (Some(number), _) => number.to_string(),
             (_, Some(TooFew { total })) => format!("only {total}"),
+            _ if value.is::<Fate<u64>>() => format!("{:?}", value.downcast_ref::<Fate<u64>>().expect("it is one")),
             _ => value.downcast_ref::<String>().map_or("?".into(), |text| format!("{} bytes", text.len())),
         },
     };
