@@ -22,6 +22,7 @@ pub mod cluster;
 pub mod ids;
 pub mod image;
 pub mod invariants;
+pub mod journal;
 pub mod lease;
 #[doc(hidden)]
 pub mod mutants;

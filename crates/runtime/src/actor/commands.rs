@@ -10,6 +10,11 @@ pub trait CommandSet<A: Actor> {
     const TABLE: &'static [Entry<A>];
 }
 
+/// The commands of `A`, in their order. The only way to them, so that a mistake in them is told once.
+pub(crate) fn table<A: Actor>() -> &'static [Entry<A>] {
+    A::Commands::TABLE
+}
+
 /// That `C` is one of these commands, at the place `Index`, which the compiler finds.
 ///
 /// Code that is generic over a command asks for `A: Handle<C>, A::Commands: Contains<C, Index>`.

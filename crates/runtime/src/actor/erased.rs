@@ -14,8 +14,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::CommandSet;
 use super::codec::{self, CodecError};
+use super::commands::table;
 use super::event::{Event, Upcast};
 use super::fate::{Fate, OUTCOME_OF, TWIN};
 use super::model::{Actor, Command, Ctx, Handle};
@@ -146,7 +146,7 @@ impl<A: Actor> Instance for Live<A> {
 
     fn run(&mut self, command: u8, payload: &Payload, codec: PayloadCodec, now: WallTime) -> Ran {
         self.ctx.now = now;
-        let entry = &A::Commands::TABLE[usize::from(command)];
+        let entry = &table::<A>()[usize::from(command)];
         caught(|| (entry.run)(self, payload, codec)).unwrap_or_else(Ran::Panicked)
     }
 
@@ -177,7 +177,7 @@ impl<A: Actor> Kind for KindOf<A> {
     }
     fn command(&self, name: &str) -> Option<u8> {
         let (own, twin) = name.strip_prefix(OUTCOME_OF).map_or((name, 0), |own| (own, TWIN));
-        A::Commands::TABLE.iter().position(|entry| entry.name == own).map(|place| place as u8 | twin)
+        table::<A>().iter().position(|entry| entry.name == own).map(|place| place as u8 | twin)
     }
     fn instance(&self, id: &ActorId) -> Result<Box<dyn Instance>, String> {
         let refused = |why: &str| format!("{:?} is not the id of a {}{why}", id.as_str(), self.name);
@@ -187,18 +187,18 @@ impl<A: Actor> Kind for KindOf<A> {
         Ok(Box::new(Live { state, ctx: Ctx { id, version: Version::ZERO, now: WallTime::default() } }))
     }
     fn stored_reply(&self, command: u8, codec: PayloadCodec, reply: &Bytes, wanted: Wanted) -> Result<Payload, String> {
-        let entry = &A::Commands::TABLE[usize::from(command)];
+        let entry = &table::<A>()[usize::from(command)];
         caught(|| (entry.stored_reply)(codec, reply, wanted))?.map_err(|fault| fault.to_string())
     }
     fn fate(&self, twin: u8, fate: Fate<(PayloadCodec, Bytes)>, wanted: Wanted) -> Result<Payload, String> {
-        let entry = &A::Commands::TABLE[usize::from(twin & !TWIN)];
+        let entry = &table::<A>()[usize::from(twin & !TWIN)];
         caught(|| (entry.fate)(fate, wanted))?.map_err(|fault| fault.to_string())
     }
     fn encode_command(&self, command: u8, payload: &Payload, codec: PayloadCodec) -> Result<Bytes, CodecError> {
         if command & TWIN != 0 {
             return codec::encode(codec, &());
         }
-        let entry = &A::Commands::TABLE[usize::from(command)];
+        let entry = &table::<A>()[usize::from(command)];
         caught(|| (entry.encode)(payload, codec)).unwrap_or_else(|reason| Err(CodecError::Encode { reason }))
     }
 }
