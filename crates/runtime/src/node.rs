@@ -26,7 +26,7 @@ use crate::gateway;
 use crate::message::{Responder, Work};
 use crate::projection::{self, Projections};
 use crate::router::{Local, Router, RouterConfig, RouterStats};
-use crate::shard::{HostConfig, HostStats, ShardHost};
+use crate::shard::{HostConfig, HostStats, Quarantined, ShardHost, Watchdog};
 use crate::splitbrain::service::{Belief, LEASES_MAX};
 use crate::splitbrain::{self, SplitBrain};
 use crate::subscription::{Growth, Since, TopologyEvents, topology_events_beside};
@@ -289,6 +289,19 @@ impl Runtime {
     /// Numbers since the process started.
     pub fn stats(&self) -> Stats {
         Stats { host: self.inner.host.stats(), router: self.inner.router.stats() }
+    }
+
+    /// The actors that this node has set aside until a person looks, at most 1,024 of them.
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        self.inner.host.quarantined()
+    }
+
+    /// Watches over how long handlers run, from a thread of its own, until the node ends.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn watch_handlers(&self, watchdog: Watchdog) -> std::io::Result<()> {
+        self.inner.host.watch_handlers(watchdog)
     }
 
     /// The router: what [`ActorRef`]s and the gateway go through.

@@ -26,7 +26,7 @@ impl DeadLetters for Connection {
 
     async fn read(&self, after: Sequence, limit: usize) -> Result<Vec<StoredLetter>, ReadError> {
         let look = |stores: &Stores| stores.letters.behind(after).take(limit).collect();
-        Ok(Self::read(self, look).await?)
+        Ok(Connection::read(self, look).await?)
     }
 
     async fn forget(&self, sequence: Sequence) -> Result<(), SaveError> {

@@ -47,8 +47,8 @@ pub(crate) struct Try {
     pub(crate) request: Request,
     /// When its caller stops waiting.
     pub(crate) deadline: Monotonic,
-    /// 1, and one more for each earlier life that took it and ended without an answer. Refusals and repeats to the same
-    /// life do not count: they cannot have harmed anybody.
+    /// 1, and one more for each earlier life that it was sent to and that ended without an answer. Refusals, moves and
+    /// repeats to a life that goes on do not count: they have cost nobody anything.
     pub(crate) attempt: u8,
     /// Which sending this is, from 1, to whomever: what an answer names.
     pub(crate) sending: u32,
@@ -159,7 +159,7 @@ pub(crate) struct Pending<T> {
     /// How often it has been sent. Where no event came of a sending, only the answer to the last one is final: until
     /// then a later one may be stored.
     pub(crate) sendings: u32,
-    /// Where a sending was lost sight of, until it is sent elsewhere.
+    /// Where a sending was lost sight of, until that life answers or is known to be over.
     pub(crate) lost: Option<Target>,
 }
 

@@ -13,6 +13,16 @@ pub(super) const PANIC_RETRIES_MAX: u8 = 2;
 pub(super) const PANICS_MAX: usize = 5;
 /// See [`PANICS_MAX`].
 pub(super) const PANIC_WINDOW: Duration = Duration::from_secs(60);
+/// How many lives may run a command that may have cost each of them: for the next one it is only looked up in the history.
+pub(super) const LIVES_RUN_MAX: u8 = 2;
+/// How many lives may load an actor for such a command: the next one does not even do that.
+pub(super) const LIVES_LOAD_MAX: u8 = 3;
+/// The most letters on their way to their store at once; one more is not kept, and counted.
+pub(super) const LETTERS_MAX: usize = 64;
+/// How often it is tried to keep a letter.
+pub(super) const LETTER_TRIES_MAX: u32 = 3;
+/// The most quarantined actors of one node that can be listed.
+pub(super) const QUARANTINED_LISTED_MAX: usize = 1024;
 /// How often a load is tried before its commands are answered (store out of reach) or the actor is set aside (its
 /// history makes it panic).
 pub(super) const LOAD_TRIES_MAX: u32 = 3;

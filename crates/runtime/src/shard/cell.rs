@@ -14,6 +14,7 @@ use super::bounds::INBOX_MAX;
 use super::input::{Effect, Input, Now};
 use super::machine::ShardMachine;
 use super::stats::Meters;
+use super::watchdog::Running;
 use crate::message::Responder;
 
 pub(super) type Machine = ShardMachine<Responder>;
@@ -26,6 +27,8 @@ pub(super) struct Cell {
     left: AtomicUsize,
     /// When one of them was last taken, or the first was left, by the host's clock in nanoseconds; 0 while there is none.
     moved: AtomicU64,
+    /// What is run at this moment.
+    pub(super) running: Running,
     pub(super) meters: Meters,
 }
 
@@ -36,6 +39,7 @@ impl Cell {
             inbox: Mutex::default(),
             left: AtomicUsize::new(0),
             moved: AtomicU64::new(0),
+            running: Running::default(),
             meters: Meters::default(),
         }
     }
@@ -93,6 +97,7 @@ impl Cell {
 
     /// Ends a turn that took so long: lets go of the machine and takes away what it wants done.
     pub(super) fn give_back(&self, mut machine: MutexGuard<'_, Machine>, busy: Duration) -> Vec<Effect<Responder>> {
+        self.running.end();
         self.meters.note(machine.take_counts(), busy, machine.resident());
         machine.take_effects()
     }

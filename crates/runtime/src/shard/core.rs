@@ -98,6 +98,10 @@ impl<T> Core<T> {
         if busy.flight.as_ref().is_some_and(|flight| flight.tries >= REFUSE_AFTER_TRIES) {
             return self.give_up(asked, &Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false });
         }
+        if Self::is_not_worth_a_load(slot, &asked.work) {
+            return self.spare_lives(slot, now, asked);
+        }
+        let Some(busy) = &mut slot.busy else { return };
         busy.push_waiting(asked);
         match slot.live {
             Live::Present(_) => self.run_waiting(slot, now),
@@ -149,6 +153,9 @@ impl<T> Core<T> {
             Known::Forgotten => return self.give_up(asked, &Answer::Expired { maybe_applied: true }),
             Known::Applied(stored) => return self.repeat_all(&*slot.kind, asked, stored),
         }
+        if Self::has_cost_too_many_lives(&asked.work) {
+            return self.spare_lives(slot, now, asked);
+        }
         let Live::Present(instance) = &mut slot.live else { return };
         let ran = withdrawal::run(&*slot.kind, &mut **instance, &slot.remembered, asked.command, &asked.work, now.wall);
         self.take(slot, now, asked, ran);
@@ -187,17 +194,15 @@ impl<T> Core<T> {
     }
 
     fn panicked(&mut self, slot: &mut Slot<T>, now: Now, mut asked: Asked<T>, reason: String) {
-        let (actor, command) = (asked.work.actor.clone(), asked.work.id);
+        let actor = asked.work.actor.clone();
         self.fact(Fact::Panicked { actor: actor.clone(), reason: reason.clone() });
         asked.panics += 1;
         slot.panics.retain(|panic| now.at.since(*panic) < PANIC_WINDOW);
         slot.panics.push(now.at);
         let mut wait = Duration::ZERO;
-        let busy = slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor.clone())));
+        let busy = slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor)));
         if asked.panics > PANIC_RETRIES_MAX {
-            self.counts.poisoned += 1;
-            self.fact(Fact::Poisoned { actor, command });
-            self.give_up(asked, &Answer::Poisoned { reason, maybe_applied: false });
+            self.poison(slot, now, asked, reason);
         } else {
             wait = back_off(asked.panics.into());
             // Before what came later; what was decided earlier is put before it.

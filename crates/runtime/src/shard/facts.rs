@@ -21,8 +21,8 @@ pub(super) fn log(shard: ShardId, fact: &Fact) {
         Fact::Panicked { actor, reason } => {
             warn!(shard, actor = %actor.key, reason, "actor panicked: instance dropped");
         }
-        Fact::Poisoned { actor, command } => {
-            error!(shard, actor = %actor.key, %command, "command makes its actor panic: given up");
+        Fact::Poisoned { actor, command, reason } => {
+            error!(shard, actor = %actor.key, command_id = %command, reason, "command given up: see the dead letters");
         }
         Fact::Quarantined { actor, reason } => error!(shard, actor = %actor.key, reason, "actor set aside"),
     }

@@ -5,7 +5,7 @@
 //! its shard-mates only. Decisions are the machine's; how a shard is taken is in `cell.rs`, what is done about its
 //! decisions in `inner.rs`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -21,8 +21,11 @@ use super::cell::{Cell, lock};
 use super::clocks::Clocks;
 use super::inner::Inner;
 use super::input::Input;
+use super::letters::Letterbox;
 use super::machine::ShardMachine;
+use super::quarantine::{Quarantined, Ward};
 use super::stats::HostStats;
+use super::watchdog::Watchdog;
 use crate::actor::KindRegistry;
 use crate::clock::Clock;
 use crate::message::{Responder, Work};
@@ -96,6 +99,8 @@ impl ShardHost {
             shards: config.shards,
             cells: config.shards.all().map(cell).collect(),
             view: Mutex::default(),
+            letters: Letterbox::new(config.dead_letters),
+            ward: Ward::default(),
             releases,
             loads: Semaphore::new(config.loads_max),
             appends: Semaphore::new(config.appends_max),
@@ -104,6 +109,7 @@ impl ShardHost {
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             closed: AtomicBool::new(false),
+            slow_handlers: AtomicU64::new(0),
         });
         inner.tasks.spawn_on(tick(Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
         (Self { inner }, released)
@@ -152,7 +158,23 @@ impl ShardHost {
         for cell in &self.inner.cells {
             cell.meters.add_to(&mut stats);
         }
+        (stats.letters_kept, stats.letters_lost) = self.inner.letters.counts();
+        stats.slow_handlers = self.inner.slow_handlers.load(Ordering::Relaxed);
+        stats.quarantined_now = self.inner.quarantined_count();
         stats
+    }
+
+    /// Watches over how long handlers run, until the host ends, from a thread of its own.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn watch_handlers(&self, watchdog: Watchdog) -> std::io::Result<()> {
+        super::watchdog::watch(&self.inner, watchdog)
+    }
+
+    /// The actors that are set aside here until a person looks, at most 1,024 of them.
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        self.inner.quarantined()
     }
 
     /// What each shard has done and has in memory, by shard.

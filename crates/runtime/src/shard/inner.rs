@@ -3,7 +3,7 @@
 //! Nothing is decided here but whether the serve lease still holds when an answer leaves.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -17,12 +17,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bounds::{RETRY_AFTER, TURN_MAX};
-use super::cell::Cell;
+use super::cell::{Cell, lock};
 use super::clocks::Clocks;
 use super::facts;
 use super::host::Release;
-use super::input::{Effect, Input};
+use super::input::{Effect, Fact, Input};
+use super::letters::{Letter, Letterbox};
 use super::machine::Looked;
+use super::quarantine::Ward;
 use super::stats::TIMED_ONE_IN;
 use crate::message::{Outcome, Responder, Work};
 use crate::view::View;
@@ -35,6 +37,8 @@ pub(super) struct Inner {
     pub(super) shards: ShardCount,
     pub(super) cells: Box<[Cell]>,
     pub(super) view: Mutex<Option<Arc<View>>>,
+    pub(super) letters: Letterbox,
+    pub(super) ward: Ward,
     pub(super) releases: mpsc::Sender<Release>,
     pub(super) loads: Semaphore,
     pub(super) appends: Semaphore,
@@ -44,6 +48,8 @@ pub(super) struct Inner {
     pub(super) closing: CancellationToken,
     /// The same, cheaper to read.
     pub(super) closed: AtomicBool,
+    /// Handlers that were named because they ran too long.
+    pub(super) slow_handlers: AtomicU64,
 }
 
 /// I/O for a shard, on its way to an input.
@@ -61,7 +67,9 @@ impl Inner {
         let Some(mut machine) = cell.take_turn() else { return self.offer(shard, Input::Command(work, respond)) };
         let timed = cell.meters.times_next().then(|| self.clocks.now().at);
         let busy = || timed.map_or(Duration::ZERO, |began| self.clocks.now().at.since(began) * TIMED_ONE_IN);
-        match machine.look(self.clocks.recently(), &work) {
+        let now = self.clocks.recently();
+        cell.running.begin(now, &work.actor, &work.command);
+        match machine.look(now, &work) {
             Looked::Answered { outcome, lease } => {
                 cell.give_back(machine, busy());
                 self.respond(respond, outcome, lease);
@@ -85,7 +93,7 @@ impl Inner {
 
     /// Runs what is left in the inbox, unless somebody else is about to: whoever has held the machine looks here
     /// afterwards.
-    fn pump(self: &Arc<Self>, shard: ShardId) {
+    pub(super) fn pump(self: &Arc<Self>, shard: ShardId) {
         let cell = &self.cells[shard.index()];
         let mut turn = 0;
         while cell.has_left() {
@@ -101,6 +109,7 @@ impl Inner {
             while turn < TURN_MAX
                 && let Some(input) = cell.next(now)
             {
+                cell.running.begin_input(now, &input);
                 machine.step(now, input);
                 now = self.clocks.now();
                 turn += 1;
@@ -158,10 +167,28 @@ impl Inner {
                     };
                     self.tasks.spawn_on(end, &self.runtime);
                 }
-                Effect::Released { drain_epoch } => self.report(shard, drain_epoch),
-                Effect::Fact(fact) => facts::log(shard, &fact),
+                Effect::Released { drain_epoch } => {
+                    self.clear_ward(shard);
+                    self.report(shard, drain_epoch);
+                }
+                Effect::Letter(letter) => self.post(*letter),
+                Effect::Fact(fact) => {
+                    facts::log(shard, &fact);
+                    if let Fact::Quarantined { actor, reason } = fact {
+                        self.ward.note(actor, reason, self.clocks.now().wall);
+                    }
+                }
             }
         }
+    }
+
+    /// Lets a letter be kept, by nobody who is waited for.
+    fn post(self: &Arc<Self>, letter: Letter) {
+        let inner = self.clone();
+        let by = lock(&self.view).as_ref().map(|view| view.me.clone());
+        // Nothing is run before a view gives this node something to run.
+        let Some(by) = by else { return };
+        self.tasks.spawn_on(async move { inner.letters.keep(letter, by).await }, &self.runtime);
     }
 
     /// Answers, if what protects the answer still holds: this is after its state was read.

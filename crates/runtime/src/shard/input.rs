@@ -7,6 +7,7 @@ use aether_domain::ports::{AppendError, ReadError};
 use aether_domain::records::{CommitRecord, Position, StoredCommit};
 use aether_domain::{ActorAddress, CommandId, Epoch, Incarnation, Monotonic, NodeId, Nonce, Sequence, WallTime};
 
+use super::letters::Letter;
 use crate::message::{Outcome, Work};
 
 /// The two clocks, read once a step.
@@ -75,6 +76,8 @@ pub(crate) enum Effect<T> {
     },
     /// Nothing of the shard is served any more, nor ever will be under that epoch.
     Released { drain_epoch: Epoch },
+    /// Keep a letter about a command that was given up.
+    Letter(Box<Letter>),
     /// For the log.
     Fact(Fact),
 }
@@ -93,7 +96,7 @@ pub(crate) enum Fact {
     /// A handler or `apply` panicked.
     Panicked { actor: ActorAddress, reason: String },
     /// A command was given up.
-    Poisoned { actor: ActorAddress, command: CommandId },
+    Poisoned { actor: ActorAddress, command: CommandId, reason: String },
     /// The actor is set aside.
     Quarantined { actor: ActorAddress, reason: String },
 }

@@ -12,6 +12,7 @@ use aether_domain::{ActorAddress, Epoch, Incarnation, NodeId};
 use super::bounds::{BUSY_ACTORS_MAX, RETRY_AFTER};
 use super::core::Core;
 use super::input::{Counts, Effect, Input, Now};
+use super::quarantine::RELEASE;
 use super::remembered::Known;
 use super::residents::Residents;
 use super::slot::{Asked, Live, Slot, freshness};
@@ -24,7 +25,7 @@ pub(crate) struct ShardMachine<T> {
     kinds: Arc<KindRegistry>,
     ownership: Ownership,
     core: Core<T>,
-    residents: Residents<T>,
+    pub(super) residents: Residents<T>,
     /// The actors with something under way.
     busy: BTreeSet<ActorAddress>,
 }
@@ -46,7 +47,7 @@ pub(crate) struct Open {
 }
 
 impl Looked {
-    fn refuse(answer: Answer) -> Self {
+    pub(super) fn refuse(answer: Answer) -> Self {
         Self::Answered { outcome: Outcome::Other(answer), lease: false }
     }
 }
@@ -136,6 +137,9 @@ impl<T> ShardMachine<T> {
         if let Some(refusal) = refusal(now, work) {
             return Looked::refuse(refusal);
         }
+        if work.command == RELEASE {
+            return self.release(now, work);
+        }
         let Some(slot) = self.residents.get_mut(&work.actor) else {
             let full = self.busy.len() >= BUSY_ACTORS_MAX;
             return if full { Looked::refuse(Answer::Busy) } else { self.settle_in(now, work) };
@@ -154,6 +158,9 @@ impl<T> ShardMachine<T> {
                 };
             }
             Known::Forgotten => return Looked::refuse(Answer::Expired { maybe_applied: true }),
+        }
+        if Core::<T>::has_cost_too_many_lives(work) {
+            return Looked::Open(Open { command, ran: None });
         }
         let ran = withdrawal::run(&*slot.kind, &mut **instance, &slot.remembered, command, work, now.wall);
         let mode = freshness(work.mode, &ran);

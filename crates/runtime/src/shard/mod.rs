@@ -13,7 +13,9 @@ mod history;
 mod host;
 mod inner;
 mod input;
+mod letters;
 mod machine;
+mod quarantine;
 mod remembered;
 mod residents;
 mod resolve;
@@ -21,7 +23,10 @@ mod slot;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 mod withdrawal;
 
 pub use host::{HostConfig, Release, ShardHost};
+pub use quarantine::{Quarantined, RELEASE};
 pub use stats::HostStats;
+pub use watchdog::{EXIT_STUCK, StuckHandler, Watchdog};

@@ -28,6 +28,14 @@ pub struct HostStats {
     pub poisoned: u64,
     /// Actors set aside until a person looks.
     pub quarantined: u64,
+    /// Those that are set aside now, as far as is known: one that was released counts until somebody asks for the list.
+    pub quarantined_now: usize,
+    /// Handlers that were named because they ran too long.
+    pub slow_handlers: u64,
+    /// Letters kept about commands that were given up.
+    pub letters_kept: u64,
+    /// Letters that could not be kept.
+    pub letters_lost: u64,
 }
 
 /// One shard's part of [`HostStats`]. Only whoever holds the shard writes it, so plain stores do; everybody may read.

@@ -13,7 +13,8 @@ impl<T> ShardAsks<T> {
         let (target, floor) = (self.target.clone(), self.window.floor().unwrap_or(sequence));
         let id = CommandId { origin: self.origin, sequence };
         let Some(ask) = self.asks.get_mut(&sequence) else { return };
-        if ask.lost.take_if(|to| *to != target).is_some() {
+        // A life that goes on has told, or will tell, what it did; only one that is over may have been ended by it.
+        if ask.lost.take_if(|to| to.is_gone(view)).is_some() {
             ask.attempt = ask.attempt.saturating_add(1);
         }
         ask.sendings = ask.sendings.saturating_add(1);

@@ -192,7 +192,7 @@ fn a_handler_that_panics_is_tried_three_times_and_harms_nobody_else() {
         2 boom     -> !panicked; load in 20ms
         3 add 1
         loaded     -> !panicked; load in 40ms
-        loaded     -> !panicked; !poisoned; 2=poisoned; load
+        loaded     -> !panicked; !poisoned; letter 2; 2=poisoned; load
         loaded     -> append 3 after 1
         ack        -> 3=6
         ",
@@ -209,7 +209,7 @@ fn a_panic_keeps_those_who_wait_for_a_sealed_record() {
         3 boom     -> !panicked
         ack        -> 1=5; load
         loaded     -> !panicked; load in 40ms
-        loaded     -> !panicked; !poisoned; 3=poisoned; load
+        loaded     -> !panicked; !poisoned; letter 3; 3=poisoned; load
         loaded     -> append 2 after 1
         ack        -> 2=6
         ",
@@ -223,7 +223,7 @@ fn an_event_that_cannot_be_applied_is_never_stored() {
         1 curse    -> load
         loaded     -> !panicked; load in 20ms
         loaded     -> !panicked; load in 40ms
-        loaded     -> !panicked; !poisoned; 1=poisoned
+        loaded     -> !panicked; !poisoned; letter 1; 1=poisoned
         ",
     );
 }
@@ -235,7 +235,7 @@ fn an_actor_that_keeps_panicking_is_set_aside() {
         1 boom     -> load
         loaded     -> !panicked; load in 20ms
         loaded     -> !panicked; load in 40ms
-        loaded     -> !panicked; !poisoned; 1=poisoned
+        loaded     -> !panicked; !poisoned; letter 1; 1=poisoned
         2 boom     -> load
         loaded     -> !panicked; load in 20ms
         3 get
@@ -326,7 +326,7 @@ fn an_old_read_convicts_nobody() {
         2 boom        -> !panicked; load in 20ms
         load old      -> load fresh in 20ms
         loaded        -> !panicked; load in 40ms
-        loaded        -> !panicked; !poisoned; 2=poisoned
+        loaded        -> !panicked; !poisoned; letter 2; 2=poisoned
         ",
     );
 }
@@ -341,6 +341,79 @@ fn a_store_that_cannot_be_read_is_tried_three_times() {
         load fails    -> !not loaded; 1=unavailable
         2 add 5       -> load
         loaded        -> append 2 after 0
+        ",
+    );
+}
+
+#[test]
+fn a_command_that_may_have_cost_two_lives_is_looked_up_and_not_run() {
+    play(
+        "
+        1 add 5 attempt=2     -> load
+        loaded                -> append 1 after 0
+        ack                   -> 1=5
+        2 add 5 attempt=3     -> !poisoned; letter 2 maybe; 2=poisoned maybe
+        3 add 5 id=1 attempt=9    -> 3=5
+        4 get                 -> 4=5?
+        5 add 7 attempt=3 @2  -> load @2
+        6 add 1 @2
+        loaded @2             -> !poisoned; letter 5 maybe; 5=poisoned maybe; append 6 after 0 @2
+        ack @2                -> 6=1
+        ",
+    );
+}
+
+#[test]
+fn a_command_that_may_have_cost_three_lives_does_not_even_load_its_actor() {
+    play(
+        "
+        1 add 5 attempt=4     -> !poisoned; letter 1 maybe; 1=poisoned maybe
+        2 add 5               -> load
+        3 add 5 attempt=4     -> !poisoned; letter 3 maybe; 3=poisoned maybe
+        loaded                -> append 2 after 0
+        ack                   -> 2=5
+        ",
+    );
+}
+
+#[test]
+fn an_actor_that_was_set_aside_is_loaded_anew_once_it_is_released() {
+    play(
+        "
+        cursed 4
+        1 get            -> load
+        loaded           -> !panicked; load in 20ms
+        loaded           -> !panicked; load in 40ms
+        loaded           -> !panicked; !quarantined; 1=quarantined
+        forget 1
+        2 get            -> 2=quarantined
+        3 release        -> 3=true
+        4 release        -> 4=false
+        5 release @2     -> 5=false
+        6 add 5          -> load
+        loaded           -> append 6 after 0
+        ack              -> 6=5
+        ",
+    );
+}
+
+#[test]
+fn an_actor_that_was_convicted_of_a_shorter_history_goes_on_from_it_once_it_is_released() {
+    play(
+        "
+        1 add 5     -> load
+        loaded      -> append 1 after 0
+        ack         -> 1=5
+        2 add 5     -> append 2 after 1
+        ack         -> 2=10
+        forget 1
+        3 add 1     -> append 3 after 2
+        ack         -> 3=unavailable maybe; !quarantined
+        4 get       -> 4=quarantined
+        5 release   -> 5=true
+        6 add 1     -> load
+        loaded      -> append 6 after 1
+        ack         -> 6=6
         ",
     );
 }

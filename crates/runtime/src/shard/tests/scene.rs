@@ -155,7 +155,7 @@ impl Scene {
         let effects = self.machine.take_effects();
         let mut said: Vec<_> = effects.iter().map(describe).filter(|said| !said.is_empty()).collect();
         let io = |effect: &Effect<u64>| {
-            !matches!(effect, Effect::Respond { .. } | Effect::Released { .. } | Effect::Fact(_))
+            !matches!(effect, Effect::Respond { .. } | Effect::Released { .. } | Effect::Letter(_) | Effect::Fact(_))
         };
         self.asked.extend(effects.into_iter().filter(io));
         while !self.crowd
@@ -196,6 +196,7 @@ impl Scene {
                 ("$outcome/add", Payload::Encoded(PayloadCodec::Json, bytes::Bytes::from_static(b"null")))
             }
             "outcome" => ("$outcome/add", Payload::Typed(Box::new(()))),
+            "release" => ("$release", Payload::Encoded(PayloadCodec::Json, bytes::Bytes::from_static(b"null"))),
             "garble" => ("add", Payload::Encoded(PayloadCodec::Json, bytes::Bytes::from_static(b"{}"))),
             _ => ("fly", Payload::Typed(Box::new(()))),
         };
@@ -361,6 +362,10 @@ pub(super) fn describe(effect: &Effect<u64>) -> String {
         }
         Effect::EndTurn { .. } => return String::new(),
         Effect::Released { drain_epoch } => (format!("released {drain_epoch}"), None, Duration::ZERO),
+        Effect::Letter(letter) => {
+            let maybe = if letter.maybe_applied { " maybe" } else { "" };
+            (format!("letter {}{maybe}", letter.id.sequence), None, Duration::ZERO)
+        }
         Effect::Fact(fact) => (format!("!{}", name(fact)), None, Duration::ZERO),
     };
     let wait = if wait.is_zero() { String::new() } else { format!(" in {wait:?}") };
@@ -400,7 +405,7 @@ fn answer(outcome: &Outcome) -> String {
         Outcome::Other(Answer::Unavailable { maybe_applied, .. }) => format!("unavailable{}", maybe(maybe_applied)),
         Outcome::Other(Answer::Expired { maybe_applied }) => format!("expired{}", maybe(maybe_applied)),
         Outcome::Other(Answer::Busy) => "busy".into(),
-        Outcome::Other(Answer::Poisoned { .. }) => "poisoned".into(),
+        Outcome::Other(Answer::Poisoned { maybe_applied, .. }) => format!("poisoned{}", maybe(maybe_applied)),
         Outcome::Other(Answer::Invalid { .. }) => "invalid".into(),
         Outcome::Other(Answer::Quarantined { .. }) => "quarantined".into(),
         Outcome::Other(other) => format!("{other:?}"),

@@ -1,0 +1,181 @@
+//! Handlers that run too long: named after a while, and after another the end of their process.
+//!
+//! A handler cannot be stopped, only the process it runs in. The others then give its shards to somebody else, who runs the
+//! command once more; a command that may have cost two lives is not run by a third (see `letters.rs`).
+//!
+//! It looks from a thread of its own, so that it sees even what holds up every thread of the executor, and counts only
+//! time in which it ran itself: a frozen process has no slow handlers.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use aether_domain::{ActorAddress, Monotonic, ShardId};
+
+use super::inner::Inner;
+use super::input::{Input, Now};
+
+/// What the exit code of a process is that its watchdog has ended.
+pub const EXIT_STUCK: u8 = 79;
+
+/// How long handlers may run.
+#[derive(Clone)]
+pub struct Watchdog {
+    /// A handler that has run for longer is named in the log and counted. 10 s unless told.
+    pub slow_after: Duration,
+    /// One that has run for longer ends the process. 60 s unless told.
+    pub end_after: Duration,
+    /// How the process is ended; by [`EXIT_STUCK`] unless told.
+    pub end: Arc<dyn Fn(&StuckHandler) + Send + Sync>,
+}
+
+impl Default for Watchdog {
+    fn default() -> Self {
+        Self {
+            slow_after: Duration::from_secs(10),
+            end_after: Duration::from_secs(60),
+            end: Arc::new(|_| std::process::exit(EXIT_STUCK.into())),
+        }
+    }
+}
+
+impl fmt::Debug for Watchdog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { slow_after, end_after, .. } = self;
+        f.debug_struct("Watchdog").field("slow_after", slow_after).field("end_after", end_after).finish_non_exhaustive()
+    }
+}
+
+/// A handler that runs and runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StuckHandler {
+    /// The shard that waits for it.
+    pub shard: ShardId,
+    /// The actor's kind, the command and the id, as far as they fit into 96 bytes.
+    pub what: String,
+    /// For how long.
+    pub running: Duration,
+}
+
+/// How many words of eight bytes name what runs.
+const WORDS: usize = 12;
+
+/// What a shard runs at this moment. Written by whoever holds the shard, for every command: so it is a few plain stores.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    /// When it began, by the host's clock in nanoseconds; 0 while nothing runs.
+    since: AtomicU64,
+    words: [AtomicU64; WORDS],
+}
+
+impl Running {
+    /// Something begins.
+    pub(super) fn begin(&self, now: Now, actor: &ActorAddress, command: &str) {
+        let mut text = [0_u8; WORDS * 8];
+        let mut room = &mut text[..];
+        for part in [actor.key.kind.as_str(), " ", command, " ", actor.key.id.as_str()] {
+            let bytes = part.len().min(room.len());
+            room[..bytes].copy_from_slice(&part.as_bytes()[..bytes]);
+            room = &mut room[bytes..];
+        }
+        for (word, bytes) in self.words.iter().zip(text.chunks_exact(8)) {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(bytes);
+            word.store(u64::from_le_bytes(eight), Ordering::Relaxed);
+        }
+        self.since.store((now.at.since_start().as_nanos() as u64).max(1), Ordering::Relaxed);
+    }
+
+    /// Something begins, if it is something that may run what users wrote.
+    pub(super) fn begin_input<T>(&self, now: Now, input: &Input<T>) {
+        match input {
+            Input::Command(work, _) => self.begin(now, &work.actor, &work.command),
+            Input::Loaded { actor, .. } => self.begin(now, actor, "(replay, or what waited for it)"),
+            Input::Appended { actor, .. } | Input::Looked { actor, .. } | Input::TurnOver { actor, .. } => {
+                self.begin(now, actor, "(what waited for a record)");
+            }
+            _ => {}
+        }
+    }
+
+    /// It has ended.
+    pub(super) fn end(&self) {
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    /// Since when something runs; 0 if nothing does.
+    fn since(&self) -> u64 {
+        self.since.load(Ordering::Relaxed)
+    }
+
+    /// What runs. Only of something that has run for long is it sure to be whole.
+    fn what(&self) -> String {
+        let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+        String::from_utf8_lossy(&bytes).trim_end_matches(['\0', '\u{fffd}']).to_owned()
+    }
+}
+
+/// What the watchdog has seen of one shard.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    since: u64,
+    ran: Duration,
+    named: bool,
+}
+
+/// Watches until the host ends.
+pub(super) fn watch(host: &Arc<Inner>, watchdog: Watchdog) -> std::io::Result<()> {
+    let host = Arc::downgrade(host);
+    let thread = std::thread::Builder::new().name("aether-watchdog".to_owned());
+    thread.spawn(move || run(&host, &watchdog)).map(drop)
+}
+
+fn run(host: &Weak<Inner>, watchdog: &Watchdog) {
+    let every = (watchdog.slow_after / 10).clamp(Duration::from_millis(10), Duration::from_secs(1));
+    let mut seen = Vec::new();
+    let mut last: Option<Monotonic> = None;
+    loop {
+        std::thread::sleep(every);
+        let Some(host) = host.upgrade() else { return };
+        if host.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = host.clocks.now().at;
+        // A process that was frozen has not run what it was running either.
+        let ran = last.map_or(Duration::ZERO, |last| now.since(last)).min(every * 2);
+        last = Some(now);
+        for stuck in look(&host, &mut seen, ran, watchdog.slow_after) {
+            if stuck.running >= watchdog.end_after {
+                let StuckHandler { shard, what, running } = &stuck;
+                tracing::error!(shard = shard.0, what, ?running, "a handler does not end: this process ends instead");
+                (watchdog.end)(&stuck);
+            }
+        }
+    }
+}
+
+/// What has run for too long; one that has just become slow is named and counted.
+fn look(host: &Inner, seen: &mut Vec<Seen>, ran: Duration, slow_after: Duration) -> Vec<StuckHandler> {
+    seen.resize(host.cells.len(), Seen::default());
+    let mut slow = Vec::new();
+    for ((cell, seen), shard) in host.cells.iter().zip(seen).zip(host.shards.all()) {
+        let since = cell.running.since();
+        if since == 0 || since != seen.since {
+            *seen = Seen { since, ..Seen::default() };
+            continue;
+        }
+        seen.ran += ran;
+        if seen.ran < slow_after {
+            continue;
+        }
+        let stuck = StuckHandler { shard, what: cell.running.what(), running: seen.ran };
+        if !seen.named {
+            seen.named = true;
+            host.slow_handlers.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(shard = shard.0, what = stuck.what, running = ?stuck.running, "a handler does not end");
+        }
+        slow.push(stuck);
+    }
+    slow
+}
