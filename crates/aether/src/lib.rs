@@ -67,6 +67,7 @@ pub use aether_infra_memory::MemoryHub;
 pub use aether_infra_nats::{Credentials, NatsConfig, Tls};
 pub use aether_placement::{PlacementStrategy, StrategyId};
 pub use aether_runtime::control::OnRegression;
+pub use aether_runtime::shard::{EXIT_STUCK, StuckHandler, Watchdog};
 pub use aether_runtime::splitbrain::{Evidence, SplitBrain, Suspicion};
 pub use aether_runtime::subscription::{Since, SubscriptionError, TopologyEvents, TopologyRecord};
 pub use futures_util::StreamExt;

@@ -15,5 +15,5 @@ pub use picture::{Counter, NatsPicture, Picture, PlacementPicture, Source};
 pub use server::{AdminRefused, Bound, CONNECTIONS_MAX, PATIENCE, announce};
 pub use views::{
     ClusterView, HealthView, MoveView, MovesView, NodeHealthView, NodeView, NodesView, PlacementView, PlanView,
-    ReadyView, ShardCounts, ShardView, ShardsView, WhyView,
+    QuarantinedActor, QuarantinedView, ReadyView, ShardCounts, ShardView, ShardsView, WhyView,
 };

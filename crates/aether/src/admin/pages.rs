@@ -17,7 +17,8 @@ use aether_domain::{NodeId, ShardId};
 use super::events;
 use super::picture::{Picture, Source};
 use super::views::{
-    ClusterView, HealthView, MovesView, NodeView, NodesView, PlacementView, ReadyView, ShardView, ShardsView, WhyView,
+    ClusterView, HealthView, MovesView, NodeView, NodesView, PlacementView, QuarantinedView, ReadyView, ShardView,
+    ShardsView, WhyView,
 };
 use crate::demo::load::{Load, VERIFY_LIMIT, load_router};
 use crate::metrics;
@@ -98,6 +99,7 @@ fn node_router(source: Arc<dyn Source>) -> Router {
         .route("/v1/events", get(happened))
         .route("/v1/moves", get(moves))
         .route("/v1/placement", get(placement))
+        .route("/v1/quarantined", get(quarantined))
         .with_state(source)
 }
 
@@ -159,6 +161,11 @@ struct At<T> {
 async fn placement(State(source): Shared) -> Result<Response, Refused> {
     let view = PlacementView::of(&picture(&source)?);
     Ok(page(view.epoch, view))
+}
+
+async fn quarantined(State(source): Shared) -> Result<Response, Refused> {
+    let picture = picture(&source)?;
+    Ok(page(picture.topology.epoch().0, QuarantinedView::of(&picture)))
 }
 
 async fn dashboard() -> Html<&'static str> {

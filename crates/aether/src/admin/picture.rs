@@ -12,6 +12,7 @@ use aether_domain::topology::Topology;
 use aether_domain::{Namespace, NodeId, NodeRef, ShardId, ShardSet, Term};
 
 use aether_runtime::projection::{HealthView, Why};
+use aether_runtime::shard::Quarantined;
 use aether_runtime::splitbrain::SplitBrain;
 use aether_runtime::subscription::{Since, TopologyEvents};
 
@@ -58,6 +59,8 @@ pub struct Picture {
     pub split_brain: Arc<SplitBrain>,
     /// What it knows of placement beside the log.
     pub placement: PlacementPicture,
+    /// The actors it has set aside until a person looks, at most 1,024 of them.
+    pub quarantined: Vec<Quarantined>,
     /// Its connection to NATS; nothing in memory.
     pub nats: Option<NatsPicture>,
     /// The build, for people.

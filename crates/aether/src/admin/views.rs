@@ -97,6 +97,30 @@ pub struct PlacementView {
     pub strategies: Vec<String>,
 }
 
+/// `GET /v1/quarantined`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantinedView {
+    /// The last entry applied.
+    pub epoch: u64,
+    /// The id of the node that has set them aside.
+    pub node: String,
+    /// The actors that it has set aside until a person looks, at most 1,024 of them.
+    pub actors: Vec<QuarantinedActor>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantinedActor {
+    /// Its kind.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// Why, in words.
+    pub reason: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
 /// `GET /v1/nodes`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodesView {
@@ -191,6 +215,23 @@ pub struct ReadyView {
     pub checks: BTreeMap<&'static str, bool>,
     /// Why it stopped by itself, if it did.
     pub fault: Option<String>,
+}
+
+impl QuarantinedView {
+    /// The actors this node has set aside.
+    pub fn of(picture: &Picture) -> Self {
+        let actor = |quarantined: &aether_runtime::shard::Quarantined| QuarantinedActor {
+            kind: quarantined.actor.key.kind.to_string(),
+            id: quarantined.actor.key.id.to_string(),
+            reason: quarantined.reason.clone(),
+            since_ms: quarantined.since.unix_millis,
+        };
+        Self {
+            epoch: picture.topology.epoch().0,
+            node: picture.me.node.to_string(),
+            actors: picture.quarantined.iter().map(actor).collect(),
+        }
+    }
 }
 
 impl ClusterView {

@@ -113,6 +113,7 @@ fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
         names::EPOCH => one(float(topology.epoch().0)),
         names::BUILD_INFO => vec![(Some(picture.build.clone()), 1.0)],
         names::SHARDS_TOO_HOT => one(float(picture.placement.too_hot.len() as u64)),
+        names::ACTORS_QUARANTINED => one(float(picture.quarantined.len() as u64)),
         names::SPLIT_BRAIN_SUSPICIONS => one(float(picture.split_brain.suspicions.len() as u64)),
         names::CLUSTER_HEALTH => one(match picture.health.verdict {
             ClusterVerdict::Ok => 0.0,

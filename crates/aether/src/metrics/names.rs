@@ -100,6 +100,24 @@ pub const APPEND_CONFLICTS: Metric =
 pub const ACTIVATIONS: Metric = counter("aether_actor_activations", None, "Actors loaded into memory");
 /// Actors put out of memory.
 pub const PASSIVATIONS: Metric = counter("aether_actor_passivations", None, "Actors put out of memory");
+/// Commands given up.
+pub const POISONED: Metric = counter(
+    "aether_commands_poisoned",
+    None,
+    "Commands given up because their actor panics over them or lives of nodes ended with them",
+);
+/// Letters about them.
+pub const DEAD_LETTERS: Metric = counter(
+    "aether_dead_letters",
+    Some("outcome"),
+    "Letters about commands that were given up, by what became of them (kept, lost)",
+);
+/// Actors set aside.
+pub const ACTORS_QUARANTINED: Metric =
+    gauge("aether_actors_quarantined", None, "Actors set aside on this node until a person looks; counted up to 1,024");
+/// Handlers that run too long.
+pub const SLOW_HANDLERS: Metric =
+    counter("aether_handlers_slow", None, "Handlers that were named in the log because they ran for too long");
 /// Writes refused because this node's right to them is over.
 pub const FENCING_REJECTIONS: Metric =
     counter("aether_fencing_rejections", Some("kind"), "Lives of this node that others ended (member)");
@@ -165,4 +183,8 @@ pub const ALL: &[Metric] = &[
     PLACEMENT_REJECTIONS,
     SHARDS_TOO_HOT,
     CLUSTER_HEALTH,
+    POISONED,
+    DEAD_LETTERS,
+    ACTORS_QUARANTINED,
+    SLOW_HANDLERS,
 ];

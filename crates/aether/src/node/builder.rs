@@ -13,6 +13,7 @@ use aether_runtime::actor::{Actor, KindRegistry, RegisterError};
 use aether_runtime::clock::{BootClock, Clock};
 use aether_runtime::control::{OnRegression, RegisterStrategyError, Strategies};
 use aether_runtime::node::{NodeConfig, Runtime};
+use aether_runtime::shard::Watchdog;
 
 use super::{BUILD, Ended, Node};
 use crate::supervised;
@@ -32,6 +33,7 @@ pub struct NodeBuilder {
     kinds: Result<KindRegistry, RegisterError>,
     clock: Arc<dyn Clock>,
     seed: Option<u64>,
+    watchdog: Option<Watchdog>,
 }
 
 enum Engine {
@@ -83,6 +85,7 @@ impl NodeBuilder {
             kinds: Ok(KindRegistry::new()),
             clock: Arc::new(BootClock),
             seed: None,
+            watchdog: Some(Watchdog::default()),
         }
     }
 
@@ -141,6 +144,15 @@ impl NodeBuilder {
     #[must_use]
     pub fn on_regression(mut self, way: OnRegression) -> Self {
         self.on_regression = way;
+        self
+    }
+
+    /// How long a handler may run: unless told, 10 s before it is named in the log, and 60 s before this process ends. `None`:
+    /// for ever, while its shard waits. On a node whose runtime has a single thread a handler that does not end also holds up
+    /// the heartbeats, so the others give its shards away after the profile's silence.
+    #[must_use]
+    pub fn watchdog(mut self, watchdog: impl Into<Option<Watchdog>>) -> Self {
+        self.watchdog = watchdog.into();
         self
     }
 
@@ -234,6 +246,11 @@ impl NodeBuilder {
             strategies,
         };
         let runtime = Runtime::start(ports, Arc::clone(&clock), config, kinds)?;
+        if let Some(watchdog) = self.watchdog
+            && let Err(error) = runtime.watch_handlers(watchdog)
+        {
+            tracing::error!(node = %id, %error, "no thread to watch over handlers: one that does not end is not noticed");
+        }
         let status = runtime.status();
         Ok(Node {
             runtime,

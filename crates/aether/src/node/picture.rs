@@ -63,6 +63,10 @@ impl Node {
             (names::APPEND_CONFLICTS, None, host.conflicts),
             (names::ACTIVATIONS, None, host.activations),
             (names::PASSIVATIONS, None, host.passivations),
+            (names::POISONED, None, host.poisoned),
+            (names::DEAD_LETTERS, Some("kept"), host.letters_kept),
+            (names::DEAD_LETTERS, Some("lost"), host.letters_lost),
+            (names::SLOW_HANDLERS, None, host.slow_handlers),
             (names::FENCING_REJECTIONS, Some("member"), counts.lives_lost),
             (names::SHARD_MAPS_DIFFERED, None, counts.maps_differed),
             (names::SPLIT_BRAIN_SUSPECTED, None, suspected),
@@ -94,6 +98,7 @@ impl Source for Node {
             health: self.health(&status, &split_brain),
             split_brain,
             placement: self.placement(&status),
+            quarantined: self.runtime.quarantined(),
             #[cfg(feature = "nats")]
             nats: self.session.as_ref().map(|session| crate::admin::NatsPicture {
                 connected: session.is_connected(),

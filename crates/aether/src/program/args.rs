@@ -30,6 +30,14 @@ pub(super) enum Command {
     #[cfg(feature = "nats")]
     #[command(subcommand)]
     Placement(PlacementCommand),
+    /// Look at the commands that were given up, ask one again, and forget what has been dealt with.
+    #[cfg(feature = "nats")]
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// See to one actor.
+    #[cfg(feature = "nats")]
+    #[command(subcommand)]
+    Actor(ActorCommand),
 }
 
 #[derive(Debug, clap::Args)]
@@ -123,6 +131,64 @@ pub(super) enum PlacementCommand {
         shard: u16,
         #[command(flatten)]
         store: StoreArgs,
+    },
+}
+
+/// Each letter is one line of JSON.
+#[cfg(feature = "nats")]
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadLettersCommand {
+    /// Show the letters, oldest first.
+    List {
+        /// Only those behind this number.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Show one letter.
+    Show {
+        /// Its number, as `list` shows it.
+        sequence: u64,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Forget one letter.
+    Forget {
+        /// Its number.
+        sequence: u64,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Ask a letter's command again, and show the reply; the letter stays. However often it is asked so, it counts once.
+    Again {
+        /// The letter's number.
+        sequence: u64,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+#[cfg(feature = "nats")]
+#[derive(Debug, Subcommand)]
+pub(super) enum ActorCommand {
+    /// Let a quarantined actor be loaded anew by its next command; says whether it was one.
+    Release {
+        /// Its kind.
+        kind: String,
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Show the actors that a node has set aside, as JSON.
+    Quarantined {
+        /// Where the node's admin pages are.
+        #[arg(long, env = "AETHER_ADMIN_URL")]
+        url: String,
     },
 }
 

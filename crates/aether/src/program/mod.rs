@@ -6,6 +6,8 @@
 mod args;
 mod demo;
 #[cfg(feature = "nats")]
+mod letters;
+#[cfg(feature = "nats")]
 mod load;
 mod node;
 mod out;
@@ -39,6 +41,8 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// Another process lives under this node's id. Starting again soon will not help.
     pub const NODE_ID_IN_USE: u8 = 78;
+    /// A handler did not end, so its watchdog has ended the process. A supervisor starts it again.
+    pub const HANDLER_STUCK: u8 = crate::EXIT_STUCK;
 }
 
 /// Runs the program on this process's arguments and answers its exit code.
@@ -51,7 +55,9 @@ pub fn main() -> ExitCode {
             return if said.use_stderr() { exit::USAGE.into() } else { exit::OK.into() };
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One thread more than a handler that does not end can hold up: the heartbeats must go on until the watchdog ends it.
+    let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             out::fault(&anyhow::Error::new(error).context("this process cannot start threads"));
@@ -69,6 +75,10 @@ pub fn main() -> ExitCode {
             Command::Status(args) => status::run(args).await?,
             #[cfg(feature = "nats")]
             Command::Placement(command) => placement::run(command).await?,
+            #[cfg(feature = "nats")]
+            Command::DeadLetters(command) => letters::run(command).await?,
+            #[cfg(feature = "nats")]
+            Command::Actor(command) => letters::actor(command).await?,
         }
         Ok(exit::OK)
     });

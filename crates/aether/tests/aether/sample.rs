@@ -93,6 +93,7 @@ pub(crate) fn picture() -> Picture {
         placement: PlacementPicture::default(),
         health: HealthView::default(),
         split_brain: Arc::default(),
+        quarantined: Vec::new(),
         nats: None,
         build: "0.1.0".into(),
     }
