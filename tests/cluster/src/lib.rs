@@ -11,6 +11,7 @@ mod history;
 mod link;
 mod lone;
 mod observer;
+pub mod odd;
 mod probe;
 pub mod timelines;
 
