@@ -62,12 +62,17 @@ pub mod telemetry;
 #[cfg(feature = "test-kit")]
 pub mod test_cluster;
 
+pub use aether_domain::ports::StartAt;
 pub use aether_infra_memory::MemoryHub;
 #[cfg(feature = "nats")]
 pub use aether_infra_nats::{Credentials, NatsConfig, Tls};
 pub use aether_placement::{PlacementStrategy, StrategyId};
 pub use aether_runtime::control::OnRegression;
 pub use aether_runtime::shard::{EXIT_STUCK, StuckHandler, Watchdog};
+pub use aether_runtime::feed::{
+    FailingEvent, Feed, FeedHandler, FeedOptions, FeedState, FeedStats, Feeds, OnFailure, Place, Recorded,
+    SubscribeError,
+};
 pub use aether_runtime::splitbrain::{Evidence, SplitBrain, Suspicion};
 pub use aether_runtime::subscription::{Since, SubscriptionError, TopologyEvents, TopologyRecord};
 pub use futures_util::StreamExt;
@@ -77,7 +82,7 @@ pub use node::{ActorRef, BUILD, Ended, Node, NodeBuilder, StartError};
 pub mod prelude {
     #[cfg(feature = "nats")]
     pub use crate::NatsConfig;
-    pub use crate::{ActorRef, Ended, MemoryHub, Node, OnRegression, StartError};
+    pub use crate::{ActorRef, Ended, Feed, FeedOptions, MemoryHub, Node, OnRegression, Recorded, StartError};
     pub use aether_domain::ports::ReadMode;
     pub use aether_domain::timing::Profile;
     pub use aether_domain::{MessageId, WallTime};

@@ -14,6 +14,7 @@ pub use aether_runtime::actor_ref::ActorRef;
 use aether_runtime::clock::Clock;
 use aether_runtime::control::Phase;
 use aether_runtime::control::service::Status;
+use aether_runtime::feed::{Feed, FeedHandler, FeedOptions, FeedStats, SubscribeError};
 use aether_runtime::node::Runtime;
 use aether_runtime::splitbrain::SplitBrain;
 use aether_runtime::subscription::{Since, TopologyEvents};
@@ -110,6 +111,47 @@ impl Node {
     /// ```
     pub fn topology_events(&self, since: Since) -> TopologyEvents {
         self.runtime.topology_events(since)
+    }
+
+    /// Hands every stored event of that kind of actor, and every later one, to `handler`: durably, at least once, each
+    /// actor's in order. One of the nodes that subscribe under a name works, the others stand by. See
+    /// [`aether_runtime::feed`], which also says how to count exactly.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; nothing has begun.
+    ///
+    /// ```
+    /// # use std::sync::{Arc, Mutex};
+    /// use aether::demo::bank::{Account, AccountEvent, Open};
+    /// use aether::prelude::*;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
+    /// # runtime.block_on(async {
+    /// # let node = Node::builder("n1").namespace("docs").in_memory(&MemoryHub::new()).actor::<Account>().start().await?;
+    /// node.actor::<Account>(42).ask(Open { operation: 1 }).await?;
+    /// let seen = Arc::new(Mutex::new(Vec::new()));
+    /// let keep = Arc::clone(&seen);
+    /// let feed = node.subscribe::<Account>("opened", FeedOptions::default(), move |e: Recorded<AccountEvent>| {
+    ///     keep.lock().expect("nobody panics").push((e.actor.id.to_string(), e.version.0));
+    ///     async { Ok(()) }
+    /// })?;
+    /// feed.caught_up().await;
+    /// assert_eq!(*seen.lock().expect("nobody panics"), [("42".to_owned(), 1)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).expect("it works");
+    /// ```
+    pub fn subscribe<A: Actor>(
+        &self,
+        name: &str,
+        options: FeedOptions,
+        handler: impl FeedHandler<A::Event>,
+    ) -> Result<Feed, SubscribeError> {
+        self.runtime.subscribe::<A>(name, options, handler)
+    }
+
+    /// How every feed that this node ever subscribed to stands, by name.
+    pub fn feeds(&self) -> Vec<Arc<FeedStats>> {
+        self.runtime.feeds()
     }
 
     /// What this node's watch for split brains has seen, as it changes: see [`aether_runtime::splitbrain`].

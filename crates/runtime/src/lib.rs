@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod clock;
 pub mod control;
 mod coordinator;
+pub mod feed;
 pub mod gateway;
 pub mod link;
 mod member;

@@ -6,10 +6,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aether_domain::cluster::{ClusterSettings, NodeInfo};
-use aether_domain::ports::{Delivery, Frame, Ports, SendError, TopologyLog, Transport, Updates};
+use aether_domain::ports::{Delivery, Frame, Ports, SendError, TopologyLog, Transport, Updates, Whose};
 use aether_domain::records::{Health, Load};
 use aether_domain::timing::Profile;
-use aether_domain::{ActorId, ActorKey, InvalidId, Namespace, NodeId, NodeRef, Nonce};
+use aether_domain::{ActorId, ActorKey, ActorKind, InvalidId, Namespace, NodeId, NodeRef, Nonce};
 use aether_placement::ShardHash;
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -22,6 +22,7 @@ use crate::actor_ref::ActorRef;
 use crate::clock::Clock;
 use crate::control::service::{self, INBOX_MAX, Status, Wiring};
 use crate::control::{ControlConfig, Input, Machine, OnRegression, SNAPSHOT_EVERY, StopReason, Strategies};
+use crate::feed::{Feed, FeedHandler, FeedOptions, FeedStats, Feeds, SubscribeError};
 use crate::gateway;
 use crate::message::{Responder, Work};
 use crate::projection::{self, Projections};
@@ -110,6 +111,7 @@ struct Inner {
     log: Arc<dyn TopologyLog>,
     split_brain: watch::Receiver<Arc<SplitBrain>>,
     projections: Arc<RwLock<Projections>>,
+    feeds: Feeds,
     stopped: watch::Receiver<Option<StopReason>>,
     control: mpsc::Sender<Input>,
     shutdown: CancellationToken,
@@ -155,6 +157,7 @@ impl Runtime {
         };
         let machine = Machine::new(config.node.clone(), control_config, config.seed);
         let me = machine.me().clone();
+        let feeds = Feeds::new(&ports, Arc::clone(&clock), me.clone(), config.seed.rotate_left(16) ^ 0x4645_4544_53);
         let (view, views) = watch::channel(Arc::new(View::empty(me)));
         let (status, statuses) = watch::channel(Arc::new(Status::of(&machine, clock.now())));
         let (notify, inbox) = mpsc::channel(INBOX_MAX);
@@ -255,6 +258,7 @@ impl Runtime {
             log,
             split_brain,
             projections,
+            feeds,
             stopped,
             control: notify,
             shutdown,
@@ -322,13 +326,40 @@ impl Runtime {
     /// # Errors
     /// [`InvalidId`] if either name is not valid.
     pub fn address(&self, kind: &str, id: &str) -> Result<aether_domain::ActorAddress, InvalidId> {
-        let key = ActorKey { kind: aether_domain::ActorKind::new(kind)?, id: ActorId::new(id)? };
+        let key = ActorKey { kind: ActorKind::new(kind)?, id: ActorId::new(id)? };
         Ok(self.inner.hash.address(key))
     }
 
-    /// Leaves the cluster in good order: hands every shard over, is let go, and ends. Answers once it has ended, at the
-    /// latest after 20 s.
+    /// Hands every stored event of that kind of actor, and every later one, to `handler`: durably, at least once, in each
+    /// actor's order. See [`crate::feed`].
+    ///
+    /// One of the nodes that subscribe under a name works, the others stand by: each must ask for the same events and do the
+    /// same with them.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; nothing has begun.
+    pub fn subscribe<A: Actor>(
+        &self,
+        name: &str,
+        options: FeedOptions,
+        handler: impl FeedHandler<A::Event>,
+    ) -> Result<Feed, SubscribeError> {
+        let of = match &options.actor {
+            Some(id) => Whose::Actor(self.address(A::KIND, id)?),
+            None => Whose::Kind(ActorKind::new(A::KIND)?),
+        };
+        self.inner.feeds.subscribe(name, of, options, handler)
+    }
+
+    /// How every feed that this node ever subscribed to stands, by name.
+    pub fn feeds(&self) -> Vec<Arc<FeedStats>> {
+        self.inner.feeds.stats()
+    }
+
+    /// Leaves the cluster in good order: gives its feeds back, hands every shard over, is let go, and ends. Answers once it has
+    /// ended, at the latest after 20 s.
     pub async fn drain(&self) -> Option<StopReason> {
+        self.inner.feeds.stop().await;
         // A node that has ended already has nothing to be told.
         let _ = self.inner.control.send(Input::Leave).await;
         let reason = self.stopped().await;
@@ -349,6 +380,7 @@ impl Runtime {
     /// Ends at once, without a word to anybody: to the others it looks like a crash.
     pub async fn stop(&self) {
         self.inner.shutdown.cancel();
+        self.inner.feeds.kill().await;
         self.inner.host.close().await;
         self.inner.tasks.close();
         self.inner.tasks.wait().await;

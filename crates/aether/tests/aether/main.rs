@@ -4,6 +4,7 @@ mod admin;
 mod bank;
 mod config;
 mod events;
+mod feeds;
 mod load;
 mod metrics;
 mod node;
