@@ -67,12 +67,13 @@ pub use aether_infra_memory::MemoryHub;
 #[cfg(feature = "nats")]
 pub use aether_infra_nats::{Credentials, NatsConfig, Tls};
 pub use aether_placement::{PlacementStrategy, StrategyId};
+pub use aether_runtime::clock::BootClock;
 pub use aether_runtime::control::OnRegression;
-pub use aether_runtime::shard::{EXIT_STUCK, StuckHandler, Watchdog};
 pub use aether_runtime::feed::{
     FailingEvent, Feed, FeedHandler, FeedOptions, FeedState, FeedStats, Feeds, OnFailure, Place, Recorded,
     SubscribeError,
 };
+pub use aether_runtime::shard::{EXIT_STUCK, StuckHandler, Watchdog};
 pub use aether_runtime::splitbrain::{Evidence, SplitBrain, Suspicion};
 pub use aether_runtime::subscription::{Since, SubscriptionError, TopologyEvents, TopologyRecord};
 pub use futures_util::StreamExt;

@@ -4,12 +4,14 @@
 //! The pages decide nothing and ask no other node. `/livez` answers as long as the process does, NATS or not.
 
 mod events;
+mod feeds;
 mod pages;
 mod picture;
 mod server;
 mod views;
 
 pub use events::{EVENTS_MAX, EntryView, EventView, EventsView};
+pub use feeds::{FeedView, FeedsView};
 pub use pages::{BODY_BYTES_MAX, PAGE_LIMIT, Pages};
 pub use picture::{Counter, NatsPicture, Picture, PlacementPicture, Source};
 pub use server::{AdminRefused, Bound, CONNECTIONS_MAX, PATIENCE, announce};

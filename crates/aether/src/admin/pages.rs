@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use aether_domain::{NodeId, ShardId};
 
 use super::events;
+use super::feeds::FeedsView;
 use super::picture::{Picture, Source};
 use super::views::{
     ClusterView, HealthView, MovesView, NodeView, NodesView, PlacementView, QuarantinedView, ReadyView, ShardView,
@@ -99,6 +100,7 @@ fn node_router(source: Arc<dyn Source>) -> Router {
         .route("/v1/events", get(happened))
         .route("/v1/moves", get(moves))
         .route("/v1/placement", get(placement))
+        .route("/v1/feeds", get(feeds))
         .route("/v1/quarantined", get(quarantined))
         .with_state(source)
 }
@@ -166,6 +168,11 @@ async fn placement(State(source): Shared) -> Result<Response, Refused> {
 async fn quarantined(State(source): Shared) -> Result<Response, Refused> {
     let picture = picture(&source)?;
     Ok(page(picture.topology.epoch().0, QuarantinedView::of(&picture)))
+}
+
+async fn feeds(State(source): Shared) -> Result<Response, Refused> {
+    let view = FeedsView::of(&picture(&source)?);
+    Ok(page(view.epoch, view))
 }
 
 async fn dashboard() -> Html<&'static str> {

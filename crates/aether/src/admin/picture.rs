@@ -11,6 +11,7 @@ use aether_domain::records::MemberRecord;
 use aether_domain::topology::Topology;
 use aether_domain::{Namespace, NodeId, NodeRef, ShardId, ShardSet, Term};
 
+use aether_runtime::feed::FeedStats;
 use aether_runtime::projection::{HealthView, Why};
 use aether_runtime::shard::Quarantined;
 use aether_runtime::splitbrain::SplitBrain;
@@ -61,6 +62,8 @@ pub struct Picture {
     pub placement: PlacementPicture,
     /// The actors it has set aside until a person looks, at most 1,024 of them.
     pub quarantined: Vec<Quarantined>,
+    /// The feeds it subscribed to, by name.
+    pub feeds: Vec<Arc<FeedStats>>,
     /// Its connection to NATS; nothing in memory.
     pub nats: Option<NatsPicture>,
     /// The build, for people.

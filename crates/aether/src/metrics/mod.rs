@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use aether_domain::cluster::NodeStatus;
+use aether_runtime::feed::{FeedState, FeedStats};
 use aether_runtime::projection::ClusterVerdict;
 
 use crate::admin::{NodesView, Picture, ShardCounts};
@@ -80,6 +81,11 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
+/// A figure of every feed, by name.
+fn feeds(picture: &Picture, of: impl Fn(&FeedStats) -> f64) -> Vec<Sample> {
+    picture.feeds.iter().map(|feed| (Some(feed.name.to_string()), of(feed))).collect()
+}
+
 fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
     let one = |figure| vec![(None, figure)];
     let topology = &picture.topology;
@@ -120,6 +126,12 @@ fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
             ClusterVerdict::Degraded => 1.0,
             ClusterVerdict::Critical => 2.0,
         }),
+        names::FEED_WORKING => feeds(picture, |feed| if feed.state == FeedState::Working { 1.0 } else { 0.0 }),
+        names::FEED_BEHIND => feeds(picture, |feed| float(feed.behind())),
+        names::FEED_LAG => feeds(picture, |feed| feed.lag.as_secs_f64()),
+        names::FEED_HANDLED => feeds(picture, |feed| float(feed.handled)),
+        names::FEED_FAILURES => feeds(picture, |feed| float(feed.failures)),
+        names::FEED_SKIPPED => feeds(picture, |feed| float(feed.skipped)),
         _ => {
             let ours = picture.counters.iter().filter(|counter| counter.metric == *metric);
             ours.map(|counter| (counter.label.map(str::to_owned), float(counter.count))).collect()

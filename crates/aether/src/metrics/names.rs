@@ -153,6 +153,34 @@ pub const SHARDS_TOO_HOT: Metric = gauge(
 pub const CLUSTER_HEALTH: Metric =
     gauge("aether_cluster_health", None, "How the cluster is, as this node sees it: 0 ok, 1 degraded, 2 critical");
 
+/// Whether a feed is worked on here.
+pub const FEED_WORKING: Metric =
+    gauge("aether_feed_working", Some("feed"), "1 if this node works on the feed, 0 if it stands by or has stopped");
+/// Commits that a feed has not handled.
+pub const FEED_BEHIND: Metric = gauge(
+    "aether_feed_behind",
+    Some("feed"),
+    "Commits, at most, behind what the feed has handled; those that it does not want are counted too",
+);
+/// The age of the first event that a feed has not handled.
+pub const FEED_LAG: Metric = gauge(
+    "aether_feed_lag_seconds",
+    Some("feed"),
+    "Seconds since the first event was stored that is at hand here and not handled; 0 if there is none",
+);
+/// Events handled.
+pub const FEED_HANDLED: Metric =
+    counter("aether_feed_handled", Some("feed"), "Events of the feed handled on this node");
+/// Failures of handlers.
+pub const FEED_FAILURES: Metric =
+    counter("aether_feed_failures", Some("feed"), "Times the feed's handler failed or panicked on this node");
+/// Events passed over.
+pub const FEED_SKIPPED: Metric = counter(
+    "aether_feed_skipped",
+    Some("feed"),
+    "Events of the feed given up and passed over on this node; none is the only good number",
+);
+
 /// Every metric, in the order of a scrape.
 pub const ALL: &[Metric] = &[
     NODES,
@@ -187,4 +215,10 @@ pub const ALL: &[Metric] = &[
     DEAD_LETTERS,
     ACTORS_QUARANTINED,
     SLOW_HANDLERS,
+    FEED_WORKING,
+    FEED_BEHIND,
+    FEED_LAG,
+    FEED_HANDLED,
+    FEED_FAILURES,
+    FEED_SKIPPED,
 ];

@@ -99,6 +99,7 @@ impl Source for Node {
             split_brain,
             placement: self.placement(&status),
             quarantined: self.runtime.quarantined(),
+            feeds: self.feeds(),
             #[cfg(feature = "nats")]
             nats: self.session.as_ref().map(|session| crate::admin::NatsPicture {
                 connected: session.is_connected(),

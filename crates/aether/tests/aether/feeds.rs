@@ -164,7 +164,16 @@ async fn an_event_that_fails_is_tried_again_and_then_stops_the_feed_or_is_passed
     let mut stats = feed.watch();
     within("the rest", stats.wait_for(|stats| stats.handled == 3)).await.expect("it works");
     assert_eq!(versions(&stopped), [1, 2, 3, 4, 5]);
-    assert_eq!(node.feeds().len(), 3);
+    let names: Vec<_> = node.feeds().iter().map(|stats| stats.name.to_string()).collect();
+    assert_eq!(names, ["retried", "skipped", "stopped"]);
+    let text = aether::metrics::encode(&node.source().picture().expect("it runs"));
+    for line in [
+        "aether_feed_handled_total{feed=\"retried\"} 5.0",
+        "aether_feed_skipped_total{feed=\"skipped\"} 1.0",
+        "aether_feed_working{feed=\"retried\"} 1.0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is missing from\n{text}");
+    }
     within("the end", node.drain()).await;
 }
 
@@ -229,8 +238,8 @@ async fn totals_stay_exact_though_the_reader_is_killed_at_random_points() {
     for kill in 0..=KILLS {
         let ports = hub.ports(writer.id());
         let me = aether_domain::testing::life("reader", kill + 1);
-        let clock = Arc::new(aether_runtime::clock::BootClock);
-        let feeds = aether_runtime::feed::Feeds::new(&ports, clock, me, dice(u64::MAX));
+        let clock = Arc::new(aether::BootClock);
+        let feeds = aether::Feeds::new(&ports, clock, me, dice(u64::MAX));
         let (kept, count) = (path.clone(), Arc::new(AtomicU64::new(0)));
         let counted = Arc::clone(&count);
         let of = aether_domain::ports::Whose::Kind(aether_domain::ActorKind::new("account").expect("a kind"));

@@ -94,6 +94,7 @@ pub(crate) fn picture() -> Picture {
         health: HealthView::default(),
         split_brain: Arc::default(),
         quarantined: Vec::new(),
+        feeds: Vec::new(),
         nats: None,
         build: "0.1.0".into(),
     }

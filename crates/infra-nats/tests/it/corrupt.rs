@@ -1,7 +1,7 @@
 //! Bytes of others under our names: told where they are, never skipped, never believed.
 
 use aether_domain::Sequence;
-use aether_domain::ports::{ControlUpdate, Delivery, Expected, LogUpdate, ReadError};
+use aether_domain::ports::{BusUpdate, ControlUpdate, Delivery, EventFilter, Expected, LogUpdate, ReadError, StartAt};
 use aether_domain::records::ControlKey;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -86,4 +86,44 @@ async fn corrupt_frames_are_told_and_the_listener_goes_on() {
     }
     ports.transport.send(&me, &me, Vec::new()).await.expect("sent");
     assert_eq!(next(&mut deliveries).await, Delivery::Frames { from: me, frames: Vec::new() });
+}
+
+#[tokio::test]
+async fn a_corrupt_commit_or_a_stranger_on_the_events_subjects_is_told_to_a_subscriber_and_it_goes_on() {
+    let server = server();
+    let ports = ports(&server).await;
+    let mut updates = ports.bus.subscribe(&EventFilter::default(), StartAt::Beginning).await.expect("it begins");
+    let js = stranger(&server).await;
+    for subject in ["aether.t.ev.a.5b0.account.alice", "aether.t.ev.0.what.is.this"] {
+        js.publish(subject, "garbage".into()).await.expect("sent").await.expect("stored");
+        let told = until(&mut updates, |update| match update {
+            BusUpdate::Corrupt { sequence, .. } => Some(*sequence),
+            BusUpdate::EventStored { .. } => panic!("{update:?}"),
+            BusUpdate::Reached(_) => None,
+        });
+        told.await;
+    }
+    let at =
+        ports.events.append(&actor("bob"), &commit(0, Sequence::ZERO, "1"), Sequence::ZERO).await.expect("written");
+    let told = until(&mut updates, |update| match update {
+        BusUpdate::EventStored { actor, commit } => Some((actor.clone(), commit.at)),
+        _ => None,
+    });
+    assert_eq!(told.await, (actor("bob"), at));
+    assert_eq!(at.sequence, Sequence(3));
+}
+
+#[tokio::test]
+async fn a_corrupt_checkpoint_is_an_error_with_its_place() {
+    let server = server();
+    let ports = ports(&server).await;
+    let js = stranger(&server).await;
+    let totals = aether_domain::FeedName::new("totals").expect("a name");
+    for (nth, garbage) in ["", "AE", "{\"format\":1,\"kind\":\"checkpoint\"}"].into_iter().enumerate() {
+        js.publish("aether.t.fd.totals", garbage.into()).await.expect("sent").await.expect("stored");
+        for read in [ports.checkpoints.read(&totals).await.map(drop), ports.checkpoints.all().await.map(drop)] {
+            let expected = nth as u64 + 1;
+            assert!(matches!(&read, Err(ReadError::Corrupt { sequence, .. }) if *sequence == expected), "{read:?}");
+        }
+    }
 }

@@ -58,7 +58,7 @@ async fn a_write_names_the_present_record_or_is_refused(world: Arc<dyn World>) {
     let place = place(&world).await;
     let (a, b) = (connect(&*place, "a").await, connect(&*place, "b").await);
     let odd = Checkpoint {
-        position: Sequence((1 << 53) - 1),
+        position: Sequence(u64::MAX),
         owner: life(&"n".repeat(32), u64::MAX),
         nonce: Nonce(u64::MAX),
         state: FeedState::Released,

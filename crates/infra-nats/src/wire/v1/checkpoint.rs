@@ -4,7 +4,7 @@ use aether_domain::records::{Checkpoint, FeedState};
 use aether_domain::{FeedName, Incarnation, NodeId, NodeRef, Nonce, Sequence};
 use serde::{Deserialize, Serialize};
 
-use super::json::{self, JsonRecord, Mark, Text};
+use super::json::{self, Counter, JsonRecord, Mark, Text};
 use super::{Encoded, FORMAT, WireFault};
 
 /// The most bytes of a checkpoint: two names and a few numbers.
@@ -16,8 +16,7 @@ struct CheckpointV1 {
     format: u8,
     kind: String,
     feed: Text<FeedName>,
-    /// A plain number, as NATS tools show it: a stream's sequence stays far below 2^53.
-    position: u64,
+    position: Counter,
     node: Text<NodeId>,
     inc: Mark,
     nonce: Mark,
@@ -44,7 +43,7 @@ pub(crate) fn encode_checkpoint(checkpoint: &Checkpoint) -> Result<Encoded, Wire
         format: FORMAT,
         kind: CheckpointV1::KIND.to_owned(),
         feed: Text(checkpoint.feed.clone()),
-        position: checkpoint.position.0,
+        position: Counter(checkpoint.position.0),
         node: Text(checkpoint.owner.node.clone()),
         inc: Mark(checkpoint.owner.incarnation.0),
         nonce: Mark(checkpoint.nonce.0),
@@ -68,7 +67,7 @@ pub(crate) fn decode_checkpoint(
     }
     Ok(Checkpoint {
         feed: dto.feed.0,
-        position: Sequence(dto.position),
+        position: Sequence(dto.position.0),
         owner: NodeRef { node: dto.node.0, incarnation: Incarnation(dto.inc.0) },
         nonce: Nonce(dto.nonce.0),
         state: match dto.state {

@@ -1,13 +1,15 @@
 //! Bytes that were once released. A test that fails here means that stored histories could no longer be read, or that
 //! an older node could not be talked to: make a new format instead of changing the expectation.
 
+use aether_domain::FeedName;
 use aether_domain::records::{ControlKey, PayloadCodec};
 use bytes::Bytes;
 
 use super::samples;
 use crate::wire::v1::{
-    Encoded, decode_claim, decode_commit, decode_control, decode_entry, decode_frames, decode_letter, encode_claim,
-    encode_commit, encode_control, encode_entry, encode_frames, encode_letter,
+    Encoded, decode_checkpoint, decode_claim, decode_commit, decode_control, decode_entry, decode_frames,
+    decode_letter, encode_checkpoint, encode_claim, encode_commit, encode_control, encode_entry, encode_frames,
+    encode_letter,
 };
 
 /// The file, and what the writer makes today.
@@ -48,6 +50,16 @@ fn control_records_are_these_texts_for_ever() {
         let read = decode_control(&key, &encoded.payload, encoded.checksum.as_deref());
         assert_eq!(read.expect("own bytes"), record);
     }
+}
+
+#[test]
+fn a_checkpoint_is_this_text_for_ever() {
+    let record = samples::checkpoint();
+    let encoded = encode_checkpoint(&record).expect("it fits");
+    json(include_str!("../golden/checkpoint.json.txt"), &encoded);
+    let read = |feed| decode_checkpoint(feed, &encoded.payload, encoded.checksum.as_deref());
+    assert_eq!(read(&record.feed).expect("own bytes"), record);
+    assert!(read(&FeedName::new("other").expect("a name")).is_err(), "it speaks of another feed");
 }
 
 #[test]

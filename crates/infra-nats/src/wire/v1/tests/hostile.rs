@@ -6,8 +6,9 @@ use proptest::prelude::*;
 
 use super::samples;
 use crate::wire::v1::{
-    Encoded, WireFault, checksum, decode_claim, decode_commit, decode_control, decode_entry, decode_frames,
-    decode_letter, encode_claim, encode_commit, encode_control, encode_entry, encode_frames, encode_letter,
+    Encoded, WireFault, checksum, decode_checkpoint, decode_claim, decode_commit, decode_control, decode_entry,
+    decode_frames, decode_letter, encode_checkpoint, encode_claim, encode_commit, encode_control, encode_entry,
+    encode_frames, encode_letter,
 };
 
 fn keys() -> [ControlKey; 5] {
@@ -25,6 +26,7 @@ fn decode_everything(bytes: &[u8]) -> usize {
         + usize::from(decode_commit(bytes, Some(&right)).is_ok())
         + usize::from(decode_frames(bytes).is_ok())
         + usize::from(decode_claim(bytes).is_ok())
+        + usize::from(decode_checkpoint(&samples::checkpoint().feed, bytes, Some(&right)).is_ok())
         + usize::from(decode_letter(bytes, Some(&right)).is_ok())
 }
 

@@ -12,14 +12,15 @@ use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame, ReadMode};
 use aether_domain::records::{
-    CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry, EventRecord, Health, LeaseRecord,
-    LeaseState, Load, MemberRecord, MemberState, MissedTicks, PayloadCodec, Position, ReleaseReport, Timer,
-    TimerChange, TopologySnapshot,
+    Checkpoint, CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry, EventRecord, FeedState,
+    Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks, PayloadCodec, Position,
+    ReleaseReport, Timer, TimerChange, TopologySnapshot,
 };
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{
-    ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef,
-    Nonce, PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, StrategyName, Tag, Term, Version, WallTime, Zone,
+    ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, FeedName, Incarnation, MessageId, NodeId,
+    NodeRef, Nonce, PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, StrategyName, Tag, Term, Version, WallTime,
+    Zone,
 };
 use bytes::Bytes;
 
@@ -35,6 +36,16 @@ fn info(weight: u32) -> NodeInfo {
 
 fn shards(runs: &str) -> ShardSet {
     runs.parse().expect("runs of shards")
+}
+
+pub(super) fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        feed: FeedName::new("totals").expect("a name"),
+        position: Sequence(4711),
+        owner: node("n1", 0x4d2),
+        nonce: Nonce(0xfeed),
+        state: FeedState::Held,
+    }
 }
 
 pub(super) fn lease() -> ControlRecord {
