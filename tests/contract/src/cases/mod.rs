@@ -8,6 +8,7 @@ mod dead_letters;
 mod events;
 mod faults;
 mod gateway;
+mod journal;
 mod log;
 mod transport;
 
@@ -46,6 +47,7 @@ pub fn all() -> Vec<Case> {
         bus::cases(),
         checkpoints::cases(),
         dead_letters::cases(),
+        journal::cases(),
         faults::cases(),
     ]
     .concat()
