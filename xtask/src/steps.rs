@@ -112,7 +112,10 @@ pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
     steps.step("rules of the house", tidy::tidy)?;
     steps.cargo("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
     // Without the feature the program must build, and async-nats must not be among what it is built from.
-    steps.cargo("without NATS", &["check", "--package", "aether", "--all-targets", "--no-default-features"], &[])?;
+    let without_nats = ["check", "--package", "aether", "--all-targets", "--no-default-features", "--features", "node"];
+    steps.cargo("without NATS", &without_nats, &[])?;
+    let only_client = ["check", "--package", "aether", "--no-default-features", "--features", "client"];
+    steps.cargo("only the client", &only_client, &[])?;
     steps.step("without NATS: nothing of it is left", no_nats_client)?;
     if !skip_tests {
         add_tests(&mut steps)?;
@@ -236,7 +239,8 @@ pub fn mutants(root: &Path, arguments: &[String]) -> Result<()> {
 
 /// The tree of the program without the feature must not hold the NATS client.
 fn no_nats_client(root: &Path) -> Result<()> {
-    let arguments = ["tree", "--package", "aether", "--no-default-features", "--edges", "normal", "--prefix", "none"];
+    let of_node = ["--no-default-features", "--features", "node"];
+    let arguments = [&["tree", "--package", "aether", "--edges", "normal", "--prefix", "none"], &of_node[..]].concat();
     let output = cargo(root).args(arguments).stderr(Stdio::inherit()).output().context("starting cargo")?;
     ensure!(output.status.success(), "cargo tree ended with {}", output.status);
     let tree = String::from_utf8_lossy(&output.stdout);

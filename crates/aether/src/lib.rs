@@ -49,23 +49,37 @@
 //! # }).expect("it starts");
 //! ```
 
+#[cfg(feature = "node")]
 pub mod admin;
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "node")]
 pub mod config;
+#[cfg(feature = "node")]
 pub mod demo;
+#[cfg(feature = "node")]
 mod entropy;
+#[cfg(feature = "node")]
 pub mod metrics;
+#[cfg(feature = "node")]
 mod node;
+#[cfg(feature = "node")]
 pub mod placement;
+#[cfg(feature = "node")]
 pub mod program;
+#[cfg(feature = "node")]
 pub mod supervised;
+#[cfg(feature = "node")]
 pub mod telemetry;
 #[cfg(feature = "test-kit")]
 pub mod test_cluster;
 
 pub use aether_domain::ports::StartAt;
+#[cfg(feature = "node")]
 pub use aether_infra_memory::MemoryHub;
-#[cfg(feature = "nats")]
+#[cfg(feature = "client")]
 pub use aether_infra_nats::{Credentials, NatsConfig, Tls};
+#[cfg(feature = "node")]
 pub use aether_placement::{PlacementStrategy, StrategyId};
 pub use aether_runtime::clock::BootClock;
 pub use aether_runtime::control::OnRegression;
@@ -76,18 +90,32 @@ pub use aether_runtime::feed::{
 pub use aether_runtime::shard::{EXIT_STUCK, StuckHandler, Watchdog};
 pub use aether_runtime::splitbrain::{Evidence, SplitBrain, Suspicion};
 pub use aether_runtime::subscription::{Since, SubscriptionError, TopologyEvents, TopologyRecord};
+#[cfg(feature = "node")]
 pub use futures_util::StreamExt;
+#[cfg(feature = "node")]
 pub use node::{ActorRef, BUILD, Ended, Node, NodeBuilder, StartError};
+
+/// What is printed there compiles, and runs.
+#[cfg(all(doctest, feature = "node"))]
+mod printed {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/ACTORS.md")]
+    struct Actors;
+}
 
 /// Everything an application needs to write actors and run them.
 pub mod prelude {
-    #[cfg(feature = "nats")]
+    #[cfg(feature = "client")]
     pub use crate::NatsConfig;
+    #[cfg(feature = "client")]
+    pub use crate::client::Client;
+    #[cfg(feature = "node")]
     pub use crate::{ActorRef, Ended, Feed, FeedOptions, MemoryHub, Node, OnRegression, Recorded, StartError};
     pub use aether_domain::ports::ReadMode;
     pub use aether_domain::timing::Profile;
     pub use aether_domain::{MessageId, WallTime};
     pub use aether_runtime::actor::{
-        Actor, AskError, CodecError, Command, Ctx, Decision, Effect, Event, Handle, Settings, Upcast, testkit,
+        Actor, AskError, CodecError, Command, Ctx, Decision, Effect, Event, Fate, Handle, Settings, Upcast, testkit,
     };
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use aether_domain::ports::BoxError;
+use aether_domain::ports::{BoxError, GATEWAY_CODES, GatewayAnswer, ReadMode};
 use aether_domain::{MessageId, Namespace};
 use async_nats::Request;
 use async_nats::client::RequestErrorKind;
+use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -22,6 +23,25 @@ const ANSWER_GRACE: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug)]
 pub struct GatewayClient {
     connection: Connection,
+}
+
+/// One command as a client sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayCommand<'a> {
+    /// The actor's kind.
+    pub kind: &'a str,
+    /// The actor's id.
+    pub id: &'a str,
+    /// The command's stable name.
+    pub command: &'a str,
+    /// The command, as JSON.
+    pub payload: &'a [u8],
+    /// The client's own name for it: asked again under it, it counts once.
+    pub message_id: Option<MessageId>,
+    /// How fresh an answer that changes nothing must be.
+    pub mode: ReadMode,
+    /// How long to wait: 1 ms to 60 s.
+    pub timeout: Duration,
 }
 
 /// Why there is no reply.
@@ -102,15 +122,36 @@ impl GatewayClient {
         message_id: Option<MessageId>,
         timeout: Duration,
     ) -> Result<Value, GatewayError> {
-        let unsendable = |error: serde_json::Error| GatewayError::Unsendable { reason: error.to_string() };
-        let payload = serde_json::value::to_raw_value(payload).map_err(unsendable)?;
+        let payload = serde_json::to_vec(payload).map_err(unsendable)?;
+        let mode = ReadMode::default();
+        let command = GatewayCommand { kind, id, command, payload: &payload, message_id, mode, timeout };
+        let value = |raw: &[u8]| serde_json::from_slice::<Value>(raw).map_err(malformed);
+        match self.ask(&command).await? {
+            GatewayAnswer::Replied(reply) => value(&reply),
+            GatewayAnswer::Rejected(refusal) => Err(GatewayError::Rejected(value(&refusal)?)),
+            GatewayAnswer::Failed { code, reason, maybe_applied } => {
+                Err(GatewayError::Failed { code: code.to_owned(), reason, maybe_applied })
+            }
+        }
+    }
+
+    /// As [`Self::ask_json`], in bytes, and with everything that the cluster may answer.
+    ///
+    /// # Errors
+    /// [`GatewayError`] if there is no answer of the cluster's; never `Rejected` or `Failed`.
+    pub async fn ask(&self, command: &GatewayCommand<'_>) -> Result<GatewayAnswer, GatewayError> {
+        let GatewayCommand { kind, id, command, payload, message_id, mode, timeout } = *command;
         let request = RequestV1 {
             kind: kind.into(),
             id: id.into(),
             command: command.into(),
-            payload: Some(&payload),
+            payload: Some(serde_json::from_slice(payload).map_err(unsendable)?),
             message_id: message_id.map(|MessageId(id)| format!("{id:032x}")),
-            mode: None::<ModeV1>,
+            mode: Some(match mode {
+                ReadMode::Strict => ModeV1::Strict,
+                ReadMode::Leased => ModeV1::Leased,
+                ReadMode::Log => ModeV1::Log,
+            }),
             timeout_ms: Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         };
         let request = serde_json::to_vec(&request).map_err(unsendable)?;
@@ -134,14 +175,24 @@ impl GatewayClient {
     }
 }
 
-fn understand(answer: &[u8]) -> Result<Value, GatewayError> {
-    let malformed = |error: serde_json::Error| GatewayError::Malformed { reason: error.to_string() };
-    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).map_err(malformed);
+fn unsendable(error: serde_json::Error) -> GatewayError {
+    GatewayError::Unsendable { reason: error.to_string() }
+}
+
+fn malformed(error: serde_json::Error) -> GatewayError {
+    GatewayError::Malformed { reason: error.to_string() }
+}
+
+fn understand(answer: &[u8]) -> Result<GatewayAnswer, GatewayError> {
+    let bytes = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
     match serde_json::from_slice(answer).map_err(malformed)? {
-        AnswerV1::Reply(reply) => value(reply),
-        AnswerV1::Rejected(refusal) => Err(GatewayError::Rejected(value(refusal)?)),
+        AnswerV1::Reply(reply) => Ok(GatewayAnswer::Replied(bytes(reply))),
+        AnswerV1::Rejected(refusal) => Ok(GatewayAnswer::Rejected(bytes(refusal))),
         AnswerV1::Error(ErrorV1 { code, reason, maybe_applied }) => {
-            Err(GatewayError::Failed { code, reason, maybe_applied })
+            let known = GATEWAY_CODES.into_iter().find(|known| *known == code);
+            let code =
+                known.ok_or_else(|| GatewayError::Malformed { reason: format!("unknown code {code:?}: {reason}") })?;
+            Ok(GatewayAnswer::Failed { code, reason, maybe_applied })
         }
     }
 }
@@ -152,14 +203,18 @@ mod tests {
 
     #[test]
     fn an_answer_is_understood_or_said_not_to_be() {
-        assert_eq!(understand(br#"{"reply":{"balance":90}}"#).expect("a reply"), serde_json::json!({"balance": 90}));
-        let refused = understand(br#"{"rejected":"no funds"}"#).expect_err("a refusal");
-        assert!(matches!(&refused, GatewayError::Rejected(Value::String(why)) if why == "no funds"));
-        assert!(!refused.maybe_applied());
-        let failed = understand(br#"{"error":{"code":"timeout","reason":"r","maybe_applied":true}}"#);
-        assert!(failed.expect_err("an error").maybe_applied());
-        for bad in ["", "{}", "null", r#"{"replied":1}"#] {
-            let error = understand(bad.as_bytes()).expect_err("malformed");
+        let understood = |answer: &str| understand(answer.as_bytes());
+        let reply = GatewayAnswer::Replied(Bytes::from_static(b"{\"balance\":90}"));
+        assert_eq!(understood(r#"{"reply":{"balance":90}}"#).expect("a reply"), reply);
+        let refused = GatewayAnswer::Rejected(Bytes::from_static(b"\"no funds\""));
+        assert_eq!(understood(r#"{"rejected":"no funds"}"#).expect("a refusal"), refused);
+        let failed = GatewayAnswer::Failed { code: "timeout", reason: "r".to_owned(), maybe_applied: true };
+        let said = r#"{"error":{"code":"timeout","reason":"r","maybe_applied":true}}"#;
+        assert_eq!(understood(said).expect("a failure"), failed);
+        for bad in
+            ["", "{}", "null", r#"{"replied":1}"#, r#"{"error":{"code":"new","reason":"r","maybe_applied":false}}"#]
+        {
+            let error = understood(bad).expect_err("malformed");
             assert!(matches!(error, GatewayError::Malformed { .. }) && error.maybe_applied(), "{bad}");
         }
     }

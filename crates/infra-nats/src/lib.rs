@@ -48,6 +48,6 @@ pub use config::{Credentials, NatsConfig, Tls};
 pub use connect::{NatsPorts, NatsSession, connect};
 pub use connection::ConnectionCounters;
 pub use gateway::{GATEWAY_TIMEOUT, GATEWAY_TIMEOUT_MAX};
-pub use gateway_client::{GatewayClient, GatewayError};
+pub use gateway_client::{GatewayClient, GatewayCommand, GatewayError};
 pub use provision::Promise;
 pub use start_error::{Difference, StartError};

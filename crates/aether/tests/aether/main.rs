@@ -5,6 +5,8 @@ mod bank;
 mod config;
 mod events;
 mod feeds;
+#[cfg(feature = "nats")]
+mod gateway;
 mod load;
 mod metrics;
 mod node;

@@ -20,8 +20,8 @@ pub use events::EventStore;
 pub use keeping::{CheckpointStore, DeadLetters, SNAPSHOT_BYTES_MAX, SaveError, SnapshotStore, WakeStore};
 pub use log::{LogUpdate, TopologyLog};
 pub use transport::{
-    Answer, AnswerFrame, AskFrame, Delivery, Frame, Gateway, GatewayAnswer, GatewayRequest, ReadMode, SendError,
-    Transport,
+    Answer, AnswerFrame, AskFrame, Delivery, Frame, GATEWAY_CODES, Gateway, GatewayAnswer, GatewayRequest, ReadMode,
+    SendError, Transport,
 };
 
 use std::pin::Pin;

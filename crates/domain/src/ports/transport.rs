@@ -259,6 +259,9 @@ pub struct GatewayRequest {
     pub respond: Box<dyn FnOnce(GatewayAnswer) + Send>,
 }
 
+/// Every [`GatewayAnswer::Failed`] code.
+pub const GATEWAY_CODES: [&str; 6] = ["timeout", "unavailable", "busy", "poisoned", "invalid", "quarantined"];
+
 /// What a client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GatewayAnswer {
@@ -268,7 +271,7 @@ pub enum GatewayAnswer {
     Rejected(Bytes),
     /// Anything else.
     Failed {
-        /// A stable word: `timeout`, `unavailable`, `busy`, `poisoned`, `invalid`, `quarantined`.
+        /// A stable word, one of [`GATEWAY_CODES`].
         code: &'static str,
         /// What happened and what to do, for people.
         reason: String,

@@ -6,9 +6,10 @@ use std::time::Duration;
 use aether_domain::ports::{GatewayAnswer, ReadMode};
 use aether_domain::testing::life;
 use aether_domain::{Epoch, MessageId, Monotonic, Namespace, ShardCount};
-use aether_infra_memory::{GatewayCall, MemoryHub};
+use aether_domain::records::PayloadCodec;
+use aether_infra_memory::{GatewayCall, Loss, MemoryHub, Target};
 use aether_placement::ShardHash;
-use aether_runtime::actor::{Actor, AskError, Command, Ctx, Decision, Event, Handle, KindRegistry};
+use aether_runtime::actor::{Actor, AskError, Command, Ctx, Decision, Event, Fate, Handle, KindRegistry, RegisterError, Settings};
 use aether_runtime::actor_ref::ActorRef;
 use aether_runtime::gateway;
 use aether_runtime::router::{Router, RouterConfig};
@@ -63,6 +64,10 @@ impl Actor for Tank {
         let TankEvent::Filled { litres } = event;
         self.litres += litres;
     }
+    fn settings() -> Settings {
+        // Stored in binary, though clients speak JSON.
+        Settings { codec: PayloadCodec::Binary, mode: ReadMode::Leased, timeout: SHORT, ..Settings::default() }
+    }
 }
 impl Handle<Fill> for Tank {
     fn handle(&self, fill: Fill, _: &Ctx<Self>) -> Decision<Self, Fill> {
@@ -93,6 +98,9 @@ struct Pair {
     nodes: [Node; 2],
     epoch: u64,
 }
+
+/// How long an ask of a tank waits that does not say.
+const SHORT: Duration = Duration::from_secs(2);
 
 const NAMES: [&str; 2] = ["a", "b"];
 
@@ -189,6 +197,106 @@ async fn an_actor_is_the_same_after_a_move_and_a_message_id_counts_once() {
     assert_eq!(tank.ask(Fill { litres: 5 }).await, Ok(15));
     assert_eq!(tank.ask_with_id(MessageId(7), Fill { litres: 10 }).await, Ok(10), "its first reply");
     assert_eq!(pair.tank(1, 42).ask(Level).await, Ok(15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_outcome_of_a_message_is_the_same_wherever_it_is_asked_for_and_after_a_move() {
+    let mut pair = Pair::new().await;
+    assert_eq!(pair.tank(1, 42).ask_with_id(MessageId(7), Fill { litres: 10 }).await, Ok(10));
+    assert_eq!(pair.tank(0, 42).ask_with_id(MessageId(8), Fill { litres: 95 }).await, Err(rejected(90)));
+    for owner in ["a", "b", "a"] {
+        pair.give_all(owner);
+        for from in [0, 1] {
+            let tank = pair.tank(from, 42);
+            assert_eq!(tank.outcome_of::<Fill, _>(MessageId(7)).await, Ok(Fate::Applied(10)), "{owner} {from}");
+            assert_eq!(tank.outcome_of::<Fill, _>(MessageId(8)).await, Ok(Fate::NotApplied), "{owner} {from}");
+            let again = tank.ask_with_id(MessageId(8), Fill { litres: 1 }).await;
+            assert!(matches!(&again, Err(AskError::Invalid { maybe_applied: false, .. })), "{again:?}");
+            assert_eq!(tank.ask_with_id(MessageId(7), Fill { litres: 10 }).await, Ok(10), "its first reply");
+            assert_eq!(tank.ask(Level).await, Ok(10));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_write_of_a_former_owner_cannot_make_an_outcome_untrue() {
+    for lands_first in [true, false] {
+        let mut pair = Pair::new().await;
+        let (here, there) = (pair.tank(0, 42), pair.tank(1, 42));
+        assert_eq!(here.ask(Fill { litres: 5 }).await, Ok(5));
+        pair.hub.lose_next_ack(&life("a", 1).node, Target::Events, Loss::Late);
+        pair.hub.cut(&life("a", 1).node);
+        let doubtful = here.clone().timeout(Duration::from_millis(100));
+        let asked = doubtful.ask_with_id(MessageId(7), Fill { litres: 10 }).await;
+        assert!(matches!(&asked, Err(error) if error.maybe_applied()), "{asked:?}");
+        pair.give_all("b");
+        if lands_first {
+            pair.hub.land_late_writes();
+        }
+        let told = there.outcome_of::<Fill, _>(MessageId(7)).await.expect("b serves it");
+        pair.hub.land_late_writes();
+        pair.hub.heal(&life("a", 1).node);
+        let level = there.ask(Level).await.expect("b serves it");
+        match told {
+            Fate::Applied(reply) => assert_eq!((reply, level), (15, 15)),
+            Fate::NotApplied => assert_eq!(level, 5),
+            Fate::Forgotten => panic!("it has seen one message"),
+        }
+        assert_eq!(there.outcome_of::<Fill, _>(MessageId(7)).await, Ok(told), "it is final");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ask_that_does_not_say_waits_as_long_as_its_kind_says() {
+    let pair = Pair::new().await;
+    pair.hub.kill(&life("a", 1));
+    let began = tokio::time::Instant::now();
+    let asked = pair.tank(1, 42).ask(Level).await;
+    assert_eq!(asked, Err(AskError::Timeout { maybe_applied: true }));
+    let waited = began.elapsed();
+    assert!(waited >= SHORT && waited < SHORT + Duration::from_millis(500), "{waited:?}");
+}
+
+#[test]
+fn settings_out_of_their_range_are_refused_by_name() {
+    macro_rules! refused {
+        ($($kind:ident { $($field:ident: $value:expr),+ } $setting:literal $range:literal;)+) => { $( {
+            #[derive(Default, Serialize, Deserialize)]
+            struct $kind;
+            impl Actor for $kind {
+                const KIND: &'static str = "cask";
+                type Id = u32;
+                type Event = TankEvent;
+                type Error = Overflows;
+                type Commands = (Level,);
+                fn apply(&mut self, _: &TankEvent) {}
+                fn settings() -> Settings {
+                    Settings { $($field: $value,)+ ..Settings::default() }
+                }
+            }
+            impl Handle<Level> for $kind {
+                fn handle(&self, _: Level, _: &Ctx<Self>) -> Decision<Self, Level> {
+                    Ok(Self::answer(0))
+                }
+            }
+            let refused = KindRegistry::new().register::<$kind>().expect_err("it is out of range");
+            assert!(matches!(refused, RegisterError::Setting { setting: $setting, range: $range, .. }), "{refused:?}");
+            assert!(refused.to_string().contains("the setting"), "{refused}");
+        } )+ };
+    }
+    let ages = Duration::from_secs(u64::MAX);
+    refused! {
+        NoMail { mailbox: 0 } "mailbox" "at least 1";
+        NoBytes { mailbox_bytes: 0 } "mailbox_bytes" "at least 1";
+        Restless { passivate_after: Duration::ZERO } "passivate_after" "within 100 ms and 366 days";
+        Eternal { passivate_after: ages } "passivate_after" "within 100 ms and 366 days";
+        Hasty { timeout: Duration::from_nanos(1) } "timeout" "within 1 ms and 10 minutes";
+        Patient { timeout: ages } "timeout" "within 1 ms and 10 minutes";
+    }
+}
+
+fn rejected(free: u64) -> AskError<Overflows> {
+    AskError::Rejected(Overflows { free })
 }
 
 #[tokio::test(start_paused = true)]
