@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::ports::{GatewayAnswer, ReadMode};
+use aether_domain::records::PayloadCodec;
 use aether_domain::testing::life;
 use aether_domain::{Epoch, MessageId, Monotonic, Namespace, ShardCount};
-use aether_domain::records::PayloadCodec;
 use aether_infra_memory::{GatewayCall, Loss, MemoryHub, Target};
 use aether_placement::ShardHash;
-use aether_runtime::actor::{Actor, AskError, Command, Ctx, Decision, Event, Fate, Handle, KindRegistry, RegisterError, Settings};
+use aether_runtime::actor::{
+    Actor, AskError, Command, Ctx, Decision, Event, Fate, Handle, KindRegistry, RegisterError, Settings,
+};
 use aether_runtime::actor_ref::ActorRef;
 use aether_runtime::gateway;
 use aether_runtime::router::{Router, RouterConfig};
@@ -136,20 +138,26 @@ impl Pair {
 
     fn give_all(&mut self, owner: &str) {
         self.epoch += 1;
-        for (name, node) in NAMES.iter().zip(&self.nodes) {
-            let mut view = View::empty(life(name, 1));
-            view.epoch = Epoch(self.epoch);
-            let route = if *name == owner {
-                Route::Mine { epoch: Epoch(self.epoch) }
-            } else {
-                Route::Remote { owner: life(owner, 1) }
-            };
-            view.routes = vec![route; 1024];
-            view.lives.extend(NAMES.map(|name| life(name, 1).incarnation));
-            let view = Arc::new(view);
-            node.host.view_changed(&view);
-            node.views.send_replace(view);
+        for name in NAMES {
+            self.tell(name, owner);
         }
+    }
+
+    /// Lets one node know who owns everything now.
+    fn tell(&self, name: &str, owner: &str) {
+        let node = &self.nodes[NAMES.iter().position(|known| *known == name).expect("a node")];
+        let mut view = View::empty(life(name, 1));
+        view.epoch = Epoch(self.epoch);
+        let route = if name == owner {
+            Route::Mine { epoch: Epoch(self.epoch) }
+        } else {
+            Route::Remote { owner: life(owner, 1) }
+        };
+        view.routes = vec![route; 1024];
+        view.lives.extend(NAMES.map(|name| life(name, 1).incarnation));
+        let view = Arc::new(view);
+        node.host.view_changed(&view);
+        node.views.send_replace(view);
     }
 
     /// A tank, seen from one of the nodes.
@@ -244,6 +252,19 @@ async fn a_late_write_of_a_former_owner_cannot_make_an_outcome_untrue() {
         }
         assert_eq!(there.outcome_of::<Fill, _>(MessageId(7)).await, Ok(told), "it is final");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_waited_for_longer_than_its_time_is_not_run_by_the_node_it_waited_on() {
+    let mut pair = Pair::new().await;
+    pair.epoch += 1;
+    pair.tell("a", "b");
+    // b does not know yet that it is the owner: the command waits there.
+    let asked = pair.tank(0, 42).timeout(Duration::from_millis(500)).ask(Fill { litres: 10 }).await;
+    assert_eq!(asked, Err(AskError::Timeout { maybe_applied: true }));
+    pair.tell("b", "b");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(pair.tank(1, 42).ask(Level).await, Ok(0));
 }
 
 #[tokio::test(start_paused = true)]
