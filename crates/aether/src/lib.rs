@@ -116,6 +116,7 @@ pub mod prelude {
     pub use aether_domain::timing::Profile;
     pub use aether_domain::{MessageId, WallTime};
     pub use aether_runtime::actor::{
-        Actor, AskError, CodecError, Command, Ctx, Decision, Effect, Event, Fate, Handle, Settings, Upcast, testkit,
+        Actor, AskError, CodecError, Command, Ctx, Decision, Effect, Event, Fate, Handle, MissedTicks, Settings,
+        Upcast, testkit,
     };
 }

@@ -112,9 +112,12 @@ impl Names {
     }
     /// The actor whose history has that subject; `None` if it is not one of ours.
     pub fn actor_of(&self, event_subject: &str) -> Option<ActorAddress> {
-        let rest =
-            event_subject.strip_prefix("aether.")?.strip_prefix(self.namespace.as_str())?.strip_prefix(".ev.")?;
-        let mut tokens = rest.split('.');
+        self.actor_in("ev", event_subject)
+    }
+
+    fn actor_in(&self, area: &str, subject: &str) -> Option<ActorAddress> {
+        let rest = subject.strip_prefix("aether.")?.strip_prefix(self.namespace.as_str())?;
+        let mut tokens = rest.strip_prefix('.')?.strip_prefix(area)?.strip_prefix('.')?.split('.');
         let slot = slot_of(tokens.next()?, tokens.next()?)?;
         let kind = ActorKind::new(tokens.next()?).ok()?;
         let id = actor_id_of(tokens.next()?)?;
@@ -139,6 +142,14 @@ impl Names {
     /// All subjects of wakes.
     pub fn wake_subjects(&self) -> String {
         format!("aether.{}.wk.>", self.namespace)
+    }
+    /// The subjects of the wakes of one lane.
+    pub fn wake_subjects_of(&self, lane: u16) -> String {
+        format!("aether.{}.wk.{lane:x}.>", self.namespace)
+    }
+    /// The actor whose wake has that subject; `None` if it is not one of ours.
+    pub fn wake_actor(&self, wake_subject: &str) -> Option<ActorAddress> {
+        self.actor_in("wk", wake_subject)
     }
     /// The subject of an actor's wake.
     pub fn wake_subject(&self, actor: &ActorAddress) -> String {

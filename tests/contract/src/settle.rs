@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
+use aether_domain::WallTime;
 use aether_domain::ids::{ActorAddress, Revision, Sequence};
-use aether_domain::ports::{AppendError, CheckpointStore, ControlStore, EventStore, Expected, TopologyLog, WriteError};
+use aether_domain::ports::{
+    AppendError, CheckpointStore, ControlStore, EventStore, Expected, TopologyLog, WakeStore, WriteError,
+};
 use aether_domain::records::{Checkpoint, CommitRecord, ControlRecord, Entry, Position};
 
 /// How often an unclear outcome is tried again: at the pause below, far more than an election takes.
@@ -67,6 +70,33 @@ pub(crate) async fn checkpoint(
         tokio::time::sleep(TRY_AGAIN_AFTER).await;
     }
     panic!("a write of {}'s checkpoint stayed unclear for {TRIES_MAX} tries", record.feed)
+}
+
+/// As [`write`], for an actor's wake. It has no nonce: a time that nobody else of the case sets is its own.
+pub(crate) async fn wake(
+    store: &dyn WakeStore,
+    actor: &ActorAddress,
+    at: Option<WallTime>,
+    expected: Expected,
+) -> Result<Revision, Lost> {
+    for _ in 0..TRIES_MAX {
+        let certain = match store.set(actor, at, expected).await {
+            Ok(revision) => return Ok(revision),
+            Err(WriteError::Conflict { actual }) => actual.is_some(),
+            Err(WriteError::Unknown { .. } | WriteError::Unavailable { .. }) => false,
+        };
+        if let Ok(Some(found)) = store.read(actor).await
+            && found.at == at
+            && found.revision > expected.revision()
+        {
+            return Ok(found.revision);
+        }
+        if certain {
+            return Err(Lost);
+        }
+        tokio::time::sleep(TRY_AGAIN_AFTER).await;
+    }
+    panic!("a write of the wake of {} stayed unclear for {TRIES_MAX} tries", actor.key)
 }
 
 /// Appends to the log until it is certain whether it was appended.

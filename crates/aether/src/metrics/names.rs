@@ -118,6 +118,21 @@ pub const ACTORS_QUARANTINED: Metric =
 /// Handlers that run too long.
 pub const SLOW_HANDLERS: Metric =
     counter("aether_handlers_slow", None, "Handlers that were named in the log because they ran for too long");
+/// Reminders that have fired.
+pub const REMINDERS_FIRED: Metric =
+    counter("aether_reminders_fired", None, "Reminders that have fired here and are stored");
+/// How late they were.
+pub const REMINDERS_LATE: Metric = counter(
+    "aether_reminders_late_milliseconds",
+    None,
+    "Milliseconds from when reminders were due until they were stored, all together",
+);
+/// Actors to be looked at.
+pub const REMINDERS_ACTORS: Metric = gauge(
+    "aether_reminders_actors",
+    None,
+    "Actors of this node's shards that have reminders, or had some lately, as far ahead as is known here",
+);
 /// Writes refused because this node's right to them is over.
 pub const FENCING_REJECTIONS: Metric =
     counter("aether_fencing_rejections", Some("kind"), "Lives of this node that others ended (member)");
@@ -204,6 +219,9 @@ pub const ALL: &[Metric] = &[
     APPEND_CONFLICTS,
     ACTIVATIONS,
     PASSIVATIONS,
+    REMINDERS_FIRED,
+    REMINDERS_LATE,
+    REMINDERS_ACTORS,
     FENCING_REJECTIONS,
     SHARD_MAPS_DIFFERED,
     SPLIT_BRAIN_SUSPECTED,

@@ -57,9 +57,10 @@ pub const SNAPSHOT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// When which actor has to be looked at: at most one wake an actor, under compare-and-set.
 ///
 /// # Contract
-/// - Of racing writes with the same expectation at most one succeeds.
+/// - Of racing writes with the same expectation at most one succeeds. The revision of an actor that never had a wake is 0.
 /// - `pending` has seen every write that was acknowledged before it was asked, unless the store is changing leaders; so it
 ///   must be asked again now and then.
+/// - Wakes of different actors, kinds and namespaces never mix.
 #[async_trait]
 pub trait WakeStore: Send + Sync {
     /// Says when the actor has to be looked at next; `None`: not at all.
@@ -69,17 +70,23 @@ pub trait WakeStore: Send + Sync {
     async fn set(&self, actor: &ActorAddress, at: Option<WallTime>, expected: Expected)
     -> Result<Revision, WriteError>;
 
-    /// The actor's wake, if one was ever set and not forgotten since.
+    /// The actor's wake, if one was ever set. May be stale.
     ///
     /// # Errors
     /// [`ReadError`].
     async fn read(&self, actor: &ActorAddress) -> Result<Option<Wake>, ReadError>;
 
-    /// Every wake with a time of the actors in these slots, in no order.
+    /// The wakes up to `until` of the actors in these slots, earliest first: the first `limit` of them. One that cannot be
+    /// understood is left out.
     ///
     /// # Errors
-    /// [`ReadError`].
-    async fn pending(&self, slots: &[RangeInclusive<Slot>]) -> Result<Vec<Wake>, ReadError>;
+    /// [`ReadError::Unavailable`]; never [`ReadError::Corrupt`].
+    async fn pending(
+        &self,
+        slots: &[RangeInclusive<Slot>],
+        until: WallTime,
+        limit: usize,
+    ) -> Result<Vec<Wake>, ReadError>;
 }
 
 /// How far feeds have come: one record a feed, under compare-and-set.

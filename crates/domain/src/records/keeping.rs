@@ -33,6 +33,8 @@ impl Timer {
     pub const NAME_BYTES_MAX: usize = 64;
     /// The most timers one actor may have open.
     pub const OPEN_MAX: usize = 256;
+    /// The most bytes a timer's command may have.
+    pub const COMMAND_BYTES_MAX: usize = 16 * 1024;
 }
 
 /// What becomes of a periodic timer's ticks that nobody was there to run.
@@ -43,7 +45,8 @@ pub enum MissedTicks {
     Once,
     /// Each of them is run, one after the other.
     All,
-    /// None of them is run: the next is the first multiple of the period that is still to come.
+    /// None of them is run: the next is the first multiple of the period that is still to come. A tick that is late by less
+    /// than a period is late, not missed, and is run.
     Skip,
 }
 

@@ -10,6 +10,7 @@ mod claims;
 mod dead_letters;
 mod gateway;
 mod inbox;
+mod kept;
 mod links;
 mod ports;
 mod snapshots;
@@ -33,6 +34,7 @@ use links::Inboxes;
 use ports::Connection;
 use switches::Switches;
 pub use switches::{Loss, Target};
+use wakes::Wakes;
 
 /// "The server": cheap to clone, all clones are the same one. Its state ends with the last clone and connection.
 #[derive(Clone)]
@@ -58,6 +60,7 @@ struct Server {
     gateway: GatewayDesk,
     claims: ClaimListeners,
     checkpoints: Checkpoints,
+    wakes: Wakes,
 }
 
 impl MemoryHub {
@@ -75,6 +78,7 @@ impl MemoryHub {
             gateway: GatewayDesk::default(),
             claims: ClaimListeners::default(),
             checkpoints: Checkpoints::default(),
+            wakes: Wakes::default(),
         };
         let shared = Shared {
             server: Mutex::new(server),
@@ -153,6 +157,7 @@ impl MemoryHub {
         let late = server.switches.take_late();
         let stored = late.iter().filter(|op| server.stores.run(op).is_some_and(|outcome| outcome.is_ok())).count();
         let stored = stored + server.checkpoints.land_late();
+        let stored = stored + server.wakes.land_late();
         drop(server);
         self.changed(Target::Control);
         self.changed(Target::Log);
@@ -217,7 +222,7 @@ impl MemoryHub {
             Target::Log => self.shared.log_changed.send_replace(()),
             Target::Events => self.shared.events_changed.send_replace(()),
             // Nobody watches them: they are read again now and then.
-            Target::Checkpoints => {}
+            Target::Checkpoints | Target::Wakes => {}
         }
     }
 }

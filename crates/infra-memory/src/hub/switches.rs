@@ -29,6 +29,8 @@ pub enum Target {
     Events,
     /// The feeds' checkpoints.
     Checkpoints,
+    /// When actors have to be looked at.
+    Wakes,
 }
 
 /// What really became of a write whose outcome is unknown.

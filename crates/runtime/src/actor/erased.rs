@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use aether_domain::ports::AskFrame;
-use aether_domain::records::{CommitRecord, EventRecord, PayloadCodec};
+use aether_domain::records::{CommitRecord, EventRecord, PayloadCodec, Timer, TimerChange};
 use aether_domain::{ActorId, ActorKind, Version, WallTime};
 use bytes::Bytes;
 use serde::Serialize;
@@ -16,10 +16,12 @@ use serde::de::DeserializeOwned;
 
 use super::codec::{self, CodecError};
 use super::commands::table;
+use super::effect::Effect;
 use super::event::{Event, Upcast};
 use super::fate::{Fate, OUTCOME_OF, TWIN};
 use super::model::{Actor, Command, Ctx, Handle};
 use super::settings::Settings;
+use super::timers::{Due, OpenTimers};
 use crate::message::Payload;
 
 /// The most bytes of a reply that is not stored, or of a rejection.
@@ -50,10 +52,12 @@ pub(crate) enum Ran {
     Looked(Payload),
     /// The actor said no; nothing has changed.
     Rejected(Payload),
-    /// The state includes the events now; they are still to be stored.
+    /// The state includes the events and timers now; they are still to be stored.
     Changed {
-        /// To be stored, never empty.
+        /// To be stored. Empty only if there are timers.
         events: Vec<EventRecord>,
+        /// To be stored with them.
+        timers: Vec<TimerChange>,
         /// To be stored with them: the reply in the record's codec.
         stored: Bytes,
         /// To be answered once they are stored.
@@ -81,6 +85,10 @@ pub(crate) trait Instance: Send {
     fn replay(&mut self, record: &CommitRecord) -> Result<(), Replay>;
     /// Runs the command at that place of the kind's list. Events and stored replies are written in `codec`.
     fn run(&mut self, command: u8, payload: &Payload, codec: PayloadCodec, now: WallTime) -> Ran;
+    /// Runs the command of a timer that is due, if it is to be run and `runs`, and takes over that it has fired.
+    fn fire(&mut self, due: &Due, runs: bool, codec: PayloadCodec, now: WallTime) -> Ran;
+    /// Its open timers.
+    fn timers(&self) -> &OpenTimers;
     /// How many events its state includes.
     fn version(&self) -> Version;
 }
@@ -108,6 +116,7 @@ pub(crate) trait Kind: Send + Sync {
 pub struct Entry<A: Actor> {
     pub(crate) name: &'static str,
     run: fn(&mut Live<A>, &Payload, PayloadCodec) -> Ran,
+    fire: fn(&mut Live<A>, &Due, PayloadCodec) -> Ran,
     stored_reply: fn(PayloadCodec, &Bytes, Wanted) -> Result<Payload, CodecError>,
     fate: fn(Fate<(PayloadCodec, Bytes)>, Wanted) -> Result<Payload, CodecError>,
     encode: fn(&Payload, PayloadCodec) -> Result<Bytes, CodecError>,
@@ -118,7 +127,14 @@ impl<A: Actor> Entry<A> {
     where
         A: Handle<C>,
     {
-        Self { name: C::NAME, run: run::<A, C>, stored_reply: stored_reply::<C>, fate: fate::<C>, encode: encode::<C> }
+        Self {
+            name: C::NAME,
+            run: run::<A, C>,
+            fire: fire::<A, C>,
+            stored_reply: stored_reply::<C>,
+            fate: fate::<C>,
+            encode: encode::<C>,
+        }
     }
 }
 
@@ -126,6 +142,7 @@ impl<A: Actor> Entry<A> {
 struct Live<A: Actor> {
     state: A,
     ctx: Ctx<A>,
+    timers: OpenTimers,
 }
 
 impl<A: Actor> Instance for Live<A> {
@@ -141,6 +158,7 @@ impl<A: Actor> Instance for Live<A> {
             applied.map_err(Replay::Panicked)?.map_err(|fault| Replay::Unreadable(fault.to_string()))?;
             self.ctx.version = self.ctx.version.next();
         }
+        self.change_timers(&record.timers, record.codec);
         Ok(())
     }
 
@@ -150,9 +168,105 @@ impl<A: Actor> Instance for Live<A> {
         caught(|| (entry.run)(self, payload, codec)).unwrap_or_else(Ran::Panicked)
     }
 
+    fn fire(&mut self, due: &Due, runs: bool, codec: PayloadCodec, now: WallTime) -> Ran {
+        self.ctx.now = now;
+        if runs && due.runs {
+            let entry = &table::<A>()[usize::from(due.command)];
+            return caught(|| (entry.fire)(self, due, codec)).unwrap_or_else(Ran::Panicked);
+        }
+        let timers = vec![due.fired()];
+        self.change_timers(&timers, codec);
+        fired(Vec::new(), timers)
+    }
+
+    fn timers(&self) -> &OpenTimers {
+        &self.timers
+    }
+
     fn version(&self) -> Version {
         self.ctx.version
     }
+}
+
+impl<A: Actor> Live<A> {
+    fn change_timers(&mut self, changes: &[TimerChange], codec: PayloadCodec) {
+        for change in changes {
+            self.timers.apply(change, codec, place::<A>);
+        }
+    }
+
+    /// Takes over what an effect wants, after `timers` have changed, and answers what is to be stored of it. Nothing has
+    /// changed if it cannot be.
+    fn take_over<R>(
+        &mut self,
+        effect: &mut Effect<A, R>,
+        mut timers: Vec<TimerChange>,
+        command: &str,
+        codec: PayloadCodec,
+    ) -> Result<(Vec<EventRecord>, Vec<TimerChange>), Ran> {
+        let (mut bytes, mut events, mut read_back) = (0, Vec::new(), Vec::new());
+        for event in effect.events() {
+            let written = codec::encode(codec, event)
+                .and_then(|payload| Ok((codec::decode::<A::Event>(codec, &payload)?, payload)));
+            let (event, payload) = written.map_err(|fault| invalid("event", command, &fault))?;
+            let name = event.name();
+            if name.len() > EventRecord::NAME_BYTES_MAX {
+                let bytes_max = EventRecord::NAME_BYTES_MAX;
+                return Err(Ran::Invalid(format!("the event name {name:?} has more than {bytes_max} bytes")));
+            }
+            bytes += payload.len();
+            events.push(EventRecord { schema: A::Event::VERSION, name: name.into(), payload });
+            read_back.push(event);
+        }
+        for wish in std::mem::take(&mut effect.wishes) {
+            let change = wish.change(self.ctx.now, codec).map_err(Ran::Invalid)?;
+            match &change {
+                TimerChange::Set(timer) => bytes += timer.payload.len(),
+                TimerChange::Cancelled { name } if !self.timers.contains(name) && !sets(&timers, name) => continue,
+                _ => {}
+            }
+            timers.push(change);
+        }
+        if bytes > CommitRecord::BYTES_MAX {
+            let bytes_max = CommitRecord::BYTES_MAX;
+            return Err(Ran::Invalid(format!(
+                "the events of {command:?}, reminders included, are {bytes} bytes, the bound is {bytes_max}"
+            )));
+        }
+        // Counted exactly only where it may be too many.
+        if self.timers.len() + timers.len() > Timer::OPEN_MAX {
+            let mut then = self.timers.clone();
+            timers.iter().for_each(|change| then.apply(change, codec, place::<A>));
+            if then.len() > Timer::OPEN_MAX {
+                let (open, open_max) = (then.len(), Timer::OPEN_MAX);
+                let reason = format!("{command:?} would leave {open} reminders open, the bound is {open_max}");
+                return Err(Ran::Invalid(reason));
+            }
+        }
+        // What is applied is what was read back: an event that could not be is never stored, and the state is the one that
+        // the history makes.
+        for event in &read_back {
+            self.state.apply(event);
+            self.ctx.version = self.ctx.version.next();
+        }
+        self.change_timers(&timers, codec);
+        Ok((events, timers))
+    }
+}
+
+/// The place of a command in its actor's list.
+fn place<A: Actor>(name: &str) -> Option<u8> {
+    table::<A>().iter().position(|entry| entry.name == name).map(|place| place as u8)
+}
+
+/// Whether one of these changes sets a timer of that name.
+fn sets(changes: &[TimerChange], name: &str) -> bool {
+    changes.iter().any(|change| matches!(change, TimerChange::Set(timer) if timer.name == name))
+}
+
+/// What a timer's firing came to: nobody waits for a reply.
+fn fired(events: Vec<EventRecord>, timers: Vec<TimerChange>) -> Ran {
+    Ran::Changed { events, timers, stored: Bytes::new(), reply: Payload::Typed(Box::new(())) }
 }
 
 /// An actor type, made an object.
@@ -177,14 +291,15 @@ impl<A: Actor> Kind for KindOf<A> {
     }
     fn command(&self, name: &str) -> Option<u8> {
         let (own, twin) = name.strip_prefix(OUTCOME_OF).map_or((name, 0), |own| (own, TWIN));
-        table::<A>().iter().position(|entry| entry.name == own).map(|place| place as u8 | twin)
+        place::<A>(own).map(|place| place | twin)
     }
     fn instance(&self, id: &ActorId) -> Result<Box<dyn Instance>, String> {
         let refused = |why: &str| format!("{:?} is not the id of a {}{why}", id.as_str(), self.name);
         let made = caught(|| Some((id.as_str().parse().ok()?, A::default())));
         let made = made.map_err(|panic| refused(&format!(": reading it panicked: {panic}")))?;
         let (id, state) = made.ok_or_else(|| refused(""))?;
-        Ok(Box::new(Live { state, ctx: Ctx { id, version: Version::ZERO, now: WallTime::default() } }))
+        let ctx = Ctx { id, version: Version::ZERO, now: WallTime::default() };
+        Ok(Box::new(Live { state, ctx, timers: OpenTimers::default() }))
     }
     fn stored_reply(&self, command: u8, codec: PayloadCodec, reply: &Bytes, wanted: Wanted) -> Result<Payload, String> {
         let entry = &table::<A>()[usize::from(command)];
@@ -217,46 +332,20 @@ fn run<A: Handle<C>, C: Command>(live: &mut Live<A>, payload: &Payload, codec: P
         Ok(command) => command,
         Err(fault) => return Ran::Invalid(format!("command {:?} {fault}", C::NAME)),
     };
-    let effect = match live.state.handle(command, &live.ctx) {
+    let mut effect = match live.state.handle(command, &live.ctx) {
         Ok(effect) => effect,
         Err(rejection) => {
             return pack(rejection, wanted, codec)
                 .map_or_else(|fault| invalid("rejection", C::NAME, &fault), Ran::Rejected);
         }
     };
-    if effect.events().is_empty() {
+    let (events, timers) = match live.take_over(&mut effect, Vec::new(), C::NAME, codec) {
+        Ok(taken_over) => taken_over,
+        Err(ran) => return ran,
+    };
+    if events.is_empty() && timers.is_empty() {
         let reply = effect.into_reply(&live.state);
         return pack(reply, wanted, codec).map_or_else(|fault| invalid("reply", C::NAME, &fault), Ran::Looked);
-    }
-    let mut events = Vec::with_capacity(effect.events().len());
-    let mut read_back = Vec::with_capacity(effect.events().len());
-    let mut bytes = 0;
-    for event in effect.events() {
-        let written =
-            codec::encode(codec, event).and_then(|payload| Ok((codec::decode::<A::Event>(codec, &payload)?, payload)));
-        match written {
-            Ok((event, payload)) => {
-                let name = event.name();
-                if name.len() > EventRecord::NAME_BYTES_MAX {
-                    let bytes_max = EventRecord::NAME_BYTES_MAX;
-                    return Ran::Invalid(format!("the event name {name:?} has more than {bytes_max} bytes"));
-                }
-                bytes += payload.len();
-                read_back.push(event);
-                events.push(EventRecord { schema: A::Event::VERSION, name: name.into(), payload });
-            }
-            Err(fault) => return invalid("event", C::NAME, &fault),
-        }
-    }
-    if bytes > CommitRecord::BYTES_MAX {
-        let bytes_max = CommitRecord::BYTES_MAX;
-        return Ran::Invalid(format!("the events of {:?} are {bytes} bytes, the bound is {bytes_max}", C::NAME));
-    }
-    // What is applied is what was read back: an event that could not be is never stored, and the state is the one that
-    // the history makes.
-    for event in &read_back {
-        live.state.apply(event);
-        live.ctx.version = live.ctx.version.next();
     }
     let reply = effect.into_reply(&live.state);
     let stored = match codec::encode(codec, &reply) {
@@ -278,7 +367,21 @@ fn run<A: Handle<C>, C: Command>(live: &mut Live<A>, payload: &Payload, codec: P
             Err(fault) => return Ran::Spoiled(format!("the reply to {:?} {fault}", C::NAME)),
         }
     };
-    Ran::Changed { events, stored, reply }
+    Ran::Changed { events, timers, stored, reply }
+}
+
+fn fire<A: Handle<C>, C: Command>(live: &mut Live<A>, due: &Due, codec: PayloadCodec) -> Ran {
+    let command = match codec::decode::<C>(due.codec, &due.payload) {
+        Ok(command) => command,
+        Err(fault) => return Ran::Invalid(format!("command {:?} of the reminder {:?} {fault}", C::NAME, due.name)),
+    };
+    let mut effect = live.state.handle(command, &live.ctx).ok();
+    let timers = vec![due.fired()];
+    let taken_over = match &mut effect {
+        Some(effect) => live.take_over(effect, timers, C::NAME, codec),
+        None => live.take_over(&mut Effect::<A>::of(Vec::new()), timers, C::NAME, codec),
+    };
+    taken_over.map_or_else(|ran| ran, |(events, timers)| fired(events, timers))
 }
 
 fn invalid(what: &str, command: &str, fault: &CodecError) -> Ran {

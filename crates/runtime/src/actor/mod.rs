@@ -58,6 +58,7 @@ mod model;
 mod registry;
 mod settings;
 pub mod testkit;
+mod timers;
 
 pub(crate) use ask::read_reply;
 pub use ask::{AskError, read_outcome};
@@ -70,5 +71,8 @@ pub use model::{Actor, ActorIdentity, Command, Ctx, Decision, Handle, Rejection}
 pub use registry::{KindRegistry, RegisterError};
 pub use settings::Settings;
 
+pub use aether_domain::records::MissedTicks;
+
 pub(crate) use erased::{Instance, Kind, Ran, Replay, Wanted};
 pub(crate) use fate::TWIN;
+pub(crate) use timers::Due;

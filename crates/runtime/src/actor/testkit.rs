@@ -3,9 +3,11 @@
 //! Pure: no runtime, no clock, no store. Commands, events and replies cross the JSON codec on the way, so what serde
 //! cannot carry fails here. See the example of [`crate::actor`].
 
+use std::borrow::Cow;
 use std::fmt::Debug;
+use std::time::Duration;
 
-use aether_domain::records::{CommitRecord, PayloadCodec};
+use aether_domain::records::{CommitRecord, MissedTicks, PayloadCodec, TimerChange};
 use aether_domain::{Version, WallTime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,6 +16,7 @@ use super::codec;
 use super::commands::Contains;
 use super::event::{Event, Upcast};
 use super::model::{Actor, Command, Ctx, Handle};
+use super::timers::Wish;
 
 /// An actor with a past.
 pub struct Given<A: Actor> {
@@ -28,8 +31,38 @@ pub struct When<A: Actor, R> {
 
 struct Done<A: Actor, R> {
     events: Vec<A::Event>,
+    reminders: Vec<TimerChange>,
+    now: WallTime,
     reply: R,
     state: A,
+}
+
+/// What is expected to become of one reminder. Made by [`reminder`], [`periodic`] and [`cancelled`].
+pub struct Reminder {
+    wish: Wish,
+}
+
+/// One of that command, after so long: what [`Effect::remind`](super::Effect::remind) sets.
+pub fn reminder<C: Command>(after: Duration, command: &C) -> Reminder {
+    Reminder { wish: Wish::remind(C::NAME.into(), after, command) }
+}
+
+/// One of that command, every `period`: what [`Effect::remind_every`](super::Effect::remind_every) sets.
+pub fn periodic<C: Command>(period: Duration, missed: MissedTicks, command: &C) -> Reminder {
+    Reminder { wish: Wish::remind(C::NAME.into(), period, command).every(missed) }
+}
+
+/// The one of that name is cancelled.
+pub fn cancelled(name: impl Into<Cow<'static, str>>) -> Reminder {
+    Reminder { wish: Wish::cancel(name.into()) }
+}
+
+impl Reminder {
+    /// Under a name of its own.
+    #[must_use]
+    pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
+        Self { wish: self.wish.named(name.into()) }
+    }
 }
 
 /// The actor of that id after `history`.
@@ -41,6 +74,11 @@ pub fn given<A: Actor>(id: A::Id, history: impl IntoIterator<Item = A::Event>) -
         given.ctx.version = given.ctx.version.next();
     }
     given
+}
+
+#[track_caller]
+fn changed(wish: Wish, now: WallTime) -> TimerChange {
+    wish.change(now, PayloadCodec::Json).unwrap_or_else(|reason| panic!("{reason}"))
 }
 
 #[track_caller]
@@ -60,7 +98,8 @@ impl<A: Actor> Given<A> {
     /// Asks.
     ///
     /// # Panics
-    /// If the command, an event or the reply does not survive the codec, or a reply with events is over its bound.
+    /// If the command, an event or the reply does not survive the codec, a reply with events is over its bound, or a reminder
+    /// cannot be set.
     #[track_caller]
     #[must_use = "say what is expected"]
     pub fn when<C: Command, Index>(mut self, command: C) -> When<A, C::Reply>
@@ -68,7 +107,7 @@ impl<A: Actor> Given<A> {
         A: Handle<C>,
         A::Commands: Contains<C, Index>,
     {
-        let effect = match self.state.handle(carried("command", &command), &self.ctx) {
+        let mut effect = match self.state.handle(carried("command", &command), &self.ctx) {
             Ok(effect) => effect,
             Err(rejection) => return When { outcome: Err(carried("rejection", &rejection)) },
         };
@@ -80,14 +119,17 @@ impl<A: Actor> Given<A> {
             self.state.apply(&event);
             events.push(event);
         }
+        let now = self.ctx.now;
+        let wishes = std::mem::take(&mut effect.wishes).into_iter();
+        let reminders: Vec<_> = wishes.map(|wish| changed(wish, now)).collect();
         let reply = effect.into_reply(&self.state);
-        if !events.is_empty() {
+        if !(events.is_empty() && reminders.is_empty()) {
             let bytes = codec::encode(PayloadCodec::Json, &reply).expect("a reply can be encoded").len();
             let bytes_max = CommitRecord::REPLY_BYTES_MAX;
             assert!(bytes <= bytes_max, "a stored reply has at most {bytes_max} bytes, this one has {bytes}");
         }
         let reply = carried("reply", &reply);
-        When { outcome: Ok(Done { events, reply, state: self.state }) }
+        When { outcome: Ok(Done { events, reminders, now, reply, state: self.state }) }
     }
 
     /// The state the history leads to.
@@ -116,6 +158,18 @@ impl<A: Actor, R> When<A, R> {
         A::Event: PartialEq + Debug,
     {
         assert_eq!(self.done().events, expected.into_iter().collect::<Vec<_>>());
+        self
+    }
+
+    /// Expects that exactly this becomes of reminders, in this order.
+    ///
+    /// # Panics
+    /// If it is something else, or a rejection.
+    #[track_caller]
+    pub fn reminds(self, expected: impl IntoIterator<Item = Reminder>) -> Self {
+        let Done { reminders, now, .. } = self.done();
+        let expected: Vec<_> = expected.into_iter().map(|expected| changed(expected.wish, *now)).collect();
+        assert_eq!(*reminders, expected);
         self
     }
 

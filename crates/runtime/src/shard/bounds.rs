@@ -43,6 +43,29 @@ pub(super) const PASSIVATIONS_MAX: usize = 1024;
 /// When the asker of a refused command should try again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// The most timers of one actor that fire before the first of them is stored: as many as a record takes.
+pub(super) const FIRINGS_MAX: usize = 64;
+/// The most actors one turn looks at because of their timers.
+pub(super) const LOOKS_MAX: usize = 64;
+/// When an actor that was looked at is looked at again, unless it is known by then when it has to be.
+pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// A wake that has passed is put later only if nothing is due for so long: a short period is not worth a write each time.
+pub(super) const WAKE_SLACK: Duration = Duration::from_secs(10);
+/// The most wakes one shard keeps in memory of actors that are not; later ones are read again in time.
+pub(super) const WAKES_MAX: usize = 65_536;
+/// The most wakes one reading takes from the store, the earliest first.
+pub(super) const WAKES_READ_MAX: usize = 262_144;
+/// How often writing one wake is tried anew because somebody else wrote it between.
+pub(super) const WAKE_TRIES_MAX: usize = 8;
+/// How long after a shard was taken its wakes are read a second time: an earlier owner may have been about to write.
+pub(super) const WAKES_AGAIN_AFTER: Duration = Duration::from_secs(15);
+/// How often wakes are read in quiet times.
+pub(super) const WAKES_EVERY: Duration = Duration::from_secs(600);
+/// How far ahead wakes are read: beyond the next reading and a failed one.
+pub(super) const WAKES_AHEAD: Duration = Duration::from_secs(1500);
+/// How long after a shard was taken its wakes are read: others taken with it are read together.
+pub(super) const WAKES_GATHER: Duration = Duration::from_millis(20);
+
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 

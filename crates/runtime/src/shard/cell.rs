@@ -29,6 +29,8 @@ pub(super) struct Cell {
     moved: AtomicU64,
     /// What is run at this moment.
     pub(super) running: Running,
+    /// When it has to look at an actor, in milliseconds of the wall clock; the largest number for never.
+    pub(super) look: AtomicU64,
     pub(super) meters: Meters,
 }
 
@@ -40,6 +42,7 @@ impl Cell {
             left: AtomicUsize::new(0),
             moved: AtomicU64::new(0),
             running: Running::default(),
+            look: AtomicU64::new(u64::MAX),
             meters: Meters::default(),
         }
     }
@@ -98,7 +101,8 @@ impl Cell {
     /// Ends a turn that took so long: lets go of the machine and takes away what it wants done.
     pub(super) fn give_back(&self, mut machine: MutexGuard<'_, Machine>, busy: Duration) -> Vec<Effect<Responder>> {
         self.running.end();
-        self.meters.note(machine.take_counts(), busy, machine.resident());
+        self.meters.note(machine.take_counts(), busy, machine.resident(), machine.timed());
+        self.look.store(machine.next_look().map_or(u64::MAX, |look| look.unix_millis), Ordering::SeqCst);
         machine.take_effects()
     }
 }

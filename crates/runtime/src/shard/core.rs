@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aether_domain::ports::{Answer, ReadMode};
 use aether_domain::records::{CommandMark, CommitRecord, Position};
-use aether_domain::{Epoch, Incarnation, NodeId, Nonce, Version};
+use aether_domain::{Epoch, Incarnation, Monotonic, NodeId, Nonce, Version, WallTime};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -19,6 +19,7 @@ use super::bounds::{
 use super::input::{Counts, Effect, Fact, Now};
 use super::remembered::{Known, StoredReply};
 use super::slot::{Asked, Busy, Decided, Flight, Gathering, Live, Loading, Slot, What, freshness};
+use super::timers::{Agenda, timer_bytes};
 use super::withdrawal;
 use crate::actor::{Kind, Ran};
 use crate::message::Outcome;
@@ -37,6 +38,10 @@ pub(super) struct Core<T> {
     pub(super) stale: Option<Epoch>,
     /// Set while the shard is released: what has not been sealed is not run any more.
     pub(super) leaving: Option<NodeId>,
+    /// Whom to look at because of timers.
+    pub(super) agenda: Agenda,
+    /// What the wall clock says in this step: it decides only when a timer is tried.
+    pub(super) wall: WallTime,
 }
 
 impl<T> Core<T> {
@@ -50,6 +55,8 @@ impl<T> Core<T> {
             tickets: 0,
             stale: None,
             leaving: None,
+            agenda: Agenda::default(),
+            wall: WallTime::default(),
         }
     }
 
@@ -120,6 +127,7 @@ impl<T> Core<T> {
 
     /// Runs what waits, in order, while there is an instance to run it; then seals what came of it.
     pub(super) fn run_waiting(&mut self, slot: &mut Slot<T>, now: Now) {
+        self.fire_due(slot, now);
         loop {
             while matches!(slot.live, Live::Present(_)) {
                 let Some(asked) = slot.busy.as_mut().and_then(|busy| busy.pop_waiting()) else { break };
@@ -167,9 +175,10 @@ impl<T> Core<T> {
         let (what, event_bytes) = match ran {
             Ran::Looked(reply) => (What::Look(Outcome::Looked(reply)), 0),
             Ran::Rejected(rejection) => (What::Look(Outcome::Rejected(rejection)), 0),
-            Ran::Changed { events, stored, reply } => {
+            Ran::Changed { events, timers, stored, reply } => {
                 let bytes = stored.len() + events.iter().map(|event| event.payload.len()).sum::<usize>();
-                (What::Change { events, stored, reply }, bytes)
+                let bytes = bytes + timer_bytes(&timers);
+                (What::Change { events, timers, stored, reply }, bytes)
             }
             Ran::Invalid(reason) => return self.give_up(asked, &Answer::Invalid { reason, maybe_applied: false }),
             Ran::Spoiled(reason) => {
@@ -197,8 +206,6 @@ impl<T> Core<T> {
         let actor = asked.work.actor.clone();
         self.fact(Fact::Panicked { actor: actor.clone(), reason: reason.clone() });
         asked.panics += 1;
-        slot.panics.retain(|panic| now.at.since(*panic) < PANIC_WINDOW);
-        slot.panics.push(now.at);
         let mut wait = Duration::ZERO;
         let busy = slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor)));
         if asked.panics > PANIC_RETRIES_MAX {
@@ -208,6 +215,13 @@ impl<T> Core<T> {
             // Before what came later; what was decided earlier is put before it.
             busy.push_waiting_first(asked);
         }
+        self.count_panic(slot, now.at, wait);
+    }
+
+    /// Discards an instance that has panicked, and sets its actor aside if it does so too often.
+    pub(super) fn count_panic(&mut self, slot: &mut Slot<T>, at: Monotonic, wait: Duration) {
+        slot.panics.retain(|panic| at.since(*panic) < PANIC_WINDOW);
+        slot.panics.push(at);
         self.spoil(slot, wait);
         if slot.panics.len() >= PANICS_MAX {
             self.quarantine(slot, format!("it panicked {PANICS_MAX} times within {PANIC_WINDOW:?}"));
@@ -249,27 +263,30 @@ impl<T> Core<T> {
             events: Vec::new(),
             timers: Vec::new(),
         };
-        let (mut covers, mut bytes) = (0, 0);
+        let (mut covers, mut changes, mut bytes) = (0, 0, 0);
         for Decided { asked, what, event_bytes } in &mut busy.decided {
-            if let What::Change { events, stored, .. } = what {
-                let full =
-                    record.commands.len() == CommitRecord::COMMANDS_MAX || bytes + *event_bytes > BATCH_BYTES_MAX;
+            let full = changes == CommitRecord::COMMANDS_MAX || bytes + *event_bytes > BATCH_BYTES_MAX;
+            if let What::Change { events, timers, .. } | What::Fired { events, timers, .. } = what {
                 let codec = withdrawal::codec_of(&*slot.kind, asked.command);
-                if record.commands.is_empty() {
+                if changes == 0 {
                     record.codec = codec;
                 } else if full || codec != record.codec {
                     break;
                 }
+                changes += 1;
                 bytes += *event_bytes;
+                record.events.append(events);
+                record.timers.append(timers);
+            }
+            if let What::Change { stored, .. } = what {
                 let (id, floor, message) = (asked.work.id, asked.work.floor, asked.work.message);
                 record.commands.push(CommandMark { id, floor, message, reply: stored.clone() });
-                record.events.append(events);
             }
             covers += 1;
         }
         let (record, after) = (Arc::new(record), slot.tail.sequence);
-        self.append(busy, record.clone(), Duration::ZERO);
-        busy.flight = Some(Flight { record, after, covers, tries: 0 });
+        busy.flight = Some(Flight { record, after, covers, tries: 0, wake: None });
+        self.send(busy);
     }
 
     pub(super) fn append(&mut self, busy: &Busy<T>, record: Arc<CommitRecord>, wait: Duration) {
@@ -315,6 +332,7 @@ impl<T> Core<T> {
     /// Answers a command whose effects, and all it saw, are stored.
     fn deliver(&mut self, slot: &mut Slot<T>, Decided { asked, what, .. }: Decided<T>) {
         match what {
+            What::Fired { since, .. } => self.fired(since),
             What::Change { stored, reply, .. } => {
                 if let Some(to) = asked.to {
                     self.out.push(Effect::Respond { to, outcome: Outcome::Replied(reply), lease: false });

@@ -24,6 +24,15 @@ pub(super) fn log(shard: ShardId, fact: &Fact) {
         Fact::Poisoned { actor, command, reason } => {
             error!(shard, actor = %actor.key, command_id = %command, reason, "command given up: see the dead letters");
         }
+        Fact::TimerGivenUp { actor, timer, reason } => {
+            error!(shard, actor = %actor.key, timer, reason, "a reminder's command cannot be run: given up");
+        }
+        Fact::TimerUnknown { actor, timer, command } => {
+            warn!(shard, actor = %actor.key, timer, command, "a reminder waits for a build that knows its command");
+        }
+        Fact::NoWake { actor, reason } => {
+            warn!(shard, actor = %actor.key, reason, "no wake could be written: record with reminders not sent");
+        }
         Fact::Quarantined { actor, reason } => error!(shard, actor = %actor.key, reason, "actor set aside"),
     }
 }

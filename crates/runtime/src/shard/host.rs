@@ -25,6 +25,7 @@ use super::letters::Letterbox;
 use super::machine::ShardMachine;
 use super::quarantine::{Quarantined, Ward};
 use super::stats::HostStats;
+use super::wakes::{self, Wakes};
 use super::watchdog::Watchdog;
 use crate::actor::KindRegistry;
 use crate::clock::Clock;
@@ -93,9 +94,11 @@ impl ShardHost {
             let seed = config.seed.wrapping_add(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(u64::from(shard.0) + 1));
             Cell::new(ShardMachine::new(kinds.clone(), seed))
         };
+        let wakes = Arc::new(Wakes::new(config.wakes));
         let inner = Arc::new(Inner {
             clocks: Clocks::new(config.clock, config.lease),
             events: config.events,
+            wakes: wakes.clone(),
             shards: config.shards,
             cells: config.shards.all().map(cell).collect(),
             view: Mutex::default(),
@@ -111,6 +114,8 @@ impl ShardHost {
             closed: AtomicBool::new(false),
             slow_handlers: AtomicU64::new(0),
         });
+        inner.tasks.spawn_on(wakes::look(wakes.clone(), Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
+        inner.tasks.spawn_on(wakes::read(wakes, Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
         inner.tasks.spawn_on(tick(Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
         (Self { inner }, released)
     }
@@ -136,6 +141,9 @@ impl ShardHost {
             }
             if !same_life && matches!(before, Route::Mine { .. } | Route::Leaving { .. }) {
                 self.inner.offer(shard, Input::Deactivate { owner: None });
+            }
+            if matches!(route, Route::Mine { .. }) {
+                self.inner.wakes.taken(shard);
             }
             self.inner.offer(
                 shard,

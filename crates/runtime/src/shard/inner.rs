@@ -26,6 +26,7 @@ use super::letters::{Letter, Letterbox};
 use super::machine::Looked;
 use super::quarantine::Ward;
 use super::stats::TIMED_ONE_IN;
+use super::wakes::{self, Wakes};
 use crate::message::{Outcome, Responder, Work};
 use crate::view::View;
 use crate::vitals::Latencies;
@@ -33,6 +34,7 @@ use crate::vitals::Latencies;
 /// A host's parts.
 pub(super) struct Inner {
     pub(super) events: Arc<dyn EventStore>,
+    pub(super) wakes: Arc<Wakes>,
     pub(super) clocks: Clocks,
     pub(super) shards: ShardCount,
     pub(super) cells: Box<[Cell]>,
@@ -50,6 +52,13 @@ pub(super) struct Inner {
     pub(super) closed: AtomicBool,
     /// Handlers that were named because they ran too long.
     pub(super) slow_handlers: AtomicU64,
+}
+
+impl Drop for Inner {
+    /// Ends the tasks of a host that was dropped unclosed.
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
 }
 
 /// I/O for a shard, on its way to an input.
@@ -120,6 +129,7 @@ impl Inner {
     }
 
     fn carry_out(self: &Arc<Self>, shard: ShardId, effects: Vec<Effect<Responder>>) {
+        self.wakes.look_by(self.cells[shard.index()].look.load(Ordering::SeqCst));
         for effect in effects {
             match effect {
                 Effect::Respond { to, outcome, lease } => self.respond(to, outcome, lease),
@@ -156,6 +166,14 @@ impl Inner {
                         Input::Looked { actor, nonce, found }
                     };
                     self.begin(shard, wait, Box::pin(look));
+                }
+                Effect::Wake { actor, record, keep, wait } => {
+                    let inner = self.clone();
+                    let write = async move {
+                        let outcome = wakes::keep(&*inner.wakes.store, &actor, keep).await;
+                        Input::WakeKept { actor, record, outcome }
+                    };
+                    self.begin(shard, wait, Box::pin(write));
                 }
                 Effect::EndTurn { actor, ticket } => {
                     let inner = self.clone();

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::ports::{AppendError, ReadError};
-use aether_domain::records::{CommitRecord, Position, StoredCommit};
-use aether_domain::{ActorAddress, CommandId, Epoch, Incarnation, Monotonic, NodeId, Nonce, Sequence, WallTime};
+use aether_domain::ports::{AppendError, BoxError, ReadError};
+use aether_domain::records::{CommitRecord, Position, StoredCommit, Wake};
+use aether_domain::{
+    ActorAddress, CommandId, Epoch, Incarnation, Monotonic, NodeId, Nonce, Revision, Sequence, WallTime,
+};
 
 use super::letters::Letter;
 use crate::message::{Outcome, Work};
@@ -15,7 +17,7 @@ use crate::message::{Outcome, Work};
 pub(crate) struct Now {
     /// What is decided with.
     pub(crate) at: Monotonic,
-    /// What people read.
+    /// What people read, and what says when a timer is tried.
     pub(crate) wall: WallTime,
     /// Whether the serve lease holds: without it the shard is paused, and keeps what it has.
     pub(crate) serving: bool,
@@ -42,6 +44,17 @@ pub(crate) enum Input<T> {
     TurnOver { actor: ActorAddress, ticket: u64 },
     /// Time has passed.
     Tick,
+    /// It is time to look at actors because of their timers.
+    Look,
+    /// The store's wakes of this shard up to `until`.
+    Wakes { wakes: Vec<Wake>, until: WallTime },
+    /// What became of [`Effect::Wake`].
+    WakeKept {
+        actor: ActorAddress,
+        /// The record that waits for it.
+        record: Option<Nonce>,
+        outcome: Result<Wake, BoxError>,
+    },
 }
 
 /// What a shard wants done. Whatever answers comes back as an [`Input`].
@@ -61,6 +74,14 @@ pub(crate) enum Effect<T> {
     Append { actor: ActorAddress, record: Arc<CommitRecord>, after: Sequence, wait: Duration },
     /// Read freshly what lies behind `after`, to find the record with that nonce.
     Look { actor: ActorAddress, nonce: Nonce, after: Sequence, wait: Duration },
+    /// Write an actor's wake. Sent again with the same expectation it is harmless.
+    Wake {
+        actor: ActorAddress,
+        /// The record that waits for it, to be named in the answer.
+        record: Option<Nonce>,
+        keep: Keep,
+        wait: Duration,
+    },
     /// Say when everybody who is ready to run has run once.
     EndTurn {
         actor: ActorAddress,
@@ -82,6 +103,15 @@ pub(crate) enum Effect<T> {
     Fact(Fact),
 }
 
+/// How an actor's wake is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Then or earlier, whatever is there, and certainly written. `known`: what was there last, and under which revision.
+    NoLaterThan { at: WallTime, known: Option<(Revision, Option<WallTime>)> },
+    /// Exactly so, if it is still at that revision.
+    Exactly { at: Option<WallTime>, expected: Revision },
+}
+
 /// What people should be able to read in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fact {
@@ -99,6 +129,12 @@ pub(crate) enum Fact {
     Poisoned { actor: ActorAddress, command: CommandId, reason: String },
     /// The actor is set aside.
     Quarantined { actor: ActorAddress, reason: String },
+    /// A timer fires without its command, which cannot be run.
+    TimerGivenUp { actor: ActorAddress, timer: String, reason: String },
+    /// A timer stays open and does not fire here, because this build does not know its command.
+    TimerUnknown { actor: ActorAddress, timer: String, command: String },
+    /// A record with timers was not sent, because no wake could be written for it.
+    NoWake { actor: ActorAddress, reason: String },
 }
 
 /// What has been done since it was last asked.
@@ -111,4 +147,6 @@ pub(crate) struct Counts {
     pub(crate) passivations: u64,
     pub(crate) poisoned: u64,
     pub(crate) quarantined: u64,
+    pub(crate) fired: u64,
+    pub(crate) late_millis: u64,
 }

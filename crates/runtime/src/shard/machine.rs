@@ -24,7 +24,7 @@ use crate::message::{Outcome, Work};
 pub(crate) struct ShardMachine<T> {
     kinds: Arc<KindRegistry>,
     ownership: Ownership,
-    core: Core<T>,
+    pub(super) core: Core<T>,
     pub(super) residents: Residents<T>,
     /// The actors with something under way.
     busy: BTreeSet<ActorAddress>,
@@ -88,6 +88,7 @@ impl<T> ShardMachine<T> {
 
     /// One step. What is to be done about it waits in [`Self::take_effects`].
     pub(crate) fn step(&mut self, now: Now, input: Input<T>) {
+        self.core.wall = now.wall;
         match input {
             Input::Command(work, to) => match self.look(now, &work) {
                 Looked::Answered { outcome, lease } => self.core.out.push(Effect::Respond { to, outcome, lease }),
@@ -109,6 +110,9 @@ impl<T> ShardMachine<T> {
             Input::Drain { drain_epoch, to } => self.drain(drain_epoch, to),
             Input::Deactivate { owner } => self.deactivate(owner, None),
             Input::Tick => self.tick(now),
+            Input::Look => self.look_at_due(now),
+            Input::Wakes { wakes, until } => self.learn_wakes(&wakes, until),
+            Input::WakeKept { actor, record, outcome } => self.wake_kept(now, &actor, record, outcome),
         }
         if let Some(later) = self.core.stale.take() {
             self.deactivate(None, Some(later));
@@ -141,8 +145,7 @@ impl<T> ShardMachine<T> {
             return self.release(now, work);
         }
         let Some(slot) = self.residents.get_mut(&work.actor) else {
-            let full = self.busy.len() >= BUSY_ACTORS_MAX;
-            return if full { Looked::refuse(Answer::Busy) } else { self.settle_in(now, work) };
+            return if self.is_full() { Looked::refuse(Answer::Busy) } else { self.settle_in(now, work) };
         };
         let Some(command) = slot.kind.command(&work.command) else { return unknown_command(&*slot.kind, work) };
         slot.touched = now.at;
@@ -176,8 +179,9 @@ impl<T> ShardMachine<T> {
     /// Goes on with a command that [`Self::look`] has left open.
     pub(crate) fn proceed(&mut self, now: Now, work: Work, to: T, open: Open) {
         let Open { command, ran } = open;
+        self.core.wall = now.wall;
         let actor = work.actor.clone();
-        let full = self.busy.len() >= BUSY_ACTORS_MAX && !self.busy.contains(&actor);
+        let full = self.is_full() && !self.busy.contains(&actor);
         if let Some(refusal) = refusal(now, &work).or(full.then_some(Answer::Busy)) {
             // What has run must be forgotten, for it may have changed the instance.
             if let Some(slot) = self.residents.get_mut(&actor).filter(|_| ran.is_some()) {
@@ -209,14 +213,35 @@ impl<T> ShardMachine<T> {
         Looked::Open(Open { command, ran: None })
     }
 
+    /// Makes room for an actor that has to be looked at, unless it is there; or says why it cannot be here.
+    pub(super) fn bring_in(&mut self, now: Now, actor: &ActorAddress) -> Result<(), String> {
+        if self.residents.get_mut(actor).is_none() {
+            let kind = self.kinds.get(&actor.key.kind);
+            let kind = kind.ok_or_else(|| format!("actor kind {} is not known on this node", actor.key.kind))?;
+            kind.instance(&actor.key.id)?;
+            self.residents.insert(actor, Slot::new(kind.clone(), now.at));
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_mine(&self) -> bool {
+        matches!(self.ownership, Ownership::Mine)
+    }
+
+    /// Whether no more actors may begin anything.
+    pub(super) fn is_full(&self) -> bool {
+        self.busy.len() >= BUSY_ACTORS_MAX
+    }
+
     /// Does something with one actor and keeps the books about it.
-    fn with_slot(&mut self, actor: &ActorAddress, act: impl FnOnce(&mut Core<T>, &mut Slot<T>)) {
+    pub(super) fn with_slot(&mut self, actor: &ActorAddress, act: impl FnOnce(&mut Core<T>, &mut Slot<T>)) {
         let Some(slot) = self.residents.get_mut(actor) else { return };
         let was_busy = slot.busy.is_some();
         act(&mut self.core, slot);
         if slot.busy.as_ref().is_some_and(|busy| busy.is_over()) {
             slot.busy = None;
         }
+        self.core.note_timers(slot, actor);
         let is_busy = slot.busy.is_some();
         if is_busy && !was_busy {
             self.busy.insert(actor.clone());
@@ -238,6 +263,7 @@ impl<T> ShardMachine<T> {
         }
         (self.core.me, self.core.epoch) = (me, epoch);
         self.core.leaving = None;
+        self.core.agenda.clear();
         self.ownership = Ownership::Mine;
     }
 
@@ -251,6 +277,7 @@ impl<T> ShardMachine<T> {
             _ => {}
         }
         self.core.leaving = Some(to.clone());
+        self.core.agenda.clear();
         let moving = Answer::Moving { to: Some(to.clone()) };
         self.ownership = Ownership::Leaving { drain_epoch, to };
         for actor in self.busy.clone() {
@@ -289,6 +316,7 @@ impl<T> ShardMachine<T> {
         }
         self.residents.forget_idle();
         self.core.leaving = None;
+        self.core.agenda.clear();
         let seen = match &self.ownership {
             Ownership::Elsewhere { later, .. } => *later,
             _ => None,

@@ -23,6 +23,8 @@ mod slot;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod timers;
+mod wakes;
 mod watchdog;
 mod withdrawal;
 

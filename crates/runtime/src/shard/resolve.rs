@@ -15,6 +15,7 @@ use super::core::Core;
 use super::history::{Refused, Replayed, replay};
 use super::input::{Effect, Fact, Now};
 use super::slot::{Decided, Flight, Live, Loading, Slot, What};
+use super::timers::Trouble;
 
 impl<T> Core<T> {
     /// The store has answered an append.
@@ -123,6 +124,7 @@ impl<T> Core<T> {
                 busy.load_tries = 0;
                 (slot.live, slot.tail, slot.remembered) = (Live::Present(instance), tail, remembered);
                 (slot.confirmed, slot.under) = (false, self.epoch);
+                self.note_unknown_timers(slot);
                 self.run_waiting(slot, now);
             }
             Err(Refused::Stale(epoch)) => self.found_later(slot, epoch),
@@ -176,6 +178,8 @@ impl<T> Core<T> {
         busy.flight = None;
         busy.conflicts += 1;
         busy.undecide(&mut slot.live);
+        // Whatever is in that record may be due.
+        self.agenda.look_by(&busy.actor, self.wall);
         self.out.push(Effect::Fact(Fact::Conflict { actor: busy.actor.clone() }));
     }
 
@@ -189,11 +193,18 @@ impl<T> Core<T> {
     /// The store refuses the record for good.
     fn refused(&mut self, slot: &mut Slot<T>, reason: &str) {
         let Some(busy) = &mut slot.busy else { return };
-        let covers = busy.flight.take().map_or(0, |flight| flight.covers);
+        let Some(Flight { covers, record, .. }) = busy.flight.take() else { return };
         for _ in 0..covers {
             let Some(Decided { asked, what, .. }) = busy.pop_decided() else { break };
+            if let What::Fired { since, .. } = what {
+                slot.trouble = Trouble::of_refused(&record, since).map(Box::new).or(slot.trouble.take());
+                self.agenda.look_by(&busy.actor, self.wall);
+                continue;
+            }
             let answer = match what {
-                What::Change { .. } => Answer::Invalid { reason: reason.to_string(), maybe_applied: false },
+                What::Fired { .. } | What::Change { .. } => {
+                    Answer::Invalid { reason: reason.to_string(), maybe_applied: false }
+                }
                 What::Look(_) => Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false },
             };
             self.give_up(asked, &answer);

@@ -17,11 +17,12 @@ use std::sync::Arc;
 
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::ReadMode;
-use aether_domain::records::{CommitRecord, EventRecord, Position};
-use aether_domain::{ActorAddress, Epoch, Monotonic, Sequence};
+use aether_domain::records::{CommitRecord, EventRecord, PayloadCodec, Position, TimerChange};
+use aether_domain::{ActorAddress, CommandId, Epoch, Incarnation, Monotonic, Sequence, WallTime};
 use bytes::Bytes;
 
 use super::remembered::Remembered;
+use super::timers::Trouble;
 use crate::actor::{Instance, Kind, Ran};
 use crate::message::{Outcome, Payload, Work};
 
@@ -40,6 +41,8 @@ pub(super) struct Slot<T> {
     pub(super) busy: Option<Box<Busy<T>>>,
     /// When it panicked lately; at most [`super::bounds::PANICS_MAX`].
     pub(super) panics: Vec<Monotonic>,
+    /// The timer whose command made it panic last.
+    pub(super) trouble: Option<Box<Trouble>>,
 }
 
 /// The actor itself.
@@ -62,6 +65,8 @@ pub(super) struct Busy<T> {
     pub(super) decided: VecDeque<Decided<T>>,
     /// What has not been run. Empty while there is an instance.
     pub(super) waiting: VecDeque<Asked<T>>,
+    /// How many of the decided are firings of timers.
+    firings: usize,
     /// Both queues, repeats included.
     held: Held,
     /// Conflicts since the last success.
@@ -94,6 +99,8 @@ pub(super) struct Flight {
     pub(super) covers: usize,
     /// How often its outcome was not clear.
     pub(super) tries: u32,
+    /// The wake that has to be written before it is sent.
+    pub(super) wake: Option<WallTime>,
 }
 
 /// A command that somebody waits for.
@@ -119,8 +126,10 @@ pub(super) struct Decided<T> {
 
 /// What running it came to.
 pub(super) enum What {
-    /// Events. They move into the record when it is sealed.
-    Change { events: Vec<EventRecord>, stored: Bytes, reply: Payload },
+    /// Events and timers. They move into the record when it is sealed.
+    Change { events: Vec<EventRecord>, timers: Vec<TimerChange>, stored: Bytes, reply: Payload },
+    /// What a timer's firing came to; it had been due since then. Of none: it only confirms.
+    Fired { events: Vec<EventRecord>, timers: Vec<TimerChange>, since: Option<WallTime> },
     /// A reply or rejection that changes nothing.
     Look(Outcome),
 }
@@ -137,6 +146,7 @@ impl<T> Slot<T> {
             remembered: Remembered::default(),
             busy: None,
             panics: Vec::new(),
+            trouble: None,
         }
     }
 
@@ -169,6 +179,7 @@ impl<T> Busy<T> {
             gathering: None,
             decided: VecDeque::new(),
             waiting: VecDeque::new(),
+            firings: 0,
             held: Held::default(),
             conflicts: 0,
             load_tries: 0,
@@ -184,17 +195,29 @@ impl<T> Busy<T> {
             && self.waiting.is_empty()
     }
 
+    /// Whether neither commands nor firings wait for a record.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.decided.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Whether a timer's firing waits for its record's outcome.
+    pub(super) fn has_firings(&self) -> bool {
+        self.firings > 0
+    }
+
     pub(super) fn held(&self) -> Held {
         self.held
     }
 
     pub(super) fn push_decided(&mut self, decided: Decided<T>) {
         self.held += decided.held();
+        self.firings += usize::from(decided.is_firing());
         self.decided.push_back(decided);
     }
     pub(super) fn pop_decided(&mut self) -> Option<Decided<T>> {
         let decided = self.decided.pop_front()?;
         self.held -= decided.held();
+        self.firings -= usize::from(decided.is_firing());
         Some(decided)
     }
     pub(super) fn push_waiting(&mut self, asked: Asked<T>) {
@@ -218,19 +241,25 @@ impl<T> Busy<T> {
         let keep = self.flight.as_ref().map_or(0, |flight| flight.covers);
         while self.decided.len() > keep {
             if let Some(decided) = self.decided.pop_back() {
-                if matches!((&decided.what, &live), (What::Change { .. }, Live::Present(_))) {
+                if matches!((&decided.what, &live), (What::Change { .. } | What::Fired { .. }, Live::Present(_))) {
                     *live = Live::Absent;
                 }
                 self.held -= decided.held();
-                self.held += decided.asked.held();
-                self.waiting.push_front(decided.asked);
+                // A firing is not run again: the history says whether it is still due.
+                if decided.is_firing() {
+                    self.firings -= 1;
+                } else {
+                    self.held += decided.asked.held();
+                    self.waiting.push_front(decided.asked);
+                }
             }
         }
     }
 
     /// The same command, if it is here already.
     pub(super) fn find(&mut self, work: &Work) -> Option<&mut Asked<T>> {
-        let decided = self.decided.iter_mut().map(|decided| &mut decided.asked);
+        let asked = |decided: &&mut Decided<T>| !decided.is_firing();
+        let decided = self.decided.iter_mut().filter(asked).map(|decided| &mut decided.asked);
         decided
             .chain(&mut self.waiting)
             .find(|asked| asked.work.id == work.id || (work.message.is_some() && asked.work.message == work.message))
@@ -265,6 +294,22 @@ impl<T> Busy<T> {
 impl<T> Asked<T> {
     pub(super) fn new(work: Work, command: u8, to: T) -> Self {
         Self { work, command, to: Some(to), panics: 0, echoes: Vec::new() }
+    }
+
+    /// What stands in place of a command where a timer fires.
+    pub(super) fn by_nobody(actor: ActorAddress) -> Self {
+        let work = Work {
+            id: CommandId { origin: Incarnation(0), sequence: 0 },
+            floor: 0,
+            actor,
+            command: "".into(),
+            payload: Payload::Encoded(PayloadCodec::Json, Bytes::new()),
+            message: None,
+            mode: ReadMode::Strict,
+            deadline: Monotonic::from_start(std::time::Duration::MAX),
+            attempt: 1,
+        };
+        Self { work, command: 0, to: None, panics: 0, echoes: Vec::new() }
     }
 
     /// Whether nobody waits for it.
@@ -303,9 +348,14 @@ impl<T> Decided<T> {
     /// How many events of it are in no record yet.
     pub(super) fn events(&self) -> u64 {
         match &self.what {
-            What::Change { events, .. } => events.len() as u64,
+            What::Change { events, .. } | What::Fired { events, .. } => events.len() as u64,
             What::Look(_) => 0,
         }
+    }
+
+    /// Whether it is no command, but a timer's firing.
+    fn is_firing(&self) -> bool {
+        matches!(self.what, What::Fired { .. })
     }
 
     fn held(&self) -> Held {

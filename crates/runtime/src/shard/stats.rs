@@ -36,6 +36,12 @@ pub struct HostStats {
     pub letters_kept: u64,
     /// Letters that could not be kept.
     pub letters_lost: u64,
+    /// Actors that are to be looked at because of their reminders, as far ahead as this node knows.
+    pub actors_with_reminders: usize,
+    /// Reminders that have fired and are stored.
+    pub reminders_fired: u64,
+    /// By how many milliseconds they were stored after they were due, all together.
+    pub reminders_late_millis: u64,
 }
 
 /// One shard's part of [`HostStats`]. Only whoever holds the shard writes it, so plain stores do; everybody may read.
@@ -51,12 +57,15 @@ pub(super) struct Meters {
     passivations: AtomicU64,
     poisoned: AtomicU64,
     quarantined: AtomicU64,
+    timed: AtomicUsize,
+    fired: AtomicU64,
+    late_millis: AtomicU64,
 }
 
 impl Meters {
-    /// Adds what has been done and how long that took, and takes over how many actors are in memory. Only while holding the
-    /// shard.
-    pub(super) fn note(&self, counts: Counts, busy: Duration, resident: usize) {
+    /// Adds what has been done and how long that took, and takes over how many actors are in memory, and how many
+    /// have to be looked at. Only while holding the shard.
+    pub(super) fn note(&self, counts: Counts, busy: Duration, resident: usize, timed: usize) {
         let add = |meter: &AtomicU64, more: u64| {
             if more > 0 {
                 meter.store(meter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
@@ -70,6 +79,9 @@ impl Meters {
         add(&self.passivations, counts.passivations);
         add(&self.poisoned, counts.poisoned);
         add(&self.quarantined, counts.quarantined);
+        add(&self.fired, counts.fired);
+        add(&self.late_millis, counts.late_millis);
+        self.timed.store(timed, Ordering::Relaxed);
         self.resident.store(resident, Ordering::Relaxed);
     }
 
@@ -102,5 +114,8 @@ impl Meters {
         stats.passivations += self.passivations.load(Ordering::Relaxed);
         stats.poisoned += self.poisoned.load(Ordering::Relaxed);
         stats.quarantined += self.quarantined.load(Ordering::Relaxed);
+        stats.actors_with_reminders += self.timed.load(Ordering::Relaxed);
+        stats.reminders_fired += self.fired.load(Ordering::Relaxed);
+        stats.reminders_late_millis += self.late_millis.load(Ordering::Relaxed);
     }
 }

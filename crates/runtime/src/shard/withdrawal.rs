@@ -42,7 +42,10 @@ pub(super) fn run(
     let (fate, stored) =
         if remembered.has_forgotten() { (Fate::Forgotten, FORGOTTEN) } else { (Fate::NotApplied, NOT_APPLIED) };
     match kind.fate(command, fate, Wanted::like(&work.payload)) {
-        Ok(reply) => Ran::Changed { events: Vec::new(), stored: Bytes::from_static(stored), reply },
+        Ok(reply) => {
+            let (events, timers) = (Vec::new(), Vec::new());
+            Ran::Changed { events, timers, stored: Bytes::from_static(stored), reply }
+        }
         Err(reason) => Ran::Invalid(reason),
     }
 }

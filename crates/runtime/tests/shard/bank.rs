@@ -1,8 +1,9 @@
 //! An account: the actor these tests ask.
 
 use std::sync::{Barrier, LazyLock};
+use std::time::Duration;
 
-use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle};
+use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle, MissedTicks};
 use serde::{Deserialize, Serialize};
 
 /// Where [`Dawdle`] meets its test, twice: when its handler runs, and when it may end.
@@ -66,12 +67,24 @@ impl Command for Explode {
     type Reply = ();
 }
 
+/// Deposits so much after so many milliseconds; every so many, if told.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Save {
+    pub(crate) amount: u64,
+    pub(crate) after_ms: u64,
+    pub(crate) again: bool,
+}
+impl Command for Save {
+    const NAME: &'static str = "save";
+    type Reply = ();
+}
+
 impl Actor for Account {
     const KIND: &'static str = "account";
     type Id = u64;
     type Event = AccountEvent;
     type Error = AccountError;
-    type Commands = (Deposit, Withdraw, Balance, Dawdle, Explode);
+    type Commands = (Deposit, Withdraw, Balance, Dawdle, Explode, Save);
 
     fn apply(&mut self, event: &AccountEvent) {
         match event {
@@ -109,5 +122,14 @@ impl Handle<Dawdle> for Account {
 impl Handle<Explode> for Account {
     fn handle(&self, _: Explode, _: &Ctx<Self>) -> Decision<Self, Explode> {
         panic!("boom")
+    }
+}
+impl Handle<Save> for Account {
+    fn handle(&self, save: Save, _: &Ctx<Self>) -> Decision<Self, Save> {
+        let (deposit, after) = (Deposit { amount: save.amount }, Duration::from_millis(save.after_ms));
+        Ok(match save.again {
+            true => Self::nothing().remind_every(after, MissedTicks::All, &deposit),
+            false => Self::nothing().remind_as(save.amount.to_string(), after, &deposit),
+        })
     }
 }

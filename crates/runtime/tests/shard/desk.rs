@@ -51,7 +51,11 @@ impl Desk {
 
     /// The same with a clock of the test's own.
     pub(crate) fn with_clock(hub: &MemoryHub, name: &str, epoch: u64, clock: Arc<dyn Clock>) -> Self {
-        let me = life(name, 1);
+        Self::of(hub, life(name, 1), epoch, clock)
+    }
+
+    /// The same of a life that a test chooses.
+    pub(crate) fn of(hub: &MemoryHub, me: NodeRef, epoch: u64, clock: Arc<dyn Clock>) -> Self {
         let mut kinds = KindRegistry::new();
         kinds.register::<Account>().expect("the account is well defined");
         let lease = Arc::new(ServeLease::default());

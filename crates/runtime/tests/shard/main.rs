@@ -3,3 +3,4 @@
 mod bank;
 mod desk;
 mod host;
+mod timers;

@@ -11,6 +11,7 @@ mod gateway;
 mod journal;
 mod log;
 mod transport;
+mod wakes;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub fn all() -> Vec<Case> {
         checkpoints::cases(),
         dead_letters::cases(),
         journal::cases(),
+        wakes::cases(),
         faults::cases(),
     ]
     .concat()

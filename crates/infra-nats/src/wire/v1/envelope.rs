@@ -32,6 +32,8 @@ pub(super) enum Kind {
     TopologySnapshot = 3,
     /// What a node believes.
     Claim = 4,
+    /// When an actor has to be looked at.
+    Wake = 24,
 }
 
 /// The bincode 2 `standard()` format: little endian, variable-length integers, bounded.

@@ -17,6 +17,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod wake;
 
 pub(crate) use checkpoint::{decode_checkpoint, encode_checkpoint};
 pub(crate) use claim::{decode_claim, encode_claim};
@@ -25,6 +26,7 @@ pub(crate) use control::{decode_control, encode_control};
 pub(crate) use frame::{decode_frames, encode_frames};
 pub(crate) use letter::{decode_letter, encode_letter};
 pub(crate) use topology::{decode_entry, encode_entry};
+pub(crate) use wake::{decode_wake, encode_wake};
 
 use aether_domain::InvalidId;
 use aether_domain::image::ImageFault;

@@ -1,8 +1,10 @@
 //! A counter: the actor the machine's tests ask.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::actor::{Actor, Command, Ctx, Decision, Event, Handle};
+use crate::actor::{Actor, Command, Ctx, Decision, Event, Handle, MissedTicks};
 
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Counter {
@@ -48,6 +50,28 @@ commands! {
     Curse {} "curse" -> u64;
     Pad { pub(super) bytes: usize } "pad" -> u64;
     Recite { pub(super) bytes: usize } "recite" -> String;
+    Later { pub(super) after: u64 } "later" -> u64;
+    Beat { pub(super) every: u64, pub(super) missed: Missed } "beat" -> u64;
+    Fuse { pub(super) after: u64, pub(super) what: Fused } "fuse" -> u64;
+    Chain { pub(super) after: u64 } "chain" -> u64;
+    Crowd { pub(super) timers: u64 } "crowd" -> u64;
+    Still {} "still" -> u64;
+    Cut {} "cut" -> u64;
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) enum Missed {
+    Once,
+    All,
+    Skip,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) enum Fused {
+    Boom,
+    Reject,
+    Nothing,
+    Large,
 }
 
 impl Actor for Counter {
@@ -55,7 +79,8 @@ impl Actor for Counter {
     type Id = u64;
     type Event = Happened;
     type Error = TooFew;
-    type Commands = (Add, Get, Demand, Grow, Odd, Boom, Curse, Pad, Recite);
+    type Commands =
+        (Add, Get, Demand, Grow, Odd, Boom, Curse, Pad, Recite, Later, Beat, Fuse, Chain, Crowd, Still, Cut);
 
     fn apply(&mut self, event: &Happened) {
         match event {
@@ -121,5 +146,66 @@ impl Handle<Pad> for Counter {
 impl Handle<Recite> for Counter {
     fn handle(&self, recite: Recite, _: &Ctx<Self>) -> Decision<Self, Recite> {
         Ok(Self::emit(Happened::Added { by: 1 }).reply(move |_| "x".repeat(recite.bytes)))
+    }
+}
+
+/// Adds one after so many milliseconds.
+impl Handle<Later> for Counter {
+    fn handle(&self, later: Later, _: &Ctx<Self>) -> Decision<Self, Later> {
+        let after = Duration::from_millis(later.after);
+        Ok(Self::nothing().remind(after, &Add { by: 1 }).reply(|counter| counter.total))
+    }
+}
+/// Adds one every so many milliseconds.
+impl Handle<Beat> for Counter {
+    fn handle(&self, beat: Beat, _: &Ctx<Self>) -> Decision<Self, Beat> {
+        let missed = match beat.missed {
+            Missed::Once => MissedTicks::Once,
+            Missed::All => MissedTicks::All,
+            Missed::Skip => MissedTicks::Skip,
+        };
+        let every = Duration::from_millis(beat.every);
+        Ok(Self::nothing().remind_every_as("beat", every, missed, &Add { by: 1 }).reply(|counter| counter.total))
+    }
+}
+/// Does something odd after so many milliseconds.
+impl Handle<Fuse> for Counter {
+    fn handle(&self, fuse: Fuse, _: &Ctx<Self>) -> Decision<Self, Fuse> {
+        let (after, nothing) = (Duration::from_millis(fuse.after), Self::nothing());
+        let effect = match fuse.what {
+            Fused::Boom => nothing.remind(after, &Boom {}),
+            Fused::Reject => nothing.remind(after, &Grow { by: 1 << 50 }),
+            Fused::Nothing => nothing.remind(after, &Get {}),
+            Fused::Large => nothing.remind(after, &Pad { bytes: 10 }),
+        };
+        Ok(effect.reply(|counter| counter.total))
+    }
+}
+/// Adds one and does so again after so many milliseconds.
+impl Handle<Chain> for Counter {
+    fn handle(&self, chain: Chain, _: &Ctx<Self>) -> Decision<Self, Chain> {
+        let after = Duration::from_millis(chain.after);
+        Ok(Self::emit(Happened::Added { by: 1 }).remind(after, &chain).reply(|counter| counter.total))
+    }
+}
+/// Sets so many reminders of a second at once.
+impl Handle<Crowd> for Counter {
+    fn handle(&self, crowd: Crowd, _: &Ctx<Self>) -> Decision<Self, Crowd> {
+        let timers = (0..crowd.timers).map(|nth| format!("t{nth}"));
+        let one =
+            |effect: crate::actor::Effect<Self>, name| effect.remind_as(name, Duration::from_secs(1), &Add { by: 1 });
+        Ok(timers.fold(Self::nothing(), one).reply(|counter| counter.total))
+    }
+}
+/// Cancels what [`Later`] and [`Beat`] have set.
+impl Handle<Still> for Counter {
+    fn handle(&self, _: Still, _: &Ctx<Self>) -> Decision<Self, Still> {
+        Ok(Self::nothing().cancel_reminder("add").cancel_reminder("beat").reply(|counter| counter.total))
+    }
+}
+/// Cancels what [`Chain`] has set.
+impl Handle<Cut> for Counter {
+    fn handle(&self, _: Cut, _: &Ctx<Self>) -> Decision<Self, Cut> {
+        Ok(Self::nothing().cancel_reminder("chain").reply(|counter| counter.total))
     }
 }

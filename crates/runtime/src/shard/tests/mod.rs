@@ -10,3 +10,4 @@ mod ownership;
 mod reads;
 mod repeats;
 mod scene;
+mod timers;

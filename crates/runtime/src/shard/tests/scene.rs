@@ -7,6 +7,10 @@
 //! ack              -> 1=5                  the oldest append reaches the store and is answered
 //! crowd                                    from here on others are ready to run: a turn ends when the script says `turn`
 //! 2 get            -> 2=5?                 `?`: given only while the serve lease holds
+//! 3 later 500      -> wake by 501          a reminder after 500 ms: first a wake, then the record. It is 1 ms now
+//! kept             -> append 3 set add@501 after 1
+//! wait 500         -> append fired add after 2          time passes, and the shard looks whom it has to look at
+//! wakes                                    the store's wakes are read, as after the shard was taken
 //! ```
 
 use std::borrow::Cow;
@@ -16,16 +20,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::ports::{Answer, AppendError, ReadError, ReadMode};
-use aether_domain::records::{CommandMark, CommitRecord, EventRecord, PayloadCodec, Position, StoredCommit};
+use aether_domain::records::{
+    CommandMark, CommitRecord, EventRecord, PayloadCodec, Position, StoredCommit, TimerChange, Wake,
+};
 use aether_domain::{
     ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Incarnation, MessageId, Monotonic, NodeId, Nonce,
-    Sequence, Slot, Version, WallTime,
+    Revision, Sequence, Slot, Version, WallTime,
 };
 
-use super::counter::{Add, Boom, Counter, Curse, Demand, Get, Grow, Happened, Odd, Pad, Recite, TooFew};
+use super::counter::{
+    Add, Beat, Boom, Chain, Counter, Crowd, Curse, Cut, Demand, Fuse, Fused, Get, Grow, Happened, Later, Missed, Odd,
+    Pad, Recite, Still, TooFew,
+};
 use crate::actor::{Fate, KindRegistry, codec};
 use crate::message::{Outcome, Payload, Work};
-use crate::shard::input::{Effect, Fact, Input, Now};
+use crate::shard::input::{Effect, Fact, Input, Keep, Now};
 use crate::shard::machine::ShardMachine;
 
 /// Whose commands they are unless told.
@@ -42,6 +51,9 @@ pub(super) struct Scene {
     /// Asked and not answered yet, oldest first.
     pub(super) asked: Vec<Effect<u64>>,
     pub(super) histories: BTreeMap<u64, Vec<StoredCommit>>,
+    pub(super) wakes: BTreeMap<u64, Wake>,
+    /// On their way, each under the expectation before its revision.
+    late_wakes: Vec<(u64, Wake)>,
     /// What the next record is stored at: sequences are of a stream shared by many.
     sequence: u64,
 }
@@ -91,6 +103,8 @@ impl Scene {
             crowd: false,
             asked: Vec::new(),
             histories: BTreeMap::new(),
+            wakes: BTreeMap::new(),
+            late_wakes: Vec::new(),
             sequence: 0,
         }
     }
@@ -108,6 +122,25 @@ impl Scene {
                 self.at = self.at + Duration::from_millis(parse(millis));
                 Input::Tick
             }
+            ["wait", millis] => {
+                self.at = self.at + Duration::from_millis(parse(millis));
+                Input::Look
+            }
+            ["wakes"] => Input::Wakes {
+                wakes: self.wakes.values().filter(|wake| wake.at.is_some()).cloned().collect(),
+                until: WallTime { unix_millis: self.wall().unix_millis + 1_500_000 },
+            },
+            ["kept"] => self.kept(on, true, false),
+            ["lost", "keep"] => self.kept(on, true, true),
+            ["late", "keep"] => {
+                let input = self.kept(on, false, false);
+                if let Input::WakeKept { outcome: Ok(wake), .. } = &input {
+                    self.late_wakes.push((on, wake.clone()));
+                }
+                let Input::WakeKept { actor, record, .. } = input else { unreachable!("it is a wake") };
+                Input::WakeKept { actor, record, outcome: Err(lost()) }
+            }
+            ["not", "kept"] => self.kept(on, false, true),
             ["crowd"] => {
                 self.crowd = true;
                 return String::new();
@@ -125,6 +158,7 @@ impl Scene {
                 return String::new();
             }
             ["cursed", epoch] => return self.foreign(on, parse(epoch), Happened::Cursed),
+            ["fires", epoch] => return self.foreign_firing(on, parse(epoch)),
             ["damage"] => return self.damage(on),
             ["forget", records] => return self.forget(on, parse(records) as usize),
             ["loaded"] => self.loaded(on, Ok(())),
@@ -150,7 +184,7 @@ impl Scene {
     }
 
     pub(super) fn step(&mut self, input: Input<u64>) -> String {
-        let now = Now { at: self.at, wall: WallTime { unix_millis: 1 }, serving: self.serving };
+        let now = Now { at: self.at, wall: self.wall(), serving: self.serving };
         self.machine.step(now, input);
         let effects = self.machine.take_effects();
         let mut said: Vec<_> = effects.iter().map(describe).filter(|said| !said.is_empty()).collect();
@@ -165,6 +199,26 @@ impl Scene {
             said.extend(Some(self.step(Input::TurnOver { actor, ticket })).filter(|said| !said.is_empty()));
         }
         said.join("; ")
+    }
+
+    /// 1 ms at the beginning.
+    fn wall(&self) -> WallTime {
+        WallTime { unix_millis: self.at.since_start().as_millis() as u64 - 99_999 }
+    }
+
+    /// Wakes whose writers have heard nothing reach the store, if nobody else wrote between.
+    pub(super) fn land_wakes(&mut self) {
+        for (on, wake) in std::mem::take(&mut self.late_wakes) {
+            let present = self.wakes.get(&on).map_or(Revision::ZERO, |wake| wake.revision);
+            if present.next() == wake.revision {
+                self.wakes.insert(on, wake);
+            }
+        }
+    }
+
+    /// When the shard has to look at an actor next.
+    pub(super) fn next_look(&self) -> Option<u64> {
+        self.machine.next_look().map(|look| look.unix_millis)
     }
 
     pub(super) fn resident(&self) -> usize {
@@ -197,6 +251,18 @@ impl Scene {
             }
             "outcome" => ("$outcome/add", Payload::Typed(Box::new(()))),
             "release" => ("$release", Payload::Encoded(PayloadCodec::Json, bytes::Bytes::from_static(b"null"))),
+            "later" => typed_or_json(Later { after: value }, json),
+            "beat" => typed_or_json(Beat { every: value, missed: Missed::Once }, json),
+            "beat-all" => typed_or_json(Beat { every: value, missed: Missed::All }, json),
+            "beat-skip" => typed_or_json(Beat { every: value, missed: Missed::Skip }, json),
+            "fuse" => typed_or_json(Fuse { after: value, what: Fused::Boom }, json),
+            "fuse-no" => typed_or_json(Fuse { after: value, what: Fused::Reject }, json),
+            "fuse-nothing" => typed_or_json(Fuse { after: value, what: Fused::Nothing }, json),
+            "fuse-large" => typed_or_json(Fuse { after: value, what: Fused::Large }, json),
+            "chain" => typed_or_json(Chain { after: value }, json),
+            "reminders" => typed_or_json(Crowd { timers: value }, json),
+            "cut" => typed_or_json(Cut {}, json),
+            "still" => typed_or_json(Still {}, json),
             "garble" => ("add", Payload::Encoded(PayloadCodec::Json, bytes::Bytes::from_static(b"{}"))),
             _ => ("fly", Payload::Typed(Box::new(()))),
         };
@@ -262,6 +328,30 @@ impl Scene {
         Input::Looked { actor, nonce, found }
     }
 
+    /// The oldest wake reaches the store, or not, and is answered as the host would, or with an error.
+    fn kept(&mut self, on: u64, reaches: bool, fails: bool) -> Input<u64> {
+        let asked =
+            self.take(on, "wake", |effect| if let Effect::Wake { actor, .. } = effect { Some(actor) } else { None });
+        let Effect::Wake { actor, record, keep, .. } = asked else { unreachable!("it is a wake") };
+        let stored = self.wakes.get(&on);
+        let revision = stored.map_or(Revision::ZERO, |wake| wake.revision);
+        let at = match keep {
+            Keep::NoLaterThan { at, .. } => {
+                Ok(Some(stored.and_then(|wake| wake.at).map_or(at, |stored| stored.min(at))))
+            }
+            Keep::Exactly { at, expected } if expected == revision => Ok(at),
+            Keep::Exactly { .. } => Err(lost()),
+        };
+        let mut outcome = at.map(|at| Wake { actor: actor.clone(), at, revision: revision.next() });
+        if let (Ok(wake), true) = (&outcome, reaches) {
+            self.wakes.insert(on, wake.clone());
+        }
+        if fails {
+            outcome = Err(lost());
+        }
+        Input::WakeKept { actor, record, outcome }
+    }
+
     fn turn_over(&mut self, on: u64) -> Input<u64> {
         let asked =
             self.take(on, "turn", |effect| if let Effect::EndTurn { actor, .. } = effect { Some(actor) } else { None });
@@ -319,6 +409,14 @@ impl Scene {
         String::new()
     }
 
+    /// Another owner fires the timer that [`Later`] has set.
+    fn foreign_firing(&mut self, on: u64, epoch: u64) -> String {
+        self.foreign(on, epoch, Happened::Added { by: 1 });
+        let stored = self.histories.get_mut(&on).and_then(|history| history.last_mut()).expect("it was stored");
+        stored.record.timers.push(TimerChange::Fired { name: "add".into(), next: None });
+        String::new()
+    }
+
     fn damage(&mut self, on: u64) -> String {
         let last = self.histories.get_mut(&on).and_then(|history| history.last_mut()).expect("there is a record");
         last.record.prev_hash += 1;
@@ -351,14 +449,24 @@ pub(super) fn describe(effect: &Effect<u64>) -> String {
             (if *fresh { "load fresh" } else { "load" }.to_string(), Some(actor), *wait)
         }
         Effect::Append { actor, record, after, wait } => {
-            let ids: Vec<_> = record.commands.iter().map(|mark| mark.id.sequence.to_string()).collect();
-            let what = if ids.is_empty() { "confirm".into() } else { format!("append {}", ids.join(",")) };
+            let ids = record.commands.iter().map(|mark| mark.id.sequence.to_string()).collect::<Vec<_>>().join(",");
+            let timers = record.timers.iter().map(timer);
+            let parts: Vec<_> = Some(ids).into_iter().chain(timers).filter(|part| !part.is_empty()).collect();
+            let what = if parts.is_empty() { "confirm".into() } else { format!("append {}", parts.join(" ")) };
             (format!("{what} after {after}"), Some(actor), *wait)
         }
         Effect::Look { actor, after, wait, .. } => (format!("look after {after}"), Some(actor), *wait),
         Effect::Respond { to, outcome, lease } => {
             let lease = if *lease { "?" } else { "" };
             (format!("{to}={}{lease}", answer(outcome)), None, Duration::ZERO)
+        }
+        Effect::Wake { actor, keep, wait, .. } => {
+            let at = |at: WallTime| at.unix_millis.to_string();
+            let text = match keep {
+                Keep::NoLaterThan { at: latest, .. } => format!("wake by {}", at(*latest)),
+                Keep::Exactly { at: exactly, .. } => format!("wake at {}", exactly.map_or("no time".into(), at)),
+            };
+            (text, Some(actor), *wait)
         }
         Effect::EndTurn { .. } => return String::new(),
         Effect::Released { drain_epoch } => (format!("released {drain_epoch}"), None, Duration::ZERO),
@@ -373,6 +481,15 @@ pub(super) fn describe(effect: &Effect<u64>) -> String {
     format!("{text}{wait}{on}")
 }
 
+fn timer(change: &TimerChange) -> String {
+    match change {
+        TimerChange::Set(timer) => format!("set {}@{}", timer.name, timer.due.unix_millis),
+        TimerChange::Cancelled { name } => format!("cancelled {name}"),
+        TimerChange::Fired { name, next: None } => format!("fired {name}"),
+        TimerChange::Fired { name, next: Some(next) } => format!("fired {name}@{}", next.unix_millis),
+    }
+}
+
 fn name(fact: &Fact) -> &'static str {
     match fact {
         Fact::Stale { .. } => "stale",
@@ -382,6 +499,9 @@ fn name(fact: &Fact) -> &'static str {
         Fact::Panicked { .. } => "panicked",
         Fact::Poisoned { .. } => "poisoned",
         Fact::Quarantined { .. } => "quarantined",
+        Fact::TimerGivenUp { .. } => "given up",
+        Fact::TimerUnknown { .. } => "unknown",
+        Fact::NoWake { .. } => "no wake",
     }
 }
 

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::samples;
 use crate::wire::v1::{
     Encoded, decode_checkpoint, decode_claim, decode_commit, decode_control, decode_entry, decode_frames,
-    decode_letter, encode_checkpoint, encode_claim, encode_commit, encode_control, encode_entry, encode_frames,
-    encode_letter,
+    decode_letter, decode_wake, encode_checkpoint, encode_claim, encode_commit, encode_control, encode_entry,
+    encode_frames, encode_letter, encode_wake,
 };
 
 /// The file, and what the writer makes today.
@@ -120,3 +120,16 @@ fn a_dead_letter_is_this_text_for_ever() {
     let read = decode_letter(&encoded.payload, encoded.checksum.as_deref());
     assert_eq!(read.expect("own bytes"), samples::letter());
 }
+
+#[test]
+fn a_wake_and_one_that_is_cleared_are_these_bytes_for_ever() {
+    for (at, golden) in [(samples::wake(), WAKE), (None, CLEARED)] {
+        assert_eq!(as_hex(&encode_wake(at).expect("it fits").payload).trim(), golden);
+        assert_eq!(decode_wake(&hex(golden)).expect("released bytes"), at);
+    }
+}
+
+/// One, then the milliseconds as nine bytes.
+const WAKE: &str = "41450118000a00000074432e2301fd7ba4381c9c010000";
+/// Nothing.
+const CLEARED: &str = "414501180001000000d406ec4d00";

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::samples;
 use crate::wire::v1::{
     Encoded, WireFault, checksum, decode_checkpoint, decode_claim, decode_commit, decode_control, decode_entry,
-    decode_frames, decode_letter, encode_checkpoint, encode_claim, encode_commit, encode_control, encode_entry,
-    encode_frames, encode_letter,
+    decode_frames, decode_letter, decode_wake, encode_checkpoint, encode_claim, encode_commit, encode_control,
+    encode_entry, encode_frames, encode_letter, encode_wake,
 };
 
 fn keys() -> [ControlKey; 5] {
@@ -28,6 +28,7 @@ fn decode_everything(bytes: &[u8]) -> usize {
         + usize::from(decode_claim(bytes).is_ok())
         + usize::from(decode_checkpoint(&samples::checkpoint().feed, bytes, Some(&right)).is_ok())
         + usize::from(decode_letter(bytes, Some(&right)).is_ok())
+        + usize::from(decode_wake(bytes).is_ok())
 }
 
 fn everything() -> Vec<Encoded> {
@@ -41,6 +42,7 @@ fn everything() -> Vec<Encoded> {
     all.push(Encoded { payload: frames, checksum: None });
     all.push(encode_control(&samples::snapshot()).expect("it fits"));
     all.push(encode_letter(&samples::letter()).expect("it fits"));
+    all.push(encode_wake(samples::wake()).expect("it fits"));
     let claims = samples::claims();
     all.extend(claims.iter().map(|claim| Encoded { payload: encode_claim(claim).expect("it fits"), checksum: None }));
     all
@@ -53,7 +55,7 @@ proptest! {
     }
 
     #[test]
-    fn a_random_body_in_a_right_envelope_is_no_panic(kind in 1u8..4, body in vec(any::<u8>(), 0..200)) {
+    fn a_random_body_in_a_right_envelope_is_no_panic(kind in prop_oneof![1u8..5, Just(24)], body in vec(any::<u8>(), 0..200)) {
         let mut bytes = vec![b'A', b'E', 1, kind, 0];
         bytes.extend((body.len() as u32).to_le_bytes());
         bytes.extend(crc32c::crc32c_append(crc32c::crc32c(&bytes), &body).to_le_bytes());

@@ -29,8 +29,8 @@ use proptest::sample::select;
 
 use super::samples;
 use crate::wire::v1::{
-    WireFault, decode_claim, decode_commit, decode_control, decode_entry, decode_frames, encode_claim, encode_commit,
-    encode_control, encode_entry, encode_frames,
+    WireFault, decode_claim, decode_commit, decode_control, decode_entry, decode_frames, decode_wake, encode_claim,
+    encode_commit, encode_control, encode_entry, encode_frames, encode_wake,
 };
 
 fn nodes() -> impl Strategy<Value = NodeRef> {
@@ -356,6 +356,12 @@ proptest! {
         frames.extend(answers.map(|answer| Frame::Answer(AnswerFrame { id, sending: 7, view: Epoch(numbers[1]), answer })));
         let bytes = encode_frames(&from, frames.clone(), 1 << 20).expect("it fits");
         prop_assert_eq!(decode_frames(&bytes).expect("own bytes"), (from, frames));
+    }
+
+    #[test]
+    fn wakes_come_back(at: Option<u64>) {
+        let at = at.map(|unix_millis| WallTime { unix_millis });
+        prop_assert_eq!(decode_wake(&encode_wake(at).expect("it fits").payload).expect("own bytes"), at);
     }
 
     #[test]

@@ -297,6 +297,10 @@ pub(super) fn frames() -> Vec<Frame> {
 }
 
 /// One with everything in it, and one with nothing.
+pub(super) fn wake() -> Option<WallTime> {
+    Some(WallTime { unix_millis: 1_770_000_000_123 })
+}
+
 pub(super) fn claims() -> Vec<Claim> {
     let leader = node("n1", 0x4d2);
     let term = Term(26);
