@@ -104,8 +104,9 @@ pub(crate) struct Due {
     pub(crate) runs: bool,
     /// When it is due again.
     pub(crate) next: Option<WallTime>,
-    /// The command's place in the kind's list.
+    /// The command's place in the kind's list, and its name.
     pub(crate) command: u8,
+    pub(crate) command_name: String,
     pub(crate) codec: PayloadCodec,
     pub(crate) payload: Bytes,
 }
@@ -163,8 +164,8 @@ impl OpenTimers {
         let due = runnable.filter(|(open, _)| open.timer.due <= now);
         let (Open { timer, codec, .. }, command) = due.min_by_key(|(open, _)| (open.timer.due, &open.timer.name))?;
         let (runs, next) = tick(timer, now);
-        let (name, payload) = (timer.name.clone(), timer.payload.clone());
-        Some(Due { name, since: timer.due, runs, next, command, codec: *codec, payload })
+        let (name, command_name, payload) = (timer.name.clone(), timer.command.clone(), timer.payload.clone());
+        Some(Due { name, since: timer.due, runs, next, command, command_name, codec: *codec, payload })
     }
 
     /// Those that this build has no command for, by name, each with its command.

@@ -100,7 +100,7 @@ impl<T> Core<T> {
 }
 
 /// The beginning of a text, of at most so many bytes.
-fn cut(text: &str, bytes_max: usize) -> &str {
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
     let end = (0..=bytes_max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
 }

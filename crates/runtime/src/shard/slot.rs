@@ -18,11 +18,11 @@ use std::sync::Arc;
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::ReadMode;
 use aether_domain::records::{CommitRecord, EventRecord, PayloadCodec, Position, TimerChange};
-use aether_domain::{ActorAddress, CommandId, Epoch, Incarnation, Monotonic, Sequence, WallTime};
+use aether_domain::{ActorAddress, Epoch, Monotonic, Sequence, WallTime};
 use bytes::Bytes;
 
 use super::remembered::Remembered;
-use super::timers::Trouble;
+use super::timers::{NOBODYS, Trouble};
 use crate::actor::{Instance, Kind, Ran};
 use crate::message::{Outcome, Payload, Work};
 
@@ -299,7 +299,7 @@ impl<T> Asked<T> {
     /// What stands in place of a command where a timer fires.
     pub(super) fn by_nobody(actor: ActorAddress) -> Self {
         let work = Work {
-            id: CommandId { origin: Incarnation(0), sequence: 0 },
+            id: NOBODYS,
             floor: 0,
             actor,
             command: "".into(),

@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aether_domain::ports::{Answer, BoxError};
-use aether_domain::records::{CommitRecord, TimerChange, Wake};
-use aether_domain::{ActorAddress, Monotonic, Nonce, Revision, WallTime};
+use aether_domain::records::{CommitRecord, DeadLetter, EventRecord, TimerChange, Wake};
+use aether_domain::{ActorAddress, CommandId, Incarnation, Monotonic, Nonce, Revision, WallTime};
 
 use super::bounds::{
     FIRINGS_MAX, LOAD_TRIES_MAX, LOOK_AGAIN_AFTER, LOOKS_MAX, PANIC_RETRIES_MAX, RETRY_AFTER, WAKE_SLACK, WAKES_MAX,
@@ -24,9 +24,13 @@ use super::bounds::{
 };
 use super::core::Core;
 use super::input::{Effect, Fact, Keep, Now};
+use super::letters::{Letter, cut};
 use super::machine::ShardMachine;
 use super::slot::{Asked, Busy, Decided, Live, Slot, What};
 use crate::actor::{Due, Ran};
+
+/// The id of what no origin has sent: a timer's command.
+pub(super) const NOBODYS: CommandId = CommandId { origin: Incarnation(0), sequence: 0 };
 
 /// Which actors of a shard have to be looked at, and when.
 #[derive(Debug, Default)]
@@ -169,12 +173,9 @@ impl<T> ShardMachine<T> {
         if !self.is_mine() {
             return;
         }
-        if !now.serving {
-            self.core.agenda.paused_until = after(now.wall, RETRY_AFTER);
-            return;
-        }
         for _ in 0..LOOKS_MAX {
-            if self.is_full() {
+            if !now.serving || self.is_full() {
+                self.core.agenda.paused_until = after(now.wall, RETRY_AFTER);
                 return;
             }
             let Some(actor) = self.core.agenda.take_due(now.wall) else { return };
@@ -280,9 +281,20 @@ impl<T> Core<T> {
         }
     }
 
-    /// A timer's command will not be run: it fires without it. The one place where a dead letter of it is due.
+    /// A timer's command will not be run: it fires without it, and a letter is kept.
     fn timer_given_up(&mut self, actor: ActorAddress, due: &Due, reason: String) {
         self.counts.poisoned += 1;
+        self.out.push(Effect::Letter(Box::new(Letter {
+            actor: actor.clone(),
+            command: due.command_name.clone().into(),
+            id: NOBODYS,
+            message: None,
+            codec: due.codec,
+            payload: Some(due.payload.clone()),
+            reason: cut(&format!("reminder {:?}: {reason}", due.name), DeadLetter::REASON_BYTES_MAX).to_owned(),
+            maybe_applied: false,
+            at: self.wall,
+        })));
         self.fact(Fact::TimerGivenUp { actor, timer: due.name.clone(), reason });
     }
 
@@ -429,7 +441,7 @@ impl Trouble {
 
 fn firing<T>(
     actor: &ActorAddress,
-    events: Vec<aether_domain::records::EventRecord>,
+    events: Vec<EventRecord>,
     timers: Vec<TimerChange>,
     since: Option<WallTime>,
 ) -> Decided<T> {

@@ -144,7 +144,12 @@ pub(super) async fn read(wakes: Arc<Wakes>, inner: Weak<Inner>, closing: Cancell
         let until = later(host.clocks.now().wall, WAKES_AHEAD);
         let (slots, count) = (slots(&shards, host.shards), host.shards);
         drop(host);
-        match wakes.store.pending(&slots, until, WAKES_READ_MAX).await {
+        let found = tokio::select! {
+            biased;
+            () = closing.cancelled() => return,
+            found = wakes.store.pending(&slots, until, WAKES_READ_MAX) => found,
+        };
+        match found {
             Ok(found) => {
                 failed = 0;
                 let Some(host) = inner.upgrade() else { return };

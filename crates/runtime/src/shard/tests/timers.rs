@@ -270,7 +270,7 @@ fn a_timer_whose_command_panics_is_tried_three_times_and_then_fires_without_it()
          wait 1        -> load
          loaded        -> !panicked
          2 add 5       -> load
-         loaded        -> !given up; !panicked; load
+         loaded        -> letter 0; !given up; !panicked; load
          loaded        -> append 2 fired boom after 1
          ack           -> 2=5; wake at no time",
     );
