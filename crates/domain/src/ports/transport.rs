@@ -181,9 +181,10 @@ pub enum Answer {
         /// Whether the command may be in the history all the same.
         maybe_applied: bool,
     },
-    /// The command makes the actor panic; nothing was stored, unless `maybe_applied`.
+    /// The command was given up: it makes the actor panic, or nodes have died while they may have been running it. Nothing
+    /// was stored, unless `maybe_applied`.
     Poisoned {
-        /// The panic's message.
+        /// The panic's message, or how many died.
         reason: String,
         /// Whether an earlier sending of it may be in the history all the same.
         maybe_applied: bool,

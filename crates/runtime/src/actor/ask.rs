@@ -37,10 +37,11 @@ pub enum AskError<E> {
     /// A queue on the way is full. Nothing was run; try again later, or ask for less.
     #[error("busy: a queue is full")]
     Busy,
-    /// The command makes the actor panic; the actor lives on. Running it stored nothing, but see `maybe_applied`.
-    #[error("the command makes the actor panic: {reason}{}", maybe(*.maybe_applied))]
+    /// The command was given up: it makes the actor panic, or nodes have died while they may have been running it. The
+    /// actor lives on, and a dead letter is kept. Running it stored nothing, but see `maybe_applied`.
+    #[error("the command was given up: {reason}{}", maybe(*.maybe_applied))]
     Poisoned {
-        /// The panic's message.
+        /// The panic's message, or how many died.
         reason: String,
         /// Whether an earlier sending of the same ask may be in the history all the same: it was given up in doubt, or
         /// never answered. If false, nothing was stored, nor will be.

@@ -118,7 +118,7 @@ impl Inner {
             while turn < TURN_MAX
                 && let Some(input) = cell.next(now)
             {
-                cell.running.begin_input(now, &input);
+                cell.running.begin_input(now, &input, &mut machine);
                 machine.step(now, input);
                 now = self.clocks.now();
                 turn += 1;

@@ -15,6 +15,7 @@ use aether_domain::{ActorAddress, Monotonic, ShardId};
 
 use super::inner::Inner;
 use super::input::{Input, Now};
+use super::machine::ShardMachine;
 
 /// What the exit code of a process is that its watchdog has ended.
 pub const EXIT_STUCK: u8 = 79;
@@ -87,13 +88,16 @@ impl Running {
         self.since.store((now.at.since_start().as_nanos() as u64).max(1), Ordering::Relaxed);
     }
 
-    /// Something begins, if it is something that may run what users wrote.
-    pub(super) fn begin_input<T>(&self, now: Now, input: &Input<T>) {
+    /// Something begins, if it is something that may run what users wrote. A replay that does not end is named by the command
+    /// that waits for it.
+    pub(super) fn begin_input<T>(&self, now: Now, input: &Input<T>, machine: &mut ShardMachine<T>) {
         match input {
             Input::Command(work, _) => self.begin(now, &work.actor, &work.command),
-            Input::Loaded { actor, .. } => self.begin(now, actor, "(replay, or what waited for it)"),
-            Input::Appended { actor, .. } | Input::Looked { actor, .. } | Input::TurnOver { actor, .. } => {
-                self.begin(now, actor, "(what waited for a record)");
+            Input::Loaded { actor, .. }
+            | Input::Appended { actor, .. }
+            | Input::Looked { actor, .. }
+            | Input::TurnOver { actor, .. } => {
+                self.begin(now, actor, machine.waiting_command(actor).unwrap_or("(nothing that waited)"));
             }
             _ => {}
         }
@@ -113,6 +117,14 @@ impl Running {
     fn what(&self) -> String {
         let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
         String::from_utf8_lossy(&bytes).trim_end_matches(['\0', '\u{fffd}']).to_owned()
+    }
+}
+
+impl<T> ShardMachine<T> {
+    /// The command of that actor that is to be run next.
+    fn waiting_command(&mut self, actor: &ActorAddress) -> Option<&str> {
+        let busy = self.residents.get_mut(actor)?.busy.as_ref()?;
+        busy.waiting.front().map(|asked| &*asked.work.command)
     }
 }
 

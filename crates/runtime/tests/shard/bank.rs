@@ -60,6 +60,14 @@ impl Command for Dawdle {
     type Reply = ();
 }
 
+/// Keeps its thread for so many milliseconds, as no handler should.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Nap(pub(crate) u64);
+impl Command for Nap {
+    const NAME: &'static str = "nap";
+    type Reply = ();
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Explode;
 impl Command for Explode {
@@ -84,7 +92,7 @@ impl Actor for Account {
     type Id = u64;
     type Event = AccountEvent;
     type Error = AccountError;
-    type Commands = (Deposit, Withdraw, Balance, Dawdle, Explode, Save);
+    type Commands = (Deposit, Withdraw, Balance, Dawdle, Nap, Explode, Save);
 
     fn apply(&mut self, event: &AccountEvent) {
         match event {
@@ -116,6 +124,12 @@ impl Handle<Dawdle> for Account {
     fn handle(&self, _: Dawdle, _: &Ctx<Self>) -> Decision<Self, Dawdle> {
         GATE.wait();
         GATE.wait();
+        Ok(Self::nothing())
+    }
+}
+impl Handle<Nap> for Account {
+    fn handle(&self, Nap(millis): Nap, _: &Ctx<Self>) -> Decision<Self, Nap> {
+        std::thread::sleep(std::time::Duration::from_millis(millis));
         Ok(Self::nothing())
     }
 }

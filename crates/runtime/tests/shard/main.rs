@@ -3,4 +3,6 @@
 mod bank;
 mod desk;
 mod host;
+mod letters;
 mod timers;
+mod watchdog;

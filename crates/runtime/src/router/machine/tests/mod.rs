@@ -341,6 +341,20 @@ fn a_silent_ask_is_sent_again_under_its_id_after_a_second_or_half_of_what_is_lef
 }
 
 #[test]
+fn a_life_that_goes_on_has_died_of_nothing() {
+    let mut desk = Desk::new("a");
+    desk.ask(1);
+    desk.see(6, "b");
+    desk.pass(ms(250));
+    let attempts: Vec<_> = desk.sent.iter().map(|(to, _, attempt)| (to.clone(), attempt.attempt)).collect();
+    assert_eq!(
+        attempts,
+        [("a", 1), ("b", 1)].map(|(name, attempt)| (target(name), attempt)),
+        "a is only slow to answer"
+    );
+}
+
+#[test]
 fn a_try_counts_only_when_another_life_may_have_died_of_it() {
     let mut desk = Desk::new("a");
     desk.ask(1);
