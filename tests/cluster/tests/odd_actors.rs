@@ -1,6 +1,7 @@
 //! Odd actors, odd ids and odd sizes on a real nats-server, each with its stated outcome (docs/PROTOCOL.md, "When an actor
 //! is odd").
 
+use std::process::Command as Program;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,8 +14,9 @@ use aether_domain::records::PayloadCodec;
 use aether_infra_nats::{GatewayClient, GatewayError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use xtask::nats::{NatsServer, ServerOptions};
+use xtask::process;
 
 const NAMESPACE: &str = "odd";
 const LIMIT: Duration = Duration::from_secs(60);
@@ -45,6 +47,31 @@ fn code(answer: &Result<Value, GatewayError>) -> &str {
         Err(GatewayError::Failed { code, maybe_applied: false, .. }) => code,
         other => panic!("neither a reply nor a rejection was expected: {other:?}"),
     }
+}
+
+/// What the program says when it is asked that, and its exit code.
+fn program(server: &NatsServer, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Program::new(env!("CARGO_BIN_EXE_aether-under-test"));
+    process::without_our_variables(&mut command);
+    command.env("AETHER_NATS__URLS", server.url()).env("AETHER_NAMESPACE", NAMESPACE).args(arguments);
+    let output = command.output().expect("it runs");
+    let said = if output.status.success() { output.stdout } else { output.stderr };
+    (output.status.code(), String::from_utf8(said).expect("it is text"))
+}
+
+/// Looks until it is so.
+async fn soon<T>(look: impl Fn() -> T, is: impl Fn(&T) -> bool) -> T {
+    timeout(LIMIT, async {
+        loop {
+            let seen = look();
+            if is(&seen) {
+                return seen;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await
+    .expect("in time")
 }
 
 /// Every character of ASCII that is no letter and no digit, and what else an id may be made of.
@@ -148,6 +175,15 @@ async fn a_command_that_panics_is_given_up_and_one_that_panics_on_replay_sets_it
     assert_eq!(odd.ask(Add(5)).await, Ok(5));
     assert_eq!(odd.ask(Boom()).await, Err(AskError::Poisoned { reason: "boom".into(), maybe_applied: false }));
     assert_eq!(odd.ask(Total()).await, Ok(5), "the actor lives on");
+    let letters = soon(|| program(&server, &["dead-letters", "list"]), |(_, said)| !said.is_empty()).await.1;
+    let letter: Value = serde_json::from_str(&letters).expect("one line of JSON");
+    assert_eq!(
+        (&letter["id"], &letter["command"], &letter["reason"]),
+        (&json!("touchy"), &json!("boom"), &json!("boom"))
+    );
+    let number = letter["letter"].to_string();
+    let (code, said) = program(&server, &["dead-letters", "again", &number]);
+    assert!(code == Some(1) && said.contains("quarantined"), "it has panicked five times by then: {said}");
 
     let cursed = node.actor::<Odd>("cursed".to_owned()).timeout(LIMIT);
     assert_eq!(cursed.ask(Add(5)).await, Ok(5));
@@ -168,7 +204,9 @@ async fn a_command_that_panics_is_given_up_and_one_that_panics_on_replay_sets_it
     assert_eq!(again.actor::<Odd>("touchy".to_owned()).ask(Total()).await, Ok(5), "others go on");
     // A build that can replay it has been rolled out; an operator lets it be loaded anew.
     CURSED.store(false, Ordering::SeqCst);
-    assert_eq!(by_gateway(&client, "cursed", "$release", Value::Null).await.expect("released"), json!(true));
+    let (code, said) = program(&server, &["actor", "release", "odd", "cursed"]);
+    assert_eq!((code, serde_json::from_str::<Value>(&said).expect("JSON")["released"].clone()), (Some(0), json!(true)));
+    assert_eq!(by_gateway(&client, "cursed", "$release", Value::Null).await.expect("asked"), json!(false));
     assert_eq!(cursed.ask(Total()).await, Ok(5));
     again.kill().await;
 }

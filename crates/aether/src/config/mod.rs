@@ -27,6 +27,7 @@ mod secret;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aether_domain::timing::Profile;
 use aether_domain::{Namespace, NodeId, Tag, Zone};
@@ -68,6 +69,10 @@ pub struct NodeSettings {
     /// What it does once NATS has surely lost what it had acknowledged: it serves nothing any more, or goes on with what
     /// is left.
     pub on_regression: OnRegression,
+    /// How long a handler may run before it is named in the log.
+    pub slow_after: Duration,
+    /// How long one may run before the process ends; for ever, if nothing is said.
+    pub end_after: Option<Duration>,
 }
 
 /// How NATS is reached.

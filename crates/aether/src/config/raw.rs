@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aether_domain::cluster::NodeInfo;
 use aether_domain::timing::Profile;
@@ -15,12 +16,15 @@ use super::{AdminSettings, LoadSettings, LogFormat, LogSettings, NatsSettings, N
 /// Every key there is, by section. The first entry of a pair is empty for keys at the top.
 pub(super) const KEYS: [(&str, &[&str]); 6] = [
     ("", &["namespace", "profile"]),
-    ("node", &["id", "weight", "zone", "tags", "on_regression"]),
+    ("node", &["id", "weight", "zone", "tags", "on_regression", "handler_slow_after_ms", "handler_end_after_ms"]),
     ("nats", &["urls", "user", "password", "token", "creds", "replicas"]),
     ("admin", &["listen", "announce"]),
     ("load", &["workers", "accounts"]),
     ("log", &["format", "level"]),
 ];
+
+/// The soonest that a handler may be called slow.
+const HANDLER_SLOW_AFTER_MIN: Duration = Duration::from_millis(100);
 
 /// One thing that does not fit: which key, what about it, what would do.
 #[derive(Debug)]
@@ -55,6 +59,8 @@ struct RawNode {
     #[serde(deserialize_with = "list_or_commas")]
     tags: Option<Vec<String>>,
     on_regression: Option<String>,
+    handler_slow_after_ms: Option<u64>,
+    handler_end_after_ms: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -157,7 +163,22 @@ impl RawNode {
             let problem = format!("{} tags are too many", tags.len());
             return Err(misfit("node.tags", problem, format!("keep at most {}", NodeInfo::TAGS_MAX)));
         }
-        Ok(NodeSettings { id, weight, zone, tags, on_regression })
+        let slow_after = Duration::from_millis(self.handler_slow_after_ms.unwrap_or(10_000));
+        if slow_after < HANDLER_SLOW_AFTER_MIN {
+            let problem = format!("{slow_after:?} is too soon to call a handler slow");
+            let cure = format!("write at least {}, or leave the key out for 10000", HANDLER_SLOW_AFTER_MIN.as_millis());
+            return Err(misfit("node.handler_slow_after_ms", problem, cure));
+        }
+        let end_after = match self.handler_end_after_ms.unwrap_or(60_000) {
+            0 => None,
+            millis => Some(Duration::from_millis(millis)),
+        };
+        if end_after.is_some_and(|end_after| end_after < slow_after) {
+            let problem = "a handler would end its process before it is slow";
+            let cure = "write at least handler_slow_after_ms, or 0 to let handlers run for ever";
+            return Err(misfit("node.handler_end_after_ms", problem, cure));
+        }
+        Ok(NodeSettings { id, weight, zone, tags, on_regression, slow_after, end_after })
     }
 }
 

@@ -33,6 +33,7 @@ impl Node {
             placement_obstacle: status.placement_obstacle.clone(),
             strays: status.strays.clone(),
             too_hot: status.too_hot.clone(),
+            quarantined: self.runtime.stats().host.quarantined_now,
             suspicions: split_brain.suspicions.iter().map(|suspicion| suspicion.evidence.to_string()).collect(),
         };
         self.runtime.projected(|projections| HealthView::of(&status.topology, &projections.health, &facts))

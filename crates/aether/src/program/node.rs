@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::NodeArgs;
 use super::signals;
+use crate::Watchdog;
 use crate::admin::{self, Bound, Pages, Picture, Source};
 use crate::config::{Layers, Settings};
 use crate::demo::bank::Account;
@@ -71,6 +72,11 @@ fn common(settings: &Settings, url: &str) -> NodeBuilder {
         .weight(settings.node.weight)
         .tags(&settings.node.tags)
         .on_regression(settings.node.on_regression)
+        .watchdog(Watchdog {
+            slow_after: settings.node.slow_after,
+            end_after: settings.node.end_after.unwrap_or(Duration::MAX),
+            ..Watchdog::default()
+        })
         .admin_url(url)
         .actor::<Account>()
 }

@@ -1,5 +1,7 @@
 //! Settings: what is taken, what is refused, and what a refusal says.
 
+use std::time::Duration;
+
 use aether::OnRegression;
 use aether::config::{Layers, LogFormat};
 use aether_domain::timing::Profile;
@@ -13,6 +15,8 @@ weight = 2
 zone = "z1"
 tags = ["ssd", "eu"]
 on_regression = "accept_log"
+handler_slow_after_ms = 500
+handler_end_after_ms = 0
 [nats]
 urls = ["nats://127.0.0.1:4222", "tls://nats.example:4222"]
 user = "app"
@@ -42,6 +46,7 @@ fn every_key_reaches_its_setting() {
         (Some("z1".into()), vec!["eu".into(), "ssd".into()])
     );
     assert_eq!(settings.node.on_regression, OnRegression::AcceptLog);
+    assert_eq!((settings.node.slow_after, settings.node.end_after), (Duration::from_millis(500), None));
     assert_eq!((settings.nats.urls.len(), settings.nats.replicas), (2, 3));
     assert_eq!(settings.nats.password.as_ref().map(aether::config::Secret::reveal), Some("do-not-print-me"));
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:8080");
@@ -74,6 +79,8 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
     );
     let least = Layers::text("node.toml", "[node]\nid = \"n1\"").load().expect("enough");
     assert_eq!(least.node.on_regression, OnRegression::Halt);
+    assert_eq!(least.node.slow_after, Duration::from_secs(10));
+    assert_eq!(least.node.end_after, Some(Duration::from_secs(60)));
     assert!(least.node.zone.is_none() && least.node.tags.is_empty());
 }
 
@@ -88,6 +95,11 @@ fn a_refusal_names_the_place_the_key_and_what_to_do() {
         (
             "[node]\nid = \"n1\"\non_regression = \"forget\"",
             &["node.on_regression", "\"forget\"", "`halt` or `accept_log`"],
+        ),
+        ("[node]\nid = \"n1\"\nhandler_slow_after_ms = 99", &["node.handler_slow_after_ms", "99ms", "at least 100"]),
+        (
+            "[node]\nid = \"n1\"\nhandler_end_after_ms = 9999",
+            &["node.handler_end_after_ms", "before it is slow", "for ever"],
         ),
         ("[node]\nid = \"n1\"\nweight = 0", &["node.weight", "0 is out of range", "1 to 1000"]),
         ("[node]\nid = \"n1\"\nweight = \"two\"", &["node.weight", "wrong type", "node.toml"]),

@@ -110,6 +110,8 @@ pub struct Facts {
     pub strays: Vec<(NodeRef, Epoch)>,
     /// Shards that alone are more than a node is to bear, each with how much of that it is in percent; a leader's.
     pub too_hot: Vec<(ShardId, u32)>,
+    /// How many actors it has set aside until a person looks.
+    pub quarantined: usize,
 }
 
 /// How a node is.
@@ -302,6 +304,12 @@ fn degraded(
     }
     if let Some(why) = &facts.placement_obstacle {
         because(format!("the placement that an operator wants is not adopted: {why}"));
+    }
+    if facts.quarantined > 0 {
+        because(format!(
+            "{} actors are quarantined on {}: see /v1/quarantined there",
+            facts.quarantined, facts.me.node
+        ));
     }
     let unmet = unmet(topology);
     if !unmet.is_empty() {

@@ -108,6 +108,7 @@ fn facts(phase: Phase) -> Facts {
         placement_obstacle: None,
         strays: Vec::new(),
         too_hot: Vec::new(),
+        quarantined: 0,
     }
 }
 
@@ -280,6 +281,15 @@ fn the_cluster_is_as_bad_as_the_worst_of_its_reasons() {
     let view = HealthView::of(&log.fold, &health, &facts);
     let half = (ClusterVerdict::Critical, "2 of 3 nodes have failed".to_owned());
     assert!(view.reasons.contains(&half), "{:?}", view.reasons);
+}
+
+#[test]
+fn an_actor_that_is_set_aside_is_for_somebody_to_look_at() {
+    let log = Log::new();
+    let facts = Facts { quarantined: 2, ..facts(Phase::Active) };
+    let view = HealthView::of(&log.fold, &log.projected().health, &facts);
+    let said = "2 actors are quarantined on c: see /v1/quarantined there".to_owned();
+    assert!(view.reasons.contains(&(ClusterVerdict::Degraded, said)), "{:?}", view.reasons);
 }
 
 #[tokio::test]

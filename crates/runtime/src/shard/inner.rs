@@ -204,8 +204,7 @@ impl Inner {
     fn post(self: &Arc<Self>, letter: Letter) {
         let inner = self.clone();
         let by = lock(&self.view).as_ref().map(|view| view.me.clone());
-        // Nothing is run before a view gives this node something to run.
-        let Some(by) = by else { return };
+        let by = by.expect("nothing is run, let alone given up, before a view has given this life something to run");
         self.tasks.spawn_on(async move { inner.letters.keep(letter, by).await }, &self.runtime);
     }
 
