@@ -62,7 +62,7 @@ pub struct StuckHandler {
 /// How many words of eight bytes name what runs.
 const WORDS: usize = 12;
 
-/// What a shard runs at this moment. Written by whoever holds the shard, for every command: so it is a few plain stores.
+/// What a shard runs at this moment. Written by whoever holds the shard, for every command: so it is a few plain stores: some ten nanoseconds.
 #[derive(Debug, Default)]
 pub(super) struct Running {
     /// When it began, by the host's clock in nanoseconds; 0 while nothing runs.
@@ -71,19 +71,19 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Something begins.
+    /// Something begins. Its name is written word by word as it stands, each part ending in a word that is not full.
     pub(super) fn begin(&self, now: Now, actor: &ActorAddress, command: &str) {
-        let mut text = [0_u8; WORDS * 8];
-        let mut room = &mut text[..];
-        for part in [actor.key.kind.as_str(), " ", command, " ", actor.key.id.as_str()] {
-            let bytes = part.len().min(room.len());
-            room[..bytes].copy_from_slice(&part.as_bytes()[..bytes]);
-            room = &mut room[bytes..];
+        let mut words = self.words.iter();
+        for part in [actor.key.kind.as_str(), command, actor.key.id.as_str()] {
+            let mut full = part.as_bytes().chunks_exact(8);
+            let rest = full.remainder().iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            let full = full.by_ref().map(|eight| eight.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+            for (word, place) in full.chain([rest]).zip(&mut words) {
+                place.store(word, Ordering::Relaxed);
+            }
         }
-        for (word, bytes) in self.words.iter().zip(text.chunks_exact(8)) {
-            let mut eight = [0; 8];
-            eight.copy_from_slice(bytes);
-            word.store(u64::from_le_bytes(eight), Ordering::Relaxed);
+        if let Some(place) = words.next() {
+            place.store(0, Ordering::Relaxed);
         }
         self.since.store((now.at.since_start().as_nanos() as u64).max(1), Ordering::Relaxed);
     }
@@ -115,8 +115,20 @@ impl Running {
 
     /// What runs. Only of something that has run for long is it sure to be whole.
     fn what(&self) -> String {
-        let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
-        String::from_utf8_lossy(&bytes).trim_end_matches(['\0', '\u{fffd}']).to_owned()
+        let (mut bytes, mut parts) = (Vec::new(), 0);
+        for word in &self.words {
+            let eight = word.load(Ordering::Relaxed).to_le_bytes();
+            let filled = eight.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            bytes.extend_from_slice(&eight[..filled]);
+            if filled < 8 {
+                parts += 1;
+                if parts == 3 {
+                    break;
+                }
+                bytes.push(b' ');
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
@@ -190,4 +202,33 @@ fn look(host: &Inner, seen: &mut Vec<Seen>, ran: Duration, slow_after: Duration)
         slow.push(stuck);
     }
     slow
+}
+
+#[cfg(test)]
+mod tests {
+    use aether_domain::{ActorId, ActorKey, ActorKind, Slot, WallTime};
+
+    use super::*;
+
+    #[test]
+    fn whatever_runs_is_named_as_far_as_there_is_room() {
+        let running = Running::default();
+        let now = Now { at: Monotonic::from_start(Duration::from_secs(1)), wall: WallTime::default(), serving: true };
+        let long = "x".repeat(128);
+        for (kind, command, id, expected) in [
+            ("account", "withdraw", "42", "account withdraw 42".to_owned()),
+            ("a", "b", "c", "a b c".to_owned()),
+            ("accounts", "withdraw", "12345678", "accounts withdraw 12345678".to_owned()),
+            ("account", "\u{fc}ben", "\u{1F980}", "account \u{fc}ben \u{1F980}".to_owned()),
+            ("account", "open", &long, format!("account open {}", "x".repeat(80))),
+            ("account", &long, "42", format!("account {}", "x".repeat(88))),
+            ("k", "get", "7", "k get 7".to_owned()),
+        ] {
+            let (kind, id) = (ActorKind::new(kind).expect("a kind"), ActorId::new(id).expect("an id"));
+            running.begin(now, &ActorAddress { key: ActorKey { kind, id }, slot: Slot(0) }, command);
+            assert_eq!((running.what(), running.since()), (expected, 1_000_000_000));
+            running.end();
+            assert_eq!(running.since(), 0);
+        }
+    }
 }
