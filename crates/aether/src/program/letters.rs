@@ -23,7 +23,7 @@ const AGAIN_WITHIN: Duration = Duration::from_secs(30);
 pub(super) async fn run(command: DeadLettersCommand) -> anyhow::Result<()> {
     match command {
         DeadLettersCommand::List { after, limit, store } => {
-            with_letters(&store, async |letters| list(letters, after, limit, |line| out::line(line)).await).await
+            with_letters(&store, async |letters| list(letters, after, limit, out::line).await).await
         }
         DeadLettersCommand::Show { sequence, store } => {
             let stored = with_letters(&store, async |letters| find(letters, sequence).await).await?;

@@ -12,7 +12,7 @@ use crate::fabric::Stores;
 impl DeadLetters for Connection {
     async fn keep(&self, letter: &DeadLetter) -> Result<(), SaveError> {
         for (bytes, bytes_max) in [
-            (letter.payload.as_ref().map_or(0, |payload| payload.len()), DeadLetter::PAYLOAD_BYTES_MAX),
+            (letter.payload.as_deref().map_or(0, <[u8]>::len), DeadLetter::PAYLOAD_BYTES_MAX),
             (letter.reason.len(), DeadLetter::REASON_BYTES_MAX),
         ] {
             if bytes > bytes_max {

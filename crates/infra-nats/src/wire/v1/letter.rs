@@ -84,7 +84,7 @@ impl TryFrom<LetterV1<'_>> for DeadLetter {
             (None, None) => None,
             (raw, encoded) => Some(extract(raw, encoded.as_deref())?),
         };
-        bounded(payload.as_ref().map_or(0, |payload| payload.len()), Self::PAYLOAD_BYTES_MAX)?;
+        bounded(payload.as_deref().map_or(0, <[u8]>::len), Self::PAYLOAD_BYTES_MAX)?;
         bounded(dto.reason.len(), Self::REASON_BYTES_MAX)?;
         let key = ActorKey { kind: ActorKind::new(&dto.actor_kind)?, id: ActorId::new(&dto.actor_id)? };
         Ok(Self {
@@ -107,7 +107,7 @@ impl TryFrom<LetterV1<'_>> for DeadLetter {
 
 /// The letter as it is stored.
 pub(crate) fn encode_letter(letter: &DeadLetter) -> Result<Encoded, WireFault> {
-    bounded(letter.payload.as_ref().map_or(0, |payload| payload.len()), DeadLetter::PAYLOAD_BYTES_MAX)?;
+    bounded(letter.payload.as_deref().map_or(0, <[u8]>::len), DeadLetter::PAYLOAD_BYTES_MAX)?;
     bounded(letter.reason.len(), DeadLetter::REASON_BYTES_MAX)?;
     json::encode(&LetterV1::from(letter), ENTRY_BYTES_MAX)
 }
