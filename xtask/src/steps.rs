@@ -191,13 +191,16 @@ pub fn simulate(root: &Path, arguments: &[String]) -> Result<()> {
     run_cargo(root, &all, &[])
 }
 
-/// `cargo xtask chaos timelines`: the failure timelines with real processes, with the rest of `arguments` passed on.
+/// `cargo xtask chaos timelines` and `cargo xtask chaos commands`: failures with real processes, measured, and judged by what
+/// is stored; with the rest of `arguments` passed on.
 ///
 /// # Errors
-/// It is not `timelines` that is asked for, or a figure was missed: it has said which.
+/// It is neither that is asked for, a figure was missed, or a history is not what was acknowledged: it has said which.
 pub fn chaos(root: &Path, arguments: &[String]) -> Result<()> {
-    let Some((which, rest)) = arguments.split_first().filter(|(which, _)| *which == "timelines") else {
-        bail!("there is `cargo xtask chaos timelines`, and its `--help`");
+    let Some((which, rest)) =
+        arguments.split_first().filter(|(which, _)| ["timelines", "commands"].contains(&which.as_str()))
+    else {
+        bail!("there are `cargo xtask chaos timelines` and `cargo xtask chaos commands`, each with `--help`");
     };
     let mut all = vec!["run", "--quiet", "--package", "aether-cluster-tests", "--bin", which, "--"];
     all.extend(rest.iter().map(String::as_str));

@@ -198,6 +198,7 @@ impl Runtime {
         let (kept, ended) = (projection::keep(recent, Arc::clone(&projections)), shutdown.clone());
         tasks.spawn(async move {
             tokio::select! {
+                biased;
                 () = ended.cancelled() => {}
                 () = kept => {}
             }
@@ -372,6 +373,7 @@ impl Runtime {
         let mut stopped = self.inner.stopped.clone();
         let ended = stopped.wait_for(Option::is_some);
         tokio::select! {
+            biased;
             reason = ended => reason.ok().and_then(|reason| reason.clone()),
             () = self.inner.shutdown.cancelled() => self.inner.stopped.borrow().clone(),
         }

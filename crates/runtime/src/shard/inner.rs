@@ -247,6 +247,7 @@ impl Inner {
             let (releases, closing) = (self.releases.clone(), self.closing.clone());
             let send = async move {
                 tokio::select! {
+                    biased;
                     () = closing.cancelled() => {}
                     _ = releases.send(release) => {}
                 }

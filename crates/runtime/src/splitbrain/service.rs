@@ -90,6 +90,7 @@ fn served((index, route): (usize, &Route)) -> Option<(aether_domain::ShardId, ae
 pub(crate) async fn run(wiring: Wiring, shutdown: CancellationToken) {
     let telling = tell(Arc::clone(&wiring.claims), Arc::clone(&wiring.clock), wiring.belief.clone());
     tokio::select! {
+        biased;
         () = shutdown.cancelled() => {}
         () = telling => {}
         () = watch_over(wiring) => {}
@@ -118,6 +119,7 @@ async fn watch_over(wiring: Wiring) {
     let mut readable = true;
     loop {
         let input = tokio::select! {
+            biased;
             _ = due.tick() => Told::Tick,
             Some(event) = events.next(), if readable => Told::Stored(event),
             Some(lease) = leases.recv() => Told::Lease(lease),

@@ -3,11 +3,13 @@
 //!
 //! - `figure`: what was measured, what was promised, and the table of both.
 //! - `stage`: servers, links, nodes, load, an observer of the log and a prober of every shard.
+//! - `commands`: many commands while everything is broken in turn, and a judge of every answer.
 //! - `leader`, `node`, `rolling`, `server`: the timelines themselves.
 //!
 //! Every timeline begins and ends with a whole, balanced cluster, and ends with the load's audit: nothing acknowledged is
 //! lost or doubled, no answer was wrong. Whoever plays them decides how often, and on how many servers.
 
+pub mod commands;
 mod figure;
 mod leader;
 mod node;
