@@ -75,15 +75,20 @@ pub fn test(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whole clusters in virtual time: a feature that only tests need.
+const TEST_KIT: &str = "aether/test-kit";
+
 fn add_tests(steps: &mut Steps<'_>) -> Result<()> {
     // nextest runs each test in a process of its own and shows which one hangs; without it cargo's runner does.
     if has_subcommand("nextest") {
-        steps.cargo("tests (nextest)", &["nextest", "run", "--workspace", "--no-fail-fast"], &[])?;
+        let all = ["nextest", "run", "--workspace", "--features", TEST_KIT, "--no-fail-fast"];
+        steps.cargo("tests (nextest)", &all, &[])?;
     } else {
-        let all = ["test", "--workspace", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"];
+        let kinds = ["--lib", "--bins", "--tests", "--examples", "--no-fail-fast"];
+        let all = [&["test", "--workspace", "--features", TEST_KIT], &kinds[..]].concat();
         steps.cargo("tests", &all, &[])?;
     }
-    steps.cargo("doc tests", &["test", "--workspace", "--doc"], &[])?;
+    steps.cargo("doc tests", &["test", "--workspace", "--features", TEST_KIT, "--doc"], &[])?;
     steps.step("the README's first example says what the README says", example)
 }
 
@@ -110,7 +115,8 @@ pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
     let mut steps = Steps::new(root);
     steps.cargo("format", &["fmt", "--all", "--check"], &[])?;
     steps.step("rules of the house", tidy::tidy)?;
-    steps.cargo("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
+    let lints = ["clippy", "--workspace", "--all-targets", "--features", TEST_KIT, "--locked", "--", "-D", "warnings"];
+    steps.cargo("lints", &lints, &[])?;
     // Without the feature the program must build, and async-nats must not be among what it is built from.
     let without_nats = ["check", "--package", "aether", "--all-targets", "--no-default-features", "--features", "node"];
     steps.cargo("without NATS", &without_nats, &[])?;
@@ -122,7 +128,7 @@ pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
     }
     steps.cargo(
         "documentation",
-        &["doc", "--workspace", "--no-deps", "--locked"],
+        &["doc", "--workspace", "--features", TEST_KIT, "--no-deps", "--locked"],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
     steps.step("simulation: a thousand seeds of ten minutes", |root| {
@@ -186,9 +192,31 @@ pub fn bench(root: &Path, arguments: &[String]) -> Result<()> {
 /// # Errors
 /// A seed fails; it has said which, and how to run it again.
 pub fn simulate(root: &Path, arguments: &[String]) -> Result<()> {
+    if let Some((_, rest)) = arguments.split_first().filter(|(which, _)| *which == "commands") {
+        return simulate_commands(root, rest);
+    }
     let mut all = vec!["run", "--quiet", "--release", "--package", "aether-sim", "--"];
     all.extend(arguments.iter().map(String::as_str));
     run_cargo(root, &all, &[])
+}
+
+/// `cargo xtask simulate commands`: storms of commands on whole clusters in virtual time.
+fn simulate_commands(root: &Path, arguments: &[String]) -> Result<()> {
+    let mut environment = vec![("AETHER_COMMANDS", "100000"), ("AETHER_SEEDS", "100")];
+    for pair in arguments.chunks(2) {
+        let name = match pair[0].as_str() {
+            "--count" => "AETHER_COMMANDS",
+            "--seeds" => "AETHER_SEEDS",
+            "--start" => "AETHER_SEED",
+            other => bail!("{other}? There are --count N commands in all, --seeds N and --start S"),
+        };
+        let value = pair.get(1).filter(|value| value.parse::<u64>().is_ok());
+        environment.push((name, value.with_context(|| format!("{} wants a number", pair[0]))?));
+    }
+    let storm = "in_a_storm_what_is_acknowledged_is_what_is_stored";
+    let kit = ["--package", "aether", "--features", "test-kit", "--test", "test_cluster"];
+    let all = [&["test", "--quiet", "--release"], &kit[..], &["--", "--nocapture", "--exact", storm]].concat();
+    run_cargo(root, &all, &environment)
 }
 
 /// `cargo xtask chaos timelines` and `cargo xtask chaos commands`: failures with real processes, measured, and judged by what
@@ -237,7 +265,16 @@ pub fn mutants(root: &Path, arguments: &[String]) -> Result<()> {
         all.extend(["--seeds", "500"]);
     }
     all.extend(arguments.iter().map(String::as_str));
-    run_cargo(root, &all, &environment.each_ref().map(|(name, value)| (*name, value.as_str())))
+    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    run_cargo(root, &all, &environment)?;
+    if arguments.iter().any(|argument| argument == "--only") {
+        return Ok(());
+    }
+    // What becomes of commands is hunted for where two owners meet.
+    let hunt = "shard::tests::owners::each_rule_of_commands_that_is_taken_away_is_missed";
+    let mut owners = vec!["test", "--quiet", "--profile", "mutants", "--package", "aether-runtime", "--lib", "--"];
+    owners.extend(["--nocapture", "--exact", hunt]);
+    run_cargo(root, &owners, &environment)
 }
 
 /// The tree of the program without the feature must not hold the NATS client.

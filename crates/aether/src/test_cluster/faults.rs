@@ -3,8 +3,6 @@
 use aether_domain::NodeId;
 use aether_infra_memory::{Loss, Target};
 
-use tokio::sync::watch;
-
 use super::clock::VirtualClock;
 use super::{Seat, TestCluster};
 use crate::node::Node;
@@ -66,7 +64,7 @@ impl TestCluster {
         let node = self.node(id);
         if let Some(seat) = self.lock().nodes.get_mut(id) {
             seat.clock.stop();
-            seat.paused.send_replace(true);
+            seat.paused = true;
         }
         self.inner.hub.pause(node.id());
     }
@@ -162,14 +160,14 @@ impl TestCluster {
         let builder = Node::builder(id).namespace("test").profile(self.inner.profile).in_memory(&self.inner.hub);
         let builder = (self.inner.teach)(builder).staged(clock.clone(), seed);
         let node = builder.launch().await.unwrap_or_else(|error| panic!("{id} cannot start: {error}"));
-        let seat = Seat { node: Some(node), clock, paused: watch::Sender::new(false), cut: false };
+        let seat = Seat { node: Some(node), clock, paused: false, cut: false };
         self.lock().nodes.insert(id.to_owned(), seat);
     }
 
     fn lift_pause(&self, id: &str) {
-        if let Some(seat) = self.lock().nodes.get(id) {
+        if let Some(seat) = self.lock().nodes.get_mut(id) {
             seat.clock.go_on();
-            seat.paused.send_replace(false);
+            seat.paused = false;
         }
         self.inner.hub.resume(&name(id));
     }

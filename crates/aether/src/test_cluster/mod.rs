@@ -72,7 +72,6 @@ use bytes::Bytes;
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 use serde::Serialize;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use builder::{NODES_MAX, TestClusterBuilder};
@@ -113,7 +112,7 @@ struct State {
 struct Seat {
     node: Option<Node>,
     clock: Arc<VirtualClock>,
-    paused: watch::Sender<bool>,
+    paused: bool,
     cut: bool,
 }
 
@@ -201,13 +200,14 @@ impl TestCluster {
         A::Error: Clone,
         A::Commands: Contains<C, I>,
     {
-        let (actor, mut paused) = (self.node(node).actor::<A>(id).timeout(ASK_TIMEOUT), self.paused(node));
+        let asked = self.node(node);
+        let actor = asked.actor::<A>(id).timeout(ASK_TIMEOUT);
         let name = actor.address().key.to_string();
         let call = self.lock().book.call(name.clone(), message.0);
         self.note(format!("{node} asks {name} {} {:x}", C::NAME, message.0));
-        awake(&mut paused).await;
+        self.inner.hub.awake(asked.id()).await;
         let outcome = actor.ask_outcome(Some(message), command).await;
-        awake(&mut paused).await;
+        self.inner.hub.awake(asked.id()).await;
         let (told, answer) = told::<A, C>(outcome);
         self.note(format!("{node} hears {:x}: {told:?}", message.0));
         self.lock().book.told(call, told);
@@ -277,18 +277,12 @@ impl TestCluster {
         self.lock().trace.push(format!("{millis:>8} {what}"));
     }
 
-    fn paused(&self, id: &str) -> watch::Receiver<bool> {
-        let state = self.lock();
-        let seat = state.nodes.get(id).unwrap_or_else(|| panic!("there is no {id}"));
-        seat.paused.subscribe()
-    }
-
     /// One of the nodes that run and can be heard, drawn from the seed; waits for one if there is none.
     async fn one_that_is_well(&self) -> String {
         loop {
             {
                 let mut state = self.lock();
-                let well = |seat: &&Seat| seat.node.is_some() && !seat.cut && !*seat.paused.borrow();
+                let well = |seat: &&Seat| seat.node.is_some() && !seat.cut && !seat.paused;
                 let count = state.nodes.values().filter(well).count();
                 if count > 0 {
                     let nth = state.dice.random_range(0..count);
@@ -310,11 +304,6 @@ impl std::fmt::Debug for TestCluster {
             .field("passed", &passed)
             .finish_non_exhaustive()
     }
-}
-
-async fn awake(paused: &mut watch::Receiver<bool>) {
-    // A node that is gone is paused by nobody.
-    let _ = paused.wait_for(|paused| !paused).await;
 }
 
 /// What an outcome means for the book, and to the asker.

@@ -7,9 +7,9 @@ use aether_domain::ids::NodeId;
 use aether_domain::ports::{BusUpdate, EventBus, EventFilter, ReadError, StartAt, Updates};
 use async_trait::async_trait;
 use futures_util::stream;
-use tokio::sync::watch;
 
 use super::MemoryHub;
+use super::changes::Watcher;
 use super::ports::Connection;
 use crate::fabric::ReadFailure;
 
@@ -20,7 +20,7 @@ const LOOK_COMMITS_MAX: usize = 256;
 impl EventBus for Connection {
     async fn subscribe(&self, filter: &EventFilter, start: StartAt) -> Result<Updates<BusUpdate>, ReadError> {
         self.reach().map_err(ReadFailure::Unavailable)?;
-        let changed = self.hub.shared.events_changed.subscribe();
+        let changed = self.hub.shared.events_changed.watch();
         let told = match start {
             StartAt::Beginning => Sequence::ZERO,
             StartAt::Now => self.hub.lock().stores.events_end(),
@@ -43,7 +43,7 @@ impl EventBus for Connection {
                 // Marked as seen before looking, so that a change after the look wakes us again.
                 listening.changed.mark_unchanged();
                 if !listening.look() {
-                    listening.changed.changed().await.ok()?;
+                    listening.changed.changed().await;
                 }
             }
         })))
@@ -58,7 +58,7 @@ struct Listening {
     hub: MemoryHub,
     node: NodeId,
     filter: EventFilter,
-    changed: watch::Receiver<()>,
+    changed: Watcher,
     /// The last sequence looked at.
     told: Sequence,
     /// The last sequence of which it was said that everything before has been told.
@@ -71,7 +71,7 @@ impl Listening {
     /// Looks at what is new; answers whether it looked at anything, or found out that there is no more.
     fn look(&mut self) -> bool {
         let server = self.hub.lock();
-        if server.switches.away(&self.node).is_some() {
+        if server.switches.is_paused(&self.node) || server.switches.away(&self.node).is_some() {
             return false;
         }
         let before = self.told;

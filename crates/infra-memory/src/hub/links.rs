@@ -49,7 +49,7 @@ impl Transport for Connection {
 
     async fn send(&self, from: &NodeRef, to: &NodeRef, frames: Vec<Frame>) -> Result<(), SendError> {
         let bytes = message_bytes(&frames)?;
-        self.hub.way(&self.node).await;
+        self.hub.way(&self.node, "message").await;
         let mut server = self.hub.lock();
         if let Some(cause) = server.switches.away(&self.node) {
             return Err(SendFailure::Unavailable(cause).into());

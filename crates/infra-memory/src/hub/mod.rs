@@ -5,6 +5,7 @@
 //! changes, so a slow one loses nothing and holds nothing up. No lock is held across an await.
 
 mod bus;
+mod changes;
 mod checkpoints;
 mod claims;
 mod dead_letters;
@@ -23,9 +24,9 @@ use std::time::Duration;
 
 use aether_domain::ids::{NodeId, NodeRef};
 use aether_domain::ports::Ports;
-use tokio::sync::watch;
 
 use crate::fabric::{Manner, Stores};
+use changes::Changes;
 use checkpoints::Checkpoints;
 use claims::ClaimListeners;
 pub use gateway::GatewayCall;
@@ -45,11 +46,11 @@ pub struct MemoryHub {
 struct Shared {
     server: Mutex<Server>,
     /// Says that a control record was written or a switch was thrown.
-    control_changed: watch::Sender<()>,
+    control_changed: Changes,
     /// Says that the log has grown or a switch was thrown.
-    log_changed: watch::Sender<()>,
+    log_changed: Changes,
     /// Says that a history has grown or a switch was thrown.
-    events_changed: watch::Sender<()>,
+    events_changed: Changes,
 }
 
 /// What lies behind the lock.
@@ -82,9 +83,9 @@ impl MemoryHub {
         };
         let shared = Shared {
             server: Mutex::new(server),
-            control_changed: watch::Sender::new(()),
-            log_changed: watch::Sender::new(()),
-            events_changed: watch::Sender::new(()),
+            control_changed: Changes::default(),
+            log_changed: Changes::default(),
+            events_changed: Changes::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -184,23 +185,21 @@ impl MemoryHub {
         self.lock().stores.clone()
     }
 
-    /// One way to the server or back, for that node: takes as long as it takes, and ends when the node runs.
-    async fn way(&self, node: &NodeId) {
-        let way = self.lock().switches.way();
+    /// One way to the server or back, for something of that node and that kind: takes as long as it takes, and ends when
+    /// the node runs.
+    async fn way(&self, node: &NodeId, kind: &'static str) {
+        let way = self.lock().switches.way(node, kind);
         if !way.is_zero() {
             tokio::time::sleep(way).await;
         }
         self.awake(node).await;
     }
 
-    /// Waits while the node is paused.
-    async fn awake(&self, node: &NodeId) {
-        let mut thrown = self.shared.control_changed.subscribe();
+    /// Waits while the node is paused; not at all otherwise.
+    pub async fn awake(&self, node: &NodeId) {
+        let mut thrown = self.shared.control_changed.watch();
         while self.lock().switches.is_paused(node) {
-            // The sender is ours: it does not end.
-            if thrown.changed().await.is_err() {
-                return;
-            }
+            thrown.changed().await;
         }
     }
 
@@ -218,9 +217,9 @@ impl MemoryHub {
 
     fn changed(&self, target: Target) {
         match target {
-            Target::Control => self.shared.control_changed.send_replace(()),
-            Target::Log => self.shared.log_changed.send_replace(()),
-            Target::Events => self.shared.events_changed.send_replace(()),
+            Target::Control => self.shared.control_changed.tell(),
+            Target::Log => self.shared.log_changed.tell(),
+            Target::Events => self.shared.events_changed.tell(),
             // Nobody watches them: they are read again now and then.
             Target::Checkpoints | Target::Wakes => {}
         }

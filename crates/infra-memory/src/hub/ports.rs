@@ -60,9 +60,9 @@ impl Connection {
         late: impl FnOnce() -> Op + Send,
         in_flight: F,
     ) -> Result<T, F> {
-        self.hub.way(&self.node).await;
+        self.hub.way(&self.node, "write").await;
         let outcome = self.write_now(target, act, late, in_flight).await;
-        self.hub.way(&self.node).await;
+        self.hub.way(&self.node, "write").await;
         outcome
     }
 
@@ -107,9 +107,9 @@ impl Connection {
     }
 
     pub(super) async fn read<T: Send>(&self, look: impl FnOnce(&Stores) -> T + Send) -> Result<T, ReadFailure> {
-        self.hub.way(&self.node).await;
+        self.hub.way(&self.node, "read").await;
         let found = self.read_now(look).await;
-        self.hub.way(&self.node).await;
+        self.hub.way(&self.node, "read").await;
         found
     }
 

@@ -63,6 +63,8 @@ pub(super) struct Switches {
     dice: ChaCha8Rng,
     /// The longest way to the server and back, each; nobody waits if it is zero.
     way_millis_max: u64,
+    seed: u64,
+    ways: BTreeMap<(NodeId, &'static str), ChaCha8Rng>,
     paused: BTreeSet<NodeId>,
     cut: BTreeSet<NodeId>,
     outage: bool,
@@ -78,6 +80,8 @@ impl Switches {
             manner,
             dice: ChaCha8Rng::seed_from_u64(seed),
             way_millis_max: 0,
+            seed,
+            ways: BTreeMap::new(),
             paused: BTreeSet::new(),
             cut: BTreeSet::new(),
             outage: false,
@@ -91,12 +95,18 @@ impl Switches {
     pub(super) fn distance(&mut self, way_max: Duration) {
         self.way_millis_max = u64::try_from(way_max.as_millis()).unwrap_or(u64::MAX);
     }
-    /// How long the next thing is on its way.
-    pub(super) fn way(&mut self) -> Duration {
+    /// How long the next thing of that node and kind is on its way. Each kind has chances of its own: it does not matter
+    /// to one what comes first of the others.
+    pub(super) fn way(&mut self, node: &NodeId, kind: &'static str) -> Duration {
         if self.way_millis_max == 0 {
             return Duration::ZERO;
         }
-        Duration::from_millis(self.dice.random_range(0..=self.way_millis_max))
+        let seed = self.seed;
+        let dice = self.ways.entry((node.clone(), kind)).or_insert_with(|| {
+            let name = node.as_str().bytes().chain(kind.bytes());
+            ChaCha8Rng::seed_from_u64(name.fold(seed, |mixed, byte| mixed.rotate_left(7) ^ u64::from(byte)))
+        });
+        Duration::from_millis(dice.random_range(0..=self.way_millis_max))
     }
     pub(super) fn pause(&mut self, node: &NodeId, paused: bool) {
         if paused {

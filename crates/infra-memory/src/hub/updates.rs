@@ -5,16 +5,16 @@ use std::collections::VecDeque;
 use aether_domain::ids::{NodeId, Revision, Sequence};
 use aether_domain::ports::{ControlUpdate, LogUpdate, Updates};
 use futures_util::stream;
-use tokio::sync::watch;
 
 use super::MemoryHub;
+use super::changes::Watcher;
 
 /// How many entries of the log a follower takes at a time.
 const FOLLOW_ENTRIES_MAX: usize = 256;
 
 /// Every key's last record, then every later one.
 pub(super) fn watch(hub: MemoryHub, node: NodeId) -> Updates<ControlUpdate> {
-    let changed = hub.shared.control_changed.subscribe();
+    let changed = hub.shared.control_changed.watch();
     let watching = Watching {
         hub,
         node,
@@ -32,7 +32,7 @@ pub(super) fn watch(hub: MemoryHub, node: NodeId) -> Updates<ControlUpdate> {
             // Marked as seen before looking, so that a change after the look wakes us again.
             watching.changed.mark_unchanged();
             if !watching.look() {
-                watching.changed.changed().await.ok()?;
+                watching.changed.changed().await;
             }
         }
     }))
@@ -41,7 +41,7 @@ pub(super) fn watch(hub: MemoryHub, node: NodeId) -> Updates<ControlUpdate> {
 struct Watching {
     hub: MemoryHub,
     node: NodeId,
-    changed: watch::Receiver<()>,
+    changed: Watcher,
     /// The last revision told.
     told: Revision,
     caught_up: bool,
@@ -76,7 +76,7 @@ impl Watching {
 
 /// Every entry behind `after`, then every later one.
 pub(super) fn follow(hub: MemoryHub, node: NodeId, after: Sequence) -> Updates<LogUpdate> {
-    let changed = hub.shared.log_changed.subscribe();
+    let changed = hub.shared.log_changed.watch();
     let following = Following { hub, node, changed, told: after, ready: VecDeque::new() };
     Box::pin(stream::unfold(following, |mut following| async move {
         loop {
@@ -85,7 +85,7 @@ pub(super) fn follow(hub: MemoryHub, node: NodeId, after: Sequence) -> Updates<L
             }
             following.changed.mark_unchanged();
             if !following.look() {
-                following.changed.changed().await.ok()?;
+                following.changed.changed().await;
             }
         }
     }))
@@ -94,7 +94,7 @@ pub(super) fn follow(hub: MemoryHub, node: NodeId, after: Sequence) -> Updates<L
 struct Following {
     hub: MemoryHub,
     node: NodeId,
-    changed: watch::Receiver<()>,
+    changed: Watcher,
     /// The last sequence taken.
     told: Sequence,
     /// At most [`FOLLOW_ENTRIES_MAX`].

@@ -222,3 +222,47 @@ async fn a_client_always_gets_an_answer() {
     drop(requests);
     assert_eq!(code(&hub.gateway_ask(call(long)).await), ("unavailable", false), "the only node has left");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_node_neither_writes_nor_hears_until_it_goes_on() {
+    let hub = MemoryHub::new();
+    let (a, b) = (life("a", 1), life("b", 1));
+    let (at_a, at_b) = (hub.ports(&a.node), hub.ports(&b.node));
+    let mut updates = at_a.control.watch().await.expect("a watch begins");
+    let mut inbox = at_a.transport.listen(&a).await.expect("it listens");
+    assert_eq!(next(&mut updates).await, Some(ControlUpdate::CaughtUp));
+
+    hub.pause(&a.node);
+    let (writer, record) = (at_a.control.clone(), lease(&a, 1));
+    let writing = tokio::spawn(async move { writer.write(&record, Expected::Absent).await.is_ok() });
+    at_b.transport.send(&b, &a, vec![frame(1, 8)]).await.expect("it is sent");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!writing.is_finished() && hub.stores().control(&ControlKey::Lease).is_none(), "nothing of it is stored");
+    let waited = tokio::time::timeout(Duration::from_secs(60), inbox.next()).await;
+    assert!(waited.is_err(), "it hears nothing: {waited:?}");
+
+    hub.resume(&a.node);
+    assert!(writing.await.expect("it ends"), "what it was about to write is written");
+    assert!(matches!(next(&mut updates).await, Some(ControlUpdate::Record(_))), "what it missed it is told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_travels_takes_a_time_that_the_seed_says() {
+    let took = |seed| async move {
+        let hub = MemoryHub::imitating(Manner::R1, seed);
+        hub.distance(Duration::from_millis(40));
+        let a = life("a", 1);
+        let control = hub.ports(&a.node).control;
+        let mut took = Vec::new();
+        for _ in 0..20 {
+            #[expect(clippy::disallowed_methods, reason = "a test in paused time")]
+            let began = tokio::time::Instant::now();
+            control.read(&ControlKey::Lease).await.expect("nothing is in the way");
+            took.push(began.elapsed());
+        }
+        took
+    };
+    let (first, again, other) = (took(1).await, took(1).await, took(2).await);
+    assert!(first == again && first != other, "{first:?}");
+    assert!(first.iter().all(|took| *took <= Duration::from_millis(80)), "{first:?}");
+}
