@@ -5,7 +5,7 @@
 //! killed, stopped, cut off, drained and started, acknowledgements and messages are lost, writes land late, the server
 //! goes away. In the end one judge compares every answer, reads and rejections too, with the histories.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use aether::prelude::*;
@@ -105,25 +105,37 @@ async fn strike(cluster: &TestCluster) {
     }
 }
 
-/// Plays one storm of that many operations; answers what was compared.
-pub(crate) fn storm(seed: u64, commands: u64, three_replicas: bool) -> Agreed {
+/// What came of a storm.
+pub(crate) struct Storm {
+    /// What was compared.
+    pub(crate) agreed: Agreed,
+    /// How often something was broken.
+    pub(crate) strikes: u64,
+    /// How much virtual time it took.
+    pub(crate) passed: Duration,
+}
+
+/// Plays one storm of that many operations.
+pub(crate) fn storm(seed: u64, commands: u64, three_replicas: bool) -> Storm {
     let cluster = TestCluster::seeded(seed).nodes(3).actor::<Tally>();
     let cluster = if three_replicas { cluster.three_replicas() } else { cluster };
     cluster.run(async |cluster| {
         let book = Totals::default();
         let workers = (0..WORKERS).map(|_| work(&cluster, &book, commands.div_ceil(WORKERS)));
         let mut working = std::pin::pin!(join_all(workers));
-        let strikes = async {
+        let strikes = Cell::new(0);
+        let striking = async {
             loop {
                 cluster.advance(Duration::from_millis(cluster.draw(1_500))).await;
                 strike(&cluster).await;
+                strikes.set(strikes.get() + 1);
             }
         };
-        let mut strikes = std::pin::pin!(strikes);
+        let mut striking = std::pin::pin!(striking);
         tokio::select! {
             biased;
             _ = &mut working => {}
-            () = &mut strikes => {}
+            () = &mut striking => {}
         }
         cluster.assert_invariants().await;
         let stores = cluster.hub().stores();
@@ -132,6 +144,7 @@ pub(crate) fn storm(seed: u64, commands: u64, three_replicas: bool) -> Agreed {
             kept(found.map_or(&[][..], |(_, commits)| commits))
         };
         let judged = book.borrow().check_all(history);
-        judged.unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"))
+        let agreed = judged.unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+        Storm { agreed, strikes: strikes.get(), passed: cluster.elapsed() }
     })
 }

@@ -129,7 +129,7 @@ impl Display for Agreed {
         let Self { done, seen, no, unsure, unsure_and_stored, records } = self;
         write!(
             f,
-            "{done} acknowledged, {seen} seen, {no} refused, {unsure} unsure ({unsure_and_stored} of them stored), {records} \
+            "{done} acknowledged, {seen} seen, {no} not taken, {unsure} unsure ({unsure_and_stored} of them stored), {records} \
              records"
         )
     }
@@ -288,7 +288,7 @@ fn judge<A, V: Ord + Clone + Debug>(kept: &Kept<'_, V>, calls: &[&Asking<A, V>])
                 agreed.unsure += 1;
                 agreed.unsure_and_stored += u64::from(stored.contains_key(name));
             } else {
-                agreed.no += 1;
+                agreed.no += u64::from(!operation.refused);
             }
             continue;
         };
