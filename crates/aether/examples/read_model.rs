@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// How far: the sequence and the index of the last event counted.
     place: (u64, u32),
     /// How many events there were, by what happened.
@@ -26,7 +26,7 @@ pub struct Totals {
 
 impl Totals {
     /// As the file has them; nothing counted yet, if there is none.
-    pub fn read(path: &Path) -> io::Result<Self> {
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
         match fs::read(path) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
@@ -35,7 +35,7 @@ impl Totals {
     }
 
     /// Counts one event.
-    pub fn count(&mut self, account: &str, event: &AccountEvent) {
+    pub(crate) fn count(&mut self, account: &str, event: &AccountEvent) {
         let what = match event {
             AccountEvent::Opened { .. } => "opened",
             AccountEvent::Deposited { amount, .. } => {
@@ -59,7 +59,7 @@ impl Totals {
 }
 
 /// Counts an event in the file's totals, if it is not in there already.
-pub fn keep(path: &Path, recorded: &Recorded<AccountEvent>) -> io::Result<()> {
+pub(crate) fn keep(path: &Path, recorded: &Recorded<AccountEvent>) -> io::Result<()> {
     let mut totals = Totals::read(path)?;
     let place = (recorded.place.sequence.0, recorded.place.index);
     if place <= totals.place {

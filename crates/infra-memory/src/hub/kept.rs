@@ -53,9 +53,9 @@ impl Connection {
         value: V,
         expected: Expected,
     ) -> Result<Revision, WriteFailure> {
-        self.hub.way(&self.node).await;
+        self.hub.way(&self.node, "write").await;
         let outcome = self.keep_now(target, kept, key, value, expected).await;
-        self.hub.way(&self.node).await;
+        self.hub.way(&self.node, "write").await;
         outcome
     }
 
