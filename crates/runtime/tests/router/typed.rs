@@ -104,6 +104,9 @@ struct Pair {
 /// How long an ask of a tank waits that does not say.
 const SHORT: Duration = Duration::from_secs(2);
 
+/// Longer than anything.
+const AGES: Duration = Duration::from_secs(u64::MAX);
+
 const NAMES: [&str; 2] = ["a", "b"];
 
 impl Pair {
@@ -305,14 +308,13 @@ fn settings_out_of_their_range_are_refused_by_name() {
             assert!(refused.to_string().contains("the setting"), "{refused}");
         } )+ };
     }
-    let ages = Duration::from_secs(u64::MAX);
     refused! {
         NoMail { mailbox: 0 } "mailbox" "at least 1";
         NoBytes { mailbox_bytes: 0 } "mailbox_bytes" "at least 1";
         Restless { passivate_after: Duration::ZERO } "passivate_after" "within 100 ms and 366 days";
-        Eternal { passivate_after: ages } "passivate_after" "within 100 ms and 366 days";
+        Eternal { passivate_after: AGES } "passivate_after" "within 100 ms and 366 days";
         Hasty { timeout: Duration::from_nanos(1) } "timeout" "within 1 ms and 10 minutes";
-        Patient { timeout: ages } "timeout" "within 1 ms and 10 minutes";
+        Patient { timeout: AGES } "timeout" "within 1 ms and 10 minutes";
     }
 }
 

@@ -92,7 +92,7 @@ fn a_message_that_was_refused_or_changed_nothing_was_not_applied() {
         1 demand 9 msg=77      -> load
         loaded                 -> confirm after 0
         2 outcome msg=77       ->
-        ack                    -> 1=no only 0?; append 2 after 1
+        ack                    -> 1=no only 0; append 2 after 1
         ack                    -> 2=NotApplied
         3 demand 0 msg=77      -> 3=invalid
         ",
