@@ -129,7 +129,7 @@ impl Handle<Dawdle> for Account {
 }
 impl Handle<Nap> for Account {
     fn handle(&self, Nap(millis): Nap, _: &Ctx<Self>) -> Decision<Self, Nap> {
-        std::thread::sleep(std::time::Duration::from_millis(millis));
+        std::thread::sleep(Duration::from_millis(millis));
         Ok(Self::nothing())
     }
 }
