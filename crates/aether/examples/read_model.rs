@@ -19,9 +19,9 @@ pub(crate) struct Totals {
     /// How far: the sequence and the index of the last event counted.
     place: (u64, u32),
     /// How many events there were, by what happened.
-    pub events: BTreeMap<String, u64>,
+    pub(crate) events: BTreeMap<String, u64>,
     /// How much was deposited, by account.
-    pub deposited: BTreeMap<String, u64>,
+    pub(crate) deposited: BTreeMap<String, u64>,
 }
 
 impl Totals {

@@ -80,7 +80,9 @@ pub enum BusUpdate {
 ///
 /// # Contract
 /// - Everything stored behind the beginning is told, once, in order, and goes on being told; a connection that was lost is
-///   made up for. [`BusUpdate::Reached`] comes whenever what was stored before has all been told.
+///   made up for. A commit that is corrupt is told in its place, and what follows it is told as well.
+/// - [`BusUpdate::Reached`] comes once what was stored before has all been told and the store is quiet for a moment, about a
+///   second; and now and then while only commits go by that the filter does not take. It never claims more than was told.
 /// - Namespaces never mix.
 #[async_trait]
 pub trait EventBus: Send + Sync {

@@ -90,6 +90,11 @@ pub trait WakeStore: Send + Sync {
 }
 
 /// How far feeds have come: one record a feed, under compare-and-set.
+///
+/// # Contract
+/// - Of racing writes with the same expectation at most one succeeds; a later write has a higher revision, whatever its feed.
+/// - A write whose outcome is [`WriteError::Unknown`] can be found by its nonce.
+/// - Namespaces never mix.
 #[async_trait]
 pub trait CheckpointStore: Send + Sync {
     /// The record of that feed, if it ever began. May be stale.
