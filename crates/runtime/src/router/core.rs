@@ -124,9 +124,9 @@ impl Core {
         self.feed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is a topology to route by.
+    /// Whether there is a topology to route by, be it one that is still to be taken over: what is asked now waits for that.
     pub(crate) fn knows_cluster(&self) -> bool {
-        self.lanes.get().is_some() || self.make_lanes(&self.view.load())
+        self.lanes.get().is_some() || self.make_lanes(&self.views.borrow())
     }
 
     fn make_lanes(&self, view: &View) -> bool {
