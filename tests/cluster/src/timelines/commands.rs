@@ -27,7 +27,10 @@ use aether_placement::ShardHash;
 use anyhow::{Context, Result};
 use futures_util::{StreamExt as _, future::join, stream};
 use serde_json::{Value, json};
-use xtask::{clock::Stopwatch, cluster, interrupt, out};
+use xtask::{
+    clock::{Deadline, Stopwatch, wait_for},
+    cluster, interrupt, out,
+};
 
 use super::{Conditions, Stage};
 use crate::Weather;
@@ -44,6 +47,8 @@ const TRY_MAX: Duration = Duration::from_secs(3);
 const TRIES_MAX: usize = 40;
 /// How long something stays broken, at most.
 const BROKEN_MAX_MILLIS: u64 = 2_500;
+/// Within what the cluster must be at rest after a storm.
+const REST_LIMIT: Duration = Duration::from_secs(120);
 /// How many histories are read at once.
 const READS_AT_ONCE: usize = 8;
 
@@ -206,8 +211,9 @@ fn played(stage: &mut Stage, commands: u64, seed: u64) -> Result<Judged> {
         runtime.block_on(client).context("a client panicked")?;
     }
     let took = began.elapsed();
-    stage.servers_healthy()?;
-    stage.rest()?;
+    // How soon it is at rest is measured by the timelines; here it only has to be.
+    let calm = Deadline::after(REST_LIMIT);
+    wait_for("the cluster to be at rest", calm, || Ok(stage.servers_healthy().and_then(|()| stage.rest()).ok()))?;
     let book = clients.book.lock().unwrap_or_else(PoisonError::into_inner);
     let histories = runtime.block_on(histories(&config, &namespace))?;
     let kept = histories.iter().map(|commits| kept(commits)).collect::<Result<Vec<_>>>()?;
