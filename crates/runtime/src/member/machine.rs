@@ -45,6 +45,8 @@ enum Stage {
 #[derive(Debug)]
 pub(crate) struct Member {
     me: NodeRef,
+    /// This process's life before this one.
+    former: Option<Incarnation>,
     config: ControlConfig,
     stage: Stage,
     revision: Option<Revision>,
@@ -84,6 +86,7 @@ impl Member {
     pub(crate) fn new(me: NodeRef, config: ControlConfig) -> Self {
         Self {
             me,
+            former: None,
             config,
             stage: Stage::Probing { still_since: None, nobody_home: false },
             revision: None,
@@ -297,6 +300,11 @@ impl Member {
             return self.register(Expected::At(revision), s);
         }
         match *still_since {
+            // Its own last heartbeats, heard late: the fence comes behind them.
+            Some((before, _)) if before < revision && self.former == Some(record.node.incarnation) => {
+                *still_since = Some((revision, s.timers.now()));
+                s.timers.reached(s.timers.now() + STILLNESS_MIN);
+            }
             Some((before, _)) if before < revision => self.end(StopReason::NodeIdInUse { by: record.node }, s),
             Some((_, since)) => {
                 let still = STILLNESS_MIN.max(record.heartbeat_every * 3 / 2);
@@ -473,7 +481,8 @@ impl Member {
     pub(crate) fn begin_again(&mut self, incarnation: Incarnation, effects: &mut Vec<Effect>) {
         let me = NodeRef { node: self.me.node.clone(), incarnation };
         effects.push(Effect::NewLife { me: me.clone() });
-        *self = Self { load: self.load, ..Self::new(me, self.config.clone()) };
+        let former = Some(self.me.incarnation);
+        *self = Self { former, load: self.load, ..Self::new(me, self.config.clone()) };
     }
 
     fn end(&mut self, reason: StopReason, s: &mut Surroundings<'_>) {

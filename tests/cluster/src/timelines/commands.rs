@@ -228,6 +228,10 @@ fn strike(stage: &mut Stage, dice: &Dice) -> Result<&'static str> {
     let ids = stage.ids();
     let id = ids[dice.below(ids.len() as u64) as usize].clone();
     let time = Duration::from_millis(200 + dice.below(BROKEN_MAX_MILLIS));
+    if !stage.node(&id)?.process.is_alive() {
+        cluster::restart(stage.cluster.dir(), &id)?;
+        return Ok("nodes found ended");
+    }
     match dice.below(8) {
         0 | 1 => {
             stage.node(&id)?.process.kill()?;
