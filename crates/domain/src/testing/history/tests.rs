@@ -34,8 +34,8 @@ impl Run {
     /// The place of the nth call with such an answer.
     fn call(&self, nth: usize, is: impl Fn(&Told<u64>) -> bool) -> usize {
         let fits = |asking: &Asking<&str, u64>| asking.told.as_ref().is_some_and(|(_, told)| is(told));
-        let found = self.book.calls.iter().enumerate().filter(|(_, asking)| fits(asking)).map(|(place, _)| place);
-        found.skip(nth).next().expect("the run has such a call")
+        let mut found = self.book.calls.iter().enumerate().filter(|(_, asking)| fits(asking)).map(|(place, _)| place);
+        found.nth(nth).expect("the run has such a call")
     }
 
     fn done(&self, nth: usize) -> usize {
