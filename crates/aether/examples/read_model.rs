@@ -70,6 +70,7 @@ pub(crate) fn keep(path: &Path, recorded: &Recorded<AccountEvent>) -> io::Result
     totals.write(path)
 }
 
+#[expect(clippy::print_stdout, reason = "it is a program that shows something")]
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::temp_dir().join("aether-read-model");

@@ -157,7 +157,7 @@ impl Runtime {
         };
         let machine = Machine::new(config.node.clone(), control_config, config.seed);
         let me = machine.me().clone();
-        let feeds = Feeds::new(&ports, Arc::clone(&clock), me.clone(), config.seed.rotate_left(16) ^ 0x4645_4544_53);
+        let feeds = Feeds::new(&ports, Arc::clone(&clock), me.clone(), config.seed.rotate_left(16) ^ 0x46_4545_4453);
         let (view, views) = watch::channel(Arc::new(View::empty(me)));
         let (status, statuses) = watch::channel(Arc::new(Status::of(&machine, clock.now())));
         let (notify, inbox) = mpsc::channel(INBOX_MAX);

@@ -194,7 +194,8 @@ impl NodeBuilder {
     /// # Errors
     /// [`StartError`], which says what to do.
     pub async fn start(self) -> Result<Node, StartError> {
-        let node = self.launch().await?;
+        // Connecting takes much room, and only once.
+        let node = Box::pin(self.launch()).await?;
         node.ready().await?;
         Ok(node)
     }

@@ -106,30 +106,29 @@ async fn a_feed_hands_out_each_actors_events_in_order_with_their_versions_and_on
     within("the end", node.drain()).await;
 }
 
+/// Fails so many times at the third event, with an error and a panic in turn.
+fn failing(times: u64, seen: &Seen) -> impl Fn(Recorded<AccountEvent>) -> Handled + use<> {
+    let (tries, seen) = (Arc::new(AtomicU64::new(0)), Arc::clone(seen));
+    move |recorded| {
+        let (tries, seen) = (Arc::clone(&tries), Arc::clone(&seen));
+        Box::pin(async move {
+            if recorded.version.0 == 3 && tries.fetch_add(1, Ordering::Relaxed) < times {
+                assert!(tries.load(Ordering::Relaxed).is_multiple_of(2), "it is odd");
+                return Err("no luck".into());
+            }
+            seen.lock().expect("nobody panics").push(recorded);
+            Ok(())
+        })
+    }
+}
+type Handled = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_fails_is_tried_again_and_then_stops_the_feed_or_is_passed_over_and_counted() {
     let node = start(&MemoryHub::new(), "n1").await;
     open(&node, 1).await;
     for operation in 2..=5 {
         deposit(&node, 1, operation).await;
-    }
-    /// Fails so many times at the third event, with an error and a panic in turn.
-    fn failing(times: u64, seen: &Seen) -> impl Fn(Recorded<AccountEvent>) -> futures_of::Handled + use<> {
-        let (tries, seen) = (Arc::new(AtomicU64::new(0)), Arc::clone(seen));
-        move |recorded| {
-            let (tries, seen) = (Arc::clone(&tries), Arc::clone(&seen));
-            Box::pin(async move {
-                if recorded.version.0 == 3 && tries.fetch_add(1, Ordering::Relaxed) < times {
-                    assert!(tries.load(Ordering::Relaxed).is_multiple_of(2), "it is odd");
-                    return Err("no luck".into());
-                }
-                seen.lock().expect("nobody panics").push(recorded);
-                Ok(())
-            })
-        }
-    }
-    mod futures_of {
-        pub(super) type Handled = std::pin::Pin<Box<dyn Future<Output = Result<(), super::BoxError>> + Send>>;
     }
     let versions = |seen: &Seen| -> Vec<u64> {
         seen.lock().expect("nobody panics").iter().map(|recorded| recorded.version.0).collect()

@@ -111,6 +111,9 @@ pub(crate) trait Kind: Send + Sync {
     fn encode_command(&self, command: u8, payload: &Payload, codec: PayloadCodec) -> Result<Bytes, CodecError>;
 }
 
+/// Tells what became of a command, whose stored reply is in that codec.
+type TellFate = fn(Fate<(PayloadCodec, Bytes)>, Wanted) -> Result<Payload, CodecError>;
+
 /// A row of a kind's command table.
 #[doc(hidden)]
 pub struct Entry<A: Actor> {
@@ -118,7 +121,7 @@ pub struct Entry<A: Actor> {
     run: fn(&mut Live<A>, &Payload, PayloadCodec) -> Ran,
     fire: fn(&mut Live<A>, &Due, PayloadCodec) -> Ran,
     stored_reply: fn(PayloadCodec, &Bytes, Wanted) -> Result<Payload, CodecError>,
-    fate: fn(Fate<(PayloadCodec, Bytes)>, Wanted) -> Result<Payload, CodecError>,
+    fate: TellFate,
     encode: fn(&Payload, PayloadCodec) -> Result<Bytes, CodecError>,
 }
 
@@ -236,7 +239,9 @@ impl<A: Actor> Live<A> {
         // Counted exactly only where it may be too many.
         if self.timers.len() + timers.len() > Timer::OPEN_MAX {
             let mut then = self.timers.clone();
-            timers.iter().for_each(|change| then.apply(change, codec, place::<A>));
+            for change in &timers {
+                then.apply(change, codec, place::<A>);
+            }
             if then.len() > Timer::OPEN_MAX {
                 let (open, open_max) = (then.len(), Timer::OPEN_MAX);
                 let reason = format!("{command:?} would leave {open} reminders open, the bound is {open_max}");

@@ -242,7 +242,7 @@ impl Feed {
     pub async fn caught_up(&self) {
         let mut stats = self.stats.clone();
         if stats.wait_for(|stats| stats.is_caught_up()).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

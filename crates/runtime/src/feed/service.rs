@@ -50,6 +50,7 @@ struct Feed {
     asked: FuturesUnordered<BoxFuture<'static, Answer>>,
     end: Option<Sequence>,
     /// Why it was stopped, if it was: a reason, if nobody asked for it.
+    #[expect(clippy::option_option, reason = "whether, and why")]
     stopped: Option<Option<String>>,
 }
 

@@ -14,11 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use super::machine::{Effect, Input, Machine, Standing, Timing};
 
 const NODES: usize = 3;
-const TIMING: Timing = Timing {
-    steal_after: Duration::from_millis(1_000),
-    checkpoint_every: Duration::from_millis(100),
-    checkpoint_events: 10,
-};
+const TIMING: Timing =
+    Timing { steal_after: Duration::from_secs(1), checkpoint_every: Duration::from_millis(100), checkpoint_events: 10 };
 
 /// What a store does with a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,9 +156,9 @@ impl World {
     fn step(&mut self) {
         self.now += self.dice.random_range(1..20);
         let now = self.now;
-        let (due, rest) = std::mem::take(&mut self.late).into_iter().partition(|(at, ..)| *at <= now);
+        let (due, rest): (Vec<_>, _) = std::mem::take(&mut self.late).into_iter().partition(|(at, ..)| *at <= now);
         self.late = rest;
-        for (_, checkpoint, expected) in Vec::<_>::from(due) {
+        for (_, checkpoint, expected) in due {
             let _ = self.write(checkpoint, expected);
         }
         for nth in 0..NODES {

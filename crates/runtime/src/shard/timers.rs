@@ -201,7 +201,9 @@ impl<T> ShardMachine<T> {
                 agenda.forget(&actor);
             }
         }
-        wakes.iter().for_each(|wake| agenda.learn(wake));
+        for wake in wakes {
+            agenda.learn(wake);
+        }
     }
 
     /// What became of [`Effect::Wake`].
@@ -312,13 +314,11 @@ impl<T> Core<T> {
     pub(super) fn send(&mut self, busy: &mut Busy<T>) {
         let Some(flight) = &mut busy.flight else { return };
         flight.wake = earliest(&flight.record).filter(|at| !self.agenda.covers(&busy.actor, *at));
-        match flight.wake {
-            Some(_) => self.ask_wake(busy, Duration::ZERO),
-            None => {
-                let record = flight.record.clone();
-                self.append(busy, record, Duration::ZERO);
-            }
+        if flight.wake.is_some() {
+            return self.ask_wake(busy, Duration::ZERO);
         }
+        let record = flight.record.clone();
+        self.append(busy, record, Duration::ZERO);
     }
 
     fn ask_wake(&mut self, busy: &Busy<T>, wait: Duration) {

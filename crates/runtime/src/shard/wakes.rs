@@ -113,9 +113,15 @@ pub(super) async fn look(wakes: Arc<Wakes>, inner: Weak<Inner>, closing: Cancell
     }
 }
 
+/// The moment after that wait.
+#[expect(clippy::disallowed_methods, reason = "when something is read again decides nothing")]
+fn from_now(wait: Duration) -> Instant {
+    Instant::now() + wait
+}
+
 /// Reads the wakes of shards that were taken: soon, once more soon after, and now and then those of all that it has.
 pub(super) async fn read(wakes: Arc<Wakes>, inner: Weak<Inner>, closing: CancellationToken) {
-    let mut all_again = Instant::now() + WAKES_EVERY;
+    let mut all_again = from_now(WAKES_EVERY);
     let mut failed = 0;
     loop {
         let was_taken = tokio::select! {
@@ -130,9 +136,9 @@ pub(super) async fn read(wakes: Arc<Wakes>, inner: Weak<Inner>, closing: Cancell
         let Some(host) = inner.upgrade() else { return };
         let mut shards = std::mem::take(&mut *lock(&wakes.unread));
         if was_taken {
-            all_again = all_again.min(Instant::now() + WAKES_AGAIN_AFTER);
+            all_again = all_again.min(from_now(WAKES_AGAIN_AFTER));
         } else {
-            all_again = Instant::now() + WAKES_EVERY;
+            all_again = from_now(WAKES_EVERY);
             let view = lock(&host.view).clone();
             let mine =
                 |shard: &ShardId| view.as_ref().is_some_and(|view| matches!(view.route(*shard), Route::Mine { .. }));
@@ -156,7 +162,7 @@ pub(super) async fn read(wakes: Arc<Wakes>, inner: Weak<Inner>, closing: Cancell
                 let full = found.len() >= WAKES_READ_MAX;
                 if full {
                     // What did not fit is read when some of these are done with.
-                    all_again = all_again.min(Instant::now() + WAKES_AGAIN_AFTER);
+                    all_again = all_again.min(from_now(WAKES_AGAIN_AFTER));
                 }
                 let until = found.last().and_then(|last| last.at).filter(|_| full).unwrap_or(until);
                 let mut of: BTreeMap<ShardId, Vec<Wake>> =

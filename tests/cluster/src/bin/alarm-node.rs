@@ -77,6 +77,7 @@ impl Handle<Count> for Alarm {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "it is a program")]
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();

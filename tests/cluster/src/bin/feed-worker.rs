@@ -15,6 +15,7 @@ use anyhow::Result;
 #[expect(dead_code, reason = "its main is another program")]
 mod read_model;
 
+#[expect(clippy::print_stdout, reason = "whoever kills it reads how far it is")]
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -25,6 +25,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a wake may have no time")]
 fn at(unix_millis: u64) -> Option<WallTime> {
     Some(WallTime { unix_millis })
 }

@@ -150,8 +150,7 @@ impl World {
         let Some((call, mode)) = self.calls.remove(&token) else { return };
         let value = |payload: &Payload| match payload {
             Payload::Typed(value) => match (value.downcast_ref::<u64>(), value.downcast_ref::<TooFew>()) {
-                (Some(total), _) => *total,
-                (_, Some(TooFew { total })) => *total,
+                (Some(total), _) | (_, Some(TooFew { total })) => *total,
                 _ => panic!("it is a total"),
             },
             Payload::Encoded(codec, bytes) => codec::decode::<u64>(*codec, bytes)
@@ -177,6 +176,7 @@ impl World {
         self.book.told(call, told);
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a command has as many parts")]
     fn deliver(
         &mut self,
         owner: usize,

@@ -123,7 +123,7 @@ fn a_dead_letter_is_this_text_for_ever() {
 
 #[test]
 fn a_wake_and_one_that_is_cleared_are_these_bytes_for_ever() {
-    for (at, golden) in [(samples::wake(), WAKE), (None, CLEARED)] {
+    for (at, golden) in [(samples::WAKE, WAKE), (None, CLEARED)] {
         assert_eq!(as_hex(&encode_wake(at).expect("it fits").payload).trim(), golden);
         assert_eq!(decode_wake(&hex(golden)).expect("released bytes"), at);
     }

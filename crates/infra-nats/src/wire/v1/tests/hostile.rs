@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::samples;
 use crate::wire::v1::{
     Encoded, WireFault, checksum, decode_checkpoint, decode_claim, decode_commit, decode_control, decode_entry,
-    decode_frames, decode_letter, decode_wake, encode_checkpoint, encode_claim, encode_commit, encode_control,
-    encode_entry, encode_frames, encode_letter, encode_wake,
+    decode_frames, decode_letter, decode_wake, encode_claim, encode_commit, encode_control, encode_entry,
+    encode_frames, encode_letter, encode_wake,
 };
 
 fn keys() -> [ControlKey; 5] {
@@ -42,7 +42,7 @@ fn everything() -> Vec<Encoded> {
     all.push(Encoded { payload: frames, checksum: None });
     all.push(encode_control(&samples::snapshot()).expect("it fits"));
     all.push(encode_letter(&samples::letter()).expect("it fits"));
-    all.push(encode_wake(samples::wake()).expect("it fits"));
+    all.push(encode_wake(samples::WAKE).expect("it fits"));
     let claims = samples::claims();
     all.extend(claims.iter().map(|claim| Encoded { payload: encode_claim(claim).expect("it fits"), checksum: None }));
     all

@@ -296,10 +296,7 @@ pub(super) fn frames() -> Vec<Frame> {
     std::iter::once(Frame::Ask(ask())).chain(answers().into_iter().enumerate().map(answer)).collect()
 }
 
-/// One with everything in it, and one with nothing.
-pub(super) fn wake() -> Option<WallTime> {
-    Some(WallTime { unix_millis: 1_770_000_000_123 })
-}
+pub(super) const WAKE: Option<WallTime> = Some(WallTime { unix_millis: 1_770_000_000_123 });
 
 pub(super) fn claims() -> Vec<Claim> {
     let leader = node("n1", 0x4d2);
