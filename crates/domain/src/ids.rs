@@ -259,6 +259,8 @@ macro_rules! counter {
         impl $name {
             /// Before the first one.
             pub const ZERO: Self = Self(0);
+            /// Not before any other.
+            pub const MAX: Self = Self(u64::MAX);
             /// The one after this.
             #[must_use]
             pub fn next(self) -> Self {

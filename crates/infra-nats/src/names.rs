@@ -135,6 +135,10 @@ impl Names {
     pub fn snapshot_subject(&self, actor: &ActorAddress) -> String {
         self.actor_subject("sn", actor)
     }
+    /// The subject of the `nth` chunk, from 0, of an actor's large snapshots.
+    pub fn snapshot_chunk_subject(&self, actor: &ActorAddress, nth: usize) -> String {
+        format!("{}.{nth}", self.snapshot_subject(actor))
+    }
     /// The stream of wakes.
     pub fn wake_stream(&self) -> String {
         format!("AETHER_{}_WKE", self.namespace)
@@ -315,6 +319,7 @@ mod tests {
             (names.event_subject(&actor), "aether.bank-eu.ev.0.a5b.account.alice"),
             (names.snapshot_stream(), "AETHER_bank-eu_SNP"),
             (names.snapshot_subject(&actor), "aether.bank-eu.sn.0.a5b.account.alice"),
+            (names.snapshot_chunk_subject(&actor, 7), "aether.bank-eu.sn.0.a5b.account.alice.7"),
             (names.dead_letter_stream(), "AETHER_bank-eu_DLQ"),
             (names.dead_letter_subject(&actor), "aether.bank-eu.dlq.account.alice"),
             (names.node_subject(&life("n1", 1)), "aether.bank-eu.n.n1.0000000697f2f19e"),

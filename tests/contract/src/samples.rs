@@ -313,6 +313,12 @@ fn timers(payload: Bytes) -> Vec<TimerChange> {
     ]
 }
 
+/// Timers of every shape.
+pub(crate) fn open_timers() -> Vec<Timer> {
+    let set = |change| if let TimerChange::Set(timer) = change { Some(timer) } else { None };
+    timers(Bytes::from_static(b"{}")).into_iter().filter_map(set).collect()
+}
+
 /// Commits of every shape, to be appended one behind the other: positions are filled in by whoever appends.
 pub(crate) fn odd_commits() -> Vec<CommitRecord> {
     let mark = |sequence, message, reply: Bytes| CommandMark {

@@ -131,11 +131,16 @@ impl Journal {
     /// # Errors
     /// [`ReadError`] of the history.
     pub async fn load(&self, stream: &ActorAddress, schema: u32) -> Result<Loaded, ReadError> {
-        let snapshots = self.snapshots.load(stream).await.unwrap_or_default();
-        for snapshot in snapshots.into_iter().filter(|snapshot| snapshot.schema == schema) {
-            let Some(before) = snapshot.at.sequence.0.checked_sub(1) else { continue };
+        let mut up_to = crate::Sequence::MAX;
+        for _ in 0..SNAPSHOTS_TRIED_MAX {
+            let Ok(Some(snapshot)) = self.snapshots.load(stream, up_to).await else { break };
+            let Some(before) = snapshot.at.sequence.0.checked_sub(1) else { break };
+            up_to = crate::Sequence(before);
+            if snapshot.schema != schema {
+                continue;
+            }
             // The record it ends with is read too: that it is there proves that this is its history.
-            let commits = self.events.read(stream, crate::Sequence(before)).await?;
+            let commits = self.events.read(stream, up_to).await?;
             if commits.first().is_none_or(|first| first.at != snapshot.at || first.record.version() != snapshot.version)
             {
                 continue;
@@ -183,6 +188,9 @@ impl Journal {
         self.bus.subscribe(filter, start).await
     }
 }
+
+/// How many snapshots are looked at: the store keeps two.
+const SNAPSHOTS_TRIED_MAX: usize = 2;
 
 /// Marks for records, each once.
 struct Nonces {

@@ -44,14 +44,14 @@ pub trait SnapshotStore: Send + Sync {
     /// [`SaveError`].
     async fn save(&self, actor: &ActorAddress, snapshot: &ActorSnapshot) -> Result<(), SaveError>;
 
-    /// The last ones, newest first, at most two. May be stale.
+    /// The last one of a commit that is not behind `up_to`; [`Sequence::MAX`] asks for the last of all. May be stale.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`]; never [`ReadError::Corrupt`].
-    async fn load(&self, actor: &ActorAddress) -> Result<Vec<ActorSnapshot>, ReadError>;
+    async fn load(&self, actor: &ActorAddress, up_to: Sequence) -> Result<Option<ActorSnapshot>, ReadError>;
 }
 
-/// The most bytes of one snapshot's state and marks together.
+/// The most bytes of one snapshot, as [`ActorSnapshot::bytes`] counts them.
 pub const SNAPSHOT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// When which actor has to be looked at: at most one wake an actor, under compare-and-set.

@@ -10,7 +10,8 @@ use aether_domain::ids::{ActorAddress, Revision, Sequence};
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::{ControlUpdate, Expected};
 use aether_domain::records::{
-    CommitRecord, ControlKey, ControlRecord, Entry, MemberState, Position, StoredCommit, StoredEntry, StoredRecord,
+    ActorSnapshot, CommitRecord, ControlKey, ControlRecord, Entry, MemberState, Position, StoredCommit, StoredEntry,
+    StoredRecord,
 };
 
 use super::letters::Letters;
@@ -20,7 +21,10 @@ use super::render::{self, Rendered};
 /// How many earlier records of a key are kept, for stale reads.
 const EARLIER_RECORDS_MAX: usize = 8;
 
-/// The three stores of one server.
+/// How many snapshots of an actor are kept.
+const SNAPSHOTS_KEPT: usize = 2;
+
+/// The stores of one server.
 #[derive(Clone, Debug, Default)]
 pub struct Stores {
     /// Each key's records, oldest first, the present one last. Invariant: never empty once there.
@@ -38,6 +42,8 @@ pub struct Stores {
     writers: Vec<ActorAddress>,
     /// Commands that were given up.
     pub letters: Letters,
+    /// Each actor's last snapshots, oldest first, at most [`SNAPSHOTS_KEPT`].
+    snapshots: BTreeMap<ActorAddress, VecDeque<ActorSnapshot>>,
 }
 
 impl Stores {
@@ -213,6 +219,20 @@ impl Stores {
         self.writers.push(actor.clone());
         self.histories.entry(actor.clone()).or_default().push(StoredCommit { record: record.clone(), at });
         Ok(at)
+    }
+
+    /// The actor's snapshots that are kept, newest first.
+    pub fn snapshots(&self, actor: &ActorAddress) -> impl Iterator<Item = &ActorSnapshot> {
+        self.snapshots.get(actor).into_iter().flatten().rev()
+    }
+
+    /// Keeps a snapshot of the actor; the oldest one makes room.
+    pub fn keep_snapshot(&mut self, actor: &ActorAddress, snapshot: &ActorSnapshot) {
+        let kept = self.snapshots.entry(actor.clone()).or_default();
+        if kept.len() == SNAPSHOTS_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(snapshot.clone());
     }
 
     /// Runs an operation as the server would with nothing in the way; `None` for [`Op::Send`], which is not stored.

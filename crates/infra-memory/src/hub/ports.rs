@@ -106,6 +106,30 @@ impl Connection {
         Err(F::unknown(unheard))
     }
 
+    /// Keeps something that nobody compares with: it is there afterwards, or it is not.
+    pub(super) async fn put(&self, act: impl FnOnce(&mut Stores) + Send) -> Result<(), Cause> {
+        self.hub.way(&self.node, "snapshot").await;
+        let put = self.put_now(act).await;
+        self.hub.way(&self.node, "snapshot").await;
+        put
+    }
+
+    async fn put_now(&self, act: impl FnOnce(&mut Stores) + Send) -> Result<(), Cause> {
+        let cause = {
+            let mut server = self.hub.lock();
+            match server.switches.read_fate(&self.node) {
+                Fate::Unheard(cause) => cause,
+                Fate::Unavailable(cause) => return Err(cause),
+                Fate::Run | Fate::Lose(_) | Fate::InFlight => {
+                    act(&mut server.stores);
+                    return Ok(());
+                }
+            }
+        };
+        tokio::time::sleep(UNHEARD_AFTER).await;
+        Err(cause)
+    }
+
     pub(super) async fn read<T: Send>(&self, look: impl FnOnce(&Stores) -> T + Send) -> Result<T, ReadFailure> {
         self.hub.way(&self.node, "read").await;
         let found = self.read_now(look).await;

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use aether_domain::ids::{CommandId, Epoch, Incarnation, NodeRef, Nonce, Term};
-use aether_domain::ports::{
-    Answer, AnswerFrame, ControlUpdate, Delivery, Expected, Frame, GatewayAnswer, ReadError, ReadMode, SendError,
-    Updates, WriteError,
+use aether_domain::ids::{
+    ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Incarnation, NodeRef, Nonce, Sequence, Slot, Term,
+    Version,
 };
-use aether_domain::records::{ControlKey, ControlRecord, LeaseRecord, LeaseState};
+use aether_domain::ports::{
+    Answer, AnswerFrame, ControlUpdate, Delivery, Expected, Frame, GatewayAnswer, ReadError, ReadMode, SaveError,
+    SendError, Updates, WriteError,
+};
+use aether_domain::records::{
+    ActorSnapshot, ControlKey, ControlRecord, LeaseRecord, LeaseState, PayloadCodec, Position,
+};
 use aether_domain::testing::life;
 use aether_infra_memory::{GatewayCall, Loss, Manner, MemoryHub, Target};
 use bytes::Bytes;
@@ -221,6 +226,37 @@ async fn a_client_always_gets_an_answer() {
     hub.heal(&a.node);
     drop(requests);
     assert_eq!(code(&hub.gateway_ask(call(long)).await), ("unavailable", false), "the only node has left");
+}
+
+#[tokio::test]
+async fn snapshots_are_out_of_reach_with_everything_else() {
+    let hub = MemoryHub::new();
+    let ports = hub.ports(&life("a", 1).node);
+    let kind = ActorKind::new("account").expect("a kind");
+    let actor = ActorAddress { key: ActorKey { kind, id: ActorId::new("7").expect("an id") }, slot: Slot(7) };
+    let snapshot = |sequence| ActorSnapshot {
+        at: Position { sequence: Sequence(sequence), hash: 1 },
+        version: Version(sequence),
+        shard_epoch: Epoch(1),
+        schema: 1,
+        codec: PayloadCodec::Json,
+        state: Bytes::from_static(b"7"),
+        origins: Vec::new(),
+        messages: Vec::new(),
+        timers: Vec::new(),
+    };
+    ports.snapshots.save(&actor, &snapshot(1)).await.expect("nothing is in the way");
+    let (cut, fail) = (|hub: &MemoryHub| hub.cut(&life("a", 1).node), |hub: &MemoryHub| hub.fail_over(2));
+    for switch in [cut as fn(&MemoryHub), fail, |hub| hub.outage(true)] {
+        switch(&hub);
+        let saved = ports.snapshots.save(&actor, &snapshot(2)).await;
+        assert!(matches!(saved, Err(SaveError::Unavailable { .. })), "{saved:?}");
+        let loaded = ports.snapshots.load(&actor, Sequence::MAX).await;
+        assert!(matches!(loaded, Err(ReadError::Unavailable { .. })), "{loaded:?}");
+        hub.heal(&life("a", 1).node);
+    }
+    hub.outage(false);
+    assert_eq!(ports.snapshots.load(&actor, Sequence::MAX).await.expect("it is back"), Some(snapshot(1)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod gateway;
 mod healing;
 mod outcomes;
 mod replicated;
+mod snapshots;
 mod start;
 mod support;
 mod transport;

@@ -10,6 +10,7 @@ mod faults;
 mod gateway;
 mod journal;
 mod log;
+mod snapshots;
 mod transport;
 mod wakes;
 
@@ -42,6 +43,7 @@ pub fn all() -> Vec<Case> {
         control::cases(),
         log::cases(),
         events::cases(),
+        snapshots::cases(),
         transport::cases(),
         gateway::cases(),
         claims::cases(),

@@ -18,7 +18,10 @@ const HEAD_BYTES: usize = 13;
 /// The most bytes an envelope may have: the largest message NATS takes by default.
 pub(super) const ENVELOPE_BYTES_MAX: usize = 1024 * 1024;
 
-/// The most memory one length prefix may reserve. Every sequence that fits into an envelope needs less.
+/// The most bytes a body may have: one that does not fit into an envelope travels in chunks.
+pub(super) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The most memory one length prefix may reserve. Every sequence that fits into a body needs no more.
 const PREALLOCATION_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What an envelope holds.
@@ -32,17 +35,23 @@ pub(super) enum Kind {
     TopologySnapshot = 3,
     /// What a node believes.
     Claim = 4,
+    /// A snapshot of an actor.
+    ActorSnapshot = 16,
+    /// Which chunks are together a snapshot of an actor.
+    SnapshotManifest = 17,
+    /// A part of a snapshot's body.
+    SnapshotChunk = 18,
     /// When an actor has to be looked at.
     Wake = 24,
 }
 
 /// The bincode 2 `standard()` format: little endian, variable-length integers, bounded.
-type Wire = Configuration<true, PREALLOCATION_BYTES_MAX, BincodeLen, LittleEndian, VarInt, u32, ENVELOPE_BYTES_MAX>;
+type Wire = Configuration<true, PREALLOCATION_BYTES_MAX, BincodeLen, LittleEndian, VarInt, u32, BODY_BYTES_MAX>;
 
 const WIRE: Wire = Configuration::default()
     .with_varint_encoding()
     .with_preallocation_size_limit::<PREALLOCATION_BYTES_MAX>()
-    .with_deserialization_size_limit::<ENVELOPE_BYTES_MAX>();
+    .with_deserialization_size_limit::<BODY_BYTES_MAX>();
 
 /// What can be an envelope's body.
 pub(super) trait Body:
@@ -54,20 +63,46 @@ pub(super) trait Body:
 
 /// The envelope around `body`.
 pub(super) fn encode<T: Body>(body: &T, bytes_max: usize) -> Result<Encoded, WireFault> {
-    let body = wincode::config::serialize(body, WIRE).map_err(|error| WireFault::Body(error.to_string()))?;
-    bounded(HEAD_BYTES + body.len(), bytes_max.min(ENVELOPE_BYTES_MAX))?;
-    let mut bytes = BytesMut::with_capacity(HEAD_BYTES + body.len());
-    bytes.put_slice(&MAGIC);
-    bytes.put_slice(&[FORMAT, T::KIND as u8, 0]);
-    bytes.put_u32_le(body.len() as u32);
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(&bytes), &body);
-    bytes.put_u32_le(checksum);
-    bytes.put_slice(&body);
-    Ok(Encoded { payload: bytes.freeze(), checksum: None })
+    wrap(T::KIND, &write(body)?, bytes_max)
 }
 
 /// The body that `bytes` envelop.
 pub(super) fn decode<T: Body>(bytes: &[u8]) -> Result<T, WireFault> {
+    read(unwrap(bytes, T::KIND)?)
+}
+
+/// The bytes of a body.
+pub(super) fn write<T: Body>(body: &T) -> Result<Vec<u8>, WireFault> {
+    wincode::config::serialize(body, WIRE).map_err(|error| WireFault::Body(error.to_string()))
+}
+
+/// The body of all these bytes.
+pub(super) fn read<T: Body>(bytes: &[u8]) -> Result<T, WireFault> {
+    bounded(bytes.len(), BODY_BYTES_MAX)?;
+    wincode::config::deserialize_exact(bytes, WIRE).map_err(|error| WireFault::Body(error.to_string()))
+}
+
+/// The envelope around the bytes of a body of that kind.
+pub(super) fn wrap(kind: Kind, body: &[u8], bytes_max: usize) -> Result<Encoded, WireFault> {
+    bounded(HEAD_BYTES + body.len(), bytes_max.min(ENVELOPE_BYTES_MAX))?;
+    let mut bytes = BytesMut::with_capacity(HEAD_BYTES + body.len());
+    bytes.put_slice(&MAGIC);
+    bytes.put_slice(&[FORMAT, kind as u8, 0]);
+    bytes.put_u32_le(body.len() as u32);
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&bytes), body);
+    bytes.put_u32_le(checksum);
+    bytes.put_slice(body);
+    Ok(Encoded { payload: bytes.freeze(), checksum: None })
+}
+
+/// The bytes of the body that `bytes` envelop, if it is of that kind.
+pub(super) fn unwrap(bytes: &[u8], kind: Kind) -> Result<&[u8], WireFault> {
+    let (found, body) = open(bytes)?;
+    if found == kind as u8 { Ok(body) } else { Err(WireFault::Envelope("it holds another kind")) }
+}
+
+/// What `bytes` envelop: the number of its kind, and the bytes of its body.
+pub(super) fn open(bytes: &[u8]) -> Result<(u8, &[u8]), WireFault> {
     bounded(bytes.len(), ENVELOPE_BYTES_MAX)?;
     let Some((head, body)) = bytes.split_at_checked(HEAD_BYTES).filter(|(head, _)| head.starts_with(&MAGIC)) else {
         return Err(WireFault::UnknownEncoding);
@@ -82,11 +117,8 @@ pub(super) fn decode<T: Body>(bytes: &[u8]) -> Result<T, WireFault> {
     if word(CRC_AT) != crc32c::crc32c_append(crc32c::crc32c(&head[..CRC_AT]), body) {
         return Err(WireFault::Checksum);
     }
-    if head[3] != T::KIND as u8 {
-        return Err(WireFault::Envelope("it holds another kind"));
-    }
     if head[4] != 0 {
         return Err(WireFault::Envelope("it has flags that are not known here"));
     }
-    wincode::config::deserialize_exact(body, WIRE).map_err(|error| WireFault::Body(error.to_string()))
+    Ok((head[3], body))
 }

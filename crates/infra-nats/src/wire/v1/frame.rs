@@ -51,10 +51,28 @@ struct AskB1 {
     wants_answer: bool,
 }
 
-#[derive(SchemaWrite, SchemaRead)]
-enum CodecB1 {
+#[derive(Clone, Copy, SchemaWrite, SchemaRead)]
+pub(super) enum CodecB1 {
     Json,
     Binary,
+}
+
+impl From<PayloadCodec> for CodecB1 {
+    fn from(codec: PayloadCodec) -> Self {
+        match codec {
+            PayloadCodec::Json => Self::Json,
+            PayloadCodec::Binary => Self::Binary,
+        }
+    }
+}
+
+impl From<CodecB1> for PayloadCodec {
+    fn from(codec: CodecB1) -> Self {
+        match codec {
+            CodecB1::Json => Self::Json,
+            CodecB1::Binary => Self::Binary,
+        }
+    }
 }
 
 #[derive(SchemaWrite, SchemaRead)]
@@ -114,10 +132,7 @@ impl From<AskFrame> for AskB1 {
             slot,
             command: ask.command,
             payload: ask.payload,
-            codec: match ask.codec {
-                PayloadCodec::Json => CodecB1::Json,
-                PayloadCodec::Binary => CodecB1::Binary,
-            },
+            codec: ask.codec.into(),
             message: ask.message.map(|MessageId(id)| id),
             mode: match ask.mode {
                 ReadMode::Strict => ModeB1::Strict,
@@ -181,10 +196,7 @@ impl TryFrom<AskB1> for AskFrame {
             actor: ActorAddress { key, slot: Slot(ask.slot) },
             command: ask.command,
             payload: ask.payload,
-            codec: match ask.codec {
-                CodecB1::Json => PayloadCodec::Json,
-                CodecB1::Binary => PayloadCodec::Binary,
-            },
+            codec: ask.codec.into(),
             message: ask.message.map(MessageId),
             mode: match ask.mode {
                 ModeB1::Strict => ReadMode::Strict,

@@ -1,9 +1,10 @@
 //! Format 1. JSON for what people read (control records, checkpoints, topology entries, commits of JSON actors), the binary envelope
-//! for the rest (frames between nodes, claims, topology snapshots, commits of binary actors).
+//! for the rest (frames between nodes, claims, snapshots, commits of binary actors).
 //!
 //! A JSON record carries its checksum in the message header [`CHECKSUM_HEADER`], an envelope inside itself. Every decoder
 //! here is total: any bytes give a value or a [`WireFault`], within memory bounded by the bytes offered.
 
+mod actor_snapshot;
 mod checkpoint;
 mod claim;
 mod commit;
@@ -19,6 +20,9 @@ mod tests;
 mod topology;
 mod wake;
 
+pub(crate) use actor_snapshot::{
+    CHUNK_BYTES_MAX, Kept, ManifestB1, chunk, decode_chunk, decode_kept, manifest, snapshot_body, whole,
+};
 pub(crate) use checkpoint::{decode_checkpoint, encode_checkpoint};
 pub(crate) use claim::{decode_claim, encode_claim};
 pub(crate) use commit::{decode_commit, encode_commit};

@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::samples;
 use crate::wire::v1::{
-    Encoded, decode_checkpoint, decode_claim, decode_commit, decode_control, decode_entry, decode_frames,
-    decode_letter, decode_wake, encode_checkpoint, encode_claim, encode_commit, encode_control, encode_entry,
-    encode_frames, encode_letter, encode_wake,
+    Encoded, Kept, chunk, decode_checkpoint, decode_chunk, decode_claim, decode_commit, decode_control, decode_entry,
+    decode_frames, decode_kept, decode_letter, decode_wake, encode_checkpoint, encode_claim, encode_commit,
+    encode_control, encode_entry, encode_frames, encode_letter, encode_wake, manifest, snapshot_body, whole,
 };
 
 /// The file, and what the writer makes today.
@@ -111,6 +111,30 @@ fn claims_of_a_leader_and_of_a_newcomer_are_these_bytes_for_ever() {
     assert_eq!(written, golden);
     let read = golden.split("\n\n").filter(|bytes| !bytes.is_empty()).map(|bytes| decode_claim(&hex(bytes)));
     assert_eq!(read.map(|claim| claim.expect("released bytes")).collect::<Vec<_>>(), samples::claims());
+}
+
+#[test]
+fn an_actor_snapshot_is_these_bytes_for_ever() {
+    let body = snapshot_body(&samples::actor_snapshot()).expect("it fits");
+    let golden = include_str!("../golden/actor_snapshot.hex.txt");
+    assert_eq!(as_hex(&whole(&body).expect("it fits").payload), golden);
+    let Ok(Kept::Whole(read)) = decode_kept(&hex(golden)) else { panic!("released bytes") };
+    assert_eq!(read, samples::actor_snapshot());
+}
+
+#[test]
+fn a_manifest_and_its_chunks_are_these_bytes_for_ever() {
+    // As much is one message really; what is in the manifest is the same for more.
+    let body = snapshot_body(&samples::actor_snapshot()).expect("it fits");
+    let written =
+        [chunk(&body[..7]), manifest(&body, vec![300])].map(|message| as_hex(&message.expect("it fits").payload));
+    let golden = include_str!("../golden/snapshot_chunks.hex.txt");
+    assert_eq!(written.join("\n"), golden);
+    let (part, manifest) = golden.split_once("\n\n").expect("two messages");
+    assert_eq!(decode_chunk(&hex(part)).expect("released bytes"), &body[..7]);
+    let Ok(Kept::Chunks(manifest)) = decode_kept(&hex(manifest)) else { panic!("released bytes") };
+    assert_eq!(manifest.chunks, [300]);
+    assert_eq!(manifest.decode(&body).expect("all of it"), samples::actor_snapshot());
 }
 
 #[test]

@@ -6,9 +6,10 @@ use proptest::prelude::*;
 
 use super::samples;
 use crate::wire::v1::{
-    Encoded, WireFault, checksum, decode_checkpoint, decode_claim, decode_commit, decode_control, decode_entry,
-    decode_frames, decode_letter, decode_wake, encode_claim, encode_commit, encode_control, encode_entry,
-    encode_frames, encode_letter, encode_wake,
+    CHUNK_BYTES_MAX, Encoded, Kept, WireFault, checksum, chunk, decode_checkpoint, decode_chunk, decode_claim,
+    decode_commit, decode_control, decode_entry, decode_frames, decode_kept, decode_letter, decode_wake,
+    encode_checkpoint, encode_claim, encode_commit, encode_control, encode_entry, encode_frames, encode_letter,
+    encode_wake, manifest, snapshot_body, whole,
 };
 
 fn keys() -> [ControlKey; 5] {
@@ -26,6 +27,8 @@ fn decode_everything(bytes: &[u8]) -> usize {
         + usize::from(decode_commit(bytes, Some(&right)).is_ok())
         + usize::from(decode_frames(bytes).is_ok())
         + usize::from(decode_claim(bytes).is_ok())
+        + usize::from(decode_kept(bytes).is_ok())
+        + usize::from(decode_chunk(bytes).is_ok())
         + usize::from(decode_checkpoint(&samples::checkpoint().feed, bytes, Some(&right)).is_ok())
         + usize::from(decode_letter(bytes, Some(&right)).is_ok())
         + usize::from(decode_wake(bytes).is_ok())
@@ -44,6 +47,9 @@ fn everything() -> Vec<Encoded> {
     all.push(encode_letter(&samples::letter()).expect("it fits"));
     all.push(encode_wake(samples::WAKE).expect("it fits"));
     let claims = samples::claims();
+    let body = snapshot_body(&samples::actor_snapshot()).expect("it fits");
+    let kept = [whole(&body), chunk(&body), manifest(&body, vec![300])];
+    all.extend(kept.map(|message| message.expect("it fits")));
     all.extend(claims.iter().map(|claim| Encoded { payload: encode_claim(claim).expect("it fits"), checksum: None }));
     all
 }
@@ -55,7 +61,7 @@ proptest! {
     }
 
     #[test]
-    fn a_random_body_in_a_right_envelope_is_no_panic(kind in prop_oneof![1u8..5, Just(24)], body in vec(any::<u8>(), 0..200)) {
+    fn a_random_body_in_a_right_envelope_is_no_panic(kind in 1u8..26, body in vec(any::<u8>(), 0..200)) {
         let mut bytes = vec![b'A', b'E', 1, kind, 0];
         bytes.extend((body.len() as u32).to_le_bytes());
         bytes.extend(crc32c::crc32c_append(crc32c::crc32c(&bytes), &body).to_le_bytes());
@@ -65,7 +71,7 @@ proptest! {
 
     #[test]
     fn a_record_that_was_changed_is_refused_or_at_least_no_panic(
-        which in 0usize..12, at: prop::sample::Index, flip in 1u8..=255, cut in any::<bool>(),
+        which in 0usize..15, at: prop::sample::Index, flip in 1u8..=255, cut in any::<bool>(),
     ) {
         let Encoded { payload, checksum } = everything().swap_remove(which);
         let mut bytes = payload.to_vec();
@@ -79,6 +85,8 @@ proptest! {
         prop_assert!(decode_entry(&bytes, header).is_err());
         prop_assert!(decode_commit(&bytes, header).is_err());
         prop_assert!(decode_frames(&bytes).is_err());
+        prop_assert!(decode_kept(&bytes).is_err());
+        prop_assert!(decode_chunk(&bytes).is_err());
         prop_assert!(decode_letter(&bytes, header).is_err());
     }
 
@@ -187,6 +195,35 @@ fn a_snapshot_that_no_log_folds_to_is_refused_whatever_its_checksum_says() {
     assert!(refused.contains("it moves shards that there are not"), "{refused}");
     let refused = snapshot_with(b"default", b"defaulT").expect_err("refused").to_string();
     assert!(refused.contains("not one of the names"), "{refused}");
+}
+
+#[test]
+fn a_manifest_asks_for_no_more_than_a_snapshot_may_be_and_for_as_many_chunks_as_that_takes() {
+    let large = vec![7; CHUNK_BYTES_MAX + 1];
+    for (chunks, fits) in [(vec![1, 2], true), (vec![1], false), (vec![1, 2, 3], false), (vec![], false)] {
+        let message = manifest(&large, chunks).expect("it is small").payload;
+        assert_eq!(decode_kept(&message).is_ok(), fits);
+    }
+    // 2^40 bytes, and as many chunks as it takes places in a body.
+    let body = [&[253, 0, 0, 0, 0, 0, 1, 0, 0, 7, 1, 1][..]].concat();
+    let mut bytes = vec![b'A', b'E', 1, 17, 0];
+    bytes.extend((body.len() as u32).to_le_bytes());
+    bytes.extend(crc32c::crc32c_append(crc32c::crc32c(&bytes), &body).to_le_bytes());
+    bytes.extend(body);
+    assert!(matches!(decode_kept(&bytes), Err(WireFault::TooLarge { .. })));
+}
+
+#[test]
+fn chunks_that_are_not_the_whole_snapshot_are_not_believed() {
+    let body = snapshot_body(&samples::actor_snapshot()).expect("it fits");
+    let message = manifest(&body, vec![300]).expect("it is small").payload;
+    let Ok(Kept::Chunks(manifest)) = decode_kept(&message) else { panic!("own bytes") };
+    assert!(manifest.decode(&body).is_ok());
+    let mut flipped = body.to_vec();
+    flipped[3] ^= 1;
+    for wrong in [&body[1..], &body[..body.len() - 1], &flipped, &[]] {
+        assert!(matches!(manifest.decode(wrong), Err(WireFault::Checksum)));
+    }
 }
 
 #[test]

@@ -13,8 +13,8 @@ use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, TagRule,
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame};
 use aether_domain::records::{
     CommandMark, CommitRecord, ControlKey, ControlRecord, DesiredPlacement, EventRecord, Health, LeaseRecord,
-    LeaseState, Load, MemberRecord, MemberState, MissedTicks, PayloadCodec, Position, ReleaseReport, Timer,
-    TimerChange, TopologySnapshot,
+    LeaseState, Load, MemberRecord, MemberState, MissedTicks, OriginMarks, PayloadCodec, Position, ReleaseReport,
+    StoredReply, Timer, TimerChange, TopologySnapshot,
 };
 use aether_domain::timing::Profile;
 use aether_domain::{
@@ -29,8 +29,9 @@ use proptest::sample::select;
 
 use super::samples;
 use crate::wire::v1::{
-    WireFault, decode_claim, decode_commit, decode_control, decode_entry, decode_frames, decode_wake, encode_claim,
-    encode_commit, encode_control, encode_entry, encode_frames, encode_wake,
+    Kept, WireFault, decode_claim, decode_commit, decode_control, decode_entry, decode_frames, decode_kept,
+    decode_wake, encode_claim, encode_commit, encode_control, encode_entry, encode_frames, encode_wake, snapshot_body,
+    whole,
 };
 
 fn nodes() -> impl Strategy<Value = NodeRef> {
@@ -356,6 +357,25 @@ proptest! {
         frames.extend(answers.map(|answer| Frame::Answer(AnswerFrame { id, sending: 7, view: Epoch(numbers[1]), answer })));
         let bytes = encode_frames(&from, frames.clone(), 1 << 20).expect("it fits");
         prop_assert_eq!(decode_frames(&bytes).expect("own bytes"), (from, frames));
+    }
+
+    #[test]
+    fn actor_snapshots_come_back(
+        numbers: [u64; 4], schema: u32, state in vec(any::<u8>(), 0..300), marks in vec((any::<u64>(), payloads()), 0..9),
+        message: u128,
+    ) {
+        let stored = |bytes| StoredReply { codec: PayloadCodec::Json, bytes };
+        let mut snapshot = samples::actor_snapshot();
+        snapshot.at = Position { sequence: Sequence(numbers[0]), hash: numbers[1] };
+        (snapshot.version, snapshot.shard_epoch) = (Version(numbers[2]), Epoch(numbers[3]));
+        (snapshot.schema, snapshot.state) = (schema, state.into());
+        snapshot.messages.extend(marks.iter().map(|(nth, reply)| (MessageId(message ^ u128::from(*nth)), stored(reply.clone()))));
+        let applied = marks.into_iter().map(|(sequence, reply)| (sequence, stored(reply))).collect();
+        snapshot.origins.push(OriginMarks { origin: Incarnation(numbers[1]), floor: numbers[0], applied });
+        let body = snapshot_body(&snapshot).expect("it fits");
+        prop_assert!(body.len() <= snapshot.bytes(), "{} bytes were counted as {}", body.len(), snapshot.bytes());
+        let Ok(Kept::Whole(read)) = decode_kept(&whole(&body).expect("it fits").payload) else { panic!("own bytes") };
+        prop_assert_eq!(read, snapshot);
     }
 
     #[test]

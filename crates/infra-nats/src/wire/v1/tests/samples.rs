@@ -12,9 +12,9 @@ use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame, ReadMode};
 use aether_domain::records::{
-    Checkpoint, CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry, EventRecord, FeedState,
-    Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks, PayloadCodec, Position,
-    ReleaseReport, Timer, TimerChange, TopologySnapshot,
+    ActorSnapshot, Checkpoint, CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry,
+    EventRecord, FeedState, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks, OriginMarks,
+    PayloadCodec, Position, ReleaseReport, StoredReply, Timer, TimerChange, TopologySnapshot,
 };
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{
@@ -321,6 +321,35 @@ pub(super) fn claims() -> Vec<Claim> {
             serves: None,
         },
     ]
+}
+
+/// With something in each of its places.
+pub(super) fn actor_snapshot() -> ActorSnapshot {
+    let reply = |codec, bytes: &'static [u8]| StoredReply { codec, bytes: Bytes::from_static(bytes) };
+    let json = || reply(PayloadCodec::Json, b"{\"balance\":7}");
+    let timer = Timer {
+        name: "refill".into(),
+        due: WallTime { unix_millis: 1_700_000_000_000 },
+        every: Some(Duration::from_millis(1500)),
+        missed: MissedTicks::Skip,
+        command: "refill".into(),
+        payload: Bytes::from_static(b"{}"),
+    };
+    ActorSnapshot {
+        at: Position { sequence: Sequence(300), hash: u64::MAX - 1 },
+        version: Version(40),
+        shard_epoch: Epoch(31),
+        schema: 2,
+        codec: PayloadCodec::Binary,
+        state: Bytes::from_static(&[7, 0, 255]),
+        origins: vec![OriginMarks {
+            origin: Incarnation(0x4d2),
+            floor: 17,
+            applied: vec![(17, json()), (300, reply(PayloadCodec::Binary, &[9]))],
+        }],
+        messages: vec![(MessageId(0xabc), json())],
+        timers: vec![timer],
+    }
 }
 
 pub(super) fn letter() -> DeadLetter {
