@@ -7,6 +7,9 @@
 
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark reads clocks and prints")]
 
+#[path = "nats/activation.rs"]
+mod activation;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -228,6 +231,15 @@ async fn main() -> anyhow::Result<()> {
             break;
         }
     }
+    let (ours, raw) = activation::measure(&url).await?;
+    let ratio = raw.as_secs_f64() / ours.as_secs_f64();
+    show(
+        "activation from snapshot, 100k-event history, p50",
+        &format!("{ours:.0?}"),
+        &format!("{raw:.0?}"),
+        ratio,
+        0.5,
+    );
     one.drain().await;
     two.drain().await;
     anyhow::ensure!(

@@ -100,6 +100,12 @@ pub const APPEND_CONFLICTS: Metric =
 pub const ACTIVATIONS: Metric = counter("aether_actor_activations", None, "Actors loaded into memory");
 /// Actors put out of memory.
 pub const PASSIVATIONS: Metric = counter("aether_actor_passivations", None, "Actors put out of memory");
+/// Snapshots of actors by what became of them.
+pub const SNAPSHOTS: Metric = counter(
+    "aether_actor_snapshots",
+    Some("outcome"),
+    "Snapshots of actors: kept (saved), due and not kept (failed), loaded in the place of a history (used)",
+);
 /// Commands given up.
 pub const POISONED: Metric = counter(
     "aether_commands_poisoned",
@@ -219,6 +225,7 @@ pub const ALL: &[Metric] = &[
     APPEND_CONFLICTS,
     ACTIVATIONS,
     PASSIVATIONS,
+    SNAPSHOTS,
     FENCING_REJECTIONS,
     SHARD_MAPS_DIFFERED,
     SPLIT_BRAIN_SUSPECTED,

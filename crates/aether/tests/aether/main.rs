@@ -7,6 +7,8 @@ mod events;
 mod feeds;
 #[cfg(feature = "nats")]
 mod gateway;
+#[cfg(feature = "nats")]
+mod histories;
 mod load;
 mod metrics;
 mod node;

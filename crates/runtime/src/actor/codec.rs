@@ -3,6 +3,7 @@
 //! The only module that touches bincode. Both formats refuse trailing bytes and anything over a bound, so that bytes
 //! from outside cannot make this process allocate more than a small multiple of their own size.
 
+use aether_domain::ports::SNAPSHOT_BYTES_MAX;
 use aether_domain::records::PayloadCodec;
 use bytes::Bytes;
 use serde::Serialize;
@@ -10,6 +11,9 @@ use serde::de::DeserializeOwned;
 
 /// The most bytes one encoded value may have: 1 MiB.
 pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How much memory one byte may claim, which is what bincode's limit counts: a small `u128` takes 16.
+const MEMORY_A_BYTE: usize = 16;
 
 /// Why a value did not become bytes, or bytes did not become a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,8 +32,8 @@ pub enum CodecError {
     },
 }
 
-fn too_large(bytes: usize) -> String {
-    format!("{bytes} bytes exceed the bound of {VALUE_BYTES_MAX}")
+fn too_large(bytes: usize, bytes_max: usize) -> String {
+    format!("{bytes} bytes exceed the bound of {bytes_max}")
 }
 
 /// The bytes of a value.
@@ -37,6 +41,15 @@ fn too_large(bytes: usize) -> String {
 /// # Errors
 /// [`CodecError::Encode`] if the format cannot carry it or it exceeds [`VALUE_BYTES_MAX`].
 pub fn encode<T: Serialize>(codec: PayloadCodec, value: &T) -> Result<Bytes, CodecError> {
+    encode_within(codec, value, VALUE_BYTES_MAX)
+}
+
+/// The bytes of an actor's state, at most [`SNAPSHOT_BYTES_MAX`].
+pub(crate) fn encode_state<T: Serialize>(codec: PayloadCodec, state: &T) -> Result<Bytes, CodecError> {
+    encode_within(codec, state, SNAPSHOT_BYTES_MAX)
+}
+
+fn encode_within<T: Serialize>(codec: PayloadCodec, value: &T, bytes_max: usize) -> Result<Bytes, CodecError> {
     let encoded = match codec {
         PayloadCodec::Json => serde_json::to_vec(value).map_err(|fault| fault.to_string()),
         PayloadCodec::Binary => {
@@ -44,7 +57,7 @@ pub fn encode<T: Serialize>(codec: PayloadCodec, value: &T) -> Result<Bytes, Cod
         }
     };
     match encoded {
-        Ok(bytes) if bytes.len() > VALUE_BYTES_MAX => Err(CodecError::Encode { reason: too_large(bytes.len()) }),
+        Ok(bytes) if bytes.len() > bytes_max => Err(CodecError::Encode { reason: too_large(bytes.len(), bytes_max) }),
         Ok(bytes) => Ok(bytes.into()),
         Err(reason) => Err(CodecError::Encode { reason }),
     }
@@ -55,15 +68,27 @@ pub fn encode<T: Serialize>(codec: PayloadCodec, value: &T) -> Result<Bytes, Cod
 /// # Errors
 /// [`CodecError::Decode`] if they are not exactly one such value, or exceed [`VALUE_BYTES_MAX`].
 pub fn decode<T: DeserializeOwned>(codec: PayloadCodec, bytes: &[u8]) -> Result<T, CodecError> {
+    decode_within::<T, { MEMORY_A_BYTE * VALUE_BYTES_MAX }>(codec, bytes)
+}
+
+/// The state of all these bytes, at most [`SNAPSHOT_BYTES_MAX`].
+pub(crate) fn decode_state<T: DeserializeOwned>(codec: PayloadCodec, bytes: &[u8]) -> Result<T, CodecError> {
+    decode_within::<T, { MEMORY_A_BYTE * SNAPSHOT_BYTES_MAX }>(codec, bytes)
+}
+
+fn decode_within<T: DeserializeOwned, const MEMORY_BYTES_MAX: usize>(
+    codec: PayloadCodec,
+    bytes: &[u8],
+) -> Result<T, CodecError> {
     let refuse = |reason| Err(CodecError::Decode { reason });
-    if bytes.len() > VALUE_BYTES_MAX {
-        return refuse(too_large(bytes.len()));
+    let bytes_max = MEMORY_BYTES_MAX / MEMORY_A_BYTE;
+    if bytes.len() > bytes_max {
+        return refuse(too_large(bytes.len(), bytes_max));
     }
     match codec {
         PayloadCodec::Json => serde_json::from_slice(bytes).or_else(|fault| refuse(fault.to_string())),
         PayloadCodec::Binary => {
-            // The limit counts what the values take in memory, of which one byte may claim 16: a small `u128`.
-            let bounded = bincode::config::standard().with_limit::<{ 16 * VALUE_BYTES_MAX }>();
+            let bounded = bincode::config::standard().with_limit::<MEMORY_BYTES_MAX>();
             match bincode::serde::decode_from_slice(bytes, bounded) {
                 Ok((value, read)) if read == bytes.len() => Ok(value),
                 Ok((_, read)) => refuse(format!("{} bytes behind the value", bytes.len() - read)),

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use aether_domain::ports::AskFrame;
-use aether_domain::records::{CommitRecord, EventRecord, PayloadCodec, Timer, TimerChange};
+use aether_domain::records::{ActorSnapshot, CommitRecord, EventRecord, PayloadCodec, Timer, TimerChange};
 use aether_domain::{ActorId, ActorKind, Version, WallTime};
 use bytes::Bytes;
 use serde::Serialize;
@@ -79,6 +79,13 @@ pub(crate) enum Replay {
     Panicked(String),
 }
 
+/// What a snapshot keeps of an instance, all of it in one codec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) state: Bytes,
+    pub(crate) timers: Vec<Timer>,
+}
+
 /// One actor in memory.
 pub(crate) trait Instance: Send {
     /// Applies a stored commit's events.
@@ -91,6 +98,8 @@ pub(crate) trait Instance: Send {
     fn timers(&self) -> &OpenTimers;
     /// How many events its state includes.
     fn version(&self) -> Version;
+    /// Its state and its open timers as they are now, or why they could not be read again.
+    fn kept(&self, codec: PayloadCodec) -> Result<Kept, String>;
 }
 
 /// One kind of actor.
@@ -101,8 +110,12 @@ pub(crate) trait Kind: Send + Sync {
     fn settings(&self) -> &Settings;
     /// The place of a command in its list, or of its twin.
     fn command(&self, name: &str) -> Option<u8>;
+    /// The version of its state's shape.
+    fn schema(&self) -> u32;
     /// An actor without history, or why that is no id of this kind.
     fn instance(&self, id: &ActorId) -> Result<Box<dyn Instance>, String>;
+    /// The actor of a snapshot, or why that is none of this kind.
+    fn revive(&self, id: &ActorId, snapshot: &ActorSnapshot) -> Result<Box<dyn Instance>, String>;
     /// A stored reply of the command at that place, as its asker wants it.
     fn stored_reply(&self, command: u8, codec: PayloadCodec, reply: &Bytes, wanted: Wanted) -> Result<Payload, String>;
     /// What became of a message under which the command at that place was asked, as its asker wants to be told.
@@ -189,6 +202,18 @@ impl<A: Actor> Instance for Live<A> {
     fn version(&self) -> Version {
         self.ctx.version
     }
+
+    fn kept(&self, codec: PayloadCodec) -> Result<Kept, String> {
+        let written = caught(|| {
+            let state = codec::encode_state(codec, &self.state)?;
+            if cfg!(debug_assertions) {
+                codec::decode_state::<A>(codec, &state)?;
+            }
+            let timers = self.timers.timers().map(|(timer, present)| in_codec::<A>(timer, present, codec));
+            Ok(Kept { state, timers: timers.collect::<Result<_, _>>()? })
+        });
+        written?.map_err(|fault: CodecError| format!("its state {fault}"))
+    }
 }
 
 impl<A: Actor> Live<A> {
@@ -264,6 +289,19 @@ fn place<A: Actor>(name: &str) -> Option<u8> {
     table::<A>().iter().position(|entry| entry.name == name).map(|place| place as u8)
 }
 
+/// A timer whose command is in `present`, with its command in `codec`.
+fn in_codec<A: Actor>(timer: &Timer, present: PayloadCodec, codec: PayloadCodec) -> Result<Timer, CodecError> {
+    if present == codec {
+        return Ok(timer.clone());
+    }
+    let Some(entry) = table::<A>().iter().find(|entry| entry.name == timer.command) else {
+        let reason = format!("the command {:?} of the reminder {:?} is not known", timer.command, timer.name);
+        return Err(CodecError::Encode { reason });
+    };
+    let payload = (entry.encode)(&Payload::Encoded(present, timer.payload.clone()), codec)?;
+    Ok(Timer { payload, ..timer.clone() })
+}
+
 /// Whether one of these changes sets a timer of that name.
 fn sets(changes: &[TimerChange], name: &str) -> bool {
     changes.iter().any(|change| matches!(change, TimerChange::Set(timer) if timer.name == name))
@@ -282,8 +320,29 @@ pub(crate) struct KindOf<A> {
 }
 
 impl<A: Actor> KindOf<A> {
-    pub(crate) fn new(name: ActorKind) -> Self {
-        Self { name, settings: A::settings(), actor: PhantomData }
+    pub(crate) fn new(name: ActorKind, settings: Settings) -> Self {
+        Self { name, settings, actor: PhantomData }
+    }
+
+    /// The actor of that id with the state that `make` makes, and with these timers, whose commands are in that codec.
+    fn live(
+        &self,
+        id: &ActorId,
+        version: Version,
+        (timers, codec): (&[Timer], PayloadCodec),
+        make: impl FnOnce() -> Result<A, CodecError>,
+    ) -> Result<Box<dyn Instance>, String> {
+        let refused = |why: &str| format!("{:?} is not the id of a {}{why}", id.as_str(), self.name);
+        let read = caught(|| id.as_str().parse::<A::Id>().ok());
+        let read = read.map_err(|panic| refused(&format!(": reading it panicked: {panic}")))?;
+        let id = read.ok_or_else(|| refused(""))?;
+        let state = caught(make)?.map_err(|fault| format!("its state {fault}"))?;
+        let mut live =
+            Live { state, ctx: Ctx { id, version, now: WallTime::default() }, timers: OpenTimers::default() };
+        for timer in timers {
+            live.change_timers(&[TimerChange::Set(timer.clone())], codec);
+        }
+        Ok(Box::new(live))
     }
 }
 
@@ -298,13 +357,18 @@ impl<A: Actor> Kind for KindOf<A> {
         let (own, twin) = name.strip_prefix(OUTCOME_OF).map_or((name, 0), |own| (own, TWIN));
         place::<A>(own).map(|place| place | twin)
     }
+    fn schema(&self) -> u32 {
+        A::SNAPSHOT
+    }
     fn instance(&self, id: &ActorId) -> Result<Box<dyn Instance>, String> {
-        let refused = |why: &str| format!("{:?} is not the id of a {}{why}", id.as_str(), self.name);
-        let made = caught(|| Some((id.as_str().parse().ok()?, A::default())));
-        let made = made.map_err(|panic| refused(&format!(": reading it panicked: {panic}")))?;
-        let (id, state) = made.ok_or_else(|| refused(""))?;
-        let ctx = Ctx { id, version: Version::ZERO, now: WallTime::default() };
-        Ok(Box::new(Live { state, ctx, timers: OpenTimers::default() }))
+        self.live(id, Version::ZERO, (&[], PayloadCodec::default()), || Ok(A::default()))
+    }
+    fn revive(&self, id: &ActorId, snapshot: &ActorSnapshot) -> Result<Box<dyn Instance>, String> {
+        if snapshot.schema != A::SNAPSHOT {
+            return Err(format!("its state has version {}, this build reads {}", snapshot.schema, A::SNAPSHOT));
+        }
+        let timers = (&snapshot.timers[..], snapshot.codec);
+        self.live(id, snapshot.version, timers, || codec::decode_state(snapshot.codec, &snapshot.state))
     }
     fn stored_reply(&self, command: u8, codec: PayloadCodec, reply: &Bytes, wanted: Wanted) -> Result<Payload, String> {
         let entry = &table::<A>()[usize::from(command)];
@@ -509,7 +573,7 @@ mod tests {
     }
 
     fn gauge() -> KindOf<Gauge> {
-        KindOf::new(ActorKind::new(Gauge::KIND).expect("a kind"))
+        KindOf::new(ActorKind::new(Gauge::KIND).expect("a kind"), Settings::default())
     }
     fn id(text: &str) -> ActorId {
         ActorId::new(text).expect("an id")

@@ -73,6 +73,6 @@ pub use settings::Settings;
 
 pub use aether_domain::records::MissedTicks;
 
-pub(crate) use erased::{Instance, Kind, Ran, Replay, Wanted};
+pub(crate) use erased::{Instance, Kept, Kind, Ran, Replay, Wanted};
 pub(crate) use fate::TWIN;
 pub(crate) use timers::Due;

@@ -35,6 +35,9 @@ pub trait Command: Clone + Serialize + DeserializeOwned + Send + 'static {
 
 /// An event-sourced virtual actor. The implementing type *is* its state; the default is the state before any event.
 ///
+/// The state is written to snapshots now and then: what serde leaves out of it (`#[serde(skip)]`) is gone when the actor is
+/// loaded from one. History remains the truth: a snapshot that cannot be read costs time, nothing else.
+///
 /// Handlers and [`Self::apply`] are pure and synchronous: they are called again on every reload and retry. A panic in
 /// one discards this actor's instance only; its history is untouched.
 pub trait Actor: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -49,6 +52,10 @@ pub trait Actor: Default + Serialize + DeserializeOwned + Send + Sync + 'static 
     /// Every command it answers, as a tuple of up to 16. A command that is not listed cannot be asked, a listed one
     /// without a [`Handle`] does not compile.
     type Commands: CommandSet<Self>;
+
+    /// The version of the state's shape, from 1: raise it whenever the state is written otherwise or means something else
+    /// than before. A snapshot of another version is not read, and the actor is made of its whole history once.
+    const SNAPSHOT: u32 = 1;
 
     /// Takes over what has happened. It cannot refuse: the event is a fact.
     fn apply(&mut self, event: &Self::Event);

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::codec::CodecError;
 use super::erased::{Kind, KindOf};
 use super::model::Actor;
+use super::settings::Settings;
 use crate::message::Payload;
 
 /// Why a kind cannot be registered: a mistake in its definition, or in the program that registers it.
@@ -54,15 +55,19 @@ impl KindRegistry {
     /// # Errors
     /// [`RegisterError`]; the registry is as before then.
     pub fn register<A: Actor>(&mut self) -> Result<(), RegisterError> {
+        self.register_with::<A>(A::settings())
+    }
+
+    /// Adds the kind of `A`, run by other settings than its own.
+    pub(crate) fn register_with<A: Actor>(&mut self, settings: Settings) -> Result<(), RegisterError> {
         let kind = ActorKind::new(A::KIND)?;
-        let settings = A::settings();
         if let Err((setting, range)) = settings.check() {
             return Err(RegisterError::Setting { kind, setting, range });
         }
         if self.kinds.contains_key(&kind) {
             return Err(RegisterError::Twice { kind });
         }
-        self.kinds.insert(kind.clone(), Arc::new(KindOf::<A>::new(kind)));
+        self.kinds.insert(kind.clone(), Arc::new(KindOf::<A>::new(kind, settings)));
         Ok(())
     }
 

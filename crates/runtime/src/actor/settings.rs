@@ -18,6 +18,11 @@ pub struct Settings {
     pub codec: PayloadCodec,
     /// How long an actor nobody asks stays in memory: 100 ms to 366 days.
     pub passivate_after: Duration,
+    /// After how many events since the last snapshot the state is written again, with the next record; 0: not for their
+    /// number. A record without events counts as one. A quarter of it is enough for an actor that leaves memory or this node.
+    pub snapshot_every: u32,
+    /// The same by bytes of events; 0: not for their bytes. With both at 0 there are no snapshots.
+    pub snapshot_bytes: u32,
     /// How fresh an answer that changes nothing must be, where whoever asks does not say.
     pub mode: ReadMode,
     /// How long an ask waits that does not say: 1 ms to 10 minutes.
@@ -44,13 +49,15 @@ impl Settings {
 }
 
 impl Default for Settings {
-    /// 1,024 commands, 4 MiB, JSON, ten minutes, `Strict`, five seconds.
+    /// 1,024 commands, 4 MiB, JSON, ten minutes, `Strict`, five seconds; a snapshot every 256 events or 1 MiB of them.
     fn default() -> Self {
         Self {
             mailbox: 1024,
             mailbox_bytes: 4 * 1024 * 1024,
             codec: PayloadCodec::Json,
             passivate_after: Duration::from_secs(600),
+            snapshot_every: 256,
+            snapshot_bytes: 1024 * 1024,
             mode: ReadMode::Strict,
             timeout: Duration::from_secs(5),
         }

@@ -176,7 +176,6 @@ impl OpenTimers {
     }
 
     /// All of them, by name, each with its command's codec: what a snapshot keeps.
-    #[cfg_attr(not(test), expect(dead_code, reason = "snapshots take them from here"))]
     pub(crate) fn timers(&self) -> impl Iterator<Item = (&Timer, PayloadCodec)> {
         self.all().map(|open| (&open.timer, open.codec))
     }

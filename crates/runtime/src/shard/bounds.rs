@@ -40,6 +40,16 @@ pub(super) const TURN_MAX: usize = 64;
 pub(super) const INBOX_MAX: usize = 8192;
 /// The most actors dropped from memory in one tick.
 pub(super) const PASSIVATIONS_MAX: usize = 1024;
+/// This many times as many events or bytes make a snapshot due while an actor stays, as are enough when it leaves.
+pub(super) const SAVE_IDLE_PART: u32 = 4;
+/// The most idle actors of one shard whose states are kept when it leaves this node, or in one tick.
+pub(super) const IDLE_SAVES_MAX: usize = 64;
+/// The most KiB of snapshots on their way to the store, of all shards of a node; one more is not saved.
+pub(super) const SAVING_KIB_MAX: usize = 64 * 1024;
+/// What the smallest snapshot counts as: so many of them at most are on their way as fit.
+pub(super) const SAVING_KIB_MIN: usize = 64;
+/// How many snapshots of an actor are looked at when it is loaded: the store keeps two.
+pub(super) const SNAPSHOTS_TRIED_MAX: usize = 2;
 /// When the asker of a refused command should try again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 

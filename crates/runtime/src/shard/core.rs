@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::ports::{Answer, ReadMode};
-use aether_domain::records::{CommandMark, CommitRecord, Position};
-use aether_domain::{Epoch, Incarnation, Monotonic, NodeId, Nonce, Version, WallTime};
+use aether_domain::records::{CommandMark, CommitRecord, Position, StoredReply};
+use aether_domain::{Epoch, Incarnation, Monotonic, NodeId, Nonce, Sequence, Version, WallTime};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -17,8 +17,9 @@ use super::bounds::{
     BATCH_BYTES_MAX, PANIC_RETRIES_MAX, PANIC_WINDOW, PANICS_MAX, REFUSE_AFTER_TRIES, RETRY_AFTER, back_off,
 };
 use super::input::{Counts, Effect, Fact, Now};
-use super::remembered::{Known, StoredReply};
+use super::remembered::{Known, Lives};
 use super::slot::{Asked, Busy, Decided, Flight, Gathering, Live, Loading, Slot, What, freshness};
+use super::snapshots::Part;
 use super::timers::{Agenda, timer_bytes};
 use super::withdrawal;
 use crate::actor::{Kind, Ran};
@@ -38,6 +39,8 @@ pub(super) struct Core<T> {
     pub(super) stale: Option<Epoch>,
     /// Set while the shard is released: what has not been sealed is not run any more.
     pub(super) leaving: Option<NodeId>,
+    /// Whose commands are believed.
+    pub(super) lives: Lives,
     /// Whom to look at because of timers.
     pub(super) agenda: Agenda,
     /// What the wall clock says in this step: it decides only when a timer is tried.
@@ -55,6 +58,7 @@ impl<T> Core<T> {
             tickets: 0,
             stale: None,
             leaving: None,
+            lives: Lives::default(),
             agenda: Agenda::default(),
             wall: WallTime::default(),
         }
@@ -117,12 +121,13 @@ impl<T> Core<T> {
         }
     }
 
-    /// Asks for the history.
-    pub(super) fn load(&mut self, slot: &mut Slot<T>, fresh: bool, wait: Duration) {
+    /// Asks for the history, from a snapshot on that reaches no further than `up_to`.
+    pub(super) fn load_from(&mut self, slot: &mut Slot<T>, fresh: bool, wait: Duration, up_to: Sequence) {
         let Some(busy) = &mut slot.busy else { return };
         self.tickets += 1;
         busy.load = Some(Loading { ticket: self.tickets, fresh });
-        self.out.push(Effect::Load { actor: busy.actor.clone(), ticket: self.tickets, fresh, wait });
+        let part = Part { up_to, schema: slot.kind.schema(), fresh };
+        self.out.push(Effect::Load { actor: busy.actor.clone(), ticket: self.tickets, part, wait });
     }
 
     /// Runs what waits, in order, while there is an instance to run it; then seals what came of it.
@@ -156,7 +161,7 @@ impl<T> Core<T> {
             let maybe_applied = asked.work.attempt > 1;
             return self.give_up(asked, &Answer::Expired { maybe_applied });
         }
-        match slot.remembered.find(&asked.work) {
+        match slot.remembered.find(&asked.work, &self.lives) {
             Known::New => {}
             Known::Forgotten => return self.give_up(asked, &Answer::Expired { maybe_applied: true }),
             Known::Applied(stored) => return self.repeat_all(&*slot.kind, asked, stored),
@@ -188,8 +193,11 @@ impl<T> Core<T> {
             Ran::Panicked(reason) => return self.panicked(slot, now, asked, reason),
         };
         let actor = &asked.work.actor;
-        let busy = slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor.clone())));
-        busy.push_decided(Decided { asked, what, event_bytes });
+        slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor.clone())));
+        let state = if matches!(what, What::Change { .. }) { self.cut(slot) } else { None };
+        if let Some(busy) = &mut slot.busy {
+            busy.push_decided(Decided { asked, what, event_bytes, state });
+        }
     }
 
     /// Discards an instance that cannot be trusted. What is sealed stays; what is not waits to be run again.
@@ -263,8 +271,8 @@ impl<T> Core<T> {
             events: Vec::new(),
             timers: Vec::new(),
         };
-        let (mut covers, mut changes, mut bytes) = (0, 0, 0);
-        for Decided { asked, what, event_bytes } in &mut busy.decided {
+        let (mut covers, mut changes, mut bytes, mut state) = (0, 0, 0, None);
+        for Decided { asked, what, event_bytes, state: after } in &mut busy.decided {
             let full = changes == CommitRecord::COMMANDS_MAX || bytes + *event_bytes > BATCH_BYTES_MAX;
             if let What::Change { events, timers, .. } | What::Fired { events, timers, .. } = what {
                 let codec = withdrawal::codec_of(&*slot.kind, asked.command);
@@ -283,9 +291,15 @@ impl<T> Core<T> {
                 record.commands.push(CommandMark { id, floor, message, reply: stored.clone() });
             }
             covers += 1;
+            if after.is_some() {
+                state = after.take();
+                break;
+            }
         }
+        let settings = slot.kind.settings();
+        let state = state.or_else(|| self.captured(&mut slot.growth, settings, busy, &**instance, (&record, covers)));
         let (record, after) = (Arc::new(record), slot.tail.sequence);
-        busy.flight = Some(Flight { record, after, covers, tries: 0, wake: None });
+        busy.flight = Some(Flight { record, after, covers, tries: 0, wake: None, state });
         self.send(busy);
     }
 
@@ -301,14 +315,19 @@ impl<T> Core<T> {
         slot.tail = at;
         (slot.confirmed, slot.under) = (true, flight.record.shard_epoch);
         for mark in &flight.record.commands {
-            slot.remembered.note(mark, flight.record.codec);
+            slot.remembered.note(mark, flight.record.codec, &self.lives);
         }
+        slot.growth = slot.growth.with(&flight.record);
         if let Some(busy) = &mut slot.busy {
             busy.conflicts = 0;
         }
         for _ in 0..flight.covers {
             let Some(decided) = slot.busy.as_mut().and_then(|busy| busy.pop_decided()) else { break };
             self.deliver(slot, decided);
+        }
+        if let (Some(state), Some(busy)) = (flight.state, &slot.busy) {
+            let actor = busy.actor.clone();
+            self.save(slot, actor, (at, flight.record.version(), flight.record.shard_epoch), state);
         }
         if let Some(busy) = slot.busy.as_mut().filter(|_| flight.covers > 1) {
             self.tickets += 1;

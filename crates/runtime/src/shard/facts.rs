@@ -18,6 +18,10 @@ pub(super) fn log(shard: ShardId, fact: &Fact) {
             warn!(shard, actor = %actor.key, tries, "append has no clear outcome yet: actor waits");
         }
         Fact::NotLoaded { actor, reason } => warn!(shard, actor = %actor.key, reason, "actor not loaded"),
+        Fact::NotSaved { actor, reason } => warn!(shard, actor = %actor.key, reason, "snapshot not saved"),
+        Fact::SnapshotLeftOut { actor, reason } => {
+            warn!(shard, actor = %actor.key, reason, "snapshot left out: loading without it");
+        }
         Fact::Panicked { actor, reason } => {
             warn!(shard, actor = %actor.key, reason, "actor panicked: instance dropped");
         }

@@ -4,7 +4,9 @@ use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::records::{Position, StoredCommit};
 use aether_domain::{ActorId, Epoch, Sequence};
 
-use super::remembered::Remembered;
+use super::input::Found;
+use super::remembered::{Lives, Remembered};
+use super::snapshots::Growth;
 use crate::actor::{Instance, Kind, Replay};
 
 /// An actor as its history makes it.
@@ -12,6 +14,8 @@ pub(super) struct Replayed {
     pub(super) instance: Box<dyn Instance>,
     pub(super) tail: Position,
     pub(super) remembered: Remembered,
+    /// What the history has grown by since the snapshot.
+    pub(super) growth: Growth,
 }
 
 /// Why a history makes no actor here and now.
@@ -26,23 +30,44 @@ pub(super) enum Refused {
     Panicked(String),
 }
 
-/// Replays `commits`, the whole history, for an owner under `epoch` that knows of `known` from an acknowledgement.
+/// Replays what was found of a history, for an owner under `epoch` that believes `lives` and knows of `known` from an
+/// acknowledgement.
+///
+/// Without a snapshot that is the whole history. With one, the history must hold the very commit that it ends with, and go
+/// on from there: what is wrong then may be wrong with the snapshot alone. A history of nothing leaves the snapshot to
+/// itself: whoever has lost what was acknowledged convicts himself at the next append.
 pub(super) fn replay(
     kind: &dyn Kind,
     id: &ActorId,
     epoch: Epoch,
+    lives: &Lives,
     known: Position,
-    commits: &[StoredCommit],
+    Found { snapshot, commits }: &Found,
 ) -> Result<Replayed, Refused> {
     let corrupt = |at: Sequence, what: String| Refused::Quarantine(format!("corrupt history at {at}: {what}"));
-    let later = commits.iter().map(|commit| commit.record.shard_epoch).find(|found| *found > epoch);
+    // Where there are commits, the snapshot's own is the first of them, and the more to be believed.
+    let alone = snapshot.iter().filter(|_| commits.is_empty()).map(|snapshot| snapshot.shard_epoch);
+    let mut written = alone.chain(commits.iter().map(|commit| commit.record.shard_epoch));
+    let later = written.find(|found| *found > epoch);
     if let Some(later) = later.filter(|_| !is_on(Mutant::LoadsAnyway)) {
         return Err(Refused::Stale(later));
     }
-    let mut instance = kind.instance(id).map_err(Refused::Quarantine)?;
-    let mut remembered = Remembered::default();
-    let (mut tail, mut written_under) = (Position::default(), Epoch::ZERO);
-    let mut met_known = known.sequence == Sequence::ZERO;
+    let (instance, mut remembered, mut tail, mut written_under) = match snapshot {
+        None => (kind.instance(id), Remembered::default(), Position::default(), Epoch::ZERO),
+        Some(snapshot) => {
+            (kind.revive(id, snapshot), Remembered::of(snapshot, lives), snapshot.at, snapshot.shard_epoch)
+        }
+    };
+    let mut instance = instance.map_err(Refused::Quarantine)?;
+    let mut growth = Growth::default();
+    let mut met_known = known.sequence == Sequence::ZERO || tail == known;
+    let mut commits = commits.iter();
+    if let Some(snapshot) = snapshot
+        && let Some(last) = commits.next()
+        && (last.at, last.record.version(), last.record.shard_epoch) != (tail, snapshot.version, written_under)
+    {
+        return Err(corrupt(last.at.sequence, format!("a snapshot says otherwise of {}", tail.sequence)));
+    }
     for StoredCommit { record, at } in commits {
         if (record.prev_sequence, record.prev_hash) != (tail.sequence, tail.hash) || at.sequence <= tail.sequence {
             let (before, after) = (tail.sequence, record.prev_sequence);
@@ -70,8 +95,9 @@ pub(super) fn replay(
             Replay::Panicked(reason) => Refused::Panicked(reason),
         })?;
         for mark in &record.commands {
-            remembered.note(mark, record.codec);
+            remembered.note(mark, record.codec, lives);
         }
+        growth = growth.with(record);
         (tail, written_under) = (*at, record.shard_epoch);
     }
     if tail.sequence < known.sequence {
@@ -81,5 +107,5 @@ pub(super) fn replay(
         let known = known.sequence;
         return Err(Refused::Quarantine(format!("history regressed: the acknowledged record {known} is gone")));
     }
-    Ok(Replayed { instance, tail, remembered })
+    Ok(Replayed { instance, tail, remembered, growth })
 }

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::bounds::TICK_EVERY;
+use super::bounds::{SAVING_KIB_MAX, TICK_EVERY};
 use super::cell::{Cell, lock};
 use super::clocks::Clocks;
 use super::inner::Inner;
@@ -98,6 +98,7 @@ impl ShardHost {
         let inner = Arc::new(Inner {
             clocks: Clocks::new(config.clock, config.lease),
             events: config.events,
+            snapshots: config.snapshots,
             wakes: wakes.clone(),
             shards: config.shards,
             cells: config.shards.all().map(cell).collect(),
@@ -107,6 +108,7 @@ impl ShardHost {
             releases,
             loads: Semaphore::new(config.loads_max),
             appends: Semaphore::new(config.appends_max),
+            saves: Arc::new(Semaphore::new(SAVING_KIB_MAX)),
             append_times: Arc::default(),
             runtime: Handle::current(),
             tasks: TaskTracker::new(),
@@ -133,9 +135,15 @@ impl ShardHost {
     pub fn view_changed(&self, view: &Arc<View>) {
         let mut last = lock(&self.inner.view);
         let same_life = last.as_ref().is_some_and(|last| last.me == view.me);
+        let same_lives = last.as_ref().is_some_and(|last| last.lives == view.lives);
+        let lives = Arc::new(view.lives.clone());
         for shard in self.inner.shards.all() {
             let before = last.as_ref().map_or(&Route::Nobody, |last| last.route(shard));
             let route = view.route(shard);
+            let served = matches!(route, Route::Mine { .. } | Route::Leaving { .. });
+            if served && !(same_lives && before == route) {
+                self.inner.offer(shard, Input::Lives(Arc::clone(&lives)));
+            }
             if same_life && before == route {
                 continue;
             }

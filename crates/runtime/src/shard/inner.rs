@@ -9,14 +9,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use aether_domain::mutants::{Mutant, is_on};
-use aether_domain::ports::{Answer, EventStore};
-use aether_domain::{Epoch, Sequence, ShardCount, ShardId};
+use aether_domain::ports::{Answer, EventStore, SaveError, SnapshotStore};
+use aether_domain::records::ActorSnapshot;
+use aether_domain::{ActorAddress, Epoch, ShardCount, ShardId};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::bounds::{RETRY_AFTER, TURN_MAX};
+use super::bounds::{RETRY_AFTER, SAVING_KIB_MAX, SAVING_KIB_MIN, TURN_MAX};
 use super::cell::{Cell, lock};
 use super::clocks::Clocks;
 use super::facts;
@@ -25,6 +26,7 @@ use super::input::{Effect, Fact, Input};
 use super::letters::{Letter, Letterbox};
 use super::machine::Looked;
 use super::quarantine::Ward;
+use super::snapshots;
 use super::stats::TIMED_ONE_IN;
 use super::wakes::{self, Wakes};
 use crate::message::{Outcome, Responder, Work};
@@ -34,6 +36,7 @@ use crate::vitals::Latencies;
 /// A host's parts.
 pub(super) struct Inner {
     pub(super) events: Arc<dyn EventStore>,
+    pub(super) snapshots: Arc<dyn SnapshotStore>,
     pub(super) wakes: Arc<Wakes>,
     pub(super) clocks: Clocks,
     pub(super) shards: ShardCount,
@@ -44,6 +47,8 @@ pub(super) struct Inner {
     pub(super) releases: mpsc::Sender<Release>,
     pub(super) loads: Semaphore,
     pub(super) appends: Semaphore,
+    /// In KiB.
+    pub(super) saves: Arc<Semaphore>,
     pub(super) append_times: Arc<Latencies>,
     pub(super) runtime: Handle,
     pub(super) tasks: TaskTracker,
@@ -133,15 +138,11 @@ impl Inner {
         for effect in effects {
             match effect {
                 Effect::Respond { to, outcome, lease } => self.respond(to, outcome, lease),
-                Effect::Load { actor, ticket, fresh, wait } => {
+                Effect::Load { actor, ticket, part, wait } => {
                     let inner = self.clone();
                     let load = async move {
                         let permit = inner.loads.acquire().await;
-                        let found = if fresh {
-                            inner.events.read_fresh(&actor, Sequence::ZERO).await
-                        } else {
-                            inner.events.read(&actor, Sequence::ZERO).await
-                        };
+                        let found = snapshots::read(&*inner.events, &*inner.snapshots, &actor, part).await;
                         drop(permit);
                         Input::Loaded { actor, ticket, found }
                     };
@@ -167,6 +168,7 @@ impl Inner {
                     };
                     self.begin(shard, wait, Box::pin(look));
                 }
+                Effect::Save { actor, snapshot } => self.save(shard, actor, snapshot),
                 Effect::Wake { actor, record, keep, wait } => {
                     let inner = self.clone();
                     let write = async move {
@@ -198,6 +200,23 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// Keeps a snapshot in a task of its own; not at all if too much is on its way.
+    fn save(self: &Arc<Self>, shard: ShardId, actor: ActorAddress, snapshot: Arc<ActorSnapshot>) {
+        let kib = snapshot.bytes().div_ceil(1024).clamp(SAVING_KIB_MIN, SAVING_KIB_MAX);
+        let Ok(permit) = self.saves.clone().try_acquire_many_owned(kib as u32) else {
+            let outcome = Err(SaveError::Unavailable { cause: "too many snapshots are on their way".into() });
+            // It is no command, so there is room.
+            return drop(self.cells[shard.index()].leave(self.clocks.recently(), Input::Saved { actor, outcome }));
+        };
+        let inner = self.clone();
+        let save = async move {
+            let outcome = inner.snapshots.save(&actor, &snapshot).await;
+            drop(permit);
+            inner.offer(shard, Input::Saved { actor, outcome });
+        };
+        self.tasks.spawn_on(save, &self.runtime);
     }
 
     /// Lets a letter be kept, by nobody who is waited for.

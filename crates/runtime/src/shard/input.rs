@@ -1,15 +1,17 @@
 //! What a shard's machine is told and what it asks for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::ports::{AppendError, BoxError, ReadError};
-use aether_domain::records::{CommitRecord, Position, StoredCommit, Wake};
+use aether_domain::ports::{AppendError, BoxError, ReadError, SaveError};
+use aether_domain::records::{ActorSnapshot, CommitRecord, Position, StoredCommit, Wake};
 use aether_domain::{
     ActorAddress, CommandId, Epoch, Incarnation, Monotonic, NodeId, Nonce, Revision, Sequence, WallTime,
 };
 
 use super::letters::Letter;
+use super::snapshots::Part;
 use crate::message::{Outcome, Work};
 
 /// The two clocks, read once a step.
@@ -34,8 +36,12 @@ pub(crate) enum Input<T> {
     Deactivate { owner: Option<NodeId> },
     /// A command.
     Command(Work, T),
+    /// These lives are members now: no command of any other is run.
+    Lives(Arc<BTreeSet<Incarnation>>),
     /// What [`Effect::Load`] found.
-    Loaded { actor: ActorAddress, ticket: u64, found: Result<Vec<StoredCommit>, ReadError> },
+    Loaded { actor: ActorAddress, ticket: u64, found: Result<Found, ReadError> },
+    /// What became of [`Effect::Save`].
+    Saved { actor: ActorAddress, outcome: Result<(), SaveError> },
     /// What became of [`Effect::Append`].
     Appended { actor: ActorAddress, nonce: Nonce, outcome: Result<Position, AppendError> },
     /// What [`Effect::Look`] found.
@@ -60,13 +66,12 @@ pub(crate) enum Input<T> {
 /// What a shard wants done. Whatever answers comes back as an [`Input`].
 #[derive(Debug)]
 pub(crate) enum Effect<T> {
-    /// Read the actor's whole history.
+    /// Read the actor's history: its last snapshot that will do, and what is behind it.
     Load {
         actor: ActorAddress,
         /// To be named in the answer.
         ticket: u64,
-        /// Whether as fresh as the store can.
-        fresh: bool,
+        part: Part,
         /// To be waited before.
         wait: Duration,
     },
@@ -74,6 +79,8 @@ pub(crate) enum Effect<T> {
     Append { actor: ActorAddress, record: Arc<CommitRecord>, after: Sequence, wait: Duration },
     /// Read freshly what lies behind `after`, to find the record with that nonce.
     Look { actor: ActorAddress, nonce: Nonce, after: Sequence, wait: Duration },
+    /// Keep a snapshot, when there is nothing better to do; it may fail.
+    Save { actor: ActorAddress, snapshot: Arc<ActorSnapshot> },
     /// Write an actor's wake. Sent again with the same expectation it is harmless.
     Wake {
         actor: ActorAddress,
@@ -103,6 +110,15 @@ pub(crate) enum Effect<T> {
     Fact(Fact),
 }
 
+/// What was found of a history.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Where to begin; the start, if there is none.
+    pub(crate) snapshot: Option<Box<ActorSnapshot>>,
+    /// Its own last commit and what is behind that, in order; everything, if there is no snapshot.
+    pub(crate) commits: Vec<StoredCommit>,
+}
+
 /// How an actor's wake is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
@@ -123,6 +139,10 @@ pub(crate) enum Fact {
     Unresolved { actor: ActorAddress, tries: u32 },
     /// The actor could not be loaded; its commands were answered so.
     NotLoaded { actor: ActorAddress, reason: String },
+    /// A snapshot was not saved.
+    NotSaved { actor: ActorAddress, reason: String },
+    /// The history does not go on from a snapshot, or nothing can be made of it.
+    SnapshotLeftOut { actor: ActorAddress, reason: String },
     /// A handler or `apply` panicked.
     Panicked { actor: ActorAddress, reason: String },
     /// A command was given up.
@@ -147,6 +167,9 @@ pub(crate) struct Counts {
     pub(crate) passivations: u64,
     pub(crate) poisoned: u64,
     pub(crate) quarantined: u64,
+    pub(crate) snapshots_saved: u64,
+    pub(crate) snapshots_failed: u64,
+    pub(crate) snapshots_used: u64,
     pub(crate) fired: u64,
     pub(crate) late_millis: u64,
 }

@@ -9,11 +9,11 @@ use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::{Answer, ReadMode};
 use aether_domain::{ActorAddress, Epoch, Incarnation, NodeId};
 
-use super::bounds::{BUSY_ACTORS_MAX, RETRY_AFTER};
+use super::bounds::{BUSY_ACTORS_MAX, IDLE_SAVES_MAX, RETRY_AFTER};
 use super::core::Core;
 use super::input::{Counts, Effect, Input, Now};
 use super::quarantine::RELEASE;
-use super::remembered::Known;
+use super::remembered::{Known, Lives};
 use super::residents::Residents;
 use super::slot::{Asked, Live, Slot, freshness};
 use super::withdrawal;
@@ -103,6 +103,8 @@ impl<T> ShardMachine<T> {
             Input::Loaded { actor, ticket, found } => {
                 self.with_slot(&actor, |core, slot| core.loaded(slot, now, ticket, found));
             }
+            Input::Saved { actor, outcome } => self.core.saved(actor, outcome),
+            Input::Lives(lives) => self.core.lives = Lives(Some(lives)),
             Input::TurnOver { actor, ticket } => {
                 self.with_slot(&actor, |core, slot| core.turn_over(slot, now, ticket));
             }
@@ -152,7 +154,7 @@ impl<T> ShardMachine<T> {
         let (None, Live::Present(instance)) = (&slot.busy, &mut slot.live) else {
             return Looked::Open(Open { command, ran: None });
         };
-        match slot.remembered.find(work) {
+        match slot.remembered.find(work, &self.core.lives) {
             Known::New => {}
             Known::Applied(stored) => {
                 return Looked::Answered {
@@ -290,8 +292,14 @@ impl<T> ShardMachine<T> {
                 }
             }
         }
-        self.residents.forget_idle();
+        self.forget_leaving();
         self.release_if_done();
+    }
+
+    /// Forgets every actor with nothing under way, and keeps what is worth it for the next owner.
+    fn forget_leaving(&mut self) {
+        self.core.save_leaving(&mut self.residents);
+        self.residents.forget_idle();
     }
 
     fn release_if_done(&mut self) {
@@ -299,7 +307,7 @@ impl<T> ShardMachine<T> {
             && self.busy.is_empty()
         {
             let (drain_epoch, to) = (*drain_epoch, to.clone());
-            self.residents.forget_idle();
+            self.forget_leaving();
             self.ownership = Ownership::Released { drain_epoch, to };
             self.core.out.push(Effect::Released { drain_epoch });
         }
@@ -333,7 +341,12 @@ impl<T> ShardMachine<T> {
                 }
             });
         }
-        self.core.counts.passivations += self.residents.passivate(now.at);
+        let mut saves = IDLE_SAVES_MAX;
+        self.core.counts.passivations += self.residents.passivate(now.at, |actor, slot| {
+            if saves > 0 && self.core.save_idle(actor, slot) {
+                saves -= 1;
+            }
+        });
     }
 }
 

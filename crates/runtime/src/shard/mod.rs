@@ -20,6 +20,7 @@ mod remembered;
 mod residents;
 mod resolve;
 mod slot;
+mod snapshots;
 mod stats;
 #[cfg(test)]
 mod tests;

@@ -1,23 +1,21 @@
 //! What an actor's history says about the commands in it, so that a repeat is answered and not run.
 //!
-//! Built from commit records only. What is not stored yet is looked up in the actor's queue.
+//! Built from commit records and snapshots only. What is not stored yet is looked up in the actor's queue.
+//!
+//! Lives come and go, and an actor must not remember all that ever asked it. What one of them asked may be forgotten once it
+//! is no member any more: no command of it is run from then on, neither here nor by any later owner, for each later owner's
+//! view includes the entry that removed it (R18).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use aether_domain::mutants::{Mutant, is_on};
-use aether_domain::records::{CommandMark, PayloadCodec};
+use aether_domain::records::{ActorSnapshot, CommandMark, OriginMarks, PayloadCodec, StoredReply};
 use aether_domain::{CommandId, Incarnation, MessageId};
 use bytes::Bytes;
 
 use super::bounds::{MESSAGES_MAX, OUTSTANDING_MAX};
 use crate::message::Work;
-
-/// A reply as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct StoredReply {
-    pub(super) codec: PayloadCodec,
-    pub(super) bytes: Bytes,
-}
 
 /// What is known of a command that has just come in.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,13 +24,24 @@ pub(super) enum Known<'a> {
     New,
     /// It is in the history; this was its reply.
     Applied(&'a StoredReply),
-    /// Its origin has said that nobody waits for it any more: it may be in the history.
+    /// Its origin has said that nobody waits for it any more, or is no member any more: it may be in the history.
     Forgotten,
+}
+
+/// The lives whose commands are believed: those of the members as this node's view has them. All of them until it is told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lives(pub(super) Option<Arc<BTreeSet<Incarnation>>>);
+
+impl Lives {
+    fn has(&self, life: Incarnation) -> bool {
+        self.0.as_ref().is_none_or(|lives| lives.contains(&life))
+    }
 }
 
 /// The commands of one history.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
+    /// At most one more than there are members: whenever one is added, those that are gone are forgotten.
     origins: Vec<Origin>,
     /// At most [`MESSAGES_MAX`], oldest first.
     messages: VecDeque<(MessageId, StoredReply)>,
@@ -48,8 +57,34 @@ struct Origin {
 }
 
 impl Remembered {
+    /// What a snapshot remembers.
+    pub(super) fn of(snapshot: &ActorSnapshot, lives: &Lives) -> Self {
+        let origin = |marks: &OriginMarks| Origin {
+            life: marks.origin,
+            floor: marks.floor,
+            applied: marks.applied.iter().cloned().collect(),
+        };
+        let believed = snapshot.origins.iter().filter(|marks| lives.has(marks.origin));
+        Self { origins: believed.map(origin).collect(), messages: snapshot.messages.iter().cloned().collect() }
+    }
+
+    /// All of it, for a snapshot.
+    pub(super) fn marks(&self) -> (Vec<OriginMarks>, Vec<(MessageId, StoredReply)>) {
+        let marks = |origin: &Origin| OriginMarks {
+            origin: origin.life,
+            floor: origin.floor,
+            applied: origin.applied.iter().cloned().collect(),
+        };
+        (self.origins.iter().map(marks).collect(), self.messages.iter().cloned().collect())
+    }
+
+    /// Forgets what lives asked that are gone.
+    pub(super) fn forget_gone(&mut self, lives: &Lives) {
+        self.origins.retain(|origin| lives.has(origin.life));
+    }
+
     /// Takes over what a stored record says of one command.
-    pub(super) fn note(&mut self, mark: &CommandMark, codec: PayloadCodec) {
+    pub(super) fn note(&mut self, mark: &CommandMark, codec: PayloadCodec, lives: &Lives) {
         // A copy, because the reply may be a slice of a large message that would be kept alive whole.
         let reply = StoredReply { codec, bytes: Bytes::copy_from_slice(&mark.reply) };
         if let Some(message) = mark.message {
@@ -60,6 +95,7 @@ impl Remembered {
         }
         let CommandId { origin, sequence } = mark.id;
         let place = self.origins.iter().position(|known| known.life == origin).unwrap_or_else(|| {
+            self.forget_gone(lives);
             self.origins.push(Origin { life: origin, floor: 0, applied: VecDeque::new() });
             self.origins.len() - 1
         });
@@ -72,17 +108,19 @@ impl Remembered {
     }
 
     /// What is known of `work`.
-    pub(super) fn find(&self, work: &Work) -> Known<'_> {
+    pub(super) fn find(&self, work: &Work, lives: &Lives) -> Known<'_> {
         if is_on(Mutant::RunsRepeats) {
             return Known::New;
         }
-        if let Some(origin) = self.origins.iter().find(|known| known.life == work.id.origin) {
-            if work.id.sequence < origin.floor && !is_on(Mutant::ForgetsFloor) {
-                return Known::Forgotten;
+        match self.origins.iter().find(|known| known.life == work.id.origin) {
+            Some(origin) if work.id.sequence < origin.floor && !is_on(Mutant::ForgetsFloor) => return Known::Forgotten,
+            Some(origin) => {
+                if let Ok(place) = origin.place(work.id.sequence) {
+                    return Known::Applied(&origin.applied[place].1);
+                }
             }
-            if let Ok(place) = origin.place(work.id.sequence) {
-                return Known::Applied(&origin.applied[place].1);
-            }
+            None if !lives.has(work.id.origin) => return Known::Forgotten,
+            None => {}
         }
         let same = work.message.and_then(|message| self.messages.iter().rev().find(|known| known.0 == message));
         same.map_or(Known::New, |(_, reply)| Known::Applied(reply))

@@ -50,9 +50,16 @@ impl<T> Residents<T> {
         self.due.retain(|(_, actor)| by_kind.get(&actor.key.kind).is_some_and(|kind| kind.contains_key(&actor.key.id)));
     }
 
-    /// Forgets actors that nobody has asked for as long as their kind says, at most [`PASSIVATIONS_MAX`], and says how
-    /// many.
-    pub(super) fn passivate(&mut self, now: Monotonic) -> u64 {
+    /// At most so many of those that `fits`, those that were asked last first, nearly.
+    pub(super) fn last_due(&self, most: usize, fits: impl Fn(&Slot<T>) -> bool) -> Vec<ActorAddress> {
+        let slot = |actor: &ActorAddress| self.by_kind.get(&actor.key.kind)?.get(&actor.key.id);
+        let fitting = self.due.iter().rev().filter(|(_, actor)| slot(actor).is_some_and(&fits));
+        fitting.take(most).map(|(_, actor)| actor.clone()).collect()
+    }
+
+    /// Forgets actors that nobody has asked for as long as their kind says, at most [`PASSIVATIONS_MAX`], each after `part`
+    /// has seen it, and says how many.
+    pub(super) fn passivate(&mut self, now: Monotonic, mut part: impl FnMut(&ActorAddress, &mut Slot<T>)) -> u64 {
         let mut passivated = 0;
         for _ in 0..PASSIVATIONS_MAX {
             if self.due.first().is_none_or(|(due, _)| *due > now) {
@@ -60,13 +67,14 @@ impl<T> Residents<T> {
             }
             let Some((_, actor)) = self.due.pop_first() else { break };
             let Some(of_kind) = self.by_kind.get_mut(&actor.key.kind) else { continue };
-            let Some(slot) = of_kind.get(&actor.key.id) else { continue };
+            let Some(slot) = of_kind.get_mut(&actor.key.id) else { continue };
             let after = slot.kind.settings().passivate_after;
             if slot.busy.is_some() || matches!(slot.live, Live::Quarantined(_)) {
                 self.due.insert((now + after, actor));
             } else if slot.touched + after > now {
                 self.due.insert((slot.touched + after, actor));
             } else {
+                part(&actor, slot);
                 of_kind.remove(&actor.key.id);
                 self.count -= 1;
                 passivated += 1;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::{Answer, AppendError, ReadError};
 use aether_domain::records::{Position, StoredCommit};
-use aether_domain::{Epoch, Nonce};
+use aether_domain::{Epoch, Nonce, Sequence};
 
 use super::bounds::{LOAD_TRIES_MAX, RETRY_AFTER, back_off};
 use super::core::Core;
 use super::history::{Refused, Replayed, replay};
-use super::input::{Effect, Fact, Now};
+use super::input::{Effect, Fact, Found, Now};
 use super::slot::{Decided, Flight, Live, Loading, Slot, What};
 use super::timers::Trouble;
 
@@ -101,38 +101,46 @@ impl<T> Core<T> {
     }
 
     /// The history has been read.
-    pub(super) fn loaded(
-        &mut self,
-        slot: &mut Slot<T>,
-        now: Now,
-        ticket: u64,
-        found: Result<Vec<StoredCommit>, ReadError>,
-    ) {
+    pub(super) fn loaded(&mut self, slot: &mut Slot<T>, now: Now, ticket: u64, found: Result<Found, ReadError>) {
         let Some(busy) = &mut slot.busy else { return };
         let Some(Loading { fresh, .. }) = busy.load.take_if(|loading| loading.ticket == ticket) else { return };
-        let commits = match found {
-            Ok(commits) => commits,
+        let found = match found {
+            Ok(found) => found,
             Err(ReadError::Unavailable { cause }) => return self.not_loaded(slot, &cause.to_string()),
             Err(ReadError::Corrupt { .. }) if !fresh => return self.load(slot, true, Duration::ZERO),
             Err(ReadError::Corrupt { sequence, reason }) => {
                 return self.quarantine(slot, format!("corrupt history at {sequence}: {reason}"));
             }
         };
-        match replay(&*slot.kind, &busy.actor.key.id, self.epoch, slot.tail, &commits) {
-            Ok(Replayed { instance, tail, remembered }) => {
+        if !fresh && found.snapshot.is_some() && found.commits.is_empty() {
+            // Whoever answered does not have the snapshot's own last commit yet.
+            return self.load(slot, true, Duration::ZERO);
+        }
+        match (replay(&*slot.kind, &busy.actor.key.id, self.epoch, &self.lives, slot.tail, &found), found.snapshot) {
+            (Ok(Replayed { instance, tail, remembered, growth }), snapshot) => {
                 self.counts.activations += 1;
+                self.counts.snapshots_used += u64::from(snapshot.is_some());
                 busy.load_tries = 0;
                 (slot.live, slot.tail, slot.remembered) = (Live::Present(instance), tail, remembered);
+                slot.growth = growth;
                 (slot.confirmed, slot.under) = (false, self.epoch);
                 self.note_unknown_timers(slot);
                 self.run_waiting(slot, now);
             }
-            Err(Refused::Stale(epoch)) => self.found_later(slot, epoch),
-            Err(Refused::Short) => self.not_loaded(slot, "the store answered an older history than it acknowledged"),
+            (Err(Refused::Stale(epoch)), _) => self.found_later(slot, epoch),
+            (Err(Refused::Short), _) => {
+                self.not_loaded(slot, "the store answered an older history than it acknowledged");
+            }
+            // Only the whole history convicts.
+            (Err(Refused::Quarantine(reason) | Refused::Panicked(reason)), Some(snapshot)) => {
+                self.without(slot, fresh, &snapshot, reason);
+            }
             // One copy of the history may be damaged, or have lost something on its way here.
-            Err(Refused::Quarantine(_)) if !fresh => self.load(slot, true, Duration::ZERO),
-            Err(Refused::Quarantine(reason)) => self.quarantine(slot, reason),
-            Err(Refused::Panicked(reason)) => {
+            (Err(Refused::Quarantine(_)), None) if !fresh => {
+                self.load_from(slot, true, Duration::ZERO, Sequence::ZERO);
+            }
+            (Err(Refused::Quarantine(reason)), None) => self.quarantine(slot, reason),
+            (Err(Refused::Panicked(reason)), None) => {
                 busy.load_tries += 1;
                 let (actor, tries) = (busy.actor.clone(), busy.load_tries);
                 self.fact(Fact::Panicked { actor, reason: reason.clone() });

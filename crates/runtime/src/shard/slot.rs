@@ -22,8 +22,9 @@ use aether_domain::{ActorAddress, Epoch, Monotonic, Sequence, WallTime};
 use bytes::Bytes;
 
 use super::remembered::Remembered;
+use super::snapshots::Growth;
 use super::timers::{NOBODYS, Trouble};
-use crate::actor::{Instance, Kind, Ran};
+use crate::actor::{Instance, Kept, Kind, Ran};
 use crate::message::{Outcome, Payload, Work};
 
 /// What a shard holds of one actor.
@@ -38,6 +39,8 @@ pub(super) struct Slot<T> {
     pub(super) confirmed: bool,
     pub(super) touched: Monotonic,
     pub(super) remembered: Remembered,
+    /// Since the last snapshot.
+    pub(super) growth: Growth,
     pub(super) busy: Option<Box<Busy<T>>>,
     /// When it panicked lately; at most [`super::bounds::PANICS_MAX`].
     pub(super) panics: Vec<Monotonic>,
@@ -99,6 +102,8 @@ pub(super) struct Flight {
     pub(super) covers: usize,
     /// How often its outcome was not clear.
     pub(super) tries: u32,
+    /// The state it leads to, if that is to be kept.
+    pub(super) state: Option<Kept>,
     /// The wake that has to be written before it is sent.
     pub(super) wake: Option<WallTime>,
 }
@@ -122,6 +127,8 @@ pub(super) struct Decided<T> {
     pub(super) what: What,
     /// The bytes of its events and stored reply, wherever they are now.
     pub(super) event_bytes: usize,
+    /// The state after it, if the record it is in is to end with it.
+    pub(super) state: Option<Kept>,
 }
 
 /// What running it came to.
@@ -144,6 +151,7 @@ impl<T> Slot<T> {
             confirmed: false,
             touched,
             remembered: Remembered::default(),
+            growth: Growth::default(),
             busy: None,
             panics: Vec::new(),
             trouble: None,

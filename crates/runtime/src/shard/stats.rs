@@ -28,6 +28,12 @@ pub struct HostStats {
     pub poisoned: u64,
     /// Actors set aside until a person looks.
     pub quarantined: u64,
+    /// Snapshots of actors saved.
+    pub snapshots_saved: u64,
+    /// Snapshots of actors that were due and could not be written or saved.
+    pub snapshots_failed: u64,
+    /// Actors loaded from a snapshot instead of their whole history.
+    pub snapshots_used: u64,
     /// Those that are set aside now, as far as is known: one that was released counts until somebody asks for the list.
     pub quarantined_now: usize,
     /// Handlers that were named because they ran too long.
@@ -57,6 +63,9 @@ pub(super) struct Meters {
     passivations: AtomicU64,
     poisoned: AtomicU64,
     quarantined: AtomicU64,
+    snapshots_saved: AtomicU64,
+    snapshots_failed: AtomicU64,
+    snapshots_used: AtomicU64,
     timed: AtomicUsize,
     fired: AtomicU64,
     late_millis: AtomicU64,
@@ -79,6 +88,9 @@ impl Meters {
         add(&self.passivations, counts.passivations);
         add(&self.poisoned, counts.poisoned);
         add(&self.quarantined, counts.quarantined);
+        add(&self.snapshots_saved, counts.snapshots_saved);
+        add(&self.snapshots_failed, counts.snapshots_failed);
+        add(&self.snapshots_used, counts.snapshots_used);
         add(&self.fired, counts.fired);
         add(&self.late_millis, counts.late_millis);
         self.timed.store(timed, Ordering::Relaxed);
@@ -114,6 +126,9 @@ impl Meters {
         stats.passivations += self.passivations.load(Ordering::Relaxed);
         stats.poisoned += self.poisoned.load(Ordering::Relaxed);
         stats.quarantined += self.quarantined.load(Ordering::Relaxed);
+        stats.snapshots_saved += self.snapshots_saved.load(Ordering::Relaxed);
+        stats.snapshots_failed += self.snapshots_failed.load(Ordering::Relaxed);
+        stats.snapshots_used += self.snapshots_used.load(Ordering::Relaxed);
         stats.actors_with_reminders += self.timed.load(Ordering::Relaxed);
         stats.reminders_fired += self.fired.load(Ordering::Relaxed);
         stats.reminders_late_millis += self.late_millis.load(Ordering::Relaxed);

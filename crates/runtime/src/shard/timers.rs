@@ -446,7 +446,8 @@ fn firing<T>(
     since: Option<WallTime>,
 ) -> Decided<T> {
     let event_bytes = events.iter().map(|event| event.payload.len()).sum::<usize>() + timer_bytes(&timers);
-    Decided { asked: Asked::by_nobody(actor.clone()), what: What::Fired { events, timers, since }, event_bytes }
+    let what = What::Fired { events, timers, since };
+    Decided { asked: Asked::by_nobody(actor.clone()), what, event_bytes, state: None }
 }
 
 /// The bytes of what these changes hold.

@@ -7,10 +7,10 @@
 
 use aether_domain::WallTime;
 use aether_domain::ports::Answer;
-use aether_domain::records::PayloadCodec;
+use aether_domain::records::{PayloadCodec, StoredReply};
 use bytes::Bytes;
 
-use super::remembered::{Remembered, StoredReply};
+use super::remembered::Remembered;
 use crate::actor::{Fate, Instance, Kind, Ran, TWIN, Wanted};
 use crate::message::{Outcome, Work};
 

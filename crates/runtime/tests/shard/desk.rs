@@ -46,20 +46,27 @@ pub(crate) fn account(number: u64) -> ActorAddress {
 impl Desk {
     /// A node with that name that owns every shard under `epoch` and may serve.
     pub(crate) fn open(hub: &MemoryHub, name: &str, epoch: u64) -> Self {
-        Self::with_clock(hub, name, epoch, Arc::new(BootClock))
+        Self::with_config(hub, life(name, 1), epoch, |_| {})
     }
 
     /// The same with a clock of the test's own.
     pub(crate) fn with_clock(hub: &MemoryHub, name: &str, epoch: u64, clock: Arc<dyn Clock>) -> Self {
-        Self::of(hub, life(name, 1), epoch, clock)
+        Self::with_config(hub, life(name, 1), epoch, |config| config.clock = clock)
     }
 
     /// The same of a life that a test chooses.
     pub(crate) fn of(hub: &MemoryHub, me: NodeRef, epoch: u64, clock: Arc<dyn Clock>) -> Self {
+        Self::with_config(hub, me, epoch, |config| config.clock = clock)
+    }
+
+    /// The same with something in its configuration that is the test's own.
+    pub(crate) fn with_config(hub: &MemoryHub, me: NodeRef, epoch: u64, own: impl FnOnce(&mut HostConfig)) -> Self {
         let mut kinds = KindRegistry::new();
         kinds.register::<Account>().expect("the account is well defined");
         let lease = Arc::new(ServeLease::default());
-        let config = HostConfig::new(clock, &hub.ports(&me.node), kinds, me.incarnation.0, lease.clone(), shards());
+        let (clock, seed) = (Arc::new(BootClock), me.incarnation.0);
+        let mut config = HostConfig::new(clock, &hub.ports(&me.node), kinds, seed, lease.clone(), shards());
+        own(&mut config);
         let (host, releases) = ShardHost::new(config);
         let desk = Self { host, me, lease, releases, sequence: AtomicU64::new(0) };
         desk.lease.extend(BootClock.now() + Duration::from_secs(600));

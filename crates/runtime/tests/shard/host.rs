@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aether_domain::ports::{Answer, ReadMode};
+use aether_domain::ports::{Answer, ReadError, ReadMode, SaveError, SnapshotStore};
+use aether_domain::records::ActorSnapshot;
 use aether_domain::testing::life;
-use aether_domain::{ActorKind, Epoch, MessageId, Monotonic, ShardId, WallTime};
+use aether_domain::{ActorAddress, ActorKind, Epoch, MessageId, Monotonic, Sequence, ShardId, WallTime};
 use aether_infra_memory::{Loss, MemoryHub, Target};
 use aether_runtime::actor::AskError;
 use aether_runtime::clock::{BootClock, Clock};
 use aether_runtime::message::{Outcome, Payload, Responder};
 use aether_runtime::view::Route;
+use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use crate::bank::{AccountError, Balance, Dawdle, Deposit, Explode, GATE, Withdraw};
@@ -85,6 +87,75 @@ async fn deposits_from_many_tasks_add_up() {
     assert_eq!(stats.commands, TASKS * DEPOSITS + TASKS + 1);
     assert!(stats.commits <= TASKS * DEPOSITS, "{stats:?}");
     assert_eq!((stats.conflicts, stats.poisoned, stats.quarantined), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn an_actor_that_moves_is_loaded_from_what_its_last_owner_has_saved() {
+    let hub = MemoryHub::new();
+    let a = Desk::open(&hub, "a", 1);
+    for deposit in 1..=300 {
+        assert_eq!(a.ask(1, Deposit { amount: 1 }).await, Ok(deposit));
+    }
+    let snapshots = || hub.stores().snapshots(&account(1)).map(|kept| kept.version.0).collect::<Vec<_>>();
+    saves(&a, 1, 0).await;
+    assert_eq!(snapshots(), [256]);
+    // 44 events more are not worth one more; 64 are.
+    for deposit in 301..=320 {
+        assert_eq!(a.ask(1, Deposit { amount: 1 }).await, Ok(deposit));
+    }
+    a.view(2, |_| Route::Leaving { epoch: Epoch(1), drain_epoch: Epoch(2), to: life("b", 1) });
+    saves(&a, 2, 0).await;
+    assert_eq!(snapshots(), [320, 256]);
+    let b = Desk::open(&hub, "b", 3);
+    assert_eq!(b.ask(1, Deposit { amount: 1 }).await, Ok(321));
+    assert_eq!((b.host.stats().snapshots_used, b.host.stats().activations), (1, 1));
+}
+
+/// A store of snapshots that does not work, or never answers when something is to be saved.
+struct Broken {
+    hangs: bool,
+}
+
+#[async_trait]
+impl SnapshotStore for Broken {
+    async fn save(&self, _: &ActorAddress, _: &ActorSnapshot) -> Result<(), SaveError> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        Err(SaveError::Unavailable { cause: "it is broken".into() })
+    }
+    async fn load(&self, _: &ActorAddress, _: Sequence) -> Result<Option<ActorSnapshot>, ReadError> {
+        Err(ReadError::Unavailable { cause: "it is broken".into() })
+    }
+}
+
+#[tokio::test]
+async fn snapshots_that_cannot_be_saved_or_read_hold_nobody_up_and_are_counted() {
+    for hangs in [false, true] {
+        let hub = MemoryHub::new();
+        let desk = Desk::with_config(&hub, life("a", 1), 1, |config| config.snapshots = Arc::new(Broken { hangs }));
+        for deposit in 1..=600 {
+            assert_eq!(desk.ask(1, Deposit { amount: 1 }).await, Ok(deposit));
+        }
+        saves(&desk, 0, if hangs { 0 } else { 2 }).await;
+        let next = Desk::with_config(&hub, life("b", 1), 2, |config| config.snapshots = Arc::new(Broken { hangs }));
+        assert_eq!(next.ask(1, Balance).await, Ok(600));
+        assert_eq!((next.host.stats().activations, next.host.stats().snapshots_used), (1, 0));
+    }
+}
+
+/// Waits until so many snapshots were saved, and so many not.
+async fn saves(desk: &Desk, saved: u64, failed: u64) {
+    let counted = || {
+        let stats = desk.host.stats();
+        (stats.snapshots_saved, stats.snapshots_failed) == (saved, failed)
+    };
+    let waited = tokio::time::timeout(DEADLINE, async {
+        while !counted() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("{:?}", desk.host.stats()));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod commits;
 mod counter;
 mod failures;
+mod histories;
 mod oracle;
 mod outcomes;
 mod owners;
@@ -10,4 +11,5 @@ mod ownership;
 mod reads;
 mod repeats;
 mod scene;
+mod snapshots;
 mod timers;

@@ -2,7 +2,8 @@
 //!
 //! Every command adds a power of two under its own name, so a total says which commands it includes. Commands are
 //! asked again under the same name, other owners write between, answers are lost, writes land late, the shard is lost
-//! and given back. Whatever happens: what was acknowledged is in the history exactly once, and every reply is that of
+//! and given back; snapshots are saved every few events, and are old, missing or damaged when an actor is loaded. Whatever
+//! happens: what was acknowledged is in the history exactly once, and every reply is that of
 //! a moment of the history.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,19 +49,22 @@ enum Move {
     Regain,
     /// Time passes, and callers give up.
     Wait,
+    /// So much of it that an idle actor leaves memory.
+    Idle,
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
         6 => (0..NAMES).prop_map(|name| Move::Add { name }),
         2 => prop_oneof![Just(""), Just("log")].prop_map(|mode| Move::Read { mode }),
-        10 => (0..4_usize, 0..8_usize).prop_map(|(which, how)| Move::Answer { which, how }),
+        10 => (0..4_usize, 0..10_usize).prop_map(|(which, how)| Move::Answer { which, how }),
         1 => Just(Move::Foreign),
         3 => (0..NAMES).prop_map(|name| Move::Odd { name }),
         1 => Just(Move::Lose),
         1 => Just(Move::Drain),
         2 => Just(Move::Regain),
         1 => Just(Move::Wait),
+        1 => Just(Move::Idle),
     ];
     prop::collection::vec(one, 1..120)
 }
@@ -135,6 +139,7 @@ impl Run {
                 self.tell(&format!("activate {epoch}"));
             }
             Move::Wait => self.tell("tick 11000"),
+            Move::Idle => self.tell("tick 600000"),
         }
     }
 
@@ -146,7 +151,16 @@ impl Run {
         let place = which % self.scene.asked.len();
         let cue = match (&self.scene.asked[place], how) {
             (Effect::Load { .. }, 0) => "load fails",
+            (Effect::Load { .. }, 1) => "loaded older",
+            (Effect::Load { .. }, 2) => "loaded bare",
+            (Effect::Load { .. }, 3) => "loaded torn",
+            (Effect::Load { .. }, 4) => "loaded forked",
+            (Effect::Load { .. }, 5) => "loaded miscounted",
+            (Effect::Load { .. }, 6) => "loaded reshaped",
+            (Effect::Load { .. }, 7) => "loaded old",
             (Effect::Load { .. }, _) => "loaded",
+            (Effect::Save { .. }, 0 | 1) => "not saved",
+            (Effect::Save { .. }, _) => "saved",
             (Effect::Look { .. }, 0) => "look fails",
             (Effect::Look { .. }, _) => "looked",
             (Effect::EndTurn { .. }, _) => "turn",
@@ -165,7 +179,7 @@ impl Run {
             if self.scene.asked.is_empty() {
                 break;
             }
-            self.answer(0, 7);
+            self.answer(0, 9);
         }
         assert!(self.scene.asked.is_empty(), "the actor is still at work after 400 good answers");
         let unanswered: Vec<_> = self.asked.keys().filter(|token| !self.told.contains_key(token)).collect();
@@ -195,7 +209,7 @@ proptest! {
     #[test]
     fn what_is_acknowledged_is_in_the_history_exactly_once(moves in moves()) {
         let mut run = Run {
-            scene: Scene::new(),
+            scene: Scene::with_snapshots_every(3),
             epoch: 5,
             tokens: 0,
             asked: BTreeMap::new(),

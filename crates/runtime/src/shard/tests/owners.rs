@@ -2,7 +2,7 @@
 //!
 //! What is drawn from a seed: who is asked what and how fresh it must be, repeats under the same id and under the
 //! application's own, copies that arrive late, answers lost, writes that land late or meet others, reads that are a few
-//! records behind, actors that leave memory, a shard given to the other node while this one goes on. In the end the judge
+//! records behind, snapshots of either, actors that leave memory, a shard given to the other node while this one goes on. In the end the judge
 //! of [`aether_domain::testing::history`] compares what was told with what is stored.
 //!
 //! There are three ways for both to believe. *Forced*: each has an epoch of its own, as the log gives them, and both serve
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::{Answer, AppendError, ReadMode};
-use aether_domain::records::{CommitRecord, PayloadCodec, Position, StoredCommit};
+use aether_domain::records::{ActorSnapshot, CommitRecord, PayloadCodec, Position, StoredCommit};
 use aether_domain::testing::history::{Agreed, Book, Call, Kept, Told};
 use aether_domain::{CommandId, Epoch, Incarnation, MessageId, Monotonic, Sequence, WallTime};
 use rand::{RngExt as _, SeedableRng as _};
@@ -24,10 +24,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::counter::{Add, Counter, Get, Happened, Odd, TooFew};
 use super::scene::actor;
-use crate::actor::{KindRegistry, codec};
+use crate::actor::{Actor as _, KindRegistry, Settings, codec};
 use crate::message::{Outcome, Payload, Work};
-use crate::shard::input::{Effect, Fact, Input, Now};
+use crate::shard::input::{Effect, Fact, Found, Input, Now};
 use crate::shard::machine::ShardMachine;
+use crate::shard::snapshots::after;
 
 /// How many things happen in one run.
 const STEPS: usize = 160;
@@ -77,6 +78,8 @@ struct World {
     owners: Vec<Owner>,
     epoch: u64,
     history: Vec<StoredCommit>,
+    /// Those saved, by either owner.
+    snapshots: Vec<ActorSnapshot>,
     /// Appends on their way: they may land at any later moment, under their own expectation.
     late: Vec<(CommitRecord, Sequence)>,
     book: Book<&'static str, u64>,
@@ -93,7 +96,8 @@ struct World {
 impl World {
     fn new(how: Believing, seed: u64) -> Self {
         let mut kinds = KindRegistry::new();
-        kinds.register::<Counter>().expect("the counter is well defined");
+        let settings = Settings { snapshot_every: 3, ..Counter::settings() };
+        kinds.register_with::<Counter>(settings).expect("the counter is well defined");
         let kinds = Arc::new(kinds);
         let owner = |me: u64| Owner {
             machine: ShardMachine::new(kinds.clone(), seed ^ (me << 40)),
@@ -108,6 +112,7 @@ impl World {
             owners: vec![owner(1), owner(2)],
             epoch: 5,
             history: Vec::new(),
+            snapshots: Vec::new(),
             late: Vec::new(),
             book: Book::default(),
             calls: BTreeMap::new(),
@@ -137,7 +142,7 @@ impl World {
                     }
                     Effect::EndTurn { actor, ticket } => inputs.push(Input::TurnOver { actor, ticket }),
                     Effect::Fact(Fact::Quarantined { reason, .. }) => self.wrong = Some(format!("set aside: {reason}")),
-                    Effect::Load { .. } | Effect::Append { .. } | Effect::Look { .. } => {
+                    Effect::Load { .. } | Effect::Append { .. } | Effect::Look { .. } | Effect::Save { .. } => {
                         self.owners[owner].asked.push(effect);
                     }
                     _ => {}
@@ -309,8 +314,20 @@ impl World {
         let nth = if good { 0 } else { self.below(self.owners[owner].asked.len()) };
         let lost = || "lost".into();
         let input = match self.owners[owner].asked.remove(nth) {
-            Effect::Load { actor, ticket, .. } => {
-                Input::Loaded { actor, ticket, found: Ok(self.look(Sequence::ZERO, good)) }
+            Effect::Load { actor, ticket, part, .. } => {
+                // Any of those that fit, or none, as stores keep and replicas know them.
+                let fitting = self.snapshots.iter().filter(|kept| kept.at.sequence <= part.up_to).cloned();
+                let mut fitting: Vec<_> = fitting.map(Box::new).collect();
+                let nth = if good { fitting.len().saturating_sub(1) } else { self.below(fitting.len() + 1) };
+                let snapshot = (nth < fitting.len()).then(|| fitting.swap_remove(nth));
+                let commits = self.look(after(snapshot.as_deref()), good);
+                Input::Loaded { actor, ticket, found: Ok(Found { snapshot, commits }) }
+            }
+            Effect::Save { actor, snapshot } => {
+                if good || self.below(4) > 0 {
+                    self.snapshots.push((*snapshot).clone());
+                }
+                Input::Saved { actor, outcome: Ok(()) }
             }
             Effect::Look { actor, nonce, after, .. } => {
                 Input::Looked { actor, nonce, found: Ok(self.look(after, good)) }

@@ -6,6 +6,7 @@
 //! loaded           -> append 1 after 0     the oldest load is answered from the store
 //! ack              -> 1=5                  the oldest append reaches the store and is answered
 //! crowd                                    from here on others are ready to run: a turn ends when the script says `turn`
+//! saved                                    the oldest snapshot reaches the store; `not saved`: it does not
 //! 2 get            -> 2=5?                 `?`: given only while the serve lease holds
 //! 3 later 500      -> wake by 501          a reminder after 500 ms: first a wake, then the record. It is 1 ms now
 //! kept             -> append 3 set add@501 after 1
@@ -19,9 +20,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::ports::{Answer, AppendError, ReadError, ReadMode};
+use aether_domain::ports::{Answer, AppendError, ReadError, ReadMode, SaveError};
 use aether_domain::records::{
-    CommandMark, CommitRecord, EventRecord, PayloadCodec, Position, StoredCommit, TimerChange, Wake,
+    ActorSnapshot, CommandMark, CommitRecord, EventRecord, PayloadCodec, Position, StoredCommit, TimerChange, Wake,
 };
 use aether_domain::{
     ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Incarnation, MessageId, Monotonic, NodeId, Nonce,
@@ -32,10 +33,11 @@ use super::counter::{
     Add, Beat, Boom, Chain, Counter, Crowd, Curse, Cut, Demand, Fuse, Fused, Get, Grow, Happened, Later, Missed, Odd,
     Pad, Recite, Still, TooFew,
 };
-use crate::actor::{Fate, KindRegistry, codec};
+use crate::actor::{Actor, Fate, KindRegistry, Settings, codec};
 use crate::message::{Outcome, Payload, Work};
-use crate::shard::input::{Effect, Fact, Input, Keep, Now};
+use crate::shard::input::{Effect, Fact, Found, Input, Keep, Now};
 use crate::shard::machine::ShardMachine;
+use crate::shard::snapshots::after;
 
 /// Whose commands they are unless told.
 const ORIGIN: u64 = 9;
@@ -51,6 +53,8 @@ pub(super) struct Scene {
     /// Asked and not answered yet, oldest first.
     pub(super) asked: Vec<Effect<u64>>,
     pub(super) histories: BTreeMap<u64, Vec<StoredCommit>>,
+    /// Those saved, newest last.
+    pub(super) snapshots: BTreeMap<u64, Vec<ActorSnapshot>>,
     pub(super) wakes: BTreeMap<u64, Wake>,
     /// On their way, each under the expectation before its revision.
     late_wakes: Vec<(u64, Wake)>,
@@ -61,7 +65,12 @@ pub(super) struct Scene {
 /// Plays a script on a shard owned under epoch 5.
 #[track_caller]
 pub(super) fn play(script: &str) {
-    let mut scene = Scene::new();
+    play_on(Scene::new(), script);
+}
+
+/// Plays a script on that shard, owned under epoch 5.
+#[track_caller]
+pub(super) fn play_on(mut scene: Scene, script: &str) {
     scene.tell("activate 5");
     let mut wrong = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -94,8 +103,18 @@ fn lost() -> Box<dyn std::error::Error + Send + Sync> {
 
 impl Scene {
     pub(super) fn new() -> Self {
+        Self::with_snapshots_every(0)
+    }
+
+    /// A snapshot is due after so many events; 0: never.
+    pub(super) fn with_snapshots_every(snapshot_every: u32) -> Self {
+        Self::run_by(Settings { snapshot_every, snapshot_bytes: 0, ..Counter::settings() })
+    }
+
+    /// Counters are run by these settings.
+    pub(super) fn run_by(settings: Settings) -> Self {
         let mut kinds = KindRegistry::new();
-        kinds.register::<Counter>().expect("the counter is well defined");
+        kinds.register_with::<Counter>(settings).expect("the counter is well defined");
         Self {
             machine: ShardMachine::new(Arc::new(kinds), 7),
             at: Monotonic::from_start(Duration::from_secs(100)),
@@ -103,6 +122,7 @@ impl Scene {
             crowd: false,
             asked: Vec::new(),
             histories: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
             wakes: BTreeMap::new(),
             late_wakes: Vec::new(),
             sequence: 0,
@@ -161,10 +181,15 @@ impl Scene {
             ["fires", epoch] => return self.foreign_firing(on, parse(epoch)),
             ["damage"] => return self.damage(on),
             ["forget", records] => return self.forget(on, parse(records) as usize),
-            ["loaded"] => self.loaded(on, Ok(())),
-            ["load", "fails"] => self.loaded(on, Err(ReadError::Unavailable { cause: lost() })),
-            ["load", "corrupt"] => self.loaded(on, Err(ReadError::Corrupt { sequence: 1, reason: "torn".into() })),
-            ["load", "old"] => self.loaded_short(on),
+            ["lives", ref lives @ ..] => {
+                Input::Lives(Arc::new(lives.iter().map(|life| Incarnation(parse(life))).collect()))
+            }
+            ["loaded", ref how @ ..] => self.loaded(on, how),
+            ["load", "fails"] => self.not_loaded(on, ReadError::Unavailable { cause: lost() }),
+            ["load", "corrupt"] => self.not_loaded(on, ReadError::Corrupt { sequence: 1, reason: "torn".into() }),
+            ["load", "old"] => self.loaded(on, &["old"]),
+            ["saved"] => self.saved(on, true),
+            ["not", "saved"] => self.saved(on, false),
             ["looked"] => self.looked(on, Ok(())),
             ["look", "fails"] => self.looked(on, Err(ReadError::Unavailable { cause: lost() })),
             ["turn"] => self.turn_over(on),
@@ -281,6 +306,7 @@ impl Scene {
         for option in rest {
             match option.split_once('=').unwrap_or((option, "")) {
                 ("id", sequence) => work.id.sequence = parse(sequence),
+                ("by", life) => work.id.origin = Incarnation(parse(life)),
                 ("floor", floor) => work.floor = parse(floor),
                 ("msg", message) => work.message = Some(MessageId(parse(message).into())),
                 ("within", millis) => work.deadline = self.at + Duration::from_millis(parse(millis)),
@@ -304,20 +330,50 @@ impl Scene {
         all.iter().filter(|commit| commit.at.sequence > after).cloned().collect()
     }
 
-    fn loaded(&mut self, on: u64, answer: Result<(), ReadError>) -> Input<u64> {
-        let asked =
-            self.take(on, "load", |effect| if let Effect::Load { actor, .. } = effect { Some(actor) } else { None });
-        let Effect::Load { actor, ticket, .. } = asked else { unreachable!("it is a load") };
-        let found = answer.map(|()| self.history(on, Sequence::ZERO));
-        Input::Loaded { actor, ticket, found }
+    /// Answers the oldest load with the snapshot that was asked for and what is behind it; `how` says what is wrong with
+    /// either.
+    fn loaded(&mut self, on: u64, how: &[&str]) -> Input<u64> {
+        let Effect::Load { actor, ticket, part, .. } = self.take_load(on) else { unreachable!("it is a load") };
+        let kept = self.snapshots.get(&on).map_or(&[][..], Vec::as_slice);
+        let mut fitting = kept.iter().rev().take(2).filter(|kept| kept.at.sequence <= part.up_to).cloned();
+        let mut snapshot = match how {
+            ["older"] => fitting.nth(1),
+            ["bare"] => None,
+            _ => fitting.next(),
+        };
+        match (how, &mut snapshot) {
+            (["torn"], Some(snapshot)) => snapshot.state = snapshot.state.slice(1..),
+            (["forked"], Some(snapshot)) => snapshot.at.hash += 1,
+            (["miscounted"], Some(snapshot)) => snapshot.version = snapshot.version.next(),
+            (["reshaped"], Some(snapshot)) => snapshot.schema += 1,
+            _ => {}
+        }
+        let after = after(snapshot.as_ref());
+        let mut commits = self.history(on, after);
+        if how == ["old"] {
+            commits.pop();
+        }
+        Input::Loaded { actor, ticket, found: Ok(Found { snapshot: snapshot.map(Box::new), commits }) }
     }
 
-    fn loaded_short(&mut self, on: u64) -> Input<u64> {
-        let Input::Loaded { actor, ticket, found: Ok(mut found) } = self.loaded(on, Ok(())) else {
-            unreachable!("it was found")
-        };
-        found.pop();
-        Input::Loaded { actor, ticket, found: Ok(found) }
+    fn not_loaded(&mut self, on: u64, error: ReadError) -> Input<u64> {
+        let Effect::Load { actor, ticket, .. } = self.take_load(on) else { unreachable!("it is a load") };
+        Input::Loaded { actor, ticket, found: Err(error) }
+    }
+
+    fn take_load(&mut self, on: u64) -> Effect<u64> {
+        self.take(on, "load", |effect| if let Effect::Load { actor, .. } = effect { Some(actor) } else { None })
+    }
+
+    fn saved(&mut self, on: u64, reaches: bool) -> Input<u64> {
+        let asked =
+            self.take(on, "save", |effect| if let Effect::Save { actor, .. } = effect { Some(actor) } else { None });
+        let Effect::Save { actor, snapshot } = asked else { unreachable!("it is a save") };
+        if !reaches {
+            return Input::Saved { actor, outcome: Err(SaveError::Unavailable { cause: lost() }) };
+        }
+        self.snapshots.entry(on).or_default().push((*snapshot).clone());
+        Input::Saved { actor, outcome: Ok(()) }
     }
 
     fn looked(&mut self, on: u64, answer: Result<(), ReadError>) -> Input<u64> {
@@ -445,8 +501,11 @@ fn parse(word: &str) -> u64 {
 /// An effect as the scripts write it.
 pub(super) fn describe(effect: &Effect<u64>) -> String {
     let (text, on, wait) = match effect {
-        Effect::Load { actor, fresh, wait, .. } => {
-            (if *fresh { "load fresh" } else { "load" }.to_string(), Some(actor), *wait)
+        Effect::Load { actor, part, wait, .. } => {
+            (if part.fresh { "load fresh" } else { "load" }.to_string(), Some(actor), *wait)
+        }
+        Effect::Save { actor, snapshot } => {
+            (format!("save {} at {}", snapshot.version, snapshot.at.sequence), Some(actor), Duration::ZERO)
         }
         Effect::Append { actor, record, after, wait } => {
             let ids = record.commands.iter().map(|mark| mark.id.sequence.to_string()).collect::<Vec<_>>().join(",");
@@ -496,6 +555,8 @@ fn name(fact: &Fact) -> &'static str {
         Fact::Conflict { .. } => "conflict",
         Fact::Unresolved { .. } => "unresolved",
         Fact::NotLoaded { .. } => "not loaded",
+        Fact::NotSaved { .. } => "not saved",
+        Fact::SnapshotLeftOut { .. } => "left out",
         Fact::Panicked { .. } => "panicked",
         Fact::Poisoned { .. } => "poisoned",
         Fact::Quarantined { .. } => "quarantined",
