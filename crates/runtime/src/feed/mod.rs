@@ -257,7 +257,8 @@ impl Feed {
     }
 
     fn has_stopped(&self) -> bool {
-        self.stats.has_changed().is_err()
+        // Its last report is the last thing it does; one that panicked made none.
+        matches!(self.stats.borrow().state, FeedState::Stopped { .. }) || self.stats.has_changed().is_err()
     }
 }
 
