@@ -49,9 +49,8 @@ struct Feed {
     news: Arc<Notify>,
     asked: FuturesUnordered<BoxFuture<'static, Answer>>,
     end: Option<Sequence>,
-    /// Why it was stopped, if it was: a reason, if nobody asked for it.
-    #[expect(clippy::option_option, reason = "whether, and why")]
-    stopped: Option<Option<String>>,
+    /// That it was stopped, and why, if it was; said once all is done.
+    stopped: Option<FeedState>,
 }
 
 /// Works on the feed, or waits to, until it is stopped.
@@ -71,7 +70,7 @@ pub(super) async fn run(wiring: Wiring, machine: Machine) {
                 if let Some(work) = feed.work.take() {
                     work.halt().await;
                 }
-                feed.stopped = Some(Some("the node has ended".to_owned()));
+                feed.stopped = Some(FeedState::Stopped { reason: Some("the node has ended".to_owned()) });
                 feed.report(true);
                 return;
             }
@@ -126,7 +125,7 @@ impl Feed {
 
     /// Ends the work in good order and gives the feed back.
     async fn release(&mut self, reason: Option<String>) -> Vec<Effect> {
-        self.stopped = Some(reason);
+        self.stopped = Some(FeedState::Stopped { reason });
         // Well before others would take the feed over.
         let within = self.wiring.tools.options.steal_after / 5;
         let standing = match self.work.take() {
@@ -194,7 +193,7 @@ impl Feed {
         let counts = &self.wiring.tools.counts;
         let (failing, oldest) = self.work.as_ref().map_or((None, None), Work::waiting);
         let state = match (&self.stopped, self.machine.works() && self.work.is_some()) {
-            (Some(reason), _) if ended => FeedState::Stopped { reason: reason.clone() },
+            (Some(stopped), _) if ended => stopped.clone(),
             (_, true) => FeedState::Working,
             (_, false) => FeedState::Watching { owner: self.machine.owner().cloned() },
         };
