@@ -133,7 +133,8 @@ fn innocents(node: &Node, stop: &Arc<AtomicBool>) -> JoinSet<(String, u64, u64)>
         let (actor, stop) = (node.actor::<Odd>(format!("innocent {id}")), stop.clone());
         tasks.spawn(async move {
             let (mut acknowledged, mut doubtful) = (0, 0);
-            while !stop.load(Ordering::Relaxed) {
+            // Each is to be answered once, at least: all may be over before its shard is served again.
+            while !stop.load(Ordering::Relaxed) || acknowledged == 0 {
                 match actor.ask(Add(1)).await {
                     Ok(_) => acknowledged += 1,
                     Err(error) if error.maybe_applied() => doubtful += 1,
@@ -149,7 +150,7 @@ fn innocents(node: &Node, stop: &Arc<AtomicBool>) -> JoinSet<(String, u64, u64)>
 
 /// Every acknowledged addition is there, and no other but those in doubt.
 async fn are_unharmed(node: &Node, mut tasks: JoinSet<(String, u64, u64)>) {
-    while let Some(done) = tasks.join_next().await {
+    while let Some(done) = timeout(LIMIT, tasks.join_next()).await.expect("everybody is answered in time") {
         let (id, acknowledged, doubtful) = done.expect("no task fails");
         let total = timeout(LIMIT, async {
             loop {
