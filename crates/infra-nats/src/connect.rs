@@ -162,7 +162,8 @@ pub(crate) async fn open(config: &NatsConfig, namespace: &Namespace) -> Result<C
         Ok(connected) => connected?,
         Err(_) => return Err(StartError::NoServer { servers: config.servers(), within, cause: last }),
     };
-    Ok(Connection::new(client, names, config.request_timeout, observer))
+    let listening = Connection::new(client, names, config.request_timeout, observer).await;
+    listening.map_err(|error| StartError::NoServer { servers: config.servers(), within, cause: Some(error.into()) })
 }
 
 async fn options(config: &NatsConfig, names: &Names, observer: &Arc<Observer>) -> Result<ConnectOptions, StartError> {

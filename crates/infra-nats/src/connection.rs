@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use aether_domain::ports::BoxError;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, Event, ServerError};
+use async_nats::{Client, Event, ServerError, SubscribeError};
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
+use crate::acks::Acks;
 use crate::names::Names;
 
 /// What happened on a connection so far.
@@ -107,12 +108,20 @@ pub(crate) struct Connection {
     pub(crate) names: Names,
     pub(crate) request_timeout: Duration,
     pub(crate) observer: Arc<Observer>,
+    pub(crate) acks: Arc<Acks>,
 }
 
 impl Connection {
-    pub(crate) fn new(client: Client, names: Names, request_timeout: Duration, observer: Arc<Observer>) -> Self {
+    /// What the adapters share, on a connection that is up.
+    pub(crate) async fn new(
+        client: Client,
+        names: Names,
+        request_timeout: Duration,
+        observer: Arc<Observer>,
+    ) -> Result<Self, SubscribeError> {
         let js = ContextBuilder::new().timeout(request_timeout).ack_timeout(request_timeout).build(client.clone());
-        Self { client, js, names, request_timeout, observer }
+        let acks = Acks::listen(&client, observer.losses.subscribe(), request_timeout).await?;
+        Ok(Self { client, js, names, request_timeout, observer, acks })
     }
 
     /// Whether something sent now would go out now.

@@ -38,6 +38,7 @@ mod topology_log;
 mod transport;
 mod wakes;
 
+mod acks;
 mod base64url;
 mod feed;
 mod outcome;

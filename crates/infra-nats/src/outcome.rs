@@ -5,14 +5,13 @@
 //! subject that is published to. Nothing is resent here but what the server said it did not take because another write
 //! on the subject was in its pipeline (10164): that one is safe, and on replicated streams it is common.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use aether_domain::ports::{AppendError, BoxError, WriteError};
 use aether_domain::{Revision, Sequence};
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
-use async_nats::jetstream::message::PublishMessage;
+use async_nats::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::connection::Connection;
 use crate::wire::v1::{CHECKSUM_HEADER, Encoded};
@@ -41,10 +40,34 @@ pub(crate) enum Outcome {
     TooLarge { bytes: usize, bytes_max: usize },
 }
 
-/// The connection was lost while an answer was awaited.
+/// What JetStream answers to a publish.
+#[derive(serde::Deserialize)]
+struct Answer {
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    error: Option<Refusal>,
+}
+
+/// Why the server says that it did not store a message.
+#[derive(Debug, serde::Deserialize, thiserror::Error)]
+#[error("{description} (error {err_code})")]
+struct Refusal {
+    #[serde(default)]
+    err_code: u64,
+    #[serde(default)]
+    description: String,
+}
+
+/// Why a publish was answered without a word of its outcome.
 #[derive(Debug, thiserror::Error)]
-#[error("connection to NATS lost before the acknowledgement came")]
-struct LostInFlight;
+enum NoOutcome {
+    /// Nobody listened on the subject: no stream, or one without a leader now.
+    #[error("no stream takes messages on that subject now")]
+    NobodyThere,
+    #[error("an acknowledgement that cannot be read: {0}")]
+    Unread(String),
+}
 
 /// Publishes `record` if `subject`'s last sequence is `expected`.
 pub(crate) async fn publish(connection: &Connection, subject: &str, record: &Encoded, expected: u64) -> Outcome {
@@ -72,44 +95,53 @@ enum Attempt {
 }
 
 async fn attempt_once(connection: &Connection, subject: &str, record: &Encoded, expected: u64) -> Attempt {
-    // Before the check: a loss between the two is then seen as one while waiting.
-    let mut losses = connection.losses();
+    // Before the check: a loss between the two is then told as one while waiting.
+    let place = connection.acks.place();
     if let Err(error) = connection.check() {
+        place.give_back();
         return Attempt::Done(Outcome::Unavailable { cause: error.into() });
     }
-    let mut message = PublishMessage::build().payload(record.payload.clone()).expected_last_subject_sequence(expected);
+    let mut headers = HeaderMap::new();
+    headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(expected));
     if let Some(checksum) = &record.checksum {
-        message = message.header(CHECKSUM_HEADER, checksum.as_str());
+        headers.insert(CHECKSUM_HEADER, checksum.as_str());
     }
-    let acknowledgement = match connection.js.send_publish(subject.to_owned(), message).await {
-        Ok(acknowledgement) => acknowledgement.into_future(),
+    let (subject, payload) = (subject.to_owned(), record.payload.clone());
+    let sent = connection.client.publish_with_reply_and_headers(subject, place.subject(), headers, payload);
+    match connection.bounded(sent).await {
+        Ok(Ok(())) => {}
         // Not handed to the connection, so it will never be sent.
-        Err(error) => return Attempt::Done(Outcome::Unavailable { cause: error.into() }),
-    };
-    tokio::select! {
-        biased;
-        answer = acknowledgement => match answer {
-            Ok(stored) => Attempt::Done(Outcome::Stored(stored.sequence)),
-            Err(error) => judge(error),
-        },
-        _ = losses.changed() => Attempt::Done(Outcome::Unknown { cause: LostInFlight.into() }),
+        Ok(Err(error)) => {
+            place.give_back();
+            return Attempt::Done(Outcome::Unavailable { cause: error.into() });
+        }
+        Err(silence) => {
+            place.give_back();
+            return Attempt::Done(Outcome::Unavailable { cause: silence.into() });
+        }
+    }
+    match place.answer().await {
+        Ok(message) if message.status == Some(StatusCode::NO_RESPONDERS) => {
+            Attempt::Done(Outcome::Unavailable { cause: NoOutcome::NobodyThere.into() })
+        }
+        Ok(message) => judge(&message.payload),
+        Err(silence) => Attempt::Done(Outcome::Unknown { cause: silence.into() }),
     }
 }
 
-fn judge(error: PublishError) -> Attempt {
-    if error.kind() == PublishErrorKind::StreamNotFound {
-        // Nobody listened on the subject: no stream, or one without a leader now.
-        return Attempt::Done(Outcome::Unavailable { cause: error.into() });
-    }
-    let answer = error.source().and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
-    let Some(answer) = answer else {
-        return Attempt::Done(Outcome::Unknown { cause: error.into() });
+fn judge(answer: &[u8]) -> Attempt {
+    let unclear = |reason: String| Attempt::Done(Outcome::Unknown { cause: NoOutcome::Unread(reason).into() });
+    let refusal = match serde_json::from_slice(answer) {
+        Ok(Answer { error: Some(refusal), .. }) => refusal,
+        Ok(Answer { seq: 0, .. }) => return unclear("it names no place".to_owned()),
+        Ok(Answer { seq, .. }) => return Attempt::Done(Outcome::Stored(seq)),
+        Err(fault) => return unclear(fault.to_string()),
     };
-    match verdict(answer.error_code(), &answer.to_string()) {
+    match verdict(ErrorCode(refusal.err_code), &refusal.description) {
         Verdict::Conflict { actual } => Attempt::Done(Outcome::Conflict { actual }),
         Verdict::InPipeline => Attempt::InPipeline,
-        Verdict::NotStored => Attempt::Done(Outcome::Unavailable { cause: error.into() }),
-        Verdict::Unclear => Attempt::Done(Outcome::Unknown { cause: error.into() }),
+        Verdict::NotStored => Attempt::Done(Outcome::Unavailable { cause: refusal.into() }),
+        Verdict::Unclear => Attempt::Done(Outcome::Unknown { cause: refusal.into() }),
     }
 }
 
@@ -202,11 +234,23 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_never_a_conflict() {
-        for kind in [PublishErrorKind::TimedOut, PublishErrorKind::BrokenPipe, PublishErrorKind::Other] {
-            assert!(matches!(judge(PublishError::new(kind)), Attempt::Done(Outcome::Unknown { .. })), "{kind}");
+    fn an_answer_that_says_nothing_clear_is_never_taken_for_one_that_does() {
+        let outcome = |answer: &str| match judge(answer.as_bytes()) {
+            Attempt::Done(outcome) => format!("{outcome:?}"),
+            Attempt::InPipeline => "in the pipeline".to_owned(),
+        };
+        assert_eq!(outcome(r#"{"stream":"S","seq":7,"duplicate":true}"#), "Stored(7)");
+        let refused = |code: u64, text: &str| {
+            outcome(&format!(
+                r#"{{"error":{{"code":400,"err_code":{code},"description":"{text}"}},"stream":"","seq":0}}"#
+            ))
+        };
+        assert_eq!(refused(10071, "wrong last sequence: 5"), "Conflict { actual: Some(5) }");
+        assert_eq!(refused(10164, "wrong last sequence"), "in the pipeline");
+        assert!(refused(10077, "maximum bytes exceeded").starts_with("Unavailable"));
+        assert!(refused(10999, "something new").starts_with("Unknown"));
+        for answer in ["", "{}", "null", r#"{"stream":"S"}"#, r#"{"stream":"S","seq":0}"#, "+OK", r#"{"error":{}}"#] {
+            assert!(outcome(answer).starts_with("Unknown"), "{answer}");
         }
-        let nobody = judge(PublishError::new(PublishErrorKind::StreamNotFound));
-        assert!(matches!(nobody, Attempt::Done(Outcome::Unavailable { .. })));
     }
 }

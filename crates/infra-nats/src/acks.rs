@@ -1,0 +1,183 @@
+//! The answers to what is published: all of a connection's on one subscription, told apart by a number.
+//!
+//! A publish costs an entry in a short queue and a channel of one place; no timer and no subscription of its own. Whoever
+//! waits is told when the answer comes, or that it will not be waited for: after the connection was lost, or too long.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use async_nats::{Client, Message, Subscriber};
+use futures_util::StreamExt;
+use tokio::sync::{oneshot, watch};
+
+/// How often it is seen who has waited too long: a time-out is late by this much at most.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How many answers are handed out at a time.
+const ANSWERS_AT_ONCE: usize = 256;
+
+/// Why no answer is waited for any more. What was published may be stored now, later or never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unanswered {
+    /// The connection was lost while it was awaited.
+    #[error("connection to NATS lost before the acknowledgement came")]
+    Lost,
+    /// It did not come in time.
+    #[error("no acknowledgement from NATS in time")]
+    TooLate,
+}
+
+/// A connection's open publishes.
+#[derive(Debug)]
+pub(crate) struct Acks {
+    open: Mutex<Open>,
+    /// The number of a publish stands behind it.
+    prefix: String,
+    /// After so many looks an answer is not waited for any more.
+    looks_max: u64,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    /// The number of the first of these.
+    first: u64,
+    /// By number, oldest first; `None` once answered. The first one is always open.
+    waiting: VecDeque<Option<Waiting>>,
+    looks: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    since: u64,
+    tell: oneshot::Sender<Result<Message, Unanswered>>,
+}
+
+/// What is published must name this place as its reply subject.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    acks: &'a Acks,
+    number: u64,
+    answer: oneshot::Receiver<Result<Message, Unanswered>>,
+}
+
+impl Acks {
+    /// Listens for answers on that connection, for as long as this is held. `losses` changes whenever it is lost.
+    pub(crate) async fn listen(
+        client: &Client,
+        losses: watch::Receiver<u64>,
+        timeout: Duration,
+    ) -> Result<Arc<Self>, async_nats::SubscribeError> {
+        let inbox = client.new_inbox();
+        let answers = client.subscribe(format!("{inbox}.*")).await?;
+        let looks_max = u64::try_from(timeout.as_millis().div_ceil(LOOK_EVERY.as_millis())).unwrap_or(u64::MAX);
+        let acks = Arc::new(Self { open: Mutex::default(), prefix: format!("{inbox}."), looks_max });
+        tokio::spawn(hand_out(Arc::downgrade(&acks), answers, losses));
+        Ok(acks)
+    }
+
+    /// A place for one answer, to be taken before it is seen whether the connection is up: whatever is lost from then on
+    /// is told.
+    pub(crate) fn place(&self) -> Place<'_> {
+        let (tell, answer) = oneshot::channel();
+        let mut open = self.lock();
+        let number = open.first + open.waiting.len() as u64;
+        let since = open.looks;
+        open.waiting.push_back(Some(Waiting { since, tell }));
+        Place { acks: self, number, answer }
+    }
+
+    fn take(&self, answers: Vec<Message>) {
+        let mut open = self.lock();
+        for answer in answers {
+            let number = answer.subject.strip_prefix(self.prefix.as_str()).and_then(|number| number.parse().ok());
+            if let Some(waiting) = number.and_then(|number| open.remove(number)) {
+                // Whoever has gone away does not want to know.
+                let _ = waiting.tell.send(Ok(answer));
+            }
+        }
+    }
+
+    fn lose_all(&self) {
+        let mut open = self.lock();
+        open.first += open.waiting.len() as u64;
+        for waiting in std::mem::take(&mut open.waiting).into_iter().flatten() {
+            let _ = waiting.tell.send(Err(Unanswered::Lost));
+        }
+    }
+
+    fn look(&self) {
+        let mut open = self.lock();
+        open.looks += 1;
+        let Some(late) = open.looks.checked_sub(self.looks_max) else { return };
+        while let Some(Some(waiting)) = open.waiting.front()
+            && waiting.since < late
+        {
+            let first = open.first;
+            if let Some(waiting) = open.remove(first) {
+                let _ = waiting.tell.send(Err(Unanswered::TooLate));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        // Nothing panics while it is held.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Takes out whoever waits for that number, and keeps the first one open.
+    fn remove(&mut self, number: u64) -> Option<Waiting> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let waiting = self.waiting.get_mut(place)?.take();
+        while let Some(None) = self.waiting.front() {
+            self.waiting.pop_front();
+            self.first += 1;
+        }
+        waiting
+    }
+}
+
+impl Place<'_> {
+    /// The reply subject.
+    pub(crate) fn subject(&self) -> String {
+        format!("{}{}", self.acks.prefix, self.number)
+    }
+
+    /// The answer, whatever the server says.
+    pub(crate) async fn answer(self) -> Result<Message, Unanswered> {
+        self.answer.await.unwrap_or(Err(Unanswered::Lost))
+    }
+
+    /// Gives the place back: nothing was published.
+    pub(crate) fn give_back(self) {
+        self.acks.lock().remove(self.number);
+    }
+}
+
+/// Hands answers out until nobody publishes here any more or the connection has ended for good.
+async fn hand_out(acks: Weak<Acks>, answers: Subscriber, mut losses: watch::Receiver<u64>) {
+    let mut answers = answers.ready_chunks(ANSWERS_AT_ONCE);
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            chunk = answers.next() => match (chunk, acks.upgrade()) {
+                (Some(chunk), Some(acks)) => acks.take(chunk),
+                _ => break,
+            },
+            Ok(()) = losses.changed() => match acks.upgrade() {
+                Some(acks) => acks.lose_all(),
+                None => break,
+            },
+            _ = look.tick() => match acks.upgrade() {
+                Some(acks) => acks.look(),
+                None => break,
+            },
+        }
+    }
+    if let Some(acks) = acks.upgrade() {
+        acks.lose_all();
+    }
+}
