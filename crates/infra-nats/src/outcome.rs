@@ -12,6 +12,7 @@ use aether_domain::{Revision, Sequence};
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::ErrorCode;
 use async_nats::{HeaderMap, HeaderValue, StatusCode};
+use futures_util::FutureExt as _;
 
 use crate::connection::Connection;
 use crate::wire::v1::{CHECKSUM_HEADER, Encoded};
@@ -75,14 +76,21 @@ pub(crate) async fn publish(connection: &Connection, subject: &str, record: &Enc
     if record.payload.len() > bytes_max {
         return Outcome::TooLarge { bytes: record.payload.len(), bytes_max };
     }
+    match attempt_once(connection, subject, record, expected).await {
+        Attempt::Done(outcome) => outcome,
+        // Rare, and large while it waits: apart from the future that every publish has.
+        Attempt::InPipeline => Box::pin(publish_again(connection, subject, record, expected)).await,
+    }
+}
+
+/// Publishes behind other writes on the subject that were in the server's pipeline.
+async fn publish_again(connection: &Connection, subject: &str, record: &Encoded, expected: u64) -> Outcome {
     let mut pause = PIPELINE_PAUSE_MIN;
-    for attempt in 1..=PIPELINE_ATTEMPTS_MAX {
+    for _ in 1..PIPELINE_ATTEMPTS_MAX {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PIPELINE_PAUSE_MAX);
         match attempt_once(connection, subject, record, expected).await {
-            Attempt::InPipeline if attempt < PIPELINE_ATTEMPTS_MAX => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PIPELINE_PAUSE_MAX);
-            }
-            Attempt::InPipeline => break,
+            Attempt::InPipeline => {}
             Attempt::Done(outcome) => return outcome,
         }
     }
@@ -101,24 +109,27 @@ async fn attempt_once(connection: &Connection, subject: &str, record: &Encoded, 
         place.give_back();
         return Attempt::Done(Outcome::Unavailable { cause: error.into() });
     }
-    let mut headers = HeaderMap::new();
-    headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(expected));
-    if let Some(checksum) = &record.checksum {
-        headers.insert(CHECKSUM_HEADER, checksum.as_str());
-    }
-    let (subject, payload) = (subject.to_owned(), record.payload.clone());
-    let sent = connection.client.publish_with_reply_and_headers(subject, place.subject(), headers, payload);
-    match connection.bounded(sent).await {
-        Ok(Ok(())) => {}
-        // Not handed to the connection, so it will never be sent.
-        Ok(Err(error)) => {
-            place.give_back();
-            return Attempt::Done(Outcome::Unavailable { cause: error.into() });
+    let send = || {
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(expected));
+        if let Some(checksum) = &record.checksum {
+            headers.insert(CHECKSUM_HEADER, checksum.as_str());
         }
-        Err(silence) => {
-            place.give_back();
-            return Attempt::Done(Outcome::Unavailable { cause: silence.into() });
-        }
+        let (subject, payload) = (subject.to_owned(), record.payload.clone());
+        connection.client.publish_with_reply_and_headers(subject, place.subject(), headers, payload)
+    };
+    // There is room at once nearly always; what has to wait for it is large, so it is made apart.
+    let sent = match send().now_or_never() {
+        Some(sent) => sent.map_err(BoxError::from),
+        None => match Box::pin(connection.bounded(send())).await {
+            Ok(sent) => sent.map_err(BoxError::from),
+            Err(silence) => Err(silence.into()),
+        },
+    };
+    // Not handed to the connection, so it will never be sent.
+    if let Err(cause) = sent {
+        place.give_back();
+        return Attempt::Done(Outcome::Unavailable { cause });
     }
     match place.answer().await {
         Ok(message) if message.status == Some(StatusCode::NO_RESPONDERS) => {

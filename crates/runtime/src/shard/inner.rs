@@ -247,18 +247,19 @@ impl Inner {
             }
         }
         let inner = self.clone();
-        let rest = async move {
-            if !wait.is_zero() {
-                tokio::select! {
-                    biased;
-                    () = inner.closing.cancelled() => return,
-                    () = tokio::time::sleep(wait) => {}
-                }
+        if wait.is_zero() {
+            self.tasks.spawn_on(async move { inner.offer(shard, io.await) }, &self.runtime);
+            return;
+        }
+        let later = async move {
+            tokio::select! {
+                biased;
+                () = inner.closing.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
             }
-            let input = io.await;
-            inner.offer(shard, input);
+            inner.offer(shard, io.await);
         };
-        self.tasks.spawn_on(rest, &self.runtime);
+        self.tasks.spawn_on(later, &self.runtime);
     }
 
     fn report(self: &Arc<Self>, shard: ShardId, drain_epoch: Epoch) {
