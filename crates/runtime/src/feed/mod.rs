@@ -12,7 +12,7 @@
 //! is asked again, and its lane waits; what else may become of the event, [`OnFailure`] says. A commit that is damaged,
 //! or an event that this build cannot read, stops the feed with that reason: nothing is passed over silently.
 //!
-//! [`machine`] decides who works; [`watermark`] how far everything is handled; [`service`] and [`work`] do what they say.
+//! `machine` decides who works; `watermark` how far everything is handled; `service` and `work` do what they say.
 //!
 //! ```
 //! # use std::sync::{Arc, Mutex};
