@@ -150,8 +150,6 @@ impl TestCluster {
     where
         A: Handle<C>,
         C: Command,
-        C::Reply: Clone,
-        A::Error: Clone,
         A::Commands: Contains<C, I>,
     {
         let message = self.next_name();
@@ -171,8 +169,6 @@ impl TestCluster {
     where
         A: Handle<C>,
         C: Command,
-        C::Reply: Clone,
-        A::Error: Clone,
         A::Commands: Contains<C, I>,
     {
         let through = self.one_that_is_well().await;
@@ -196,8 +192,6 @@ impl TestCluster {
     where
         A: Handle<C>,
         C: Command,
-        C::Reply: Clone,
-        A::Error: Clone,
         A::Commands: Contains<C, I>,
     {
         let asked = self.node(node);
@@ -307,11 +301,7 @@ impl std::fmt::Debug for TestCluster {
 }
 
 /// What an outcome means for the book, and to the asker.
-fn told<A: Handle<C>, C: Command>(outcome: Outcome) -> (Told<Bytes>, Result<C::Reply, AskError<A::Error>>)
-where
-    C::Reply: Clone,
-    A::Error: Clone,
-{
+fn told<A: Handle<C>, C: Command>(outcome: Outcome) -> (Told<Bytes>, Result<C::Reply, AskError<A::Error>>) {
     let stored = A::settings().codec;
     let told = match &outcome {
         Outcome::Replied(reply) => Told::Done(bytes_of::<C::Reply>(reply, stored)),
