@@ -300,8 +300,11 @@ impl std::fmt::Debug for TestCluster {
     }
 }
 
+/// What an asker is told.
+type Answered<A, C> = Result<<C as Command>::Reply, AskError<<A as Actor>::Error>>;
+
 /// What an outcome means for the book, and to the asker.
-fn told<A: Handle<C>, C: Command>(outcome: Outcome) -> (Told<Bytes>, Result<C::Reply, AskError<A::Error>>) {
+fn told<A: Handle<C>, C: Command>(outcome: Outcome) -> (Told<Bytes>, Answered<A, C>) {
     let stored = A::settings().codec;
     let told = match &outcome {
         Outcome::Replied(reply) => Told::Done(bytes_of::<C::Reply>(reply, stored)),

@@ -266,16 +266,13 @@ async fn restore(server: &NatsServer, golden: &str) {
     drop(ports(server).await);
     let js = async_nats::jetstream::new(async_nats::connect(server.url()).await.expect("a plain client"));
     for line in golden.lines() {
-        let (headers, payload) = match line.split_once(' ') {
-            Some((checksum, json)) => {
-                let mut headers = async_nats::HeaderMap::new();
-                headers.insert("Aether-Crc32c", checksum);
-                (headers, Bytes::from(json.to_owned()))
-            }
-            None => {
-                let byte = |at| u8::from_str_radix(&line[at..at + 2], 16).expect("hex");
-                (async_nats::HeaderMap::new(), (0..line.len()).step_by(2).map(byte).collect())
-            }
+        let mut headers = async_nats::HeaderMap::new();
+        let payload: Bytes = if let Some((checksum, json)) = line.split_once(' ') {
+            headers.insert("Aether-Crc32c", checksum);
+            json.to_owned().into()
+        } else {
+            let byte = |at| u8::from_str_radix(&line[at..at + 2], 16).expect("hex");
+            (0..line.len()).step_by(2).map(byte).collect()
         };
         let stored = js.publish_with_headers(SUBJECT, headers, payload).await.expect("sent");
         stored.await.expect("stored");
@@ -371,6 +368,7 @@ async fn an_actor_of_a_hundred_thousand_events_is_loaded_by_two_reads() {
     client.flush().await.expect("the server knows");
     let reader = Desk::<Ledger<Second, true>>::open(&server, 2).await;
     while let Ok(Some(_)) = tokio::time::timeout(Duration::from_millis(200), reads.next()).await {}
+    #[expect(clippy::disallowed_methods, reason = "how long it takes is only told")]
     let began = std::time::Instant::now();
     assert_eq!(reader.ask(Total {}, None).await, Ok(totals(&[("USD", RECORDS * EVENTS)])));
     let took = began.elapsed();

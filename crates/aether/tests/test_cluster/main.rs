@@ -168,7 +168,6 @@ fn wanted(name: &str, unless: u64) -> u64 {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "whoever asked for many seeds wants to see that it goes on, and the figures")]
 fn in_a_storm_what_is_acknowledged_is_what_is_stored() {
     let (first, seeds) = (wanted("AETHER_SEED", 1), wanted("AETHER_SEEDS", 4));
     let each = wanted("AETHER_COMMANDS", 8_000).div_ceil(seeds);

@@ -88,7 +88,7 @@ async fn strike(cluster: &TestCluster) {
         }
         3 if running.len() > 3 => cluster.drain(&id).await,
         3 => {
-            let next = (1..).map(|nth| format!("n{nth}")).find(|id| !running.contains(id));
+            let next = (1..=running.len() + 1).map(|nth| format!("n{nth}")).find(|id| !running.contains(id));
             cluster.add(&next.expect("there are names enough")).await;
         }
         4 => {

@@ -274,6 +274,7 @@ async fn what_has_waited_for_longer_than_its_time_is_not_run_by_the_node_it_wait
 async fn an_ask_that_does_not_say_waits_as_long_as_its_kind_says() {
     let pair = Pair::new().await;
     pair.hub.kill(&life("a", 1));
+    #[expect(clippy::disallowed_methods, reason = "the test's own time, which is paused")]
     let began = tokio::time::Instant::now();
     let asked = pair.tank(1, 42).ask(Level).await;
     assert_eq!(asked, Err(AskError::Timeout { maybe_applied: true }));

@@ -141,9 +141,10 @@ impl Handle<Explode> for Account {
 impl Handle<Save> for Account {
     fn handle(&self, save: Save, _: &Ctx<Self>) -> Decision<Self, Save> {
         let (deposit, after) = (Deposit { amount: save.amount }, Duration::from_millis(save.after_ms));
-        Ok(match save.again {
-            true => Self::nothing().remind_every(after, MissedTicks::All, &deposit),
-            false => Self::nothing().remind_as(save.amount.to_string(), after, &deposit),
+        Ok(if save.again {
+            Self::nothing().remind_every(after, MissedTicks::All, &deposit)
+        } else {
+            Self::nothing().remind_as(save.amount.to_string(), after, &deposit)
         })
     }
 }
