@@ -154,9 +154,10 @@ pub fn fmt(root: &Path) -> Result<()> {
 }
 
 /// Every bench: its package and its name.
-const BENCHES: [(&str, &str); 5] = [
+const BENCHES: [(&str, &str); 6] = [
     ("aether-runtime", "local"),
     ("aether-runtime", "leader"),
+    ("aether-runtime", "residents"),
     ("aether", "nats"),
     ("aether-placement", "placement"),
     ("aether-placement", "map"),

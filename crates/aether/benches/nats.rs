@@ -26,6 +26,7 @@ use aether_runtime::actor_ref::ActorRef;
 use aether_runtime::clock::BootClock;
 use aether_runtime::control::{OnRegression, Strategies};
 use aether_runtime::node::{NodeConfig, Runtime};
+use aether_runtime::shard::MemoryLimits;
 use aether_runtime::view::Route;
 use async_nats::jetstream;
 use futures_util::StreamExt as _;
@@ -113,6 +114,7 @@ async fn node(url: &str, name: &str, seed: u64) -> anyhow::Result<Runtime> {
         supervisor: None,
         on_regression: OnRegression::Halt,
         strategies: Strategies::default(),
+        limits: MemoryLimits::default(),
     };
     Ok(Runtime::start(ports.ports, Arc::new(BootClock), config, kinds)?)
 }

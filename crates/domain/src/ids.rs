@@ -107,13 +107,23 @@ name!(
 
 /// The identity of one actor within its kind: any text of 1 to 128 bytes.
 ///
-/// Adapters encode it where a medium allows fewer characters.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ActorId(Arc<str>);
+/// Adapters encode it where a medium allows fewer characters. Up to [`Self::INLINE_BYTES_MAX`] bytes are kept in place,
+/// without memory of their own; longer texts are shared by all copies.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ActorId(IdText);
+
+/// Invariant: UTF-8; short if and only if it fits, unused bytes are 0. So equal texts are equal values.
+#[derive(Clone, PartialEq, Eq)]
+enum IdText {
+    Short { len: u8, bytes: [u8; ActorId::INLINE_BYTES_MAX] },
+    Long(Arc<str>),
+}
 
 impl ActorId {
     /// The most bytes an id may have.
     pub const BYTES_MAX: usize = 128;
+    /// The most bytes of an id that takes no memory of its own.
+    pub const INLINE_BYTES_MAX: usize = 22;
 
     /// Checks and takes an id.
     ///
@@ -125,23 +135,58 @@ impl ActorId {
             let rule = "1 to 128 bytes";
             return Err(InvalidId::Name { what: "actor id", text: text.chars().take(64).collect(), rule });
         }
-        Ok(Self(text.into()))
+        let mut bytes = [0; Self::INLINE_BYTES_MAX];
+        Ok(Self(match bytes.get_mut(..text.len()) {
+            Some(place) => {
+                place.copy_from_slice(text.as_bytes());
+                IdText::Short { len: text.len() as u8, bytes }
+            }
+            None => IdText::Long(text.into()),
+        }))
     }
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            IdText::Short { .. } => std::str::from_utf8(self.as_bytes()).expect("it was copied whole from a text"),
+            IdText::Long(text) => text,
+        }
+    }
+    /// The text's bytes: what ids are compared and hashed by.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            IdText::Short { len, bytes } => &bytes[..usize::from(*len)],
+            IdText::Long(text) => text.as_bytes(),
+        }
+    }
+}
+
+impl PartialOrd for ActorId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ActorId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl std::hash::Hash for ActorId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
+        write!(f, "{:?}", self.as_str())
     }
 }
 
@@ -478,6 +523,20 @@ mod tests {
         assert!(ActorId::new("x".repeat(128)).is_ok());
         assert!(ActorId::new("").is_err());
         assert!(ActorId::new("x".repeat(129)).is_err());
+    }
+
+    #[test]
+    fn actor_ids_compare_as_their_texts_do_wherever_these_are_kept() {
+        assert_eq!(size_of::<ActorId>(), 24);
+        let texts = ["a", "a\0", "ab", "über", &"x".repeat(21), &"x".repeat(22), &"x".repeat(23), &"x".repeat(128)];
+        let id = |text: &str| ActorId::new(text).expect("an id");
+        for one in texts {
+            assert_eq!((id(one).as_str(), id(one).to_string()), (one, one.to_string()));
+            for other in texts {
+                assert_eq!(id(one).cmp(&id(other)), one.cmp(other), "{one:?} {other:?}");
+                assert_eq!(id(one) == id(other), one == other, "{one:?} {other:?}");
+            }
+        }
     }
 
     #[test]

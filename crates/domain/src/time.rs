@@ -16,6 +16,9 @@ impl Monotonic {
     /// The clock's own beginning.
     pub const ZERO: Self = Self { nanos: 0 };
 
+    /// A reading that no clock comes to.
+    pub const MAX: Self = Self { nanos: u64::MAX };
+
     /// The reading `since` after the clock's beginning.
     pub fn from_start(since: Duration) -> Self {
         Self { nanos: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX) }

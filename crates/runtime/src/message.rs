@@ -21,6 +21,16 @@ pub enum Payload {
     Encoded(PayloadCodec, Bytes),
 }
 
+impl Payload {
+    /// How many bytes it takes; of a value only those that every value of its type has.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Typed(value) => size_of_val(&**value),
+            Self::Encoded(_, bytes) => bytes.len(),
+        }
+    }
+}
+
 impl fmt::Debug for Payload {
     /// Payloads are never logged: only their form and size are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,7 +27,7 @@ use crate::gateway;
 use crate::message::{Responder, Work};
 use crate::projection::{self, Projections};
 use crate::router::{Local, Router, RouterConfig, RouterStats};
-use crate::shard::{HostConfig, HostStats, Quarantined, ShardHost, Watchdog};
+use crate::shard::{HostConfig, HostStats, MemoryLimits, Quarantined, ShardHost, Watchdog};
 use crate::splitbrain::service::{Belief, LEASES_MAX};
 use crate::splitbrain::{self, SplitBrain};
 use crate::subscription::{Growth, Since, TopologyEvents, topology_events_beside};
@@ -59,6 +59,8 @@ pub struct NodeConfig {
     pub on_regression: OnRegression,
     /// The placement strategies that it knows; every node should know the same.
     pub strategies: Strategies,
+    /// The most its shards hold in memory.
+    pub limits: MemoryLimits,
 }
 
 /// Why a node did not start.
@@ -164,7 +166,7 @@ impl Runtime {
         let (lease_seen, leases) = mpsc::channel(LEASES_MAX);
         let lease = Arc::new(ServeLease::default());
         let serving = Arc::clone(&lease);
-        let (host, releases) = ShardHost::new(HostConfig::new(
+        let mut host_config = HostConfig::new(
             Arc::clone(&clock),
             &ports,
             kinds,
@@ -172,7 +174,9 @@ impl Runtime {
             config.seed.rotate_left(32) ^ 0x5348_4152_4453,
             Arc::clone(&lease),
             config.settings.shards,
-        ));
+        );
+        host_config.limits = config.limits;
+        let (host, releases) = ShardHost::new(host_config);
         let transport: Arc<dyn Transport> =
             Arc::new(Tapped { inner: Arc::clone(&ports.transport), unreachable: notify.clone() });
         let router = Router::new(RouterConfig {

@@ -19,6 +19,7 @@ use aether_runtime::actor::KindRegistry;
 use aether_runtime::clock::BootClock;
 use aether_runtime::control::{OnRegression, Strategies};
 use aether_runtime::node::{NodeConfig, Runtime};
+use aether_runtime::shard::MemoryLimits;
 use async_trait::async_trait;
 
 const ENTRIES: u64 = 3_000;
@@ -117,6 +118,7 @@ fn start(ports: Ports) -> (Runtime, Arc<Mutex<Vec<Sequence>>>) {
         supervisor: None,
         on_regression: OnRegression::Halt,
         strategies: Strategies::default(),
+        limits: MemoryLimits::default(),
     };
     (Runtime::start(ports, Arc::new(BootClock), config, KindRegistry::new()).expect("it starts"), asked)
 }

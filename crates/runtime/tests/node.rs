@@ -16,6 +16,7 @@ use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle, KindRe
 use aether_runtime::clock::BootClock;
 use aether_runtime::control::{OnRegression, Phase, StopReason, Strategies};
 use aether_runtime::node::{NodeConfig, Runtime};
+use aether_runtime::shard::MemoryLimits;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,7 @@ fn start_with(ports: Ports, name: &str, seed: u64) -> Runtime {
         supervisor: None,
         on_regression: OnRegression::Halt,
         strategies: Strategies::default(),
+        limits: MemoryLimits::default(),
     };
     let mut kinds = KindRegistry::new();
     kinds.register::<Counter>().expect("a good definition");

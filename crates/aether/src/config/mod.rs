@@ -32,6 +32,7 @@ use std::time::Duration;
 use aether_domain::timing::Profile;
 use aether_domain::{Namespace, NodeId, Tag, Zone};
 use aether_runtime::control::OnRegression;
+use aether_runtime::shard::MemoryLimits;
 
 pub use layers::Layers;
 pub use secret::Secret;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub profile: Profile,
     /// Who it is.
     pub node: NodeSettings,
+    /// The most it holds in memory.
+    pub memory: MemoryLimits,
     /// How it reaches NATS.
     pub nats: NatsSettings,
     /// Where its admin pages are.

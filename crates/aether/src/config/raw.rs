@@ -9,14 +9,16 @@ use aether_domain::cluster::NodeInfo;
 use aether_domain::timing::Profile;
 use aether_domain::{InvalidId, Namespace, NodeId, Tag, Zone};
 use aether_runtime::control::OnRegression;
+use aether_runtime::shard::MemoryLimits;
 use serde::{Deserialize, Deserializer};
 
 use super::{AdminSettings, LoadSettings, LogFormat, LogSettings, NatsSettings, NodeSettings, Secret, Settings};
 
 /// Every key there is, by section. The first entry of a pair is empty for keys at the top.
-pub(super) const KEYS: [(&str, &[&str]); 6] = [
+pub(super) const KEYS: [(&str, &[&str]); 7] = [
     ("", &["namespace", "profile"]),
     ("node", &["id", "weight", "zone", "tags", "on_regression", "handler_slow_after_ms", "handler_end_after_ms"]),
+    ("memory", &["residents_max", "resident_bytes_max", "waiting_bytes_max"]),
     ("nats", &["urls", "user", "password", "token", "creds", "replicas"]),
     ("admin", &["listen", "announce"]),
     ("load", &["workers", "accounts"]),
@@ -44,6 +46,7 @@ pub(super) struct Raw {
     namespace: Option<String>,
     profile: Option<String>,
     node: RawNode,
+    memory: RawMemory,
     nats: RawNats,
     admin: RawAdmin,
     load: RawLoad,
@@ -61,6 +64,15 @@ struct RawNode {
     on_regression: Option<String>,
     handler_slow_after_ms: Option<u64>,
     handler_end_after_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the names that the file has")]
+struct RawMemory {
+    residents_max: Option<usize>,
+    resident_bytes_max: Option<usize>,
+    waiting_bytes_max: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -130,10 +142,34 @@ impl Raw {
             namespace,
             profile,
             node: self.node.check()?,
+            memory: self.memory.check()?,
             nats: self.nats.check()?,
             admin: self.admin.check()?,
             load: self.load.check()?,
             log: self.log.check()?,
+        })
+    }
+}
+
+impl RawMemory {
+    fn check(self) -> Result<MemoryLimits, Misfit> {
+        let at_least_one = |key, told: Option<usize>, default| match told {
+            Some(0) => Err(misfit(key, "it is 0", "write at least 1, or leave the key out")),
+            told => Ok(told.unwrap_or(default)),
+        };
+        let default = MemoryLimits::default();
+        Ok(MemoryLimits {
+            residents_max: at_least_one("memory.residents_max", self.residents_max, default.residents_max)?,
+            resident_bytes_max: at_least_one(
+                "memory.resident_bytes_max",
+                self.resident_bytes_max,
+                default.resident_bytes_max,
+            )?,
+            waiting_bytes_max: at_least_one(
+                "memory.waiting_bytes_max",
+                self.waiting_bytes_max,
+                default.waiting_bytes_max,
+            )?,
         })
     }
 }

@@ -98,14 +98,39 @@ pub const APPEND_CONFLICTS: Metric =
     counter("aether_event_append_conflicts", None, "Commits refused because another write came first");
 /// Actors loaded.
 pub const ACTIVATIONS: Metric = counter("aether_actor_activations", None, "Actors loaded into memory");
-/// Actors put out of memory.
-pub const PASSIVATIONS: Metric = counter("aether_actor_passivations", None, "Actors put out of memory");
+/// Actors that left memory because nobody asked them.
+pub const PASSIVATIONS: Metric = counter(
+    "aether_actor_passivations",
+    None,
+    "Actors put out of memory because nobody had asked them for long enough",
+);
 /// Snapshots of actors by what became of them.
 pub const SNAPSHOTS: Metric = counter(
     "aether_actor_snapshots",
     Some("outcome"),
     "Snapshots of actors: kept (saved), due and not kept (failed), loaded in the place of a history (used)",
 );
+/// Actors that left memory to make room.
+pub const EVICTIONS: Metric =
+    counter("aether_actor_evictions", None, "Actors put out of memory to make room for others");
+/// Commands refused for now.
+pub const BUSY: Metric = counter(
+    "aether_commands_busy",
+    Some("bound"),
+    "Commands answered Busy by this node's shards: too many for one actor (mailbox), for one shard (shard), too many bytes \
+     on the node (node), or no room or too many waiting to load an actor (load)",
+);
+/// Actors in memory.
+pub const RESIDENTS: Metric = gauge("aether_actors_resident", None, "Actors in memory");
+/// Their bytes.
+pub const RESIDENT_BYTES: Metric =
+    gauge("aether_actors_resident_bytes", None, "Bytes of the actors in memory, estimated");
+/// Bytes that wait.
+pub const WAITING_BYTES: Metric =
+    gauge("aether_commands_waiting_bytes", None, "Bytes of the commands that wait in shards, estimated");
+/// Actors that wait to be loaded.
+pub const LOADS_WAITING: Metric =
+    gauge("aether_loads_waiting", None, "Actors that wait for their histories to be read");
 /// Commands given up.
 pub const POISONED: Metric = counter(
     "aether_commands_poisoned",
@@ -226,6 +251,12 @@ pub const ALL: &[Metric] = &[
     ACTIVATIONS,
     PASSIVATIONS,
     SNAPSHOTS,
+    EVICTIONS,
+    BUSY,
+    RESIDENTS,
+    RESIDENT_BYTES,
+    WAITING_BYTES,
+    LOADS_WAITING,
     FENCING_REJECTIONS,
     SHARD_MAPS_DIFFERED,
     SPLIT_BRAIN_SUSPECTED,

@@ -13,7 +13,7 @@ use aether_runtime::actor::{Actor, KindRegistry, RegisterError};
 use aether_runtime::clock::{BootClock, Clock};
 use aether_runtime::control::{OnRegression, RegisterStrategyError, Strategies};
 use aether_runtime::node::{NodeConfig, Runtime};
-use aether_runtime::shard::Watchdog;
+use aether_runtime::shard::{MemoryLimits, Watchdog};
 
 use super::{BUILD, Ended, Node};
 use crate::supervised;
@@ -29,6 +29,7 @@ pub struct NodeBuilder {
     strategies: Result<Strategies, RegisterStrategyError>,
     admin_url: String,
     on_regression: OnRegression,
+    limits: MemoryLimits,
     engine: Option<Engine>,
     kinds: Result<KindRegistry, RegisterError>,
     clock: Arc<dyn Clock>,
@@ -81,6 +82,7 @@ impl NodeBuilder {
             strategies: Ok(Strategies::default()),
             admin_url: String::new(),
             on_regression: OnRegression::Halt,
+            limits: MemoryLimits::default(),
             engine: None,
             kinds: Ok(KindRegistry::new()),
             clock: Arc::new(BootClock),
@@ -153,6 +155,14 @@ impl NodeBuilder {
     #[must_use]
     pub fn watchdog(mut self, watchdog: impl Into<Option<Watchdog>>) -> Self {
         self.watchdog = watchdog.into();
+        self
+    }
+
+    /// The most it holds in memory: actors, and commands that wait. A kind may have less: see
+    /// [`Settings`](aether_runtime::actor::Settings).
+    #[must_use]
+    pub fn memory_limits(mut self, limits: MemoryLimits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -245,6 +255,7 @@ impl NodeBuilder {
             supervisor: supervised::token(),
             on_regression: self.on_regression,
             strategies,
+            limits: self.limits,
         };
         let runtime = Runtime::start(ports, Arc::clone(&clock), config, kinds)?;
         if let Some(watchdog) = self.watchdog

@@ -77,6 +77,7 @@ fn common(settings: &Settings, url: &str) -> NodeBuilder {
             end_after: settings.node.end_after.unwrap_or(Duration::MAX),
             ..Watchdog::default()
         })
+        .memory_limits(settings.memory)
         .admin_url(url)
         .actor::<Account>()
 }

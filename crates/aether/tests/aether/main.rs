@@ -5,6 +5,7 @@ mod bank;
 mod config;
 mod events;
 mod feeds;
+mod flood;
 #[cfg(feature = "nats")]
 mod gateway;
 #[cfg(feature = "nats")]

@@ -21,6 +21,7 @@ use super::event::{Event, Upcast};
 use super::fate::{Fate, OUTCOME_OF, TWIN};
 use super::model::{Actor, Command, Ctx, Handle};
 use super::settings::Settings;
+use super::shelf::{Shelf, ShelfOf};
 use super::timers::{Due, OpenTimers};
 use crate::message::Payload;
 
@@ -87,7 +88,7 @@ pub(crate) struct Kept {
 }
 
 /// One actor in memory.
-pub(crate) trait Instance: Send {
+pub(crate) trait Instance: Any + Send {
     /// Applies a stored commit's events.
     fn replay(&mut self, record: &CommitRecord) -> Result<(), Replay>;
     /// Runs the command at that place of the kind's list. Events and stored replies are written in `codec`.
@@ -100,6 +101,18 @@ pub(crate) trait Instance: Send {
     fn version(&self) -> Version;
     /// Its state and its open timers as they are now, or why they could not be read again.
     fn kept(&self, codec: PayloadCodec) -> Result<Kept, String>;
+    /// An estimate of the bytes it takes in memory: see [`Actor::heap_bytes`].
+    fn bytes(&self) -> usize;
+}
+
+impl dyn Instance {
+    /// The actor with its type, if it is of that one.
+    pub(super) fn into_live<A: Actor>(self: Box<Self>) -> Result<Box<Live<A>>, Box<Self>> {
+        if !(self.as_ref() as &dyn Any).is::<Live<A>>() {
+            return Err(self);
+        }
+        Ok((self as Box<dyn Any>).downcast().expect("that was just asked"))
+    }
 }
 
 /// One kind of actor.
@@ -116,6 +129,8 @@ pub(crate) trait Kind: Send + Sync {
     fn instance(&self, id: &ActorId) -> Result<Box<dyn Instance>, String>;
     /// The actor of a snapshot, or why that is none of this kind.
     fn revive(&self, id: &ActorId, snapshot: &ActorSnapshot) -> Result<Box<dyn Instance>, String>;
+    /// A place for idle actors of this kind.
+    fn shelf(&self) -> Box<dyn Shelf>;
     /// A stored reply of the command at that place, as its asker wants it.
     fn stored_reply(&self, command: u8, codec: PayloadCodec, reply: &Bytes, wanted: Wanted) -> Result<Payload, String>;
     /// What became of a message under which the command at that place was asked, as its asker wants to be told.
@@ -155,7 +170,7 @@ impl<A: Actor> Entry<A> {
 }
 
 /// The state of one actor and what its handlers may know of it.
-struct Live<A: Actor> {
+pub(super) struct Live<A: Actor> {
     state: A,
     ctx: Ctx<A>,
     timers: OpenTimers,
@@ -213,6 +228,11 @@ impl<A: Actor> Instance for Live<A> {
             Ok(Kept { state, timers: timers.collect::<Result<_, _>>()? })
         });
         written?.map_err(|fault: CodecError| format!("its state {fault}"))
+    }
+
+    fn bytes(&self) -> usize {
+        // What users write may panic; then it is counted without what it holds.
+        size_of::<Self>().saturating_add(caught(|| self.state.heap_bytes()).unwrap_or_default())
     }
 }
 
@@ -370,6 +390,9 @@ impl<A: Actor> Kind for KindOf<A> {
         let timers = (&snapshot.timers[..], snapshot.codec);
         self.live(id, snapshot.version, timers, || codec::decode_state(snapshot.codec, &snapshot.state))
     }
+    fn shelf(&self) -> Box<dyn Shelf> {
+        Box::new(ShelfOf::<A>::new())
+    }
     fn stored_reply(&self, command: u8, codec: PayloadCodec, reply: &Bytes, wanted: Wanted) -> Result<Payload, String> {
         let entry = &table::<A>()[usize::from(command)];
         caught(|| (entry.stored_reply)(codec, reply, wanted))?.map_err(|fault| fault.to_string())
@@ -521,80 +544,4 @@ fn encode<C: Command>(payload: &Payload, codec: PayloadCodec) -> Result<Bytes, C
 }
 
 #[cfg(test)]
-mod tests {
-    use serde::Deserialize;
-
-    use super::super::model::Decision;
-    use super::*;
-
-    #[derive(Clone)]
-    struct Touchy;
-    impl std::str::FromStr for Touchy {
-        type Err = String;
-        fn from_str(text: &str) -> Result<Self, String> {
-            assert!(text != "bad", "no such word");
-            Ok(Self)
-        }
-    }
-    impl std::fmt::Display for Touchy {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("touchy")
-        }
-    }
-
-    #[derive(Default, Serialize, Deserialize)]
-    struct Gauge(f64);
-    #[derive(Serialize, Deserialize)]
-    struct Measured(f64);
-    impl Event for Measured {}
-    #[derive(Debug, Serialize, Deserialize, thiserror::Error)]
-    #[error("never")]
-    struct Never;
-    #[derive(Clone, Serialize, Deserialize)]
-    struct Divide(f64, f64);
-    impl Command for Divide {
-        const NAME: &'static str = "divide";
-        type Reply = f64;
-    }
-    impl Actor for Gauge {
-        const KIND: &'static str = "gauge";
-        type Id = Touchy;
-        type Event = Measured;
-        type Error = Never;
-        type Commands = (Divide,);
-        fn apply(&mut self, event: &Measured) {
-            self.0 = event.0;
-        }
-    }
-    impl Handle<Divide> for Gauge {
-        fn handle(&self, Divide(what, by): Divide, _: &Ctx<Self>) -> Decision<Self, Divide> {
-            Ok(Self::emit(Measured(what / by)).reply(|gauge| gauge.0))
-        }
-    }
-
-    fn gauge() -> KindOf<Gauge> {
-        KindOf::new(ActorKind::new(Gauge::KIND).expect("a kind"), Settings::default())
-    }
-    fn id(text: &str) -> ActorId {
-        ActorId::new(text).expect("an id")
-    }
-
-    #[test]
-    fn an_id_whose_reading_panics_is_refused_like_any_other_that_is_none() {
-        let refused = gauge().instance(&id("bad")).err();
-        assert_eq!(refused.as_deref(), Some("\"bad\" is not the id of a gauge: reading it panicked: no such word"));
-    }
-
-    #[test]
-    fn an_event_that_could_not_be_read_back_is_not_stored_and_changes_nothing() {
-        let mut gauge = gauge().instance(&id("good")).expect("an id");
-        let mut divide = |by| {
-            let payload = codec::encode(PayloadCodec::Binary, &Divide(1.0, by)).expect("it encodes");
-            let command = Payload::Encoded(PayloadCodec::Binary, payload);
-            gauge.run(0, &command, PayloadCodec::Json, WallTime::default())
-        };
-        // JSON has no infinity: it is written as nothing, which is no number.
-        assert!(matches!(divide(0.0), Ran::Invalid(reason) if reason.contains("the event of \"divide\"")));
-        assert!(matches!(divide(2.0), Ran::Changed { events, .. } if events.len() == 1));
-    }
-}
+mod tests;

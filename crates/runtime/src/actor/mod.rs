@@ -48,6 +48,7 @@
 //! ```
 
 mod ask;
+mod chunks;
 pub mod codec;
 mod commands;
 mod effect;
@@ -57,6 +58,7 @@ mod fate;
 mod model;
 mod registry;
 mod settings;
+mod shelf;
 pub mod testkit;
 mod timers;
 
@@ -72,7 +74,9 @@ pub use registry::{KindRegistry, RegisterError};
 pub use settings::Settings;
 
 pub use aether_domain::records::MissedTicks;
+pub(crate) use chunks::Chunks;
 
 pub(crate) use erased::{Instance, Kept, Kind, Ran, Replay, Wanted};
 pub(crate) use fate::TWIN;
+pub(crate) use shelf::Shelf;
 pub(crate) use timers::Due;

@@ -65,6 +65,13 @@ pub trait Actor: Default + Serialize + DeserializeOwned + Send + Sync + 'static 
         Settings::default()
     }
 
+    /// An estimate of the bytes that the state holds beyond its own `size_of`: in its strings, lists and maps. It counts for
+    /// the limits on resident actors ([`Settings::resident_bytes_max`]) and is asked whenever the actor has nothing under
+    /// way any more, so it should be quick. Without it only `size_of` counts.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+
     /// One event is to be stored; answers `()` unless [`Effect::reply`] says more.
     fn emit(event: Self::Event) -> Effect<Self> {
         Effect::of(vec![event])

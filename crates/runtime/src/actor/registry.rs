@@ -94,6 +94,11 @@ impl KindRegistry {
         known.encode_command(place, payload, codec)
     }
 
+    /// The kinds themselves, in the order of their names.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &Arc<dyn Kind>> {
+        self.kinds.values()
+    }
+
     pub(crate) fn get(&self, kind: &ActorKind) -> Option<&Arc<dyn Kind>> {
         self.kinds.get(kind)
     }

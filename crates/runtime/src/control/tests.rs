@@ -20,6 +20,7 @@ use super::{OnRegression, Phase, StopReason, Strategies};
 use crate::actor::KindRegistry;
 use crate::clock::BootClock;
 use crate::node::{NodeConfig, Runtime};
+use crate::shard::MemoryLimits;
 
 /// How these stores behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,7 @@ fn start(manner: Manner) -> (Runtime, Arc<Store>) {
         supervisor: None,
         on_regression: OnRegression::Halt,
         strategies: Strategies::default(),
+        limits: MemoryLimits::default(),
     };
     (Runtime::start(ports, Arc::new(BootClock), config, KindRegistry::default()).expect("it starts"), store)
 }

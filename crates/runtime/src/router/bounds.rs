@@ -48,6 +48,8 @@ pub const PARKED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Received commands that wait for their turn: many full messages.
 pub const READY_MAX: usize = 8 * 1024;
+/// Bytes of the received commands that wait for their turn, or behind one that is slow, for all shards.
+pub const READY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Received commands that wait behind one that is slow, for one shard.
 pub const BEHIND_SLOW_MAX: usize = 1024;
 

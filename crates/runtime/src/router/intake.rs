@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aether_domain::{Epoch, Monotonic, ShardId};
 
-use super::bounds::{BEHIND_SLOW_MAX, READY_MAX};
+use super::bounds::{BEHIND_SLOW_MAX, READY_BYTES_MAX, READY_MAX};
 use super::parking::{Parking, Received};
 use crate::link::Cork;
 
@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) parking: Parking,
     /// What may be run, oldest first.
     ready: VecDeque<Received>,
+    /// Of the commands that are ready or behind a slow one.
+    bytes: usize,
     turn: Option<Turn>,
     /// How many turns there were.
     turns: u64,
@@ -83,11 +85,13 @@ impl Intake {
             if next.is_none() {
                 state.slow.remove(&shard);
             }
+            state.bytes -= next.as_ref().map_or(0, bytes);
             return next.map(|received| (shard, received));
         };
         while let Some(received) = state.ready.pop_front() {
             let shard = shard_of(&received);
             let Some(behind) = state.slow.get_mut(&shard) else {
+                state.bytes -= bytes(&received);
                 own.at = Some(shard);
                 state.steps += 1;
                 return Some((shard, received));
@@ -95,6 +99,7 @@ impl Intake {
             if behind.len() < BEHIND_SLOW_MAX {
                 behind.push_back(received);
             } else {
+                state.bytes -= bytes(&received);
                 refused.push(received);
             }
         }
@@ -146,6 +151,10 @@ impl Intake {
     }
 }
 
+fn bytes(received: &Received) -> usize {
+    received.ask.payload.len()
+}
+
 impl State {
     fn new_turn(&mut self, cork: Option<Cork>) -> TurnId {
         self.turns += 1;
@@ -155,9 +164,11 @@ impl State {
 
     /// Adds what may be run behind everything else; gives it back if there is too much.
     pub(crate) fn add(&mut self, received: Received) -> Result<(), Box<Received>> {
-        if self.ready.len() >= READY_MAX {
+        let more = bytes(&received);
+        if self.ready.len() >= READY_MAX || self.bytes + more > READY_BYTES_MAX {
             return Err(received.into());
         }
+        self.bytes += more;
         self.ready.push_back(received);
         Ok(())
     }
@@ -271,5 +282,22 @@ mod tests {
             add(&intake, &[(2, nth)]);
         }
         assert!(intake.lock().add(received("a", 5, 1)).is_err());
+    }
+
+    #[test]
+    fn what_waits_for_its_turn_is_bounded_in_bytes_wherever_it_waits() {
+        let intake = Intake::default();
+        let half = || received("a", 5, READY_BYTES_MAX / 2);
+        intake.lock().add(half()).expect("there is room");
+        intake.lock().add(half()).expect("there is room");
+        assert!(intake.lock().add(received("a", 5, 1)).is_err());
+        let turn = intake.begin(None).expect("nobody has it");
+        let shard_of = |received: &Received| ShardId(received.ask.actor.slot.0);
+        let first = intake.next(&turn, None, shard_of, &mut Vec::new());
+        assert!(first.is_some());
+        intake.lock().add(half()).expect("there is room again");
+        assert!(intake.lock().add(received("a", 5, 1)).is_err());
+        while intake.next(&turn, Some(ShardId(0)), shard_of, &mut Vec::new()).is_some() {}
+        assert_eq!(intake.lock().bytes, 0);
     }
 }

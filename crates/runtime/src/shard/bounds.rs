@@ -38,11 +38,15 @@ pub(super) const TICK_EVERY: Duration = Duration::from_millis(100);
 pub(super) const TURN_MAX: usize = 64;
 /// The most commands that may wait for a shard that is at work; one more is answered `Busy`.
 pub(super) const INBOX_MAX: usize = 8192;
-/// The most actors dropped from memory in one tick.
+/// The bytes of the commands that may wait for a shard that is at work; beyond, `Busy`.
+pub(super) const INBOX_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What a waiting command takes besides its payload, in the bounds on bytes: an upper estimate.
+pub(super) const COMMAND_BYTES: usize = 512;
+/// The most actors of one shard looked at in one tick for whether they may leave memory.
 pub(super) const PASSIVATIONS_MAX: usize = 1024;
 /// This many times as many events or bytes make a snapshot due while an actor stays, as are enough when it leaves.
 pub(super) const SAVE_IDLE_PART: u32 = 4;
-/// The most idle actors of one shard whose states are kept when it leaves this node, or in one tick.
+/// The most idle actors of one shard whose states are kept when it leaves this node, or from one tick to the next.
 pub(super) const IDLE_SAVES_MAX: usize = 64;
 /// The most KiB of snapshots on their way to the store, of all shards of a node; one more is not saved.
 pub(super) const SAVING_KIB_MAX: usize = 64 * 1024;
@@ -50,6 +54,18 @@ pub(super) const SAVING_KIB_MAX: usize = 64 * 1024;
 pub(super) const SAVING_KIB_MIN: usize = 64;
 /// How many snapshots of an actor are looked at when it is loaded: the store keeps two.
 pub(super) const SNAPSHOTS_TRIED_MAX: usize = 2;
+/// How often within a kind's `passivate_after` every idle actor of it is looked at.
+pub(super) const SWEEPS: u32 = 16;
+/// The most actors of one shard that have nothing under way and are not packed yet; all are at the next tick.
+pub(super) const RESTING_MAX: usize = 64;
+/// The most actors that may wait for their histories to be read, on one node; one more is answered `Busy`.
+pub(super) const LOADS_WAITING_MAX: usize = 16 * 1024;
+/// How long an actor waits for others to leave memory before its commands are answered `Busy`.
+pub(super) const ROOM_WITHIN: Duration = Duration::from_millis(100);
+/// How soon it is tried again to make room.
+pub(super) const ROOM_AGAIN: Duration = Duration::from_millis(5);
+/// The most actors one shard forgets at once to make room, so that no shard pays for all.
+pub(super) const EVICTIONS_MAX: usize = 16;
 /// When the asker of a refused command should try again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 

@@ -5,14 +5,15 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use aether_domain::Monotonic;
 
-use super::bounds::INBOX_MAX;
+use super::bounds::{COMMAND_BYTES, INBOX_BYTES_MAX, INBOX_MAX};
 use super::input::{Effect, Input, Now};
 use super::machine::ShardMachine;
+use super::memory::Memory;
 use super::stats::Meters;
 use super::watchdog::Running;
 use crate::message::Responder;
@@ -22,7 +23,7 @@ pub(super) type Machine = ShardMachine<Responder>;
 /// One shard: its machine, and what has come in while somebody was running it.
 pub(super) struct Cell {
     machine: Mutex<Machine>,
-    inbox: Mutex<VecDeque<Input<Responder>>>,
+    inbox: Mutex<Inbox>,
     /// How many are in the inbox; written under its lock.
     left: AtomicUsize,
     /// When one of them was last taken, or the first was left, by the host's clock in nanoseconds; 0 while there is none.
@@ -32,10 +33,20 @@ pub(super) struct Cell {
     /// When it has to look at an actor, in milliseconds of the wall clock; the largest number for never.
     pub(super) look: AtomicU64,
     pub(super) meters: Meters,
+    /// What the node's shards hold together.
+    memory: Arc<Memory>,
+}
+
+/// What waits for a shard that is at work.
+#[derive(Default)]
+struct Inbox {
+    inputs: VecDeque<Input<Responder>>,
+    /// Of the commands among them.
+    bytes: usize,
 }
 
 impl Cell {
-    pub(super) fn new(machine: Machine) -> Self {
+    pub(super) fn new(machine: Machine, memory: Arc<Memory>) -> Self {
         Self {
             machine: Mutex::new(machine),
             inbox: Mutex::default(),
@@ -44,6 +55,7 @@ impl Cell {
             running: Running::default(),
             look: AtomicU64::new(u64::MAX),
             meters: Meters::default(),
+            memory,
         }
     }
 
@@ -55,17 +67,24 @@ impl Cell {
 
     /// Leaves `input` for whoever holds the machine; a command only if there is room.
     pub(super) fn leave(&self, now: Now, input: Input<Responder>) -> Result<(), Responder> {
+        let bytes = weight(&input);
         let mut inbox = lock(&self.inbox);
-        if inbox.is_empty() {
+        let full = inbox.inputs.len() >= INBOX_MAX || inbox.bytes + bytes > INBOX_BYTES_MAX;
+        if inbox.inputs.is_empty() {
             self.moved.store(nanos(now), Ordering::Relaxed);
         }
         match input {
-            Input::Command(_, respond) if inbox.len() >= INBOX_MAX => return Err(respond),
+            Input::Command(_, respond) if full || self.memory.is_full() => {
+                self.meters.refused_at_inbox();
+                return Err(respond);
+            }
             // Time need not be told twice to a shard whose handler takes long.
-            Input::Tick if matches!(inbox.back(), Some(Input::Tick)) => {}
-            input => inbox.push_back(input),
+            Input::Tick if matches!(inbox.inputs.back(), Some(Input::Tick)) => {}
+            input => inbox.inputs.push_back(input),
         }
-        self.left.store(inbox.len(), Ordering::Release);
+        inbox.bytes += bytes;
+        self.memory.waits(0, bytes);
+        self.left.store(inbox.inputs.len(), Ordering::Release);
         Ok(())
     }
 
@@ -77,9 +96,12 @@ impl Cell {
     /// The oldest input left here.
     pub(super) fn next(&self, now: Now) -> Option<Input<Responder>> {
         let mut inbox = lock(&self.inbox);
-        let input = inbox.pop_front();
-        self.moved.store(if inbox.is_empty() { 0 } else { nanos(now) }, Ordering::Relaxed);
-        self.left.store(inbox.len(), Ordering::Release);
+        let input = inbox.inputs.pop_front();
+        let bytes = input.as_ref().map_or(0, weight);
+        inbox.bytes -= bytes;
+        self.memory.waits(bytes, 0);
+        self.moved.store(if inbox.inputs.is_empty() { 0 } else { nanos(now) }, Ordering::Relaxed);
+        self.left.store(inbox.inputs.len(), Ordering::Release);
         input
     }
 
@@ -104,6 +126,14 @@ impl Cell {
         self.meters.note(machine.take_counts(), busy, machine.resident(), machine.timed());
         self.look.store(machine.next_look().map_or(u64::MAX, |look| look.unix_millis), Ordering::SeqCst);
         machine.take_effects()
+    }
+}
+
+/// What a command takes in memory, by estimate. What the store answers is bounded by what was asked of it.
+fn weight(input: &Input<Responder>) -> usize {
+    match input {
+        Input::Command(work, _) => work.payload.bytes() + COMMAND_BYTES,
+        _ => 0,
     }
 }
 

@@ -14,9 +14,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::bounds::{
-    BATCH_BYTES_MAX, PANIC_RETRIES_MAX, PANIC_WINDOW, PANICS_MAX, REFUSE_AFTER_TRIES, RETRY_AFTER, back_off,
+    BATCH_BYTES_MAX, IDLE_SAVES_MAX, PANIC_RETRIES_MAX, PANIC_WINDOW, PANICS_MAX, REFUSE_AFTER_TRIES, RETRY_AFTER,
+    back_off,
 };
-use super::input::{Counts, Effect, Fact, Now};
+use super::input::{Counts, Effect, Fact, NotRead, Now};
+use super::memory::Memory;
 use super::remembered::{Known, Lives};
 use super::slot::{Asked, Busy, Decided, Flight, Gathering, Live, Loading, Slot, What, freshness};
 use super::snapshots::Part;
@@ -24,6 +26,9 @@ use super::timers::{Agenda, timer_bytes};
 use super::withdrawal;
 use crate::actor::{Kind, Ran};
 use crate::message::Outcome;
+
+/// A moment that does not come.
+const FOR_EVER: Monotonic = Monotonic::MAX;
 
 /// What all actors of a shard share.
 pub(super) struct Core<T> {
@@ -39,16 +44,20 @@ pub(super) struct Core<T> {
     pub(super) stale: Option<Epoch>,
     /// Set while the shard is released: what has not been sealed is not run any more.
     pub(super) leaving: Option<NodeId>,
+    /// How many idle actors' states may still be kept before the next tick.
+    pub(super) idle_saves: usize,
     /// Whose commands are believed.
     pub(super) lives: Lives,
     /// Whom to look at because of timers.
     pub(super) agenda: Agenda,
     /// What the wall clock says in this step: it decides only when a timer is tried.
     pub(super) wall: WallTime,
+    /// What the node's shards hold together.
+    pub(super) memory: Arc<Memory>,
 }
 
 impl<T> Core<T> {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, memory: Arc<Memory>) -> Self {
         Self {
             me: Incarnation(0),
             epoch: Epoch::ZERO,
@@ -58,9 +67,11 @@ impl<T> Core<T> {
             tickets: 0,
             stale: None,
             leaving: None,
+            idle_saves: IDLE_SAVES_MAX,
             lives: Lives::default(),
             agenda: Agenda::default(),
             wall: WallTime::default(),
+            memory,
         }
     }
 
@@ -99,6 +110,11 @@ impl<T> Core<T> {
         let busy = slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor.clone())));
         let (held, settings) = (busy.held(), slot.kind.settings());
         if held.commands >= settings.mailbox || held.bytes >= settings.mailbox_bytes {
+            self.counts.busy_mailbox += 1;
+            return self.give_up(asked, &Answer::Busy);
+        }
+        if self.memory.is_full() {
+            self.counts.busy_node += 1;
             return self.give_up(asked, &Answer::Busy);
         }
         let Some(asked) = busy.echo(asked) else { return };
@@ -125,9 +141,31 @@ impl<T> Core<T> {
     pub(super) fn load_from(&mut self, slot: &mut Slot<T>, fresh: bool, wait: Duration, up_to: Sequence) {
         let Some(busy) = &mut slot.busy else { return };
         self.tickets += 1;
-        busy.load = Some(Loading { ticket: self.tickets, fresh });
         let part = Part { up_to, schema: slot.kind.schema(), fresh };
-        self.out.push(Effect::Load { actor: busy.actor.clone(), ticket: self.tickets, part, wait });
+        busy.load = Some(Loading { ticket: self.tickets, part });
+        let until = busy.waiting.iter().map(|asked| asked.work.deadline).max().unwrap_or(FOR_EVER);
+        self.out.push(Effect::Load { actor: busy.actor.clone(), ticket: self.tickets, part, wait, until });
+    }
+
+    /// The history was not read.
+    pub(super) fn not_read(&mut self, slot: &mut Slot<T>, now: Now, ticket: u64, why: NotRead) {
+        let Some(busy) = &mut slot.busy else { return };
+        let Some(Loading { part, .. }) = busy.load.take_if(|loading| loading.ticket == ticket) else { return };
+        match why {
+            NotRead::Busy => {
+                self.counts.busy_load += busy.held().commands as u64;
+                self.abandon_unsealed(&mut slot.live, busy, &Answer::Busy);
+            }
+            NotRead::Late => {
+                for (to, maybe_applied) in busy.expire(now.at) {
+                    self.answer(to, Answer::Expired { maybe_applied });
+                }
+                // Somebody may have come since who has more time.
+                if !busy.waiting.is_empty() {
+                    self.load_from(slot, part.fresh, Duration::ZERO, part.up_to);
+                }
+            }
+        }
     }
 
     /// Runs what waits, in order, while there is an instance to run it; then seals what came of it.

@@ -16,13 +16,16 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::admission::NextShard;
 use super::bounds::{SAVING_KIB_MAX, TICK_EVERY};
 use super::cell::{Cell, lock};
 use super::clocks::Clocks;
 use super::inner::Inner;
 use super::input::Input;
 use super::letters::Letterbox;
+use super::loads::Loads;
 use super::machine::ShardMachine;
+use super::memory::{Memory, MemoryLimits};
 use super::quarantine::{Quarantined, Ward};
 use super::stats::HostStats;
 use super::wakes::{self, Wakes};
@@ -57,10 +60,12 @@ pub struct HostConfig {
     pub loads_max: usize,
     /// The most appends under way at once. At least 1.
     pub appends_max: usize,
+    /// The most that is held in memory.
+    pub limits: MemoryLimits,
 }
 
 impl HostConfig {
-    /// These parts, 64 loads and 1,024 appends at once.
+    /// These parts, 64 loads and 1,024 appends at once, and the default limits on memory.
     pub fn new(
         clock: Arc<dyn Clock>,
         ports: &Ports,
@@ -70,8 +75,21 @@ impl HostConfig {
         shards: ShardCount,
     ) -> Self {
         let Ports { events, snapshots, wakes, dead_letters, .. } = ports.clone();
-        let (loads_max, appends_max) = (64, 1024);
-        Self { clock, events, snapshots, wakes, dead_letters, kinds, seed, lease, shards, loads_max, appends_max }
+        let (loads_max, appends_max, limits) = (64, 1024, MemoryLimits::default());
+        Self {
+            clock,
+            events,
+            snapshots,
+            wakes,
+            dead_letters,
+            kinds,
+            seed,
+            lease,
+            shards,
+            loads_max,
+            appends_max,
+            limits,
+        }
     }
 }
 
@@ -90,9 +108,10 @@ impl ShardHost {
     pub fn new(config: HostConfig) -> (Self, mpsc::Receiver<Release>) {
         let (releases, released) = mpsc::channel(config.shards.get());
         let kinds = Arc::new(config.kinds);
+        let memory = Arc::new(Memory::new(config.limits, &kinds));
         let cell = |shard: ShardId| {
             let seed = config.seed.wrapping_add(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(u64::from(shard.0) + 1));
-            Cell::new(ShardMachine::new(kinds.clone(), seed))
+            Cell::new(ShardMachine::new(kinds.clone(), seed, memory.clone()), memory.clone())
         };
         let wakes = Arc::new(Wakes::new(config.wakes));
         let inner = Arc::new(Inner {
@@ -102,11 +121,13 @@ impl ShardHost {
             wakes: wakes.clone(),
             shards: config.shards,
             cells: config.shards.all().map(cell).collect(),
+            memory: memory.clone(),
             view: Mutex::default(),
             letters: Letterbox::new(config.dead_letters),
             ward: Ward::default(),
             releases,
-            loads: Semaphore::new(config.loads_max),
+            loads: Mutex::new(Loads::new(config.loads_max)),
+            evict_from: NextShard::default(),
             appends: Semaphore::new(config.appends_max),
             saves: Arc::new(Semaphore::new(SAVING_KIB_MAX)),
             append_times: Arc::default(),
@@ -177,6 +198,9 @@ impl ShardHost {
         (stats.letters_kept, stats.letters_lost) = self.inner.letters.counts();
         stats.slow_handlers = self.inner.slow_handlers.load(Ordering::Relaxed);
         stats.quarantined_now = self.inner.quarantined_count();
+        let memory = &self.inner.memory;
+        (stats.resident_bytes, stats.waiting_bytes) = (memory.resident_bytes(), memory.waiting_bytes());
+        stats.loads_waiting = lock(&self.inner.loads).waiting();
         stats
     }
 
@@ -243,5 +267,6 @@ async fn tick(inner: Weak<Inner>, closing: CancellationToken) {
                 inner.offer(shard, Input::Tick);
             }
         }
+        inner.keep_limits();
     }
 }

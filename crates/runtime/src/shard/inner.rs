@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::admission::NextShard;
 use super::bounds::{RETRY_AFTER, SAVING_KIB_MAX, SAVING_KIB_MIN, TURN_MAX};
 use super::cell::{Cell, lock};
 use super::clocks::Clocks;
@@ -24,9 +25,10 @@ use super::facts;
 use super::host::Release;
 use super::input::{Effect, Fact, Input};
 use super::letters::{Letter, Letterbox};
+use super::loads::{Load, Loads};
 use super::machine::Looked;
+use super::memory::Memory;
 use super::quarantine::Ward;
-use super::snapshots;
 use super::stats::TIMED_ONE_IN;
 use super::wakes::{self, Wakes};
 use crate::message::{Outcome, Responder, Work};
@@ -45,7 +47,12 @@ pub(super) struct Inner {
     pub(super) letters: Letterbox,
     pub(super) ward: Ward,
     pub(super) releases: mpsc::Sender<Release>,
-    pub(super) loads: Semaphore,
+    /// The histories that are read, or wait for that.
+    pub(super) loads: Mutex<Loads>,
+    /// Which shard is asked next for room.
+    pub(super) evict_from: NextShard,
+    /// What the shards hold together.
+    pub(super) memory: Arc<Memory>,
     pub(super) appends: Semaphore,
     /// In KiB.
     pub(super) saves: Arc<Semaphore>,
@@ -133,20 +140,15 @@ impl Inner {
         }
     }
 
-    fn carry_out(self: &Arc<Self>, shard: ShardId, effects: Vec<Effect<Responder>>) {
+    pub(super) fn carry_out(self: &Arc<Self>, shard: ShardId, effects: Vec<Effect<Responder>>) {
         self.wakes.look_by(self.cells[shard.index()].look.load(Ordering::SeqCst));
         for effect in effects {
             match effect {
                 Effect::Respond { to, outcome, lease } => self.respond(to, outcome, lease),
-                Effect::Load { actor, ticket, part, wait } => {
-                    let inner = self.clone();
-                    let load = async move {
-                        let permit = inner.loads.acquire().await;
-                        let found = snapshots::read(&*inner.events, &*inner.snapshots, &actor, part).await;
-                        drop(permit);
-                        Input::Loaded { actor, ticket, found }
-                    };
-                    self.begin(shard, wait, Box::pin(load));
+                Effect::Load { actor, ticket, part, wait, until } => {
+                    if let Some(kind) = self.memory.place(&actor.key.kind) {
+                        self.load(shard, Load { actor, kind, ticket, part, until }, wait);
+                    }
                 }
                 Effect::Append { actor, record, after, wait } => {
                     let inner = self.clone();
@@ -207,7 +209,7 @@ impl Inner {
         let kib = snapshot.bytes().div_ceil(1024).clamp(SAVING_KIB_MIN, SAVING_KIB_MAX);
         let Ok(permit) = self.saves.clone().try_acquire_many_owned(kib as u32) else {
             let outcome = Err(SaveError::Unavailable { cause: "too many snapshots are on their way".into() });
-            // It is no command, so there is room.
+            // It is no command, so there is room; and whoever does what a shard wants looks there afterwards.
             return drop(self.cells[shard.index()].leave(self.clocks.recently(), Input::Saved { actor, outcome }));
         };
         let inner = self.clone();
@@ -236,14 +238,18 @@ impl Inner {
         to.respond(outcome);
     }
 
+    /// Leaves an answer, which there is always room for, to whoever pumps next.
+    pub(super) fn leave(&self, shard: ShardId, answer: Input<Responder>) {
+        drop(self.cells[shard.index()].leave(self.clocks.recently(), answer));
+    }
+
     /// Begins I/O here and leaves it to a task unless it ends at once, as an in-memory store's does. Its answer comes
     /// back as an input.
     fn begin(self: &Arc<Self>, shard: ShardId, wait: Duration, mut io: Io) {
         if wait.is_zero() {
             let _on_runtime = self.runtime.enter();
             if let Poll::Ready(input) = io.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                // It is no command, so there is room. Whoever began it pumps next.
-                return drop(self.cells[shard.index()].leave(self.clocks.recently(), input));
+                return self.leave(shard, input);
             }
         }
         let inner = self.clone();

@@ -40,6 +40,8 @@ pub(crate) enum Input<T> {
     Lives(Arc<BTreeSet<Incarnation>>),
     /// What [`Effect::Load`] found.
     Loaded { actor: ActorAddress, ticket: u64, found: Result<Found, ReadError> },
+    /// [`Effect::Load`] was not begun.
+    NotRead { actor: ActorAddress, ticket: u64, why: NotRead },
     /// What became of [`Effect::Save`].
     Saved { actor: ActorAddress, outcome: Result<(), SaveError> },
     /// What became of [`Effect::Append`].
@@ -63,6 +65,15 @@ pub(crate) enum Input<T> {
     },
 }
 
+/// Why a history was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotRead {
+    /// Too many wait for that already, or there is no room for one more actor.
+    Busy,
+    /// Nobody waited for it any more when it was its turn.
+    Late,
+}
+
 /// What a shard wants done. Whatever answers comes back as an [`Input`].
 #[derive(Debug)]
 pub(crate) enum Effect<T> {
@@ -74,6 +85,8 @@ pub(crate) enum Effect<T> {
         part: Part,
         /// To be waited before.
         wait: Duration,
+        /// When nobody waits for it any more.
+        until: Monotonic,
     },
     /// Append the record behind `after`. Asked again with the same record until the outcome is known.
     Append { actor: ActorAddress, record: Arc<CommitRecord>, after: Sequence, wait: Duration },
@@ -165,6 +178,12 @@ pub(crate) struct Counts {
     pub(crate) conflicts: u64,
     pub(crate) activations: u64,
     pub(crate) passivations: u64,
+    pub(crate) evictions: u64,
+    /// Commands answered `Busy`, by why.
+    pub(crate) busy_mailbox: u64,
+    pub(crate) busy_shard: u64,
+    pub(crate) busy_node: u64,
+    pub(crate) busy_load: u64,
     pub(crate) poisoned: u64,
     pub(crate) quarantined: u64,
     pub(crate) snapshots_saved: u64,

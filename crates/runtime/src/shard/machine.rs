@@ -9,13 +9,14 @@ use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::{Answer, ReadMode};
 use aether_domain::{ActorAddress, Epoch, Incarnation, NodeId};
 
-use super::bounds::{BUSY_ACTORS_MAX, IDLE_SAVES_MAX, RETRY_AFTER};
+use super::bounds::{BUSY_ACTORS_MAX, RETRY_AFTER};
 use super::core::Core;
 use super::input::{Counts, Effect, Input, Now};
+use super::memory::{KindPlace, Memory};
 use super::quarantine::RELEASE;
 use super::remembered::{Known, Lives};
-use super::residents::Residents;
-use super::slot::{Asked, Live, Slot, freshness};
+use super::residents::{Found, Residents};
+use super::slot::{Asked, Live, Slot, freshness, must_confirm};
 use super::withdrawal;
 use crate::actor::{Kind, KindRegistry, Ran};
 use crate::message::{Outcome, Work};
@@ -66,12 +67,13 @@ enum Ownership {
 
 impl<T> ShardMachine<T> {
     /// A shard that is not ours yet. `seed` makes the nonces of its records.
-    pub(crate) fn new(kinds: Arc<KindRegistry>, seed: u64) -> Self {
+    /// `memory` counts what all shards of its node hold.
+    pub(super) fn new(kinds: Arc<KindRegistry>, seed: u64, memory: Arc<Memory>) -> Self {
         Self {
-            kinds,
             ownership: Ownership::Elsewhere { owner: None, later: None },
-            core: Core::new(seed),
-            residents: Residents::new(),
+            core: Core::new(seed, memory.clone()),
+            residents: Residents::new(&kinds, memory),
+            kinds,
             busy: BTreeSet::new(),
         }
     }
@@ -95,18 +97,21 @@ impl<T> ShardMachine<T> {
                 Looked::Open(open) => self.proceed(now, work, to, open),
             },
             Input::Appended { actor, nonce, outcome } => {
-                self.with_slot(&actor, |core, slot| core.appended(slot, now, nonce, outcome));
+                self.with_slot(now, &actor, |core, slot| core.appended(slot, now, nonce, outcome));
             }
             Input::Looked { actor, nonce, found } => {
-                self.with_slot(&actor, |core, slot| core.looked(slot, now, nonce, found));
+                self.with_slot(now, &actor, |core, slot| core.looked(slot, now, nonce, found));
             }
             Input::Loaded { actor, ticket, found } => {
-                self.with_slot(&actor, |core, slot| core.loaded(slot, now, ticket, found));
+                self.with_slot(now, &actor, |core, slot| core.loaded(slot, now, ticket, found));
+            }
+            Input::NotRead { actor, ticket, why } => {
+                self.with_slot(now, &actor, |core, slot| core.not_read(slot, now, ticket, why));
             }
             Input::Saved { actor, outcome } => self.core.saved(actor, outcome),
             Input::Lives(lives) => self.core.lives = Lives(Some(lives)),
             Input::TurnOver { actor, ticket } => {
-                self.with_slot(&actor, |core, slot| core.turn_over(slot, now, ticket));
+                self.with_slot(now, &actor, |core, slot| core.turn_over(slot, now, ticket));
             }
             Input::Activate { me, epoch } => self.activate(me, epoch),
             Input::Drain { drain_epoch, to } => self.drain(drain_epoch, to),
@@ -146,30 +151,42 @@ impl<T> ShardMachine<T> {
         if work.command == RELEASE {
             return self.release(now, work);
         }
-        let Some(slot) = self.residents.get_mut(&work.actor) else {
-            return if self.is_full() { Looked::refuse(Answer::Busy) } else { self.settle_in(now, work) };
+        let epoch = self.core.epoch;
+        let full = self.is_full();
+        let Some(found) = self.residents.find(&work.actor, now.at) else {
+            if full {
+                self.core.counts.busy_shard += 1;
+                return Looked::refuse(Answer::Busy);
+            }
+            return self.settle_in(now, work);
         };
-        let Some(command) = slot.kind.command(&work.command) else { return unknown_command(&*slot.kind, work) };
-        slot.touched = now.at;
-        let (None, Live::Present(instance)) = (&slot.busy, &mut slot.live) else {
-            return Looked::Open(Open { command, ran: None });
+        let (kind, instance, remembered, confirmed, present) = match found {
+            Found::Idle { kind, instance, remembered, confirmed } => {
+                (kind, Some(instance), remembered, confirmed, true)
+            }
+            Found::Awake(slot) => {
+                let instance = match &mut slot.live {
+                    Live::Present(instance) if slot.busy.is_none() => Some(&mut **instance),
+                    _ => None,
+                };
+                (&*slot.kind, instance, &slot.remembered, slot.confirmed, slot.under == epoch)
+            }
         };
-        match slot.remembered.find(work, &self.core.lives) {
+        let Some(command) = kind.command(&work.command) else { return unknown_command(kind, work) };
+        let Some(instance) = instance else { return Looked::Open(Open { command, ran: None }) };
+        match remembered.find(work, &self.core.lives) {
             Known::New => {}
             Known::Applied(stored) => {
-                return Looked::Answered {
-                    outcome: withdrawal::repeat(&*slot.kind, work, command, stored),
-                    lease: false,
-                };
+                return Looked::Answered { outcome: withdrawal::repeat(kind, work, command, stored), lease: false };
             }
             Known::Forgotten => return Looked::refuse(Answer::Expired { maybe_applied: true }),
         }
         if Core::<T>::has_cost_too_many_lives(work) {
             return Looked::Open(Open { command, ran: None });
         }
-        let ran = withdrawal::run(&*slot.kind, &mut **instance, &slot.remembered, command, work, now.wall);
+        let ran = withdrawal::run(kind, instance, remembered, command, work, now.wall);
         let mode = freshness(work.mode, &ran);
-        let must_confirm = slot.must_confirm(mode, self.core.epoch);
+        let must_confirm = must_confirm(mode, confirmed, present);
         let lease = mode != ReadMode::Log;
         match ran {
             Ran::Looked(reply) if !must_confirm => Looked::Answered { outcome: Outcome::Looked(reply), lease },
@@ -184,15 +201,20 @@ impl<T> ShardMachine<T> {
         self.core.wall = now.wall;
         let actor = work.actor.clone();
         let full = self.is_full() && !self.busy.contains(&actor);
+        if full {
+            self.core.counts.busy_shard += 1;
+        }
         if let Some(refusal) = refusal(now, &work).or(full.then_some(Answer::Busy)) {
-            // What has run must be forgotten, for it may have changed the instance.
-            if let Some(slot) = self.residents.get_mut(&actor).filter(|_| ran.is_some()) {
-                slot.live = Live::Absent;
-            }
+            // What has run must be forgotten, for it may have changed the instance; and one that was to be loaded too.
+            self.with_slot(now, &actor, |_, slot| {
+                if ran.is_some() {
+                    slot.live = Live::Absent;
+                }
+            });
             return self.core.answer(to, refusal);
         }
         let asked = Asked::new(work, command, to);
-        self.with_slot(&actor, |core, slot| match ran {
+        self.with_slot(now, &actor, |core, slot| match ran {
             None => core.admit(slot, now, asked),
             Some(ran) => {
                 core.take(slot, now, asked, ran);
@@ -211,17 +233,17 @@ impl<T> ShardMachine<T> {
         if let Err(reason) = kind.instance(&work.actor.key.id) {
             return Looked::refuse(Answer::Invalid { reason, maybe_applied: false });
         }
-        self.residents.insert(&work.actor, Slot::new(kind.clone(), now.at));
+        self.residents.insert(&work.actor, Slot::new(kind.clone(), work.actor.slot, now.at));
         Looked::Open(Open { command, ran: None })
     }
 
     /// Makes room for an actor that has to be looked at, unless it is there; or says why it cannot be here.
     pub(super) fn bring_in(&mut self, now: Now, actor: &ActorAddress) -> Result<(), String> {
-        if self.residents.get_mut(actor).is_none() {
+        if !self.residents.contains(actor) {
             let kind = self.kinds.get(&actor.key.kind);
             let kind = kind.ok_or_else(|| format!("actor kind {} is not known on this node", actor.key.kind))?;
             kind.instance(&actor.key.id)?;
-            self.residents.insert(actor, Slot::new(kind.clone(), now.at));
+            self.residents.insert(actor, Slot::new(kind.clone(), actor.slot, now.at));
         }
         Ok(())
     }
@@ -236,19 +258,23 @@ impl<T> ShardMachine<T> {
     }
 
     /// Does something with one actor and keeps the books about it.
-    pub(super) fn with_slot(&mut self, actor: &ActorAddress, act: impl FnOnce(&mut Core<T>, &mut Slot<T>)) {
-        let Some(slot) = self.residents.get_mut(actor) else { return };
-        let was_busy = slot.busy.is_some();
+    pub(super) fn with_slot(&mut self, now: Now, actor: &ActorAddress, act: impl FnOnce(&mut Core<T>, &mut Slot<T>)) {
+        let Some(slot) = self.residents.awaken(actor, self.core.epoch) else { return };
+        let (was_busy, held) = (slot.busy.is_some(), slot.held().weight());
         act(&mut self.core, slot);
         if slot.busy.as_ref().is_some_and(|busy| busy.is_over()) {
             slot.busy = None;
         }
         self.core.note_timers(slot, actor);
         let is_busy = slot.busy.is_some();
+        self.core.memory.waits(held, slot.held().weight());
         if is_busy && !was_busy {
             self.busy.insert(actor.clone());
         } else if was_busy && !is_busy {
             self.busy.remove(actor);
+        }
+        if !is_busy {
+            self.residents.came_to_rest(actor, now.at, &mut self.core);
         }
         self.release_if_done();
     }
@@ -284,6 +310,7 @@ impl<T> ShardMachine<T> {
         self.ownership = Ownership::Leaving { drain_epoch, to };
         for actor in self.busy.clone() {
             let Some(slot) = self.residents.get_mut(&actor) else { continue };
+            let held = slot.held().weight();
             if let Some(busy) = &mut slot.busy {
                 self.core.abandon_unsealed(&mut slot.live, busy, &moving);
                 if busy.is_over() {
@@ -291,6 +318,7 @@ impl<T> ShardMachine<T> {
                     self.busy.remove(&actor);
                 }
             }
+            self.core.memory.waits(held, slot.held().weight());
         }
         self.forget_leaving();
         self.release_if_done();
@@ -318,6 +346,7 @@ impl<T> ShardMachine<T> {
         let not_owner = Answer::NotOwner { owner: owner.clone() };
         for actor in std::mem::take(&mut self.busy) {
             let Some(slot) = self.residents.get_mut(&actor) else { continue };
+            self.core.memory.waits(slot.held().weight(), 0);
             if let Some(mut busy) = slot.busy.take() {
                 self.core.abandon(&mut slot.live, &mut busy, &not_owner);
             }
@@ -334,19 +363,23 @@ impl<T> ShardMachine<T> {
 
     fn tick(&mut self, now: Now) {
         for actor in self.busy.clone() {
-            self.with_slot(&actor, |core, slot| {
+            self.with_slot(now, &actor, |core, slot| {
                 let Some(busy) = &mut slot.busy else { return };
                 for (to, maybe_applied) in busy.expire(now.at) {
                     core.answer(to, Answer::Expired { maybe_applied });
                 }
             });
         }
-        let mut saves = IDLE_SAVES_MAX;
-        self.core.counts.passivations += self.residents.passivate(now.at, |actor, slot| {
-            if saves > 0 && self.core.save_idle(actor, slot) {
-                saves -= 1;
-            }
-        });
+        self.core.refill_idle_saves();
+        self.core.counts.passivations += self.residents.passivate(now.at, &mut self.core);
+    }
+
+    /// Forgets up to so many idle actors, of that kind or of any, and says how many. The states of some may have to be
+    /// saved.
+    pub(super) fn evict(&mut self, kind: Option<KindPlace>, most: usize, now: Now) -> usize {
+        let evicted = self.residents.evict(kind, most, now.at, &mut self.core);
+        self.core.counts.evictions += evicted as u64;
+        evicted
     }
 }
 

@@ -4,6 +4,7 @@
 //! wants done; the host does it. Which node a command belongs to is the router's trade; a shard only says no to what is
 //! not its own.
 
+mod admission;
 mod bounds;
 mod cell;
 mod clocks;
@@ -11,10 +12,14 @@ mod core;
 mod facts;
 mod history;
 mod host;
+mod idle;
 mod inner;
 mod input;
 mod letters;
+mod loads;
 mod machine;
+mod memory;
+mod places;
 mod quarantine;
 mod remembered;
 mod residents;
@@ -30,6 +35,7 @@ mod watchdog;
 mod withdrawal;
 
 pub use host::{HostConfig, Release, ShardHost};
+pub use memory::MemoryLimits;
 pub use quarantine::{Quarantined, RELEASE};
 pub use stats::HostStats;
 pub use watchdog::{EXIT_STUCK, StuckHandler, Watchdog};

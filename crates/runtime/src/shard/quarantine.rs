@@ -96,7 +96,9 @@ impl<T> ShardMachine<T> {
                 if slot.busy.is_some() {
                     return Looked::refuse(Answer::Busy);
                 }
-                *slot = Slot::new(slot.kind.clone(), now.at);
+                // Its place among the residents stays as it is counted.
+                let (bytes, resting) = (slot.bytes, slot.resting);
+                *slot = Slot { bytes, resting, ..Slot::new(slot.kind.clone(), slot.hashed, now.at) };
                 true
             }
             _ => false,

@@ -38,9 +38,12 @@ impl Lives {
     }
 }
 
-/// The commands of one history.
+/// The commands of one history. One without commands takes no memory of its own.
 #[derive(Debug, Default)]
-pub(super) struct Remembered {
+pub(super) struct Remembered(Option<Box<Commands>>);
+
+#[derive(Debug, Default)]
+struct Commands {
     /// At most one more than there are members: whenever one is added, those that are gone are forgotten.
     origins: Vec<Origin>,
     /// At most [`MESSAGES_MAX`], oldest first.
@@ -65,7 +68,10 @@ impl Remembered {
             applied: marks.applied.iter().cloned().collect(),
         };
         let believed = snapshot.origins.iter().filter(|marks| lives.has(marks.origin));
-        Self { origins: believed.map(origin).collect(), messages: snapshot.messages.iter().cloned().collect() }
+        Self::from(Commands {
+            origins: believed.map(origin).collect(),
+            messages: snapshot.messages.iter().cloned().collect(),
+        })
     }
 
     /// All of it, for a snapshot.
@@ -75,36 +81,44 @@ impl Remembered {
             floor: origin.floor,
             applied: origin.applied.iter().cloned().collect(),
         };
-        (self.origins.iter().map(marks).collect(), self.messages.iter().cloned().collect())
+        let commands = self.0.iter();
+        let messages = commands.clone().flat_map(|commands| commands.messages.iter().cloned()).collect();
+        (commands.flat_map(|commands| &commands.origins).map(marks).collect(), messages)
     }
 
     /// Forgets what lives asked that are gone.
     pub(super) fn forget_gone(&mut self, lives: &Lives) {
-        self.origins.retain(|origin| lives.has(origin.life));
+        if let Some(mut commands) = self.0.take() {
+            commands.forget_gone(lives);
+            *self = Self::from(*commands);
+        }
     }
 
     /// Takes over what a stored record says of one command.
     pub(super) fn note(&mut self, mark: &CommandMark, codec: PayloadCodec, lives: &Lives) {
+        let commands = self.0.get_or_insert_default();
         // A copy, because the reply may be a slice of a large message that would be kept alive whole.
         let reply = StoredReply { codec, bytes: Bytes::copy_from_slice(&mark.reply) };
         if let Some(message) = mark.message {
-            if self.messages.len() == MESSAGES_MAX {
-                self.messages.pop_front();
+            if commands.messages.len() == MESSAGES_MAX {
+                commands.messages.pop_front();
             }
-            self.messages.push_back((message, reply.clone()));
+            commands.messages.push_back((message, reply.clone()));
         }
         let CommandId { origin, sequence } = mark.id;
-        let place = self.origins.iter().position(|known| known.life == origin).unwrap_or_else(|| {
-            self.forget_gone(lives);
-            self.origins.push(Origin { life: origin, floor: 0, applied: VecDeque::new() });
-            self.origins.len() - 1
+        let place = commands.origins.iter().position(|known| known.life == origin).unwrap_or_else(|| {
+            commands.forget_gone(lives);
+            // Most actors are asked by few nodes, and by one at a time.
+            commands.origins.reserve_exact(1);
+            commands.origins.push(Origin { life: origin, floor: 0, applied: VecDeque::with_capacity(1) });
+            commands.origins.len() - 1
         });
-        self.origins[place].note(sequence, mark.floor, reply);
+        commands.origins[place].note(sequence, mark.floor, reply);
     }
 
     /// Whether there may have been messages that are not remembered.
     pub(super) fn has_forgotten(&self) -> bool {
-        self.messages.len() == MESSAGES_MAX
+        self.0.as_ref().is_some_and(|commands| commands.messages.len() == MESSAGES_MAX)
     }
 
     /// What is known of `work`.
@@ -112,7 +126,9 @@ impl Remembered {
         if is_on(Mutant::RunsRepeats) {
             return Known::New;
         }
-        match self.origins.iter().find(|known| known.life == work.id.origin) {
+        let commands = self.0.as_deref();
+        let mut origins = commands.into_iter().flat_map(|commands| &commands.origins);
+        match origins.find(|known| known.life == work.id.origin) {
             Some(origin) if work.id.sequence < origin.floor && !is_on(Mutant::ForgetsFloor) => return Known::Forgotten,
             Some(origin) => {
                 if let Ok(place) = origin.place(work.id.sequence) {
@@ -122,8 +138,21 @@ impl Remembered {
             None if !lives.has(work.id.origin) => return Known::Forgotten,
             None => {}
         }
-        let same = work.message.and_then(|message| self.messages.iter().rev().find(|known| known.0 == message));
+        let same = work.message.and_then(|message| commands?.messages.iter().rev().find(|known| known.0 == message));
         same.map_or(Known::New, |(_, reply)| Known::Applied(reply))
+    }
+}
+
+impl From<Commands> for Remembered {
+    fn from(commands: Commands) -> Self {
+        let nothing = commands.origins.is_empty() && commands.messages.is_empty();
+        Self((!nothing).then(|| commands.into()))
+    }
+}
+
+impl Commands {
+    fn forget_gone(&mut self, lives: &Lives) {
+        self.origins.retain(|origin| lives.has(origin.life));
     }
 }
 

@@ -1,85 +1,369 @@
-//! The actors of a shard that are in memory, and which of them nobody has asked for long enough.
+//! The actors of a shard that are in memory, and which of them leave it: idle for long enough, or to make room.
+//!
+//! An actor with something under way is *awake*: it has a whole [`Slot`]. A moment after that has ended it is packed and
+//! *idle*. Idle actors lie side by side, by kind, in the order in which they came to rest; whoever leaves is replaced by
+//! the last one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
-use aether_domain::{ActorAddress, ActorId, ActorKind, Monotonic};
+use aether_domain::{ActorAddress, ActorId, ActorKey, Epoch, Monotonic, Slot as HashSlot};
 
-use super::bounds::PASSIVATIONS_MAX;
+use super::bounds::{PASSIVATIONS_MAX, RESTING_MAX, SWEEPS};
+use super::core::Core;
+use super::idle::{Idle, estimate};
+use super::memory::{KindPlace, Memory};
+use super::places::Places;
+use super::remembered::Remembered;
 use super::slot::{Live, Slot};
+use super::snapshots::is_worth_saving;
+use crate::actor::{Chunks, Instance, Kind, KindRegistry, Shelf};
 
 /// The actors of a shard that are in memory.
 pub(super) struct Residents<T> {
-    /// By kind first: there are few kinds, and hashing an id alone is cheaper than hashing both.
-    by_kind: BTreeMap<ActorKind, HashMap<ActorId, Slot<T>>>,
+    /// In the order of their names.
+    kinds: Vec<OfKind<T>>,
+    hashes: RandomState,
+    memory: Arc<Memory>,
     count: usize,
-    /// When to see next whether one has been idle for long enough. One entry an actor; those of forgotten ones are
-    /// dropped when their time comes.
-    due: BTreeSet<(Monotonic, ActorAddress)>,
+    /// Awake actors with nothing under way, those that came to rest first in front. Each is here once; one that has
+    /// something under way again is taken out when its turn comes.
+    resting: VecDeque<(KindPlace, ActorId)>,
+}
+
+struct OfKind<T> {
+    kind: Arc<dyn Kind>,
+    awake: HashMap<ActorId, Slot<T>>,
+    idle: Chunks<Idle>,
+    /// The instance of each idle actor, at the same place.
+    shelf: Box<dyn Shelf>,
+    /// Where in the hash space each idle actor is, at the same place.
+    hash_slots: Chunks<HashSlot>,
+    /// Where in `idle` an actor is.
+    places: Places,
+    /// Where whoever looks for actors to evict goes on.
+    hand: usize,
+    /// Where the look at how long each has been idle goes on; none between two of them.
+    swept: Option<usize>,
+    /// When the next one begins.
+    sweep_at: Monotonic,
+}
+
+/// An actor in memory, as whoever has a command for it finds it.
+pub(super) enum Found<'a, T> {
+    Awake(&'a mut Slot<T>),
+    Idle { kind: &'a dyn Kind, instance: &'a mut dyn Instance, remembered: &'a Remembered, confirmed: bool },
 }
 
 impl<T> Residents<T> {
-    pub(super) fn new() -> Self {
-        Self { by_kind: BTreeMap::new(), count: 0, due: BTreeSet::new() }
+    pub(super) fn new(kinds: &KindRegistry, memory: Arc<Memory>) -> Self {
+        let kinds = kinds.kinds().map(|kind| OfKind::new(kind.clone())).collect();
+        Self { kinds, hashes: RandomState::new(), memory, count: 0, resting: VecDeque::new() }
     }
 
     pub(super) fn len(&self) -> usize {
         self.count
     }
 
-    pub(super) fn get_mut(&mut self, actor: &ActorAddress) -> Option<&mut Slot<T>> {
-        self.by_kind.get_mut(&actor.key.kind)?.get_mut(&actor.key.id)
+    /// Finds the actor for somebody who has a command for it.
+    pub(super) fn find(&mut self, actor: &ActorAddress, now: Monotonic) -> Option<Found<'_, T>> {
+        let of = &mut self.kinds[self.memory.place(&actor.key.kind)?];
+        let Some(place) = of.place(&self.hashes, &actor.key.id) else {
+            let slot = of.awake.get_mut(&actor.key.id)?;
+            slot.touched = now;
+            return Some(Found::Awake(slot));
+        };
+        let idle = &mut of.idle[place];
+        idle.touch(now);
+        let (instance, remembered, confirmed) = (of.shelf.at(place)?, &idle.remembered, idle.is_confirmed());
+        Some(Found::Idle { kind: &*of.kind, instance, remembered, confirmed })
     }
 
-    /// Takes in an actor that is not there.
+    /// Whether the actor is in memory.
+    pub(super) fn contains(&self, actor: &ActorAddress) -> bool {
+        let of = self.memory.place(&actor.key.kind).map(|kind| &self.kinds[kind]);
+        of.is_some_and(|of| of.awake.contains_key(&actor.key.id) || of.place(&self.hashes, &actor.key.id).is_some())
+    }
+
+    /// The actor, if it is awake: all with something under way are.
+    pub(super) fn get_mut(&mut self, actor: &ActorAddress) -> Option<&mut Slot<T>> {
+        self.kinds[self.memory.place(&actor.key.kind)?].awake.get_mut(&actor.key.id)
+    }
+
+    /// The actor, awake, if it is in memory.
+    pub(super) fn awaken(&mut self, actor: &ActorAddress, epoch: Epoch) -> Option<&mut Slot<T>> {
+        let of = &mut self.kinds[self.memory.place(&actor.key.kind)?];
+        if let Some(place) = of.place(&self.hashes, &actor.key.id)
+            && let Some((id, slot)) = of.take(&self.hashes, place, epoch)
+        {
+            of.awake.insert(id, slot);
+        }
+        of.awake.get_mut(&actor.key.id)
+    }
+
+    /// Takes in an actor that is not there, and is of a kind that this node knows.
     pub(super) fn insert(&mut self, actor: &ActorAddress, slot: Slot<T>) {
-        self.due.insert((slot.touched + slot.kind.settings().passivate_after, actor.clone()));
-        let of_kind = self.by_kind.entry(actor.key.kind.clone()).or_default();
-        let before = of_kind.insert(actor.key.id.clone(), slot);
+        let Some(kind) = self.memory.place(&actor.key.kind) else { return };
+        let before = self.kinds[kind].awake.insert(actor.key.id.clone(), slot);
         assert!(before.is_none(), "an actor is in memory once");
         self.count += 1;
+        self.memory.came(kind, 1);
+    }
+
+    /// An awake actor has nothing under way: it comes to rest, or is forgotten if there is nothing to know of it.
+    pub(super) fn came_to_rest(&mut self, actor: &ActorAddress, now: Monotonic, core: &mut Core<T>) {
+        let Some(kind) = self.memory.place(&actor.key.kind) else { return };
+        let id = &actor.key.id;
+        let Some(slot) = self.kinds[kind].awake.get_mut(id).filter(|slot| slot.busy.is_none()) else { return };
+        if slot.knows_nothing() {
+            return self.forget(kind, id);
+        }
+        if let Live::Present(instance) = &slot.live {
+            let bytes = estimate(&**instance);
+            self.memory.weighs(kind, std::mem::replace(&mut slot.bytes, bytes), bytes);
+        }
+        if !std::mem::replace(&mut slot.resting, true) {
+            self.resting.push_back((kind, id.clone()));
+        }
+        if self.resting.len() > RESTING_MAX {
+            self.rest(now, core);
+        }
     }
 
     /// Forgets every actor with nothing under way.
     pub(super) fn forget_idle(&mut self) {
-        self.count = 0;
-        for of_kind in self.by_kind.values_mut() {
-            of_kind.retain(|_, slot| slot.busy.is_some());
-            self.count += of_kind.len();
+        self.resting.clear();
+        for (kind, of) in self.kinds.iter_mut().enumerate() {
+            let (mut actors, mut bytes) = (of.idle.len(), of.idle.iter().map(|idle| idle.bytes as usize).sum());
+            (of.idle, of.hash_slots, of.places) = (Chunks::new(), Chunks::new(), Places::default());
+            of.shelf.clear();
+            of.awake.retain(|_, slot| {
+                slot.resting = false;
+                let stays = slot.busy.is_some();
+                if !stays {
+                    (actors, bytes) = (actors + 1, bytes + slot.bytes as usize);
+                }
+                stays
+            });
+            self.count -= actors;
+            self.memory.left(kind, actors, bytes);
         }
-        let by_kind = &self.by_kind;
-        self.due.retain(|(_, actor)| by_kind.get(&actor.key.kind).is_some_and(|kind| kind.contains_key(&actor.key.id)));
     }
 
-    /// At most so many of those that `fits`, those that were asked last first, nearly.
-    pub(super) fn last_due(&self, most: usize, fits: impl Fn(&Slot<T>) -> bool) -> Vec<ActorAddress> {
-        let slot = |actor: &ActorAddress| self.by_kind.get(&actor.key.kind)?.get(&actor.key.id);
-        let fitting = self.due.iter().rev().filter(|(_, actor)| slot(actor).is_some_and(&fits));
-        fitting.take(most).map(|(_, actor)| actor.clone()).collect()
+    /// The actors with nothing under way whose states are worth keeping, at most so many: those that were asked last, these
+    /// in front.
+    #[expect(clippy::disallowed_methods, reason = "in whatever order they come, they are sorted")]
+    pub(super) fn worth_saving(&self, most: usize) -> Vec<ActorAddress> {
+        let mut last = BTreeSet::new();
+        for (kind, of) in self.kinds.iter().enumerate() {
+            let settings = of.kind.settings();
+            let awake = of.awake.iter().filter(|(_, slot)| is_worth_saving(slot));
+            let awake = awake.map(|(id, slot)| (slot.touched, kind, id, slot.hashed));
+            let idle = of.idle.iter().zip(of.hash_slots.iter()).filter(|(idle, _)| idle.is_worth_saving(settings));
+            for actor in awake.chain(idle.map(|(idle, hash_slot)| (idle.touched(), kind, &idle.id, *hash_slot))) {
+                last.insert(actor);
+                if last.len() > most {
+                    last.pop_first();
+                }
+            }
+        }
+        last.into_iter().rev().map(|(_, kind, id, hash_slot)| self.kinds[kind].address(id, hash_slot)).collect()
     }
 
-    /// Forgets actors that nobody has asked for as long as their kind says, at most [`PASSIVATIONS_MAX`], each after `part`
-    /// has seen it, and says how many.
-    pub(super) fn passivate(&mut self, now: Monotonic, mut part: impl FnMut(&ActorAddress, &mut Slot<T>)) -> u64 {
-        let mut passivated = 0;
-        for _ in 0..PASSIVATIONS_MAX {
-            if self.due.first().is_none_or(|(due, _)| *due > now) {
+    /// Packs what has rested, and forgets actors that nobody has asked for as long as their kind says; looks at
+    /// [`PASSIVATIONS_MAX`] of each at most. Says how many were forgotten.
+    pub(super) fn passivate(&mut self, now: Monotonic, core: &mut Core<T>) -> u64 {
+        let before = self.count;
+        for _ in 0..self.resting.len().min(PASSIVATIONS_MAX) {
+            self.rest(now, core);
+        }
+        self.shrink();
+        let mut looks = PASSIVATIONS_MAX;
+        for kind in 0..self.kinds.len() {
+            let after = self.kinds[kind].kind.settings().passivate_after;
+            while let Some(place) = self.kinds[kind].next_swept(now).filter(|_| looks > 0) {
+                looks -= 1;
+                if self.kinds[kind].idle[place].touched() + after <= now {
+                    self.discard(kind, place, core);
+                } else {
+                    self.kinds[kind].swept = Some(place + 1);
+                }
+            }
+        }
+        (before - self.count) as u64
+    }
+
+    /// Forgets up to so many actors with nothing under way, of that kind or of whichever has most, and says how many.
+    /// One that was asked since this last came by is passed over once.
+    pub(super) fn evict(&mut self, kind: Option<KindPlace>, most: usize, now: Monotonic, core: &mut Core<T>) -> usize {
+        let before = self.count;
+        for _ in 0..self.resting.len() {
+            self.rest(now, core);
+        }
+        let largest = || (0..self.kinds.len()).max_by_key(|kind| self.kinds[*kind].idle.len());
+        let Some(kind) = kind.or_else(largest) else { return 0 };
+        for _ in 0..2 * self.kinds[kind].idle.len() {
+            let of = &mut self.kinds[kind];
+            if of.hand >= of.idle.len() {
+                of.hand = 0;
+            }
+            let hand = of.hand;
+            if before - self.count >= most || of.idle.is_empty() {
                 break;
-            }
-            let Some((_, actor)) = self.due.pop_first() else { break };
-            let Some(of_kind) = self.by_kind.get_mut(&actor.key.kind) else { continue };
-            let Some(slot) = of_kind.get_mut(&actor.key.id) else { continue };
-            let after = slot.kind.settings().passivate_after;
-            if slot.busy.is_some() || matches!(slot.live, Live::Quarantined(_)) {
-                self.due.insert((now + after, actor));
-            } else if slot.touched + after > now {
-                self.due.insert((slot.touched + after, actor));
+            } else if of.idle.get_mut(hand).is_some_and(Idle::take_asked) {
+                of.hand += 1;
             } else {
-                part(&actor, slot);
-                of_kind.remove(&actor.key.id);
-                self.count -= 1;
-                passivated += 1;
+                self.discard(kind, hand, core);
             }
         }
-        passivated
+        before - self.count
+    }
+
+    /// Packs the actor that came to rest first, unless it has something under way again. One with more to it than an idle
+    /// actor has goes on resting.
+    fn rest(&mut self, now: Monotonic, core: &mut Core<T>) {
+        let Some((kind, id)) = self.resting.pop_front() else { return };
+        let of = &mut self.kinds[kind];
+        let Some(slot) = of.awake.get_mut(&id) else { return };
+        if slot.busy.is_some() {
+            slot.resting = false;
+            return;
+        }
+        slot.forget_old_panics(now);
+        let passivated = slot.touched + of.kind.settings().passivate_after <= now;
+        if slot.knows_nothing() || passivated && !matches!(slot.live, Live::Quarantined(_)) {
+            let actor = ActorAddress { key: ActorKey { kind: of.kind.name().clone(), id }, slot: slot.hashed };
+            core.save_idle(&actor, slot);
+            let id = actor.key.id;
+            return self.forget(kind, &id);
+        }
+        if let Some(slot) = of.awake.remove(&id)
+            && let Err(slot) = of.pack(&self.hashes, &id, slot, core.epoch)
+        {
+            of.awake.insert(id.clone(), *slot);
+            self.resting.push_back((kind, id));
+        }
+    }
+
+    /// Gives memory back that many awake actors took for a moment.
+    fn shrink(&mut self) {
+        for of in &mut self.kinds {
+            if of.awake.capacity() > 4 * of.awake.len().max(8) {
+                of.awake.shrink_to(2 * of.awake.len());
+            }
+        }
+        if self.resting.capacity() > 4 * self.resting.len().max(8) {
+            self.resting.shrink_to(2 * self.resting.len());
+        }
+    }
+
+    /// Forgets an awake actor.
+    fn forget(&mut self, kind: KindPlace, id: &ActorId) {
+        if let Some(slot) = self.kinds[kind].awake.remove(id) {
+            self.count -= 1;
+            self.memory.left(kind, 1, slot.bytes as usize);
+        }
+    }
+
+    /// Forgets an idle actor, and keeps its state if that is worth it.
+    fn discard(&mut self, kind: KindPlace, place: usize, core: &mut Core<T>) {
+        let of = &mut self.kinds[kind];
+        let bytes = if of.idle[place].is_worth_saving(of.kind.settings()) {
+            let Some((id, mut slot)) = of.take(&self.hashes, place, core.epoch) else { return };
+            core.save_idle(&of.address(&id, slot.hashed), &mut slot);
+            slot.bytes
+        } else {
+            of.shelf.discard(place);
+            let Some((idle, _)) = of.unplace(&self.hashes, place) else { return };
+            idle.bytes
+        };
+        self.count -= 1;
+        self.memory.left(kind, 1, bytes as usize);
+    }
+}
+
+impl<T> Drop for Residents<T> {
+    fn drop(&mut self) {
+        for (kind, of) in self.kinds.iter_mut().enumerate() {
+            let actors = of.idle.len() + of.awake.len();
+            let mut bytes = of.idle.iter().map(|idle| idle.bytes as usize).sum();
+            of.awake.retain(|_, slot| {
+                bytes += slot.bytes as usize;
+                false
+            });
+            self.memory.left(kind, actors, bytes);
+        }
+    }
+}
+
+impl<T> OfKind<T> {
+    fn new(kind: Arc<dyn Kind>) -> Self {
+        let shelf = kind.shelf();
+        let (awake, idle, hash_slots, places) = (HashMap::new(), Chunks::new(), Chunks::new(), Places::default());
+        Self { kind, awake, idle, shelf, hash_slots, places, hand: 0, swept: None, sweep_at: Monotonic::ZERO }
+    }
+
+    fn address(&self, id: &ActorId, hash_slot: HashSlot) -> ActorAddress {
+        ActorAddress { key: ActorKey { kind: self.kind.name().clone(), id: id.clone() }, slot: hash_slot }
+    }
+
+    fn place(&self, hashes: &RandomState, id: &ActorId) -> Option<usize> {
+        if self.idle.is_empty() {
+            return None;
+        }
+        self.places.find(hashes.hash_one(id), |place| self.idle[place].id == *id)
+    }
+
+    fn pack(&mut self, hashes: &RandomState, id: &ActorId, slot: Slot<T>, epoch: Epoch) -> Result<(), Box<Slot<T>>> {
+        let (idle, instance, hash_slot) = Idle::pack(id, slot, epoch)?;
+        let place = self.idle.len();
+        let pushed = match u32::try_from(place) {
+            Ok(narrow) => self.shelf.push(instance).map(|()| narrow),
+            Err(_) => Err(instance),
+        };
+        match pushed {
+            Ok(narrow) => {
+                self.idle.push(idle);
+                self.hash_slots.push(hash_slot);
+                self.places.insert(hashes.hash_one(id), narrow, |place| hashes.hash_one(&self.idle[place].id));
+                Ok(())
+            }
+            Err(instance) => Err(Idle::unpack((idle, instance, hash_slot), self.kind.clone(), epoch).1.into()),
+        }
+    }
+
+    /// Takes an idle actor out, awake.
+    fn take(&mut self, hashes: &RandomState, place: usize, epoch: Epoch) -> Option<(ActorId, Slot<T>)> {
+        let instance = self.shelf.take(place)?;
+        let (idle, hash_slot) = self.unplace(hashes, place)?;
+        Some(Idle::unpack((idle, instance, hash_slot), self.kind.clone(), epoch))
+    }
+
+    /// Takes an idle actor out of the books; the last one comes to its place.
+    fn unplace(&mut self, hashes: &RandomState, place: usize) -> Option<(Idle, HashSlot)> {
+        let last = self.idle.len().checked_sub(1).filter(|last| place <= *last)?;
+        let hash_of = |place: usize| hashes.hash_one(&self.idle[place].id);
+        self.places.remove(hash_of(place), place, hash_of);
+        if last != place {
+            // It was one of the list, whose places fit.
+            self.places.moved(hash_of(last), last, place as u32);
+        }
+        let idle = self.idle.swap_remove(place).zip(self.hash_slots.swap_remove(place));
+        self.places.shrink(|place| hashes.hash_one(&self.idle[place].id));
+        idle
+    }
+
+    /// The next idle actor that is to be looked at, if it is time to look at any.
+    fn next_swept(&mut self, now: Monotonic) -> Option<usize> {
+        if self.swept.is_none() && self.sweep_at <= now && !self.idle.is_empty() {
+            self.swept = Some(0);
+            self.sweep_at = now + self.kind.settings().passivate_after / SWEEPS;
+        }
+        let place = self.swept?;
+        if place >= self.idle.len() {
+            self.swept = None;
+        }
+        self.swept
     }
 }

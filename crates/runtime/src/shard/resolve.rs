@@ -103,7 +103,8 @@ impl<T> Core<T> {
     /// The history has been read.
     pub(super) fn loaded(&mut self, slot: &mut Slot<T>, now: Now, ticket: u64, found: Result<Found, ReadError>) {
         let Some(busy) = &mut slot.busy else { return };
-        let Some(Loading { fresh, .. }) = busy.load.take_if(|loading| loading.ticket == ticket) else { return };
+        let Some(Loading { part, .. }) = busy.load.take_if(|loading| loading.ticket == ticket) else { return };
+        let fresh = part.fresh;
         let found = match found {
             Ok(found) => found,
             Err(ReadError::Unavailable { cause }) => return self.not_loaded(slot, &cause.to_string()),

@@ -18,11 +18,12 @@ use std::sync::Arc;
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::ReadMode;
 use aether_domain::records::{CommitRecord, EventRecord, PayloadCodec, Position, TimerChange};
-use aether_domain::{ActorAddress, Epoch, Monotonic, Sequence, WallTime};
+use aether_domain::{ActorAddress, Epoch, Monotonic, Sequence, Slot as HashSlot, WallTime};
 use bytes::Bytes;
 
+use super::bounds::{COMMAND_BYTES, PANIC_WINDOW};
 use super::remembered::Remembered;
-use super::snapshots::Growth;
+use super::snapshots::{Growth, Part};
 use super::timers::{NOBODYS, Trouble};
 use crate::actor::{Instance, Kept, Kind, Ran};
 use crate::message::{Outcome, Payload, Work};
@@ -46,6 +47,12 @@ pub(super) struct Slot<T> {
     pub(super) panics: Vec<Monotonic>,
     /// The timer whose command made it panic last.
     pub(super) trouble: Option<Box<Trouble>>,
+    /// Where in the hash space its actor is, so that its address is known.
+    pub(super) hashed: HashSlot,
+    /// What it was last counted with among the residents.
+    pub(super) bytes: u32,
+    /// Whether it is among those that rest and may be packed.
+    pub(super) resting: bool,
 }
 
 /// The actor itself.
@@ -81,8 +88,8 @@ pub(super) struct Busy<T> {
 /// A read of the history under way.
 pub(super) struct Loading {
     pub(super) ticket: u64,
-    /// Whether it is read as fresh as the store can: only such a history convicts an actor.
-    pub(super) fresh: bool,
+    /// What is read. Only a history that is read as fresh as the store can convicts an actor.
+    pub(super) part: Part,
 }
 
 /// A record that is not sealed yet, because those that the last one answered are likely to ask again within this turn of
@@ -142,9 +149,10 @@ pub(super) enum What {
 }
 
 impl<T> Slot<T> {
-    pub(super) fn new(kind: Arc<dyn Kind>, touched: Monotonic) -> Self {
+    pub(super) fn new(kind: Arc<dyn Kind>, hash_slot: HashSlot, touched: Monotonic) -> Self {
         Self {
             kind,
+            hashed: hash_slot,
             live: Live::Absent,
             tail: Position::default(),
             under: Epoch::ZERO,
@@ -155,17 +163,42 @@ impl<T> Slot<T> {
             busy: None,
             panics: Vec::new(),
             trouble: None,
+            bytes: 0,
+            resting: false,
         }
+    }
+
+    /// Whether a new slot would do as well.
+    pub(super) fn knows_nothing(&self) -> bool {
+        matches!(self.live, Live::Absent)
+            && self.busy.is_none()
+            && self.tail.sequence == Sequence::ZERO
+            && self.panics.is_empty()
+    }
+
+    pub(super) fn forget_old_panics(&mut self, now: Monotonic) {
+        self.panics.retain(|panic| now.since(*panic) < PANIC_WINDOW);
+    }
+
+    /// How much waits for it.
+    pub(super) fn held(&self) -> Held {
+        self.busy.as_ref().map_or_else(Held::default, |busy| busy.held())
     }
 
     /// Whether an answer that changes nothing needs a compare-and-set first.
     pub(super) fn must_confirm(&self, mode: ReadMode, epoch: Epoch) -> bool {
-        match mode {
-            _ if is_on(Mutant::ReadsUnconfirmed) => false,
-            ReadMode::Strict => !self.confirmed || self.under != epoch,
-            ReadMode::Leased => self.under != epoch,
-            ReadMode::Log => true,
-        }
+        must_confirm(mode, self.confirmed, self.under == epoch)
+    }
+}
+
+/// Whether an answer that changes nothing needs a compare-and-set first, of an instance that has been confirmed or not, and
+/// that was loaded or confirmed under the shard's present epoch or not.
+pub(super) fn must_confirm(mode: ReadMode, confirmed: bool, present: bool) -> bool {
+    match mode {
+        _ if is_on(Mutant::ReadsUnconfirmed) => false,
+        ReadMode::Strict => !confirmed || !present,
+        ReadMode::Leased => !present,
+        ReadMode::Log => true,
     }
 }
 
@@ -326,10 +359,7 @@ impl<T> Asked<T> {
     }
 
     fn held(&self) -> Held {
-        let bytes = match &self.work.payload {
-            Payload::Typed(_) => 0,
-            Payload::Encoded(_, bytes) => bytes.len(),
-        };
+        let bytes = self.work.payload.bytes();
         self.echoes.iter().fold(Held { commands: 1, bytes }, |sum, echo| sum + echo.held())
     }
 
@@ -369,6 +399,13 @@ impl<T> Decided<T> {
     fn held(&self) -> Held {
         let bytes = self.event_bytes;
         self.asked.held() + Held { commands: 0, bytes }
+    }
+}
+
+impl Held {
+    /// What it takes in memory, by estimate.
+    pub(super) fn weight(self) -> usize {
+        self.bytes + self.commands * COMMAND_BYTES
     }
 }
 

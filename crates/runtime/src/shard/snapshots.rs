@@ -43,7 +43,7 @@ impl Growth {
     }
 
     /// Whether the state of an actor that leaves is to be kept.
-    fn is_worth_it(self, settings: &Settings) -> bool {
+    pub(super) fn is_worth_it(self, settings: &Settings) -> bool {
         let part = |grown: u32| grown.saturating_mul(SAVE_IDLE_PART);
         Self { events: part(self.events), bytes: part(self.bytes) }.is_due(settings)
     }
@@ -143,25 +143,32 @@ impl<T> Core<T> {
         self.out.push(Effect::Save { actor, snapshot: Arc::new(snapshot) });
     }
 
-    /// Keeps the state of an actor that is about to leave, if that is worth it; answers whether it was written.
-    pub(super) fn save_idle(&mut self, actor: &ActorAddress, slot: &mut Slot<T>) -> bool {
-        let Live::Present(instance) = &slot.live else { return false };
-        if !is_worth_saving(slot) {
-            return false;
+    /// Keeps the state of an actor that is about to leave, if that is worth it and not too many have been kept since the
+    /// last tick.
+    pub(super) fn save_idle(&mut self, actor: &ActorAddress, slot: &mut Slot<T>) {
+        let Live::Present(instance) = &slot.live else { return };
+        if self.idle_saves == 0 || !is_worth_saving(slot) {
+            return;
         }
+        self.idle_saves -= 1;
         let last = (slot.tail, instance.version(), slot.under);
         match instance.kept(slot.kind.settings().codec) {
             Ok(kept) => self.save(slot, actor.clone(), last, kept),
             Err(reason) => self.not_saved(&mut slot.growth, actor.clone(), reason),
         }
-        true
+    }
+
+    /// From here on as many states of idle actors may be kept as the bound says.
+    pub(super) fn refill_idle_saves(&mut self) {
+        self.idle_saves = IDLE_SAVES_MAX;
     }
 
     /// Keeps the states of idle actors of a shard that leaves this node, of those asked last first, as far as the bound
     /// goes. The release does not wait for it.
     pub(super) fn save_leaving(&mut self, residents: &mut Residents<T>) {
-        for actor in residents.last_due(IDLE_SAVES_MAX, is_worth_saving) {
-            if let Some(slot) = residents.get_mut(&actor) {
+        self.refill_idle_saves();
+        for actor in residents.worth_saving(IDLE_SAVES_MAX) {
+            if let Some(slot) = residents.awaken(&actor, self.epoch) {
                 self.save_idle(&actor, slot);
             }
         }
@@ -181,7 +188,7 @@ impl<T> Core<T> {
 
 /// Whether an idle actor's state should be kept. Only of a record of its own does an instance know under which epoch it was
 /// written.
-fn is_worth_saving<T>(slot: &Slot<T>) -> bool {
+pub(super) fn is_worth_saving<T>(slot: &Slot<T>) -> bool {
     slot.busy.is_none() && slot.confirmed && slot.growth.is_worth_it(slot.kind.settings())
 }
 

@@ -22,8 +22,24 @@ pub struct HostStats {
     pub conflicts: u64,
     /// Actors loaded.
     pub activations: u64,
-    /// Actors dropped from memory because nobody asked them.
+    /// Bytes of the actors in memory, by estimate.
+    pub resident_bytes: usize,
+    /// Bytes of the commands that wait in shards, by estimate.
+    pub waiting_bytes: usize,
+    /// Actors that wait for their histories to be read.
+    pub loads_waiting: usize,
+    /// Actors dropped from memory because nobody asked them for long enough.
     pub passivations: u64,
+    /// Actors dropped from memory to make room for others.
+    pub evictions: u64,
+    /// Commands answered `Busy` because too many wait for their actor.
+    pub busy_mailbox: u64,
+    /// Commands answered `Busy` because too many wait for their shard, or too many of its actors have something under way.
+    pub busy_shard: u64,
+    /// Commands answered `Busy` because too much waits on this node.
+    pub busy_node: u64,
+    /// Commands answered `Busy` because their actor was not in memory, and there was no room or too many were to be loaded.
+    pub busy_load: u64,
     /// Commands given up because they make their actor panic.
     pub poisoned: u64,
     /// Actors set aside until a person looks.
@@ -61,6 +77,13 @@ pub(super) struct Meters {
     conflicts: AtomicU64,
     activations: AtomicU64,
     passivations: AtomicU64,
+    evictions: AtomicU64,
+    busy_mailbox: AtomicU64,
+    busy_shard: AtomicU64,
+    busy_node: AtomicU64,
+    busy_load: AtomicU64,
+    /// Commands refused at the inbox, by anybody at any time.
+    busy_inbox: AtomicU64,
     poisoned: AtomicU64,
     quarantined: AtomicU64,
     snapshots_saved: AtomicU64,
@@ -86,6 +109,11 @@ impl Meters {
         add(&self.conflicts, counts.conflicts);
         add(&self.activations, counts.activations);
         add(&self.passivations, counts.passivations);
+        add(&self.evictions, counts.evictions);
+        add(&self.busy_mailbox, counts.busy_mailbox);
+        add(&self.busy_shard, counts.busy_shard);
+        add(&self.busy_node, counts.busy_node);
+        add(&self.busy_load, counts.busy_load);
         add(&self.poisoned, counts.poisoned);
         add(&self.quarantined, counts.quarantined);
         add(&self.snapshots_saved, counts.snapshots_saved);
@@ -95,6 +123,11 @@ impl Meters {
         add(&self.late_millis, counts.late_millis);
         self.timed.store(timed, Ordering::Relaxed);
         self.resident.store(resident, Ordering::Relaxed);
+    }
+
+    /// A command found the inbox full.
+    pub(super) fn refused_at_inbox(&self) {
+        self.busy_inbox.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn resident(&self) -> usize {
@@ -124,6 +157,11 @@ impl Meters {
         stats.conflicts += self.conflicts.load(Ordering::Relaxed);
         stats.activations += self.activations.load(Ordering::Relaxed);
         stats.passivations += self.passivations.load(Ordering::Relaxed);
+        stats.evictions += self.evictions.load(Ordering::Relaxed);
+        stats.busy_mailbox += self.busy_mailbox.load(Ordering::Relaxed);
+        stats.busy_shard += self.busy_shard.load(Ordering::Relaxed) + self.busy_inbox.load(Ordering::Relaxed);
+        stats.busy_node += self.busy_node.load(Ordering::Relaxed);
+        stats.busy_load += self.busy_load.load(Ordering::Relaxed);
         stats.poisoned += self.poisoned.load(Ordering::Relaxed);
         stats.quarantined += self.quarantined.load(Ordering::Relaxed);
         stats.snapshots_saved += self.snapshots_saved.load(Ordering::Relaxed);

@@ -180,7 +180,7 @@ impl<T> ShardMachine<T> {
             }
             let Some(actor) = self.core.agenda.take_due(now.wall) else { return };
             match self.bring_in(now, &actor) {
-                Ok(()) => self.with_slot(&actor, |core, slot| core.attend(slot, now, &actor)),
+                Ok(()) => self.with_slot(now, &actor, |core, slot| core.attend(slot, now, &actor)),
                 Err(reason) => {
                     self.core.agenda.put_off(&actor, after(now.wall, Duration::from_secs(60)));
                     self.core.fact(Fact::NotLoaded { actor, reason });
@@ -197,7 +197,7 @@ impl<T> ShardMachine<T> {
         let agenda = &mut self.core.agenda;
         let later = agenda.by_time.iter().rev().take_while(|(look, _)| *look > until);
         for actor in later.map(|(_, actor)| actor.clone()).collect::<Vec<_>>() {
-            if self.residents.get_mut(&actor).is_none() {
+            if !self.residents.contains(&actor) {
                 agenda.forget(&actor);
             }
         }
@@ -218,7 +218,7 @@ impl<T> ShardMachine<T> {
             self.core.agenda.written(wake);
         }
         if let Some(record) = record {
-            self.with_slot(actor, |core, slot| core.woken(slot, now, record, outcome.err()));
+            self.with_slot(now, actor, |core, slot| core.woken(slot, now, record, outcome.err()));
         }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) struct Desk {
     pub(crate) me: NodeRef,
     pub(crate) lease: Arc<ServeLease>,
     pub(crate) releases: mpsc::Receiver<Release>,
+    shards: ShardCount,
     sequence: AtomicU64,
 }
 
@@ -46,29 +47,31 @@ pub(crate) fn account(number: u64) -> ActorAddress {
 impl Desk {
     /// A node with that name that owns every shard under `epoch` and may serve.
     pub(crate) fn open(hub: &MemoryHub, name: &str, epoch: u64) -> Self {
-        Self::with_config(hub, life(name, 1), epoch, |_| {})
+        Self::adjusted(hub, life(name, 1), epoch, |_| ())
     }
 
     /// The same with a clock of the test's own.
     pub(crate) fn with_clock(hub: &MemoryHub, name: &str, epoch: u64, clock: Arc<dyn Clock>) -> Self {
-        Self::with_config(hub, life(name, 1), epoch, |config| config.clock = clock)
+        Self::adjusted(hub, life(name, 1), epoch, |config| config.clock = clock)
     }
 
     /// The same of a life that a test chooses.
     pub(crate) fn of(hub: &MemoryHub, me: NodeRef, epoch: u64, clock: Arc<dyn Clock>) -> Self {
-        Self::with_config(hub, me, epoch, |config| config.clock = clock)
+        Self::adjusted(hub, me, epoch, |config| config.clock = clock)
     }
 
-    /// The same with something in its configuration that is the test's own.
-    pub(crate) fn with_config(hub: &MemoryHub, me: NodeRef, epoch: u64, own: impl FnOnce(&mut HostConfig)) -> Self {
+    /// The same with something else about its host.
+    pub(crate) fn adjusted(hub: &MemoryHub, me: NodeRef, epoch: u64, adjust: impl FnOnce(&mut HostConfig)) -> Self {
         let mut kinds = KindRegistry::new();
         kinds.register::<Account>().expect("the account is well defined");
         let lease = Arc::new(ServeLease::default());
+        let ports = hub.ports(&me.node);
         let (clock, seed) = (Arc::new(BootClock), me.incarnation.0);
-        let mut config = HostConfig::new(clock, &hub.ports(&me.node), kinds, seed, lease.clone(), shards());
-        own(&mut config);
+        let mut config = HostConfig::new(clock, &ports, kinds, seed, lease.clone(), shards());
+        adjust(&mut config);
+        let shards = config.shards;
         let (host, releases) = ShardHost::new(config);
-        let desk = Self { host, me, lease, releases, sequence: AtomicU64::new(0) };
+        let desk = Self { host, me, lease, releases, shards, sequence: AtomicU64::new(0) };
         desk.lease.extend(BootClock.now() + Duration::from_secs(600));
         desk.view(epoch, |_| Route::Mine { epoch: Epoch(epoch) });
         desk
@@ -78,8 +81,8 @@ impl Desk {
     pub(crate) fn view(&self, epoch: u64, route: impl Fn(ShardId) -> Route) {
         let mut view = View::empty(self.me.clone());
         view.epoch = Epoch(epoch);
-        view.shards = shards();
-        view.routes = shards().all().map(route).collect();
+        view.shards = self.shards;
+        view.routes = self.shards.all().map(route).collect();
         self.host.view_changed(&Arc::new(view));
     }
 

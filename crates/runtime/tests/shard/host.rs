@@ -133,12 +133,12 @@ impl SnapshotStore for Broken {
 async fn snapshots_that_cannot_be_saved_or_read_hold_nobody_up_and_are_counted() {
     for hangs in [false, true] {
         let hub = MemoryHub::new();
-        let desk = Desk::with_config(&hub, life("a", 1), 1, |config| config.snapshots = Arc::new(Broken { hangs }));
+        let desk = Desk::adjusted(&hub, life("a", 1), 1, |config| config.snapshots = Arc::new(Broken { hangs }));
         for deposit in 1..=600 {
             assert_eq!(desk.ask(1, Deposit { amount: 1 }).await, Ok(deposit));
         }
         saves(&desk, 0, if hangs { 0 } else { 2 }).await;
-        let next = Desk::with_config(&hub, life("b", 1), 2, |config| config.snapshots = Arc::new(Broken { hangs }));
+        let next = Desk::adjusted(&hub, life("b", 1), 2, |config| config.snapshots = Arc::new(Broken { hangs }));
         assert_eq!(next.ask(1, Balance).await, Ok(600));
         assert_eq!((next.host.stats().activations, next.host.stats().snapshots_used), (1, 0));
     }

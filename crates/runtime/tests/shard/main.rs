@@ -4,5 +4,6 @@ mod bank;
 mod desk;
 mod host;
 mod letters;
+mod memory;
 mod timers;
 mod watchdog;

@@ -51,13 +51,17 @@ enum Move {
     Wait,
     /// So much of it that an idle actor leaves memory.
     Idle,
+    /// A moment passes, and what has nothing under way is packed.
+    Rest,
+    /// Somebody needs room.
+    Evict,
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
         6 => (0..NAMES).prop_map(|name| Move::Add { name }),
         2 => prop_oneof![Just(""), Just("log")].prop_map(|mode| Move::Read { mode }),
-        10 => (0..4_usize, 0..10_usize).prop_map(|(which, how)| Move::Answer { which, how }),
+        10 => (0..4_usize, 0..12_usize).prop_map(|(which, how)| Move::Answer { which, how }),
         1 => Just(Move::Foreign),
         3 => (0..NAMES).prop_map(|name| Move::Odd { name }),
         1 => Just(Move::Lose),
@@ -65,6 +69,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => Just(Move::Regain),
         1 => Just(Move::Wait),
         1 => Just(Move::Idle),
+        2 => Just(Move::Rest),
+        1 => Just(Move::Evict),
     ];
     prop::collection::vec(one, 1..120)
 }
@@ -140,6 +146,8 @@ impl Run {
             }
             Move::Wait => self.tell("tick 11000"),
             Move::Idle => self.tell("tick 600000"),
+            Move::Rest => self.tell("tick 200"),
+            Move::Evict => self.tell("evict 1"),
         }
     }
 
@@ -158,6 +166,8 @@ impl Run {
             (Effect::Load { .. }, 5) => "loaded miscounted",
             (Effect::Load { .. }, 6) => "loaded reshaped",
             (Effect::Load { .. }, 7) => "loaded old",
+            (Effect::Load { .. }, 8) => "no room",
+            (Effect::Load { .. }, 9) => "too late",
             (Effect::Load { .. }, _) => "loaded",
             (Effect::Save { .. }, 0 | 1) => "not saved",
             (Effect::Save { .. }, _) => "saved",
@@ -179,7 +189,7 @@ impl Run {
             if self.scene.asked.is_empty() {
                 break;
             }
-            self.answer(0, 9);
+            self.answer(0, 11);
         }
         assert!(self.scene.asked.is_empty(), "the actor is still at work after 400 good answers");
         let unanswered: Vec<_> = self.asked.keys().filter(|token| !self.told.contains_key(token)).collect();

@@ -28,6 +28,7 @@ use crate::actor::{Actor as _, KindRegistry, Settings, codec};
 use crate::message::{Outcome, Payload, Work};
 use crate::shard::input::{Effect, Fact, Found, Input, Now};
 use crate::shard::machine::ShardMachine;
+use crate::shard::memory::{Memory, MemoryLimits};
 use crate::shard::snapshots::after;
 
 /// How many things happen in one run.
@@ -98,9 +99,10 @@ impl World {
         let mut kinds = KindRegistry::new();
         let settings = Settings { snapshot_every: 3, ..Counter::settings() };
         kinds.register_with::<Counter>(settings).expect("the counter is well defined");
+        let memory = Arc::new(Memory::new(MemoryLimits::default(), &kinds));
         let kinds = Arc::new(kinds);
         let owner = |me: u64| Owner {
-            machine: ShardMachine::new(kinds.clone(), seed ^ (me << 40)),
+            machine: ShardMachine::new(kinds.clone(), seed ^ (me << 40), memory.clone()),
             me: Incarnation(me),
             serving: true,
             asked: Vec::new(),

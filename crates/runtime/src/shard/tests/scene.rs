@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::ports::{Answer, AppendError, ReadError, ReadMode, SaveError};
+use aether_domain::ports::{AppendError, ReadError, ReadMode, SaveError};
 use aether_domain::records::{
     ActorSnapshot, CommandMark, CommitRecord, EventRecord, PayloadCodec, Position, StoredCommit, TimerChange, Wake,
 };
@@ -31,12 +31,14 @@ use aether_domain::{
 
 use super::counter::{
     Add, Beat, Boom, Chain, Counter, Crowd, Curse, Cut, Demand, Fuse, Fused, Get, Grow, Happened, Later, Missed, Odd,
-    Pad, Recite, Still, TooFew,
+    Pad, Recite, Still,
 };
-use crate::actor::{Actor, Fate, KindRegistry, Settings, codec};
-use crate::message::{Outcome, Payload, Work};
-use crate::shard::input::{Effect, Fact, Found, Input, Keep, Now};
+use super::said::describe;
+use crate::actor::{Actor, KindRegistry, Settings, codec};
+use crate::message::{Payload, Work};
+use crate::shard::input::{Effect, Found, Input, Keep, NotRead, Now};
 use crate::shard::machine::ShardMachine;
+use crate::shard::memory::{Memory, MemoryLimits};
 use crate::shard::snapshots::after;
 
 /// Whose commands they are unless told.
@@ -46,6 +48,7 @@ const ME: Incarnation = Incarnation(1);
 
 pub(super) struct Scene {
     machine: ShardMachine<u64>,
+    memory: Arc<Memory>,
     at: Monotonic,
     serving: bool,
     /// Whether others are ready to run, so that a turn does not end at once.
@@ -89,7 +92,7 @@ pub(super) fn actor(number: u64) -> ActorAddress {
     ActorAddress { key: ActorKey { kind, id }, slot: Slot(7) }
 }
 
-fn number(actor: &ActorAddress) -> u64 {
+pub(super) fn number(actor: &ActorAddress) -> u64 {
     actor.key.id.as_str().parse().expect("actors are numbered here")
 }
 
@@ -115,8 +118,10 @@ impl Scene {
     pub(super) fn run_by(settings: Settings) -> Self {
         let mut kinds = KindRegistry::new();
         kinds.register_with::<Counter>(settings).expect("the counter is well defined");
+        let memory = Arc::new(Memory::new(MemoryLimits::default(), &kinds));
         Self {
-            machine: ShardMachine::new(Arc::new(kinds), 7),
+            machine: ShardMachine::new(Arc::new(kinds), 7, memory.clone()),
+            memory,
             at: Monotonic::from_start(Duration::from_secs(100)),
             serving: true,
             crowd: false,
@@ -181,6 +186,13 @@ impl Scene {
             ["fires", epoch] => return self.foreign_firing(on, parse(epoch)),
             ["damage"] => return self.damage(on),
             ["forget", records] => return self.forget(on, parse(records) as usize),
+            ["evict", most] => {
+                let now = self.now();
+                let evicted = self.machine.evict(None, parse(most) as usize, now);
+                return [format!("{evicted} left"), self.carry_out()].join("; ").trim_end_matches("; ").to_owned();
+            }
+            ["no", "room"] => self.not_read(on, NotRead::Busy),
+            ["too", "late"] => self.not_read(on, NotRead::Late),
             ["lives", ref lives @ ..] => {
                 Input::Lives(Arc::new(lives.iter().map(|life| Incarnation(parse(life))).collect()))
             }
@@ -209,8 +221,13 @@ impl Scene {
     }
 
     pub(super) fn step(&mut self, input: Input<u64>) -> String {
-        let now = Now { at: self.at, wall: self.wall(), serving: self.serving };
+        let now = self.now();
         self.machine.step(now, input);
+        self.carry_out()
+    }
+
+    /// Keeps in mind what the machine wants done, and says it.
+    fn carry_out(&mut self) -> String {
         let effects = self.machine.take_effects();
         let mut said: Vec<_> = effects.iter().map(describe).filter(|said| !said.is_empty()).collect();
         let io = |effect: &Effect<u64>| {
@@ -244,6 +261,19 @@ impl Scene {
     /// When the shard has to look at an actor next.
     pub(super) fn next_look(&self) -> Option<u64> {
         self.machine.next_look().map(|look| look.unix_millis)
+    }
+
+    fn now(&self) -> Now {
+        Now { at: self.at, wall: self.wall(), serving: self.serving }
+    }
+
+    fn not_read(&mut self, on: u64, why: NotRead) -> Input<u64> {
+        let Effect::Load { actor, ticket, .. } = self.take_load(on) else { unreachable!("it is a load") };
+        Input::NotRead { actor, ticket, why }
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     pub(super) fn resident(&self) -> usize {
@@ -496,99 +526,4 @@ fn typed_or_json<C: crate::actor::Command>(command: C, json: bool) -> (&'static 
 
 fn parse(word: &str) -> u64 {
     word.parse().unwrap_or_else(|_| panic!("{word:?} is no number"))
-}
-
-/// An effect as the scripts write it.
-pub(super) fn describe(effect: &Effect<u64>) -> String {
-    let (text, on, wait) = match effect {
-        Effect::Load { actor, part, wait, .. } => {
-            (if part.fresh { "load fresh" } else { "load" }.to_string(), Some(actor), *wait)
-        }
-        Effect::Save { actor, snapshot } => {
-            (format!("save {} at {}", snapshot.version, snapshot.at.sequence), Some(actor), Duration::ZERO)
-        }
-        Effect::Append { actor, record, after, wait } => {
-            let ids = record.commands.iter().map(|mark| mark.id.sequence.to_string()).collect::<Vec<_>>().join(",");
-            let timers = record.timers.iter().map(timer);
-            let parts: Vec<_> = Some(ids).into_iter().chain(timers).filter(|part| !part.is_empty()).collect();
-            let what = if parts.is_empty() { "confirm".into() } else { format!("append {}", parts.join(" ")) };
-            (format!("{what} after {after}"), Some(actor), *wait)
-        }
-        Effect::Look { actor, after, wait, .. } => (format!("look after {after}"), Some(actor), *wait),
-        Effect::Respond { to, outcome, lease } => {
-            let lease = if *lease { "?" } else { "" };
-            (format!("{to}={}{lease}", answer(outcome)), None, Duration::ZERO)
-        }
-        Effect::Wake { actor, keep, wait, .. } => {
-            let at = |at: WallTime| at.unix_millis.to_string();
-            let text = match keep {
-                Keep::NoLaterThan { at: latest, .. } => format!("wake by {}", at(*latest)),
-                Keep::Exactly { at: exactly, .. } => format!("wake at {}", exactly.map_or("no time".into(), at)),
-            };
-            (text, Some(actor), *wait)
-        }
-        Effect::EndTurn { .. } => return String::new(),
-        Effect::Released { drain_epoch } => (format!("released {drain_epoch}"), None, Duration::ZERO),
-        Effect::Letter(letter) => {
-            let maybe = if letter.maybe_applied { " maybe" } else { "" };
-            (format!("letter {}{maybe}", letter.id.sequence), None, Duration::ZERO)
-        }
-        Effect::Fact(fact) => (format!("!{}", name(fact)), None, Duration::ZERO),
-    };
-    let wait = if wait.is_zero() { String::new() } else { format!(" in {wait:?}") };
-    let on = on.map(number).filter(|on| *on != 1).map(|on| format!(" @{on}")).unwrap_or_default();
-    format!("{text}{wait}{on}")
-}
-
-fn timer(change: &TimerChange) -> String {
-    match change {
-        TimerChange::Set(timer) => format!("set {}@{}", timer.name, timer.due.unix_millis),
-        TimerChange::Cancelled { name } => format!("cancelled {name}"),
-        TimerChange::Fired { name, next: None } => format!("fired {name}"),
-        TimerChange::Fired { name, next: Some(next) } => format!("fired {name}@{}", next.unix_millis),
-    }
-}
-
-fn name(fact: &Fact) -> &'static str {
-    match fact {
-        Fact::Stale { .. } => "stale",
-        Fact::Conflict { .. } => "conflict",
-        Fact::Unresolved { .. } => "unresolved",
-        Fact::NotLoaded { .. } => "not loaded",
-        Fact::NotSaved { .. } => "not saved",
-        Fact::SnapshotLeftOut { .. } => "left out",
-        Fact::Panicked { .. } => "panicked",
-        Fact::Poisoned { .. } => "poisoned",
-        Fact::Quarantined { .. } => "quarantined",
-        Fact::TimerGivenUp { .. } => "given up",
-        Fact::TimerUnknown { .. } => "unknown",
-        Fact::NoWake { .. } => "no wake",
-    }
-}
-
-fn answer(outcome: &Outcome) -> String {
-    let payload = |payload: &Payload| match payload {
-        Payload::Encoded(_, bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Payload::Typed(value) => match (value.downcast_ref::<u64>(), value.downcast_ref::<TooFew>()) {
-            (Some(number), _) => number.to_string(),
-            (_, Some(TooFew { total })) => format!("only {total}"),
-            _ if value.is::<Fate<u64>>() => format!("{:?}", value.downcast_ref::<Fate<u64>>().expect("it is one")),
-            _ => value.downcast_ref::<String>().map_or("?".into(), |text| format!("{} bytes", text.len())),
-        },
-    };
-    let maybe = |applied: &bool| if *applied { " maybe" } else { "" };
-    let node = |node: &Option<NodeId>| node.as_ref().map_or("nobody".into(), ToString::to_string);
-    match outcome {
-        Outcome::Replied(reply) | Outcome::Looked(reply) => payload(reply),
-        Outcome::Rejected(rejection) => format!("no {}", payload(rejection)),
-        Outcome::Other(Answer::NotOwner { owner }) => format!("owned by {}", node(owner)),
-        Outcome::Other(Answer::Moving { to }) => format!("moving to {}", node(to)),
-        Outcome::Other(Answer::Unavailable { maybe_applied, .. }) => format!("unavailable{}", maybe(maybe_applied)),
-        Outcome::Other(Answer::Expired { maybe_applied }) => format!("expired{}", maybe(maybe_applied)),
-        Outcome::Other(Answer::Busy) => "busy".into(),
-        Outcome::Other(Answer::Poisoned { maybe_applied, .. }) => format!("poisoned{}", maybe(maybe_applied)),
-        Outcome::Other(Answer::Invalid { .. }) => "invalid".into(),
-        Outcome::Other(Answer::Quarantined { .. }) => "quarantined".into(),
-        Outcome::Other(other) => format!("{other:?}"),
-    }
 }

@@ -323,17 +323,92 @@ fn a_snapshot_that_is_not_saved_is_not_tried_again_before_the_next_is_due() {
 
 #[test]
 fn idle_actors_are_saved_when_they_leave_memory_or_the_node_if_that_is_worth_it() {
-    for leaving in ["tick 600000", "drain 6 b"] {
-        let mut scene = Scene::with_snapshots_every(8);
-        for cue in ["activate 5", "1 add 1", "loaded", "ack", "2 add 1@2", "loaded@2", "ack@2", "3 add 1@2", "ack@2"] {
-            scene.tell(cue);
+    for packed in ["", "tick 200"] {
+        for leaving in ["tick 600000", "drain 6 b", "evict 9"] {
+            let mut scene = Scene::with_snapshots_every(8);
+            let cues = ["activate 5", "1 add 1", "loaded", "ack", packed, "2 add 1@2", "loaded@2", "ack@2", packed];
+            for cue in cues.into_iter().chain(["3 add 1@2", "ack@2", packed]).filter(|cue| !cue.is_empty()) {
+                scene.tell(cue);
+            }
+            // Two events are a quarter of eight, one is not.
+            let said = scene.tell(leaving);
+            assert!(said.contains("save 2 at 3 @2"), "{packed}, {leaving}: {said}");
+            assert_eq!(said.matches("save").count(), 1, "{packed}, {leaving}: {said}");
+            assert_eq!(scene.resident(), 0);
+            scene.tell("saved@2");
+            scene.tell("lost");
+            scene.tell("activate 7");
+            scene.tell("9 get leased@2");
+            assert_eq!((scene.snapshots[&2].len(), scene.tell("loaded@2").as_str()), (1, "9=2?"));
         }
-        // Two events are a quarter of eight, one is not.
-        let said = scene.tell(leaving);
-        assert!(said.contains("save 2 at 3 @2"), "{leaving}: {said}");
-        assert_eq!(said.matches("save").count(), 1, "{leaving}: {said}");
-        assert_eq!(scene.resident(), 0);
     }
+}
+
+#[test]
+fn of_many_that_leave_at_once_a_bounded_number_is_saved_and_when_the_shard_moves_those_asked_last() {
+    let full = || {
+        let mut scene = Scene::with_snapshots_every(4);
+        scene.tell("activate 5");
+        for actor in 1..=100 {
+            for cue in ["1 add 1", "loaded", "ack"] {
+                scene.tell(&format!("{cue}@{actor}"));
+            }
+            scene.tell("tick 200");
+        }
+        scene
+    };
+    let saved = |said: &str| said.matches("save 1 at").count();
+    let mut scene = full();
+    let said = scene.tell("drain 6 b");
+    assert_eq!((saved(&said), scene.resident()), (64, 0));
+    assert!(said.starts_with("save 1 at 100 @100; save 1 at 99 @99;") && said.contains("@37"), "{said}");
+    // Whoever makes room shares the bound with those whose time is up, from tick to tick.
+    let mut scene = full();
+    assert_eq!((saved(&scene.tell("evict 40")), saved(&scene.tell("evict 40"))), (40, 24));
+    assert_eq!((saved(&scene.tell("tick 640000")), scene.resident()), (20, 0));
+}
+
+#[test]
+fn a_packed_actor_knows_what_members_asked_and_runs_no_command_of_others() {
+    every_three(
+        "
+        lives 21 22
+        1 add 1 by=21   -> load
+        loaded          -> append 1 after 0
+        ack             -> 1=1
+        tick 200
+        2 add 1 id=1 by=21 -> 2=1
+        3 add 1 id=9 by=23 -> 3=expired maybe
+        lives 22 23
+        tick 200
+        4 add 10 id=9 by=23 -> append 9 after 1
+        ack             -> 4=11
+        tick 200
+        5 add 1 id=1 by=21 -> 5=expired maybe
+        6 add 10 id=9 by=23 -> 6=11
+        ",
+    );
+}
+
+#[test]
+fn a_packed_actor_counts_on_towards_its_next_snapshot() {
+    every_three(
+        "
+        1 add 1         -> load
+        loaded          -> append 1 after 0
+        ack             -> 1=1
+        tick 200
+        2 add 10        -> append 2 after 1
+        ack             -> 2=11
+        tick 200
+        3 add 100       -> append 3 after 2
+        ack             -> 3=111; save 3 at 3
+        tick 200
+        saved
+        4 add 1         -> append 4 after 3
+        ack             -> 4=112
+        ",
+    );
 }
 
 #[test]

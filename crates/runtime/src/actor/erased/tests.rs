@@ -1,0 +1,77 @@
+//! What users wrote must not harm whoever runs it.
+
+use serde::Deserialize;
+
+use super::*;
+use crate::actor::Decision;
+
+#[derive(Clone)]
+struct Touchy;
+impl std::str::FromStr for Touchy {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        assert!(text != "bad", "no such word");
+        Ok(Self)
+    }
+}
+impl std::fmt::Display for Touchy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("touchy")
+    }
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Gauge(f64);
+#[derive(Serialize, Deserialize)]
+struct Measured(f64);
+impl Event for Measured {}
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("never")]
+struct Never;
+#[derive(Clone, Serialize, Deserialize)]
+struct Divide(f64, f64);
+impl Command for Divide {
+    const NAME: &'static str = "divide";
+    type Reply = f64;
+}
+impl Actor for Gauge {
+    const KIND: &'static str = "gauge";
+    type Id = Touchy;
+    type Event = Measured;
+    type Error = Never;
+    type Commands = (Divide,);
+    fn apply(&mut self, event: &Measured) {
+        self.0 = event.0;
+    }
+}
+impl Handle<Divide> for Gauge {
+    fn handle(&self, Divide(what, by): Divide, _: &Ctx<Self>) -> Decision<Self, Divide> {
+        Ok(Self::emit(Measured(what / by)).reply(|gauge| gauge.0))
+    }
+}
+
+fn gauge() -> KindOf<Gauge> {
+    KindOf::new(ActorKind::new(Gauge::KIND).expect("a kind"), Settings::default())
+}
+fn id(text: &str) -> ActorId {
+    ActorId::new(text).expect("an id")
+}
+
+#[test]
+fn an_id_whose_reading_panics_is_refused_like_any_other_that_is_none() {
+    let refused = gauge().instance(&id("bad")).err();
+    assert_eq!(refused.as_deref(), Some("\"bad\" is not the id of a gauge: reading it panicked: no such word"));
+}
+
+#[test]
+fn an_event_that_could_not_be_read_back_is_not_stored_and_changes_nothing() {
+    let mut gauge = gauge().instance(&id("good")).expect("an id");
+    let mut divide = |by| {
+        let payload = codec::encode(PayloadCodec::Binary, &Divide(1.0, by)).expect("it encodes");
+        let command = Payload::Encoded(PayloadCodec::Binary, payload);
+        gauge.run(0, &command, PayloadCodec::Json, WallTime::default())
+    };
+    // JSON has no infinity: it is written as nothing, which is no number.
+    assert!(matches!(divide(0.0), Ran::Invalid(reason) if reason.contains("the event of \"divide\"")));
+    assert!(matches!(divide(2.0), Ran::Changed { events, .. } if events.len() == 1));
+}
