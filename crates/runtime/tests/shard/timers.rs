@@ -93,7 +93,10 @@ async fn timers_fire_in_order_never_early_and_soon() {
     let worst = stalls.worst_ms();
     assert!(late[2] < 50 + 2 * worst, "late by {late:?} ms, where a sleep of a millisecond is late by {worst}");
     let stats = desk.host.stats();
-    assert_eq!((stats.reminders_fired, stats.reminders_late_millis), (6, late.iter().sum()));
+    assert_eq!(stats.reminders_fired, 6);
+    // Counted when it is stored, a moment after the stamp of its record.
+    let (counted, stamped) = (stats.reminders_late_millis, late.iter().sum::<u64>());
+    assert!((stamped..stamped + 6 * (50 + 2 * worst)).contains(&counted), "{counted} ms counted, {stamped} stamped");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
