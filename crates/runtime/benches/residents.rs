@@ -2,8 +2,8 @@
 //! that were ever asked.
 //!
 //! Nothing is stored but where that is the point: what is measured is memory, and an in-memory store grows by itself.
-//! `--quick` measures fewer; with `--check` it fails where an idle actor costs more than half again its goal (few of them
-//! share the fixed costs of a thousand shards), or memory grows by a tenth.
+//! `--quick` measures fewer; with `--check` it fails where an idle actor costs more than twice its goal (few of them share
+//! the fixed costs of a thousand shards: 200,000 cost half again what a million do), or memory grows by a tenth.
 
 #![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a benchmark prints, and rounds")]
 
@@ -90,7 +90,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     let (overhead, grown) = runtime.block_on(async { (idle(actors).await, walk(ids).await) });
     if flag("--check") {
-        assert!(overhead <= 150.0, "{overhead:.0} B an idle actor besides its state");
+        assert!(overhead <= 200.0, "{overhead:.0} B an idle actor besides its state");
         assert!(grown <= 0.1, "memory grew by {:.0} % while ids went by", 100.0 * grown);
     }
 }
