@@ -3,7 +3,7 @@
 //!
 //! Nothing is stored but where that is the point: what is measured is memory, and an in-memory store grows by itself.
 //! `--quick` measures fewer; with `--check` it fails where an idle actor costs more than twice its goal (few of them share
-//! the fixed costs of a thousand shards: 200,000 cost half again what a million do), or memory grows by a tenth.
+//! the fixed costs of a thousand shards: 200,000 cost a third more than a million do), or memory grows by a tenth.
 
 #![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a benchmark prints, and rounds")]
 
