@@ -36,6 +36,8 @@ mod gray;
 mod load;
 #[path = "control/placement.rs"]
 mod placement;
+#[path = "control/plans.rs"]
+mod plans;
 #[path = "control/regression.rs"]
 mod regression;
 #[path = "control/rolling.rs"]
@@ -67,6 +69,9 @@ struct World {
     refusals: Vec<String>,
     /// Nodes that cannot reach the log.
     log_away: std::collections::BTreeSet<usize>,
+    /// Whoever makes the log so long cannot reach it any more; and who that was.
+    stops_writing_at: Option<usize>,
+    stopped_writing: Option<usize>,
     /// How many shards a host releases each time it is asked.
     releases_max: usize,
     on_regression: OnRegression,
@@ -112,6 +117,8 @@ impl World {
             profile,
             refusals: Vec::new(),
             log_away: std::collections::BTreeSet::new(),
+            stops_writing_at: None,
+            stopped_writing: None,
             releases_max: usize::MAX,
             on_regression: OnRegression::Halt,
             strategies: Strategies::default(),
@@ -217,6 +224,10 @@ impl World {
                     let position = Position { sequence: tail.next(), hash: entry.nonce.0 };
                     let stored = StoredEntry { entry, at: position };
                     self.log.push(stored.clone());
+                    if self.stops_writing_at.is_some_and(|length| self.log.len() >= length) {
+                        (self.stops_writing_at, self.stopped_writing) = (None, Some(at));
+                        self.log_away.insert(at);
+                    }
                     for to in 0..self.nodes.len() {
                         self.queue.push_back((to, Input::Log(LogUpdate::Entry(stored.clone()))));
                     }

@@ -77,7 +77,7 @@ impl Planning {
     pub(super) fn of(topology: &Topology, doubtful: &BTreeSet<Incarnation>) -> Self {
         let members: Vec<_> = topology.cluster().members().filter(|member| member.status.owns()).collect();
         let refs: Vec<_> = members.iter().map(|member| member.node.clone()).collect();
-        let nodes = members
+        let nodes: Vec<_> = members
             .iter()
             .map(|member| NodeView {
                 id: member.node.node.clone(),
@@ -93,17 +93,19 @@ impl Planning {
         let index: BTreeMap<_, _> =
             refs.iter().enumerate().map(|(at, node)| (node.incarnation, NodeIdx(at as u16))).collect();
         let state = topology.assignment().shards();
-        let current = state.iter().map(|state| state.owner().and_then(|owner| index.get(&owner).copied())).collect();
-        let in_flight = topology
-            .assignment()
-            .iter()
-            .filter_map(|(shard, state)| match state {
-                ShardState::Draining { from, to, .. } if index.contains_key(&from) => {
-                    index.get(&to).map(|to| InFlight { shard, to: *to })
-                }
-                _ => None,
-            })
-            .collect();
+        let current: Vec<_> =
+            state.iter().map(|state| state.owner().and_then(|owner| index.get(&owner).copied())).collect();
+        let under_way = topology.assignment().iter().filter_map(|(shard, state)| match state {
+            ShardState::Draining { from, to, .. } if index.contains_key(&from) => Some((shard, *index.get(&to)?)),
+            _ => None,
+        });
+        // What is planned and has not begun counts as if it had: whoever is to be given shards has less room for others.
+        let planned = topology.assignment().pending().filter_map(|(shard, from, to)| {
+            let (from, to) = (index.get(&from.incarnation)?, index.get(&to.incarnation)?);
+            let holds = current[shard.index()] == Some(*from) && nodes[to.index()].state == NodeState::Receiving;
+            holds.then_some((shard, *to))
+        });
+        let in_flight = under_way.chain(planned).map(|(shard, to)| InFlight { shard, to }).collect();
         let (policy, seed) = (Arc::clone(topology.cluster().policy()), topology.cluster().settings().hash_seed);
         Self { nodes, refs, current, in_flight, policy, seed, loads: None }
     }
