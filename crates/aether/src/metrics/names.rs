@@ -149,6 +149,18 @@ pub const ACTORS_QUARANTINED: Metric =
 /// Handlers that run too long.
 pub const SLOW_HANDLERS: Metric =
     counter("aether_handlers_slow", None, "Handlers that were named in the log because they ran for too long");
+/// Shards that were put right.
+pub const SHARDS_RECONCILED: Metric = counter(
+    "aether_shards_reconciled",
+    None,
+    "Times a shard of this node went on doing something else than the topology says, and was told again; none is the only good number",
+);
+/// Shards that are not right.
+pub const SHARDS_UNRECONCILED: Metric = gauge(
+    "aether_shards_unreconciled",
+    None,
+    "Shards of this node that do something else than the topology says, although told again",
+);
 /// Reminders that have fired.
 pub const REMINDERS_FIRED: Metric =
     counter("aether_reminders_fired", None, "Reminders that have fired here and are stored");
@@ -268,6 +280,8 @@ pub const ALL: &[Metric] = &[
     DEAD_LETTERS,
     ACTORS_QUARANTINED,
     SLOW_HANDLERS,
+    SHARDS_RECONCILED,
+    SHARDS_UNRECONCILED,
     FEED_WORKING,
     FEED_BEHIND,
     FEED_LAG,

@@ -34,6 +34,7 @@ impl Node {
             strays: status.strays.clone(),
             too_hot: status.too_hot.clone(),
             quarantined: self.runtime.stats().host.quarantined_now,
+            unreconciled: self.runtime.stats().host.unreconciled,
             suspicions: split_brain.suspicions.iter().map(|suspicion| suspicion.evidence.to_string()).collect(),
         };
         self.runtime.projected(|projections| HealthView::of(&status.topology, &projections.health, &facts))
@@ -71,6 +72,8 @@ impl Node {
             (names::DEAD_LETTERS, Some("kept"), host.letters_kept),
             (names::DEAD_LETTERS, Some("lost"), host.letters_lost),
             (names::SLOW_HANDLERS, None, host.slow_handlers),
+            (names::SHARDS_RECONCILED, None, host.reconciled),
+            (names::SHARDS_UNRECONCILED, None, host.unreconciled as u64),
             (names::REMINDERS_FIRED, None, host.reminders_fired),
             (names::REMINDERS_LATE, None, host.reminders_late_millis),
             (names::REMINDERS_ACTORS, None, host.actors_with_reminders as u64),

@@ -112,6 +112,8 @@ pub struct Facts {
     pub too_hot: Vec<(ShardId, u32)>,
     /// How many actors it has set aside until a person looks.
     pub quarantined: usize,
+    /// How many shards of this node do something else than the topology says, although they were told again.
+    pub unreconciled: usize,
 }
 
 /// How a node is.
@@ -261,6 +263,12 @@ fn critical(topology: &Topology, nodes: &[NodeHealth], facts: &Facts, because: &
     }
     if let Some(fault) = &facts.fault {
         because(format!("{} serves nothing: {fault}", facts.me.node));
+    }
+    if facts.unreconciled > 0 {
+        because(format!(
+            "{} shards of {} do something else than the topology says: see ShardReconciled in its log",
+            facts.unreconciled, facts.me.node
+        ));
     }
     let orphaned = topology.assignment().orphaned();
     if orphaned > 0 {

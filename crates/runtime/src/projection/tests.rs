@@ -109,6 +109,7 @@ fn facts(phase: Phase) -> Facts {
         strays: Vec::new(),
         too_hot: Vec::new(),
         quarantined: 0,
+        unreconciled: 0,
     }
 }
 
@@ -284,12 +285,19 @@ fn the_cluster_is_as_bad_as_the_worst_of_its_reasons() {
 }
 
 #[test]
-fn an_actor_that_is_set_aside_is_for_somebody_to_look_at() {
+fn an_actor_that_is_set_aside_and_a_shard_that_is_not_right_are_for_somebody_to_look_at() {
     let log = Log::new();
-    let facts = Facts { quarantined: 2, ..facts(Phase::Active) };
+    let facts = Facts { quarantined: 2, unreconciled: 1, ..facts(Phase::Active) };
     let view = HealthView::of(&log.fold, &log.projected().health, &facts);
-    let said = "2 actors are quarantined on c: see /v1/quarantined there".to_owned();
-    assert!(view.reasons.contains(&(ClusterVerdict::Degraded, said)), "{:?}", view.reasons);
+    for (verdict, said) in [
+        (ClusterVerdict::Degraded, "2 actors are quarantined on c: see /v1/quarantined there"),
+        (
+            ClusterVerdict::Critical,
+            "1 shards of c do something else than the topology says: see ShardReconciled in its log",
+        ),
+    ] {
+        assert!(view.reasons.contains(&(verdict, said.to_owned())), "{:?}", view.reasons);
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use super::bounds::{COMMAND_BYTES, INBOX_BYTES_MAX, INBOX_MAX};
 use super::input::{Effect, Input, Now};
 use super::machine::ShardMachine;
 use super::memory::Memory;
+use super::reconcile::Standing;
 use super::stats::Meters;
 use super::watchdog::Running;
 use crate::message::Responder;
@@ -111,6 +112,11 @@ impl Cell {
             0 => Duration::ZERO,
             moved => now.at.since(Monotonic::from_start(Duration::from_nanos(moved))),
         }
+    }
+
+    /// What the shard is by its own account; nothing while somebody runs it or something is left here.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        self.take_turn().map(|machine| machine.standing())
     }
 
     /// Whether something is left here. Between leaving an input and finding the machine held on one side, and giving

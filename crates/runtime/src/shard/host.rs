@@ -27,6 +27,7 @@ use super::loads::Loads;
 use super::machine::ShardMachine;
 use super::memory::{Memory, MemoryLimits};
 use super::quarantine::{Quarantined, Ward};
+use super::reconcile::RECONCILE_EVERY;
 use super::stats::HostStats;
 use super::wakes::{self, Wakes};
 use super::watchdog::Watchdog;
@@ -96,7 +97,7 @@ impl HostConfig {
 /// All shards of one node. Clones are the same host.
 #[derive(Clone)]
 pub struct ShardHost {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 /// What a shard has given up, with the epoch of the entry that asked for it.
@@ -136,9 +137,12 @@ impl ShardHost {
             closing: CancellationToken::new(),
             closed: AtomicBool::new(false),
             slow_handlers: AtomicU64::new(0),
+            reconciler: Mutex::default(),
+            reconciled: AtomicU64::new(0),
         });
         inner.tasks.spawn_on(wakes::look(wakes.clone(), Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
         inner.tasks.spawn_on(wakes::read(wakes, Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
+        inner.tasks.spawn_on(reconcile(Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
         inner.tasks.spawn_on(tick(Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
         (Self { inner }, released)
     }
@@ -174,17 +178,7 @@ impl ShardHost {
             if matches!(route, Route::Mine { .. }) {
                 self.inner.wakes.taken(shard);
             }
-            self.inner.offer(
-                shard,
-                match route {
-                    Route::Mine { epoch } => Input::Activate { me: view.me.incarnation, epoch: *epoch },
-                    Route::Leaving { drain_epoch, to, .. } => {
-                        Input::Drain { drain_epoch: *drain_epoch, to: to.node.clone() }
-                    }
-                    Route::Remote { owner } => Input::Deactivate { owner: Some(owner.node.clone()) },
-                    Route::Nobody => Input::Deactivate { owner: None },
-                },
-            );
+            self.inner.offer(shard, told(view, route));
         }
         *last = Some(view.clone());
     }
@@ -197,6 +191,8 @@ impl ShardHost {
         }
         (stats.letters_kept, stats.letters_lost) = self.inner.letters.counts();
         stats.slow_handlers = self.inner.slow_handlers.load(Ordering::Relaxed);
+        stats.reconciled = self.inner.reconciled.load(Ordering::Relaxed);
+        stats.unreconciled = lock(&self.inner.reconciler).stand();
         stats.quarantined_now = self.inner.quarantined_count();
         let memory = &self.inner.memory;
         (stats.resident_bytes, stats.waiting_bytes) = (memory.resident_bytes(), memory.waiting_bytes());
@@ -249,6 +245,41 @@ impl ShardHost {
 impl std::fmt::Debug for ShardHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ShardHost").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+/// What a shard of that route is to be told.
+fn told(view: &View, route: &Route) -> Input<Responder> {
+    match route {
+        Route::Mine { epoch } => Input::Activate { me: view.me.incarnation, epoch: *epoch },
+        Route::Leaving { drain_epoch, to, .. } => Input::Drain { drain_epoch: *drain_epoch, to: to.node.clone() },
+        Route::Remote { owner } => Input::Deactivate { owner: Some(owner.node.clone()) },
+        Route::Nobody => Input::Deactivate { owner: None },
+    }
+}
+
+/// Holds every shard against the view, and tells those again that go on differing from it.
+async fn reconcile(inner: Weak<Inner>, closing: CancellationToken) {
+    loop {
+        tokio::select! {
+            biased;
+            () = closing.cancelled() => return,
+            () = tokio::time::sleep(RECONCILE_EVERY) => {}
+        }
+        let Some(inner) = inner.upgrade() else { return };
+        // Views are told with this lock held, so what a shard has not been told yet is in its inbox.
+        let view = lock(&inner.view);
+        let Some(view) = view.as_ref() else { continue };
+        let (now, mut reconciler) = (inner.clocks.now().at, lock(&inner.reconciler));
+        for shard in inner.shards.all() {
+            let (standing, route) = (inner.cells[shard.index()].standing(), view.route(shard));
+            // Whoever came while it was looked at has left something for whoever holds it.
+            inner.pump(shard);
+            let Some(difference) = reconciler.look(now, shard, standing, route) else { continue };
+            inner.reconciled.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(node = %view.me, %shard, epoch = %view.epoch, "ShardReconciled: the shard {difference}");
+            inner.offer(shard, told(view, route));
+        }
     }
 }
 

@@ -29,6 +29,7 @@ use super::loads::{Load, Loads};
 use super::machine::Looked;
 use super::memory::Memory;
 use super::quarantine::Ward;
+use super::reconcile::Reconciler;
 use super::stats::TIMED_ONE_IN;
 use super::wakes::{self, Wakes};
 use crate::message::{Outcome, Responder, Work};
@@ -64,6 +65,9 @@ pub(super) struct Inner {
     pub(super) closed: AtomicBool,
     /// Handlers that were named because they ran too long.
     pub(super) slow_handlers: AtomicU64,
+    pub(super) reconciler: Mutex<Reconciler>,
+    /// How many shards were told again what the view says.
+    pub(super) reconciled: AtomicU64,
 }
 
 impl Drop for Inner {

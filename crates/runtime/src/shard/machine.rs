@@ -14,6 +14,7 @@ use super::core::Core;
 use super::input::{Counts, Effect, Input, Now};
 use super::memory::{KindPlace, Memory};
 use super::quarantine::RELEASE;
+use super::reconcile::Standing;
 use super::remembered::{Known, Lives};
 use super::residents::{Found, Residents};
 use super::slot::{Asked, Live, Slot, freshness, must_confirm};
@@ -246,6 +247,17 @@ impl<T> ShardMachine<T> {
             self.residents.insert(actor, Slot::new(kind.clone(), actor.slot, now.at));
         }
         Ok(())
+    }
+
+    /// What the shard is, as far as this machine knows.
+    pub(super) fn standing(&self) -> Standing {
+        match &self.ownership {
+            Ownership::Elsewhere { later, .. } => Standing::Elsewhere { later: *later },
+            Ownership::Mine => Standing::Serving(self.core.epoch),
+            Ownership::Leaving { drain_epoch, .. } | Ownership::Released { drain_epoch, .. } => {
+                Standing::Leaving(*drain_epoch)
+            }
+        }
     }
 
     pub(super) fn is_mine(&self) -> bool {

@@ -21,6 +21,7 @@ mod machine;
 mod memory;
 mod places;
 mod quarantine;
+mod reconcile;
 mod remembered;
 mod residents;
 mod resolve;

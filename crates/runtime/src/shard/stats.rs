@@ -54,6 +54,10 @@ pub struct HostStats {
     pub quarantined_now: usize,
     /// Handlers that were named because they ran too long.
     pub slow_handlers: u64,
+    /// Times a shard was told again what the view says, because it went on doing something else.
+    pub reconciled: u64,
+    /// Shards that do something else than the view says now, although they were told again.
+    pub unreconciled: usize,
     /// Letters kept about commands that were given up.
     pub letters_kept: u64,
     /// Letters that could not be kept.

@@ -10,6 +10,7 @@ mod outcomes;
 mod owners;
 mod ownership;
 mod reads;
+mod reconciled;
 mod repeats;
 mod said;
 mod scene;
