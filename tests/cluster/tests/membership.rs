@@ -49,6 +49,12 @@ fn nodes_come_and_go_and_only_the_shards_that_must_move_do() -> Result<()> {
 
         let since = Stopwatch::start();
         cluster::add(cluster.dir(), "n4")?;
+        let ready = cluster.owners()?;
+        ensure!(
+            counts(&ready).get("n4") == Some(&256),
+            "a new node is ready once it has its share: {:?}",
+            counts(&ready)
+        );
         let four = settle(cluster, 4, "n4 joined", since)?;
         ensure!(moved(&three, &four, "n4")? == 256, "256 of 1024 is a fourth node's share");
         ensure!(counts(&four).values().all(|count| *count == 256), "{:?}", counts(&four));

@@ -9,10 +9,11 @@ use super::{
     file::{ClusterFile, NodeRecord},
     launch::{ANNOUNCE_LIMIT, Files, announced, wait_while_alive},
     up::start_node,
-    view::{ClusterView, NodeView},
+    view::ClusterView,
 };
 use crate::{
     clock::{Deadline, wait_for},
+    http,
     process::{LOG_LINES_SHOWN, end_all, last_words, tail},
 };
 
@@ -28,8 +29,11 @@ const LEFT_WORDS: &str = "has left the cluster";
 /// How long a node that is started again may be waited for when it must first be ended.
 const END_GRACE: Duration = Duration::from_secs(20);
 
-/// How long a started node may take to become Active.
-const ACTIVE_LIMIT: Duration = Duration::from_secs(60);
+/// How long a started node may take to be ready: a minute to find its place at most, and what comes before.
+const READY_LIMIT: Duration = Duration::from_secs(90);
+
+/// How long one question after its readiness may take.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Kills the node (SIGKILL): it can tell nobody.
 ///
@@ -95,10 +99,10 @@ fn has_left(views: &[ClusterView], id: &str) -> Result<bool> {
     Ok(node.status.eq_ignore_ascii_case("left"))
 }
 
-/// Starts the node again with the configuration it had, ending it first if it runs, and waits until it is Active.
+/// Starts the node again with the configuration it had, ending it first if it runs, and waits until it is ready.
 ///
 /// # Errors
-/// There is no such node, or it does not become Active.
+/// There is no such node, or it does not become ready.
 pub fn restart(dir: &Path, id: &str) -> Result<()> {
     let dir = std::path::absolute(dir)?;
     // Where no cluster is, nothing is written.
@@ -114,10 +118,10 @@ pub fn restart(dir: &Path, id: &str) -> Result<()> {
 }
 
 /// Starts all these nodes again at once, with the configurations they had, ending first those that run, and waits until
-/// each is Active.
+/// each is ready.
 ///
 /// # Errors
-/// There is no such node, or one does not become Active.
+/// There is no such node, or one does not become ready.
 pub fn restart_all(dir: &Path, ids: &[String]) -> Result<()> {
     let dir = std::path::absolute(dir)?;
     // Where no cluster is, nothing is written.
@@ -136,10 +140,10 @@ pub fn restart_all(dir: &Path, ids: &[String]) -> Result<()> {
     ids.iter().try_for_each(|id| settle(ClusterFile::load(&dir)?, &dir, id))
 }
 
-/// Adds a node to the cluster and waits until it is Active.
+/// Adds a node to the cluster and waits until it is ready.
 ///
 /// # Errors
-/// There is a node of that id already, or it does not become Active.
+/// There is a node of that id already, or it does not become ready.
 pub fn add(dir: &Path, id: &str) -> Result<()> {
     let dir = std::path::absolute(dir)?;
     // Where no cluster is, nothing is written.
@@ -155,7 +159,7 @@ pub fn add(dir: &Path, id: &str) -> Result<()> {
     settle(file, &dir, id)
 }
 
-/// Records a started node, learns where it answers and waits until it counts itself Active.
+/// Records a started node, learns where it answers and waits until it is ready.
 fn settle(mut file: ClusterFile, dir: &Path, id: &str) -> Result<()> {
     file.save(dir)?;
     let node = file.node(id)?.clone();
@@ -164,9 +168,9 @@ fn settle(mut file: ClusterFile, dir: &Path, id: &str) -> Result<()> {
         place.answers_at(&urls[0]);
     }
     file.save(dir)?;
-    wait_while_alive("to be Active", id, &node.process, &node.log, Deadline::after(ACTIVE_LIMIT), || {
-        let view = ClusterView::ask(&urls[0]).ok();
-        Ok(view.and_then(|view| view.node(id).is_some_and(NodeView::is_active).then_some(())))
+    let ready = format!("{}/readyz", urls[0].trim_end_matches('/'));
+    wait_while_alive("to be ready", id, &node.process, &node.log, Deadline::after(READY_LIMIT), || {
+        Ok(http::get(&ready, ASK_LIMIT).ok().filter(|reply| reply.status == 200).map(drop))
     })
 }
 

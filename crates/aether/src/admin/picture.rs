@@ -40,6 +40,8 @@ pub struct Picture {
     pub me: NodeRef,
     /// What the node is doing: `joining`, `active`, `paused`, `draining`, `faulty` or `stopped`.
     pub phase: &'static str,
+    /// Whether this life of it has found its place.
+    pub settled: bool,
     /// How much longer it may answer from memory; zero if it may not.
     pub serve_left: Duration,
     /// The fold of the log as far as it has read.

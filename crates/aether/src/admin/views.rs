@@ -408,6 +408,7 @@ impl ReadyView {
             ("heartbeat-fresh", fresh),
             ("nats-connected", picture.is_some_and(|picture| picture.nats.is_none_or(|nats| nats.connected))),
             ("not-draining", staying),
+            ("settled", picture.is_some_and(|picture| picture.settled)),
             ("no-fault", picture.is_some() && fault.is_none()),
         ]);
         let ready = checks.values().all(|holds| *holds);

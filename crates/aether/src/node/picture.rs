@@ -107,6 +107,7 @@ impl Source for Node {
             namespace: self.namespace.clone(),
             me: status.me.clone(),
             phase: status.phase.name(),
+            settled: status.settled,
             serve_left: status.serve_until.since(now),
             topology: Arc::clone(&status.topology),
             leading: status.leading.map(|(term, until)| (term, until.since(now))),

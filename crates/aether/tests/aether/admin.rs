@@ -173,6 +173,7 @@ async fn readiness_says_which_condition_does_not_hold() {
         (|picture| picture.serve_left = Duration::ZERO, "heartbeat-fresh"),
         (|picture| picture.phase = "draining", "not-draining"),
         (|picture| picture.fault = Some("the log went back".into()), "no-fault"),
+        (|picture| picture.settled = false, "settled"),
     ] {
         let mut shown = picture();
         spoil(&mut shown);

@@ -80,6 +80,7 @@ pub(crate) fn picture() -> Picture {
         namespace: Namespace::new("bank").expect("a name"),
         me: node("n1"),
         phase: "active",
+        settled: true,
         serve_left: Duration::from_secs(2),
         topology: Arc::new(topology()),
         leading: Some((Term(1), Duration::from_secs(9))),

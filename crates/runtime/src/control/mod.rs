@@ -10,6 +10,7 @@ mod exchange;
 mod fault;
 pub mod machine;
 pub mod service;
+mod settling;
 mod sightings;
 mod sources;
 mod timers;

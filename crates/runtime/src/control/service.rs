@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::exchange::{Effect, Input, Note, Phase, StopReason, WriteOutcome};
 use super::machine::{IDLE_MAX, Machine};
+use super::settling::Settling;
 use super::sources::{READ_BATCH, following, watching};
 use crate::clock::Clock;
 use crate::coordinator::append::AppendResult;
@@ -58,6 +59,9 @@ pub struct Status {
     pub strays: Vec<(NodeRef, Epoch)>,
     /// Shards that alone are more than a node is to bear, each with how much of that it is in percent, if this node leads.
     pub too_hot: Vec<(ShardId, u32)>,
+    /// Whether this life has found its place: no shard lacked an owner and no plan was under way for a moment since it became
+    /// Active, or it has tried for a minute.
+    pub settled: bool,
     /// Entries refused by this node's own rules, records that could not be understood, lives of its own that ended.
     pub counts: Counts,
 }
@@ -120,6 +124,7 @@ impl Status {
             placement_obstacle: None,
             strays: Vec::new(),
             too_hot: Vec::new(),
+            settled: false,
             counts: Counts::default(),
         }
     }
@@ -135,7 +140,16 @@ pub(crate) async fn run(
 ) -> Option<StopReason> {
     let io = TaskTracker::new();
     let status = Status::clone(&wiring.status.borrow());
-    let control_loop = Loop { machine, wiring, notify, io: io.clone(), status, stopped: None, tell_again: false };
+    let control_loop = Loop {
+        machine,
+        wiring,
+        notify,
+        io: io.clone(),
+        status,
+        settling: Settling::default(),
+        stopped: None,
+        tell_again: false,
+    };
     let stopped = control_loop.run(inbox, releases, shutdown).await;
     io.close();
     // What is still under way is bounded by the adapters' own time-outs; its answers interest nobody any more.
@@ -148,6 +162,7 @@ struct Loop {
     notify: mpsc::Sender<Input>,
     io: TaskTracker,
     status: Status,
+    settling: Settling,
     stopped: Option<StopReason>,
     /// Whether the watch and the log are to begin again.
     tell_again: bool,
@@ -220,9 +235,10 @@ impl Loop {
     fn publish(&mut self, now: Monotonic) {
         let sightings = self.machine.sightings().members();
         let members = sightings.map(|(node, seen)| (node.clone(), (seen.record.clone(), seen.first_seen))).collect();
+        let phase = self.machine.phase(now);
         let next = Status {
             me: self.machine.me().clone(),
-            phase: self.machine.phase(now),
+            phase,
             topology: Arc::clone(&self.status.topology),
             leading: self.machine.leads(),
             serve_until: self.machine.serve_until(),
@@ -233,6 +249,7 @@ impl Loop {
             placement_obstacle: self.machine.placement_obstacle(),
             strays: self.machine.strays().cloned().collect(),
             too_hot: self.machine.too_hot(),
+            settled: self.settling.look(now, self.machine.me(), phase == Phase::Active, &self.status.topology),
             counts: self.status.counts,
         };
         self.status = next;
