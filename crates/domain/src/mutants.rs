@@ -60,6 +60,7 @@ mutants! {
     ServesWithoutLease = "answer-without-lease", "R11", "an answer from memory is given when the serve lease is over";
     InFlightSucceeds = "in-the-way-is-success", "R13", "another write in flight is taken for an acknowledgement";
     LostSucceeds = "lost-commit-is-success", "R13", "a commit of unknown outcome is taken for stored";
+    TrustsWarm = "warm-trusted", "R10", "an actor that came with its shard answers before a compare-and-set of its own";
     LostFails = "lost-commit-is-failure", "R13", "a commit of unknown outcome is taken for not stored, and run again";
 }
 

@@ -14,11 +14,11 @@ use aether_domain::ids::{
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
-use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
+use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode, WarmFrame, WarmTakenFrame, WarmVerdict};
 use aether_domain::records::{
-    CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry, EventRecord, Health, LeaseRecord,
-    LeaseState, Load, MemberRecord, MemberState, MissedTicks, PayloadCodec, Position, ReleaseReport, Timer,
-    TimerChange, TopologySnapshot,
+    ActorSnapshot, CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry, EventRecord, Health,
+    LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks, OriginMarks, PayloadCodec, Position,
+    ReleaseReport, StoredReply, Timer, TimerChange, TopologySnapshot, WarmActor,
 };
 use aether_domain::testing::life;
 use aether_domain::time::WallTime;
@@ -431,7 +431,43 @@ pub(crate) fn odd_frames() -> Vec<Frame> {
     ];
     let answered = |answer| Frame::Answer(AnswerFrame { id: odd_id, sending: u32::MAX, view: Epoch(u64::MAX), answer });
     frames.extend(answers.into_iter().map(answered));
+    let (shard, drain_epoch, chunk) = (ShardId(u16::MAX), Epoch(u64::MAX), u32::MAX);
+    let verdicts = [WarmVerdict::Taken, WarmVerdict::NoRoom, WarmVerdict::Unwanted];
+    let taken = |verdict| Frame::WarmTaken(WarmTakenFrame { shard, drain_epoch, chunk, verdict });
+    frames.extend(verdicts.map(taken));
+    for actors in [Vec::new(), warm_actors()] {
+        frames.push(Frame::Warm(WarmFrame { shard, drain_epoch, chunk, actors: Arc::new(actors) }));
+    }
     frames
+}
+
+/// A warm actor that is odd wherever it can be, and one with as much state as there may be.
+fn warm_actors() -> Vec<WarmActor> {
+    let reply = StoredReply { codec: PayloadCodec::Binary, bytes: (0..=u8::MAX).collect::<Vec<_>>().into() };
+    let odd = ActorSnapshot {
+        at: Position { sequence: Sequence(u64::MAX), hash: u64::MAX },
+        version: Version(u64::MAX),
+        shard_epoch: Epoch(u64::MAX),
+        schema: u32::MAX,
+        codec: PayloadCodec::Binary,
+        state: Bytes::new(),
+        origins: vec![OriginMarks {
+            origin: Incarnation(u64::MAX),
+            floor: u64::MAX,
+            applied: vec![(u64::MAX, reply.clone())],
+        }],
+        messages: vec![(MessageId(u128::MAX), reply)],
+        timers: Vec::new(),
+    };
+    let mut large = ActorSnapshot { origins: Vec::new(), messages: Vec::new(), ..odd.clone() };
+    let odd = WarmActor {
+        actor: actor("k-_9", "\u{fc}ber/ .>*\u{1f980}"),
+        snapshot: odd,
+        grown_events: u32::MAX,
+        grown_bytes: u32::MAX,
+    };
+    large.state = vec![7; WarmFrame::BYTES_MAX - odd.bytes() - 1024].into();
+    vec![odd, WarmActor { actor: actor("account", "anna"), snapshot: large, grown_events: 0, grown_bytes: 0 }]
 }
 
 /// Behind nothing.

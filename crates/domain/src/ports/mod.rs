@@ -8,6 +8,7 @@ mod claims;
 mod control;
 mod error;
 mod events;
+mod handover;
 mod keeping;
 mod log;
 mod transport;
@@ -17,6 +18,7 @@ pub use claims::{Claim, Claims, Heard};
 pub use control::{ControlStore, ControlUpdate};
 pub use error::{AppendError, BoxError, Expected, ReadError, WriteError};
 pub use events::EventStore;
+pub use handover::{WarmFrame, WarmTakenFrame, WarmVerdict};
 pub use keeping::{CheckpointStore, DeadLetters, SNAPSHOT_BYTES_MAX, SaveError, SnapshotStore, WakeStore};
 pub use log::{LogUpdate, TopologyLog};
 pub use transport::{

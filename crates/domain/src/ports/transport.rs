@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{BoxError, Updates};
+use super::{BoxError, Updates, WarmFrame, WarmTakenFrame};
 use crate::ids::{ActorAddress, CommandId, Epoch, MessageId, NodeId, NodeRef};
 use crate::records::PayloadCodec;
 
@@ -83,6 +83,10 @@ pub enum Frame {
     Ask(AskFrame),
     /// What became of one.
     Answer(AnswerFrame),
+    /// Actors that follow their shard.
+    Warm(WarmFrame),
+    /// What became of them.
+    WarmTaken(WarmTakenFrame),
 }
 
 /// How fresh a read must be.

@@ -130,6 +130,31 @@ impl ActorSnapshot {
     }
 }
 
+/// The warm state of an actor: what its last owner had of it in memory, for the next one.
+///
+/// It is only ever a hint. What proves it is the first compare-and-set behind [`ActorSnapshot::at`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WarmActor {
+    /// Whose.
+    pub actor: ActorAddress,
+    /// Everything there is to it. Where its last owner did not write the last commit itself, the shard epoch is that owner's
+    /// own, which is none below the commit's.
+    pub snapshot: ActorSnapshot,
+    /// What its history has grown by since a snapshot of it was last saved: events, records without any counting as one.
+    pub grown_events: u32,
+    /// The same in bytes of events.
+    pub grown_bytes: u32,
+}
+
+impl WarmActor {
+    /// How many bytes it takes, nearly: as [`ActorSnapshot::bytes`], with its names.
+    pub fn bytes(&self) -> usize {
+        const ADDRESS: usize = 16;
+        let key = &self.actor.key;
+        ADDRESS + key.kind.as_str().len() + key.id.as_str().len() + self.snapshot.bytes()
+    }
+}
+
 /// When an actor has to be looked at, whether or not it is in memory. Earlier than needed is harmless: the actor's history
 /// says what is due.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ mod keeping;
 pub use commit::{CommandMark, CommitRecord, EventRecord, PayloadCodec, StoredCommit};
 pub use keeping::{
     ActorSnapshot, Checkpoint, DeadLetter, FeedState, MissedTicks, OriginMarks, StoredCheckpoint, StoredLetter,
-    StoredReply, Timer, TimerChange, Wake,
+    StoredReply, Timer, TimerChange, Wake, WarmActor,
 };
 
 use std::sync::Arc;

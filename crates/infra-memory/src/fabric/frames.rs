@@ -41,5 +41,7 @@ fn frame_bytes(frame: &Frame) -> usize {
                 | Answer::Busy
                 | Answer::Expired { .. } => 0,
             },
+            Frame::Warm(warm) => warm.bytes(),
+            Frame::WarmTaken(_) => 0,
         }
 }

@@ -181,7 +181,7 @@ impl Link {
 fn ask_sequence(frame: &Frame) -> Option<u64> {
     match frame {
         Frame::Ask(ask) if ask.wants_answer => Some(ask.id.sequence),
-        Frame::Ask(_) | Frame::Answer(_) => None,
+        Frame::Ask(_) | Frame::Answer(_) | Frame::Warm(_) | Frame::WarmTaken(_) => None,
     }
 }
 

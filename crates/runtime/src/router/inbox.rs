@@ -22,6 +22,7 @@ use super::core::Core;
 use super::effects::in_bytes;
 use super::intake::{State, TurnId};
 use super::machine::Input;
+use super::outgoing::HandOver;
 use super::parking::{Judgement, Received, judge};
 use crate::link::Cork;
 use crate::message::{Payload, Responder, Work};
@@ -181,6 +182,7 @@ fn take(core: &Arc<Core>, delivery: Delivery) -> Option<TurnId> {
         Delivery::Frames { from, frames } => return take_frames(core, &from, frames),
         Delivery::Unreachable { to } => {
             core.counters.unreachable.more();
+            core.local.unreachable(&to);
             for (shard, lane) in shards(core).zip(core.lanes()) {
                 // A lane without timers has nothing outstanding.
                 if lane.wakes_at().is_some() {
@@ -224,6 +226,8 @@ fn take_frames(core: &Arc<Core>, from: &NodeRef, frames: Vec<Frame>) -> Option<T
             }
             // To an earlier life of this node, which has told its callers what it knew.
             Frame::Answer(_) => {}
+            Frame::Warm(warm) => core.local.hand_over(from, HandOver::Warm(warm)),
+            Frame::WarmTaken(taken) => core.local.hand_over(from, HandOver::Taken(taken)),
         }
     }
     if let Some(link) = link.filter(|_| answers > 0) {

@@ -22,6 +22,6 @@ mod service;
 mod stats;
 mod window;
 
-pub use outgoing::{Local, Outgoing, Parcel, Written};
+pub use outgoing::{HandOver, Local, Outgoing, Parcel, Written};
 pub use service::{Router, RouterConfig};
 pub use stats::RouterStats;

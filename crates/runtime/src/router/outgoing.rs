@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use aether_domain::ports::ReadMode;
+use aether_domain::ports::{ReadMode, WarmFrame, WarmTakenFrame};
 use aether_domain::records::PayloadCodec;
-use aether_domain::{ActorAddress, MessageId};
+use aether_domain::{ActorAddress, MessageId, NodeRef};
 use bytes::Bytes;
 
 use super::ask::Request;
@@ -18,6 +18,21 @@ pub trait Local: Send + Sync + 'static {
     /// any thread. What this node may not run now is refused there (`NotOwner`, `Moving`, `Unavailable`, `Busy`), never
     /// here. It must not block.
     fn deliver(&self, work: Work, respond: Responder);
+
+    /// Takes what another life says about actors that follow their shard. It must not block.
+    fn hand_over(&self, _from: &NodeRef, _what: HandOver) {}
+
+    /// Nobody seems to listen for that life. It must not block.
+    fn unreachable(&self, _to: &NodeRef) {}
+}
+
+/// What nodes say to each other about actors that follow their shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandOver {
+    /// Some of the actors.
+    Warm(WarmFrame),
+    /// What became of them.
+    Taken(WarmTakenFrame),
 }
 
 /// A command in whatever form its caller has it: copied for a shard of this node, written for another one.

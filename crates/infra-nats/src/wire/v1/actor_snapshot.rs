@@ -15,7 +15,7 @@ use super::{Encoded, WireFault, bounded, payload_hash};
 pub(crate) const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
 #[derive(SchemaWrite, SchemaRead)]
-struct ActorSnapshotB1 {
+pub(super) struct ActorSnapshotB1 {
     sequence: u64,
     hash: u64,
     version: u64,

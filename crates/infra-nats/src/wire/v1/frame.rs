@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode};
+use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode, WarmFrame};
 use aether_domain::records::PayloadCodec;
 use aether_domain::{
     ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Incarnation, InvalidId, MessageId, NodeId, NodeRef,
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::envelope::{self, Body, ENVELOPE_BYTES_MAX, Kind};
+use super::handover::{WarmB1, WarmTakenB1};
 use super::{WireFault, bounded};
 
 #[derive(SchemaWrite, SchemaRead)]
@@ -29,6 +30,8 @@ impl Body for FramesB1 {
 enum FrameB1 {
     Ask(AskB1),
     Answer(AnswerFrameB1),
+    Warm(WarmB1),
+    WarmTaken(WarmTakenB1),
 }
 
 #[derive(SchemaWrite, SchemaRead)]
@@ -116,6 +119,8 @@ impl From<Frame> for FrameB1 {
         match frame {
             Frame::Ask(ask) => Self::Ask(ask.into()),
             Frame::Answer(answer) => Self::Answer(answer.into()),
+            Frame::Warm(warm) => Self::Warm(warm.into()),
+            Frame::WarmTaken(taken) => Self::WarmTaken(taken.into()),
         }
     }
 }
@@ -182,6 +187,8 @@ impl TryFrom<FrameB1> for Frame {
         match frame {
             FrameB1::Ask(ask) => ask.try_into().map(Self::Ask),
             FrameB1::Answer(answer) => answer.try_into().map(Self::Answer),
+            FrameB1::Warm(warm) => warm.try_into().map(Self::Warm),
+            FrameB1::WarmTaken(taken) => Ok(Self::WarmTaken(taken.into())),
         }
     }
 }
@@ -250,15 +257,17 @@ pub(crate) fn encode_frames(from: &NodeRef, frames: Vec<Frame>, bytes_max: usize
     envelope::encode(&body, bytes_max).map(|encoded| encoded.payload)
 }
 
-/// Who sent a message, and its frames. A command above its own bound makes the whole message invalid.
+/// Who sent a message, and its frames. A frame above its own bound makes the whole message invalid.
 pub(crate) fn decode_frames(payload: &[u8]) -> Result<(NodeRef, Vec<Frame>), WireFault> {
     bounded(payload.len(), ENVELOPE_BYTES_MAX)?;
     let body: FramesB1 = envelope::decode(payload)?;
     let from = NodeRef { node: NodeId::new(body.node)?, incarnation: Incarnation(body.incarnation) };
     let frames = body.frames.into_iter().map(Frame::try_from).collect::<Result<Vec<_>, _>>()?;
     for frame in &frames {
-        if let Frame::Ask(ask) = frame {
-            bounded(ask.payload.len(), AskFrame::PAYLOAD_BYTES_MAX)?;
+        match frame {
+            Frame::Ask(ask) => bounded(ask.payload.len(), AskFrame::PAYLOAD_BYTES_MAX)?,
+            Frame::Warm(warm) => bounded(warm.bytes(), WarmFrame::BYTES_MAX)?,
+            Frame::Answer(_) | Frame::WarmTaken(_) => {}
         }
     }
     Ok((from, frames))

@@ -11,6 +11,7 @@ mod commit;
 mod control;
 mod envelope;
 mod frame;
+mod handover;
 mod json;
 mod letter;
 mod policy;

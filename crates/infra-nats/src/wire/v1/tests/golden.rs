@@ -104,6 +104,14 @@ fn frames_of_every_kind_are_these_bytes_for_ever() {
 }
 
 #[test]
+fn warm_actors_and_what_becomes_of_them_are_these_bytes_for_ever() {
+    let from = samples::node("n1", 0x4d2);
+    let golden = include_str!("../golden/warm_frames.hex.txt");
+    assert_eq!(as_hex(&encode_frames(&from, samples::warm_frames(), 1 << 20).expect("it fits")), golden);
+    assert_eq!(decode_frames(&hex(golden)).expect("released bytes"), (from, samples::warm_frames()));
+}
+
+#[test]
 fn claims_of_a_leader_and_of_a_newcomer_are_these_bytes_for_ever() {
     let golden = include_str!("../golden/claims.hex.txt");
     let written: String =

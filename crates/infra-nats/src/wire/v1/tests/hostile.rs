@@ -36,13 +36,14 @@ fn decode_everything(bytes: &[u8]) -> usize {
 
 fn everything() -> Vec<Encoded> {
     let commit = |codec| encode_commit(&samples::commit(codec)).expect("it fits");
-    let frames = encode_frames(&samples::node("n1", 1), samples::frames(), 1 << 20).expect("it fits");
+    let frames = [samples::frames(), samples::warm_frames()];
+    let frames = frames.map(|frames| encode_frames(&samples::node("n1", 1), frames, 1 << 20).expect("it fits"));
     let control = [samples::lease(), samples::member(), samples::release()];
     let mut all: Vec<_> = control.iter().map(|record| encode_control(record).expect("it fits")).collect();
     all.push(encode_entry(&samples::entry()).expect("it fits"));
     all.push(encode_control(&samples::placement()).expect("it fits"));
     all.extend([commit(PayloadCodec::Json), commit(PayloadCodec::Binary)]);
-    all.push(Encoded { payload: frames, checksum: None });
+    all.extend(frames.map(|payload| Encoded { payload, checksum: None }));
     all.push(encode_control(&samples::snapshot()).expect("it fits"));
     all.push(encode_letter(&samples::letter()).expect("it fits"));
     all.push(encode_wake(samples::WAKE).expect("it fits"));

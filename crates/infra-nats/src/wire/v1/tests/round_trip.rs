@@ -10,7 +10,7 @@ use aether_domain::cluster::{
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::LeadershipLease;
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, TagRule, ZoneMode};
-use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame};
+use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame, WarmFrame};
 use aether_domain::records::{
     CommandMark, CommitRecord, ControlKey, ControlRecord, DesiredPlacement, EventRecord, Health, LeaseRecord,
     LeaseState, Load, MemberRecord, MemberState, MissedTicks, OriginMarks, PayloadCodec, Position, ReleaseReport,
@@ -360,6 +360,22 @@ proptest! {
     }
 
     #[test]
+    fn warm_actors_come_back(
+        from in nodes(), id in "\\PC{1,32}", numbers: [u64; 4], state in vec(any::<u8>(), 0..300), many in 0..9_usize,
+    ) {
+        let Some(Frame::Warm(sample)) = samples::warm_frames().into_iter().next() else { unreachable!("it is the first") };
+        let mut warm = sample.actors[0].clone();
+        warm.actor.key.id = ActorId::new(id).expect("an id");
+        warm.snapshot.at = Position { sequence: Sequence(numbers[0]), hash: numbers[1] };
+        (warm.snapshot.version, warm.snapshot.shard_epoch) = (Version(numbers[2]), Epoch(numbers[3]));
+        warm.snapshot.state = state.into();
+        let frame = WarmFrame { actors: Arc::new(vec![warm; many]), chunk: many as u32, ..sample };
+        let frames = vec![Frame::Warm(frame)];
+        let bytes = encode_frames(&from, frames.clone(), 1 << 20).expect("it fits");
+        prop_assert_eq!(decode_frames(&bytes).expect("own bytes"), (from, frames));
+    }
+
+    #[test]
     fn actor_snapshots_come_back(
         numbers: [u64; 4], schema: u32, state in vec(any::<u8>(), 0..300), marks in vec((any::<u64>(), payloads()), 0..9),
         message: u128,
@@ -423,6 +439,19 @@ fn a_record_above_its_bound_is_not_written() {
         assert_eq!(decode_commit(&fits.payload, fits.checksum.as_deref()).expect("own bytes"), record);
         record.events[0].payload = filling(CommitRecord::BYTES_MAX);
         assert!(matches!(encode_commit(&record), Err(WireFault::TooLarge { .. })));
+    }
+}
+
+#[test]
+fn a_frame_of_more_warm_actors_than_there_may_be_is_refused() {
+    let from = samples::node("n1", 1);
+    let Some(Frame::Warm(sample)) = samples::warm_frames().into_iter().next() else { unreachable!("it is the first") };
+    let mut warm = sample.actors[0].clone();
+    for (more, fits) in [(0, true), (1, false)] {
+        warm.snapshot.state = vec![7; warm.snapshot.state.len() + WarmFrame::BYTES_MAX - warm.bytes() + more].into();
+        let frames = vec![Frame::Warm(WarmFrame { actors: Arc::new(vec![warm.clone()]), ..sample.clone() })];
+        let bytes = encode_frames(&from, frames, 1 << 20).expect("the sender has its own check");
+        assert_eq!(decode_frames(&bytes).is_ok(), fits);
     }
 }
 

@@ -10,11 +10,13 @@ use aether_domain::cluster::{
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
-use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame, ReadMode};
+use aether_domain::ports::{
+    Answer, AnswerFrame, AskFrame, Claim, Frame, ReadMode, WarmFrame, WarmTakenFrame, WarmVerdict,
+};
 use aether_domain::records::{
     ActorSnapshot, Checkpoint, CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry,
     EventRecord, FeedState, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks, OriginMarks,
-    PayloadCodec, Position, ReleaseReport, StoredReply, Timer, TimerChange, TopologySnapshot,
+    PayloadCodec, Position, ReleaseReport, StoredReply, Timer, TimerChange, TopologySnapshot, WarmActor,
 };
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{
@@ -294,6 +296,31 @@ pub(super) fn frames() -> Vec<Frame> {
         Frame::Answer(AnswerFrame { id, sending: 2, view: Epoch(31), answer })
     };
     std::iter::once(Frame::Ask(ask())).chain(answers().into_iter().enumerate().map(answer)).collect()
+}
+
+/// A warm actor with something in each of its places and an empty one, and each thing that can become of them.
+pub(super) fn warm_frames() -> Vec<Frame> {
+    let (shard, drain_epoch) = (ShardId(1023), Epoch(300));
+    let actor = |id: &str| ActorAddress {
+        key: ActorKey { kind: ActorKind::new("account").expect("a kind"), id: ActorId::new(id).expect("an id") },
+        slot: Slot(0xffff),
+    };
+    let blank = ActorSnapshot {
+        state: Bytes::new(),
+        origins: Vec::new(),
+        messages: Vec::new(),
+        timers: Vec::new(),
+        ..actor_snapshot()
+    };
+    let actors = [("\u{fc} 1", actor_snapshot()), ("2", blank)];
+    let actors = actors
+        .map(|(id, snapshot)| WarmActor { actor: actor(id), snapshot, grown_events: 7, grown_bytes: 300 })
+        .to_vec();
+    let warm = WarmFrame { shard, drain_epoch, chunk: 1, actors: Arc::new(actors) };
+    let nothing = WarmFrame { shard: ShardId(0), drain_epoch: Epoch(1), chunk: 0, actors: Arc::default() };
+    let taken = |verdict| Frame::WarmTaken(WarmTakenFrame { shard, drain_epoch, chunk: 1, verdict });
+    let verdicts = [WarmVerdict::Taken, WarmVerdict::NoRoom, WarmVerdict::Unwanted];
+    [Frame::Warm(warm), Frame::Warm(nothing)].into_iter().chain(verdicts.map(taken)).collect()
 }
 
 pub(super) const WAKE: Option<WallTime> = Some(WallTime { unix_millis: 1_770_000_000_123 });
