@@ -52,6 +52,14 @@ pub(super) const IDLE_SAVES_MAX: usize = 64;
 pub(super) const SAVING_KIB_MAX: usize = 64 * 1024;
 /// What the smallest snapshot counts as: so many of them at most are on their way as fit.
 pub(super) const SAVING_KIB_MIN: usize = 64;
+/// The most actors of one shard that follow it warm: those that were asked last.
+pub(super) const CAPTURED_MAX: usize = 1024;
+/// The most bytes of them.
+pub(super) const CAPTURED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long an actor that came warm waits to be asked first.
+pub(super) const WARM_FOR: Duration = Duration::from_secs(60);
+/// The most bytes of actors that came warm and wait in the shards of a node.
+pub(super) const WARM_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How many snapshots of an actor are looked at when it is loaded: the store keeps two.
 pub(super) const SNAPSHOTS_TRIED_MAX: usize = 2;
 /// How often within a kind's `passivate_after` every idle actor of it is looked at.

@@ -23,6 +23,7 @@ use super::remembered::{Known, Lives};
 use super::slot::{Asked, Busy, Decided, Flight, Gathering, Live, Loading, Slot, What, freshness};
 use super::snapshots::Part;
 use super::timers::{Agenda, timer_bytes};
+use super::warm::Captured;
 use super::withdrawal;
 use crate::actor::{Kind, Ran};
 use crate::message::Outcome;
@@ -54,6 +55,8 @@ pub(super) struct Core<T> {
     pub(super) wall: WallTime,
     /// What the node's shards hold together.
     pub(super) memory: Arc<Memory>,
+    /// What follows the shard that leaves.
+    pub(super) captured: Captured,
 }
 
 impl<T> Core<T> {
@@ -72,6 +75,7 @@ impl<T> Core<T> {
             agenda: Agenda::default(),
             wall: WallTime::default(),
             memory,
+            captured: Captured::default(),
         }
     }
 
@@ -351,7 +355,7 @@ impl<T> Core<T> {
         let Some(flight) = slot.busy.as_mut().and_then(|busy| busy.flight.take()) else { return };
         self.counts.commits += 1;
         slot.tail = at;
-        (slot.confirmed, slot.under) = (true, flight.record.shard_epoch);
+        (slot.confirmed, slot.under, slot.warm) = (true, flight.record.shard_epoch, false);
         for mark in &flight.record.commands {
             slot.remembered.note(mark, flight.record.codec, &self.lives);
         }

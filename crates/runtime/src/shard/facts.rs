@@ -22,6 +22,9 @@ pub(super) fn log(shard: ShardId, fact: &Fact) {
         Fact::SnapshotLeftOut { actor, reason } => {
             warn!(shard, actor = %actor.key, reason, "snapshot left out: loading without it");
         }
+        Fact::WarmLeftOut { actor, reason } => {
+            warn!(shard, actor = %actor.key, reason, "warm state left out: the actor is loaded");
+        }
         Fact::Panicked { actor, reason } => {
             warn!(shard, actor = %actor.key, reason, "actor panicked: instance dropped");
         }

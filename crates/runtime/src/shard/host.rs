@@ -196,6 +196,7 @@ impl ShardHost {
         stats.quarantined_now = self.inner.quarantined_count();
         let memory = &self.inner.memory;
         (stats.resident_bytes, stats.waiting_bytes) = (memory.resident_bytes(), memory.waiting_bytes());
+        stats.warm_waiting_bytes = memory.warm_bytes();
         stats.loads_waiting = lock(&self.inner.loads).waiting();
         stats
     }

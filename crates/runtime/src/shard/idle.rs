@@ -32,7 +32,11 @@ pub(super) type Packed = (Idle, Box<dyn Instance>, HashSlot);
 impl Idle {
     /// Packs a slot under that epoch, if there is no more to it than an idle actor has.
     pub(super) fn pack<T>(id: &ActorId, slot: Slot<T>, epoch: Epoch) -> Result<Packed, Box<Slot<T>>> {
-        let quiet = slot.busy.is_none() && slot.panics.is_empty() && slot.trouble.is_none() && slot.under == epoch;
+        let quiet = slot.busy.is_none()
+            && !slot.warm
+            && slot.panics.is_empty()
+            && slot.trouble.is_none()
+            && slot.under == epoch;
         if !quiet || !matches!(slot.live, Live::Present(_)) {
             return Err(slot.into());
         }
@@ -52,6 +56,7 @@ impl Idle {
             hashed,
             bytes,
             resting,
+            warm,
         } = slot;
         match live {
             Live::Present(instance) => {
@@ -73,6 +78,7 @@ impl Idle {
                 hashed,
                 bytes,
                 resting,
+                warm,
             })),
         }
     }

@@ -193,6 +193,7 @@ impl Inner {
                     };
                     self.tasks.spawn_on(end, &self.runtime);
                 }
+                Effect::Captured { drain_epoch: _, actors: _ } => {}
                 Effect::Released { drain_epoch } => {
                     self.clear_ward(shard);
                     self.report(shard, drain_epoch);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::ports::{AppendError, BoxError, ReadError, SaveError};
-use aether_domain::records::{ActorSnapshot, CommitRecord, Position, StoredCommit, Wake};
+use aether_domain::records::{ActorSnapshot, CommitRecord, Position, StoredCommit, Wake, WarmActor};
 use aether_domain::{
     ActorAddress, CommandId, Epoch, Incarnation, Monotonic, NodeId, Nonce, Revision, Sequence, WallTime,
 };
@@ -50,6 +50,8 @@ pub(crate) enum Input<T> {
     Looked { actor: ActorAddress, nonce: Nonce, found: Result<Vec<StoredCommit>, ReadError> },
     /// The turn that [`Effect::EndTurn`] spoke of is over.
     TurnOver { actor: ActorAddress, ticket: u64 },
+    /// Actors that come warm from the shard's last owner, or from this one.
+    Warm(Vec<WarmActor>),
     /// Time has passed.
     Tick,
     /// It is time to look at actors because of their timers.
@@ -115,6 +117,8 @@ pub(crate) enum Effect<T> {
         /// Whether the answer counts only if the serve lease holds now, after the state was read.
         lease: bool,
     },
+    /// These are not served here any more: they may follow the shard.
+    Captured { drain_epoch: Epoch, actors: Vec<WarmActor> },
     /// Nothing of the shard is served any more, nor ever will be under that epoch.
     Released { drain_epoch: Epoch },
     /// Keep a letter about a command that was given up.
@@ -156,6 +160,8 @@ pub(crate) enum Fact {
     NotSaved { actor: ActorAddress, reason: String },
     /// The history does not go on from a snapshot, or nothing can be made of it.
     SnapshotLeftOut { actor: ActorAddress, reason: String },
+    /// An actor that came warm, or was to follow its shard, cannot be read or written.
+    WarmLeftOut { actor: ActorAddress, reason: String },
     /// A handler or `apply` panicked.
     Panicked { actor: ActorAddress, reason: String },
     /// A command was given up.
@@ -189,6 +195,8 @@ pub(crate) struct Counts {
     pub(crate) snapshots_saved: u64,
     pub(crate) snapshots_failed: u64,
     pub(crate) snapshots_used: u64,
+    pub(crate) warm_used: u64,
+    pub(crate) warm_left_out: u64,
     pub(crate) fired: u64,
     pub(crate) late_millis: u64,
 }

@@ -18,6 +18,7 @@ use super::reconcile::Standing;
 use super::remembered::{Known, Lives};
 use super::residents::{Found, Residents};
 use super::slot::{Asked, Live, Slot, freshness, must_confirm};
+use super::warm::Waiting;
 use super::withdrawal;
 use crate::actor::{Kind, KindRegistry, Ran};
 use crate::message::{Outcome, Work};
@@ -30,6 +31,8 @@ pub(crate) struct ShardMachine<T> {
     pub(super) residents: Residents<T>,
     /// The actors with something under way.
     busy: BTreeSet<ActorAddress>,
+    /// Those that came with the shard and were not asked yet.
+    pub(super) warm: Waiting,
 }
 
 /// What can be said of a command at once.
@@ -73,9 +76,10 @@ impl<T> ShardMachine<T> {
         Self {
             ownership: Ownership::Elsewhere { owner: None, later: None },
             core: Core::new(seed, memory.clone()),
-            residents: Residents::new(&kinds, memory),
+            residents: Residents::new(&kinds, memory.clone()),
             kinds,
             busy: BTreeSet::new(),
+            warm: Waiting::new(memory),
         }
     }
 
@@ -117,6 +121,7 @@ impl<T> ShardMachine<T> {
             Input::Activate { me, epoch } => self.activate(me, epoch),
             Input::Drain { drain_epoch, to } => self.drain(drain_epoch, to),
             Input::Deactivate { owner } => self.deactivate(owner, None),
+            Input::Warm(actors) => self.learn_warm(now, actors),
             Input::Tick => self.tick(now),
             Input::Look => self.look_at_due(now),
             Input::Wakes { wakes, until } => self.learn_wakes(&wakes, until),
@@ -129,6 +134,7 @@ impl<T> ShardMachine<T> {
 
     /// What is to be done since this was last asked, in order.
     pub(crate) fn take_effects(&mut self) -> Vec<Effect<T>> {
+        self.tell_captured();
         std::mem::take(&mut self.core.out)
     }
 
@@ -234,7 +240,9 @@ impl<T> ShardMachine<T> {
         if let Err(reason) = kind.instance(&work.actor.key.id) {
             return Looked::refuse(Answer::Invalid { reason, maybe_applied: false });
         }
-        self.residents.insert(&work.actor, Slot::new(kind.clone(), work.actor.slot, now.at));
+        let kind = kind.clone();
+        let slot = self.new_slot(now, &work.actor, &kind);
+        self.residents.insert(&work.actor, slot);
         Looked::Open(Open { command, ran: None })
     }
 
@@ -244,7 +252,9 @@ impl<T> ShardMachine<T> {
             let kind = self.kinds.get(&actor.key.kind);
             let kind = kind.ok_or_else(|| format!("actor kind {} is not known on this node", actor.key.kind))?;
             kind.instance(&actor.key.id)?;
-            self.residents.insert(actor, Slot::new(kind.clone(), actor.slot, now.at));
+            let kind = kind.clone();
+            let slot = self.new_slot(now, actor, &kind);
+            self.residents.insert(actor, slot);
         }
         Ok(())
     }
@@ -262,6 +272,14 @@ impl<T> ShardMachine<T> {
 
     pub(super) fn is_mine(&self) -> bool {
         matches!(self.ownership, Ownership::Mine)
+    }
+
+    /// The entry that asked for the shard, while it leaves and once it has left.
+    pub(super) fn drains_under(&self) -> Option<Epoch> {
+        match &self.ownership {
+            Ownership::Leaving { drain_epoch, .. } | Ownership::Released { drain_epoch, .. } => Some(*drain_epoch),
+            Ownership::Mine | Ownership::Elsewhere { .. } => None,
+        }
     }
 
     /// Whether no more actors may begin anything.
@@ -285,13 +303,16 @@ impl<T> ShardMachine<T> {
         } else if was_busy && !is_busy {
             self.busy.remove(actor);
         }
-        if !is_busy {
+        if !is_busy && self.core.leaving.is_some() {
+            self.follow(actor);
+        } else if !is_busy {
             self.residents.came_to_rest(actor, now.at, &mut self.core);
         }
         self.release_if_done();
     }
 
     fn activate(&mut self, me: Incarnation, epoch: Epoch) {
+        self.tell_captured();
         match &self.ownership {
             Ownership::Mine if epoch <= self.core.epoch => return,
             // A record has shown a later owner than this entry names.
@@ -303,6 +324,7 @@ impl<T> ShardMachine<T> {
         }
         (self.core.me, self.core.epoch) = (me, epoch);
         self.core.leaving = None;
+        self.core.captured.clear();
         self.core.agenda.clear();
         self.ownership = Ownership::Mine;
     }
@@ -339,7 +361,17 @@ impl<T> ShardMachine<T> {
     /// Forgets every actor with nothing under way, and keeps what is worth it for the next owner.
     fn forget_leaving(&mut self) {
         self.core.save_leaving(&mut self.residents);
+        self.capture_idle();
         self.residents.forget_idle();
+    }
+
+    /// An actor of a shard that leaves has come to rest: it is not run here any more.
+    fn follow(&mut self, actor: &ActorAddress) {
+        if let Some(slot) = self.residents.get_mut(actor) {
+            self.core.save_idle(actor, slot);
+            self.core.capture(actor, slot);
+            self.residents.leave(actor);
+        }
     }
 
     fn release_if_done(&mut self) {
@@ -347,7 +379,7 @@ impl<T> ShardMachine<T> {
             && self.busy.is_empty()
         {
             let (drain_epoch, to) = (*drain_epoch, to.clone());
-            self.forget_leaving();
+            self.tell_captured();
             self.ownership = Ownership::Released { drain_epoch, to };
             self.core.out.push(Effect::Released { drain_epoch });
         }
@@ -364,6 +396,8 @@ impl<T> ShardMachine<T> {
             }
         }
         self.residents.forget_idle();
+        self.warm.take_all();
+        self.core.captured.clear();
         self.core.leaving = None;
         self.core.agenda.clear();
         let seen = match &self.ownership {
@@ -383,6 +417,7 @@ impl<T> ShardMachine<T> {
             });
         }
         self.core.refill_idle_saves();
+        self.core.counts.warm_left_out += self.warm.forget_old(now.at) as u64;
         self.core.counts.passivations += self.residents.passivate(now.at, &mut self.core);
     }
 

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aether_domain::ActorKind;
 
+use super::bounds::WARM_BYTES_MAX;
+
 use crate::actor::KindRegistry;
 
 /// The most that a node's shards may hold.
@@ -39,6 +41,8 @@ pub(super) struct Memory {
     kinds: Box<[(ActorKind, Held)]>,
     waiting_bytes: AtomicUsize,
     waiting_bytes_max: usize,
+    /// Of actors that came warm and wait to be asked.
+    warm_bytes: AtomicUsize,
 }
 
 /// Actors that are held.
@@ -80,6 +84,7 @@ impl Memory {
             kinds: of_kind.collect(),
             waiting_bytes: AtomicUsize::new(0),
             waiting_bytes_max: limits.waiting_bytes_max,
+            warm_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -158,6 +163,21 @@ impl Memory {
 
     pub(super) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes.load(Ordering::Relaxed)
+    }
+
+    /// So many bytes of actors that came warm are kept from now on; false if there is no room for them.
+    pub(super) fn keep_warm(&self, bytes: usize) -> bool {
+        let fits = self.warm_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= WARM_BYTES_MAX;
+        if !fits {
+            self.drop_warm(bytes);
+        }
+        fits
+    }
+    pub(super) fn drop_warm(&self, bytes: usize) {
+        self.warm_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+    pub(super) fn warm_bytes(&self) -> usize {
+        self.warm_bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn resident_bytes(&self) -> usize {

@@ -32,6 +32,7 @@ mod stats;
 mod tests;
 mod timers;
 mod wakes;
+mod warm;
 mod watchdog;
 mod withdrawal;
 

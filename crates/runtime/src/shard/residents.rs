@@ -17,8 +17,7 @@ use super::memory::{KindPlace, Memory};
 use super::places::Places;
 use super::remembered::Remembered;
 use super::slot::{Live, Slot};
-use super::snapshots::is_worth_saving;
-use crate::actor::{Chunks, Instance, Kind, KindRegistry, Shelf};
+use crate::actor::{Chunks, Instance, Kind, KindRegistry, Settings, Shelf};
 
 /// The actors of a shard that are in memory.
 pub(super) struct Residents<T> {
@@ -151,16 +150,21 @@ impl<T> Residents<T> {
         }
     }
 
-    /// The actors with nothing under way whose states are worth keeping, at most so many: those that were asked last, these
-    /// in front.
+    /// The actors with nothing under way of which that is true, awake or idle, at most so many: those that were asked last,
+    /// these in front.
     #[expect(clippy::disallowed_methods, reason = "in whatever order they come, they are sorted")]
-    pub(super) fn worth_saving(&self, most: usize) -> Vec<ActorAddress> {
+    pub(super) fn asked_last(
+        &self,
+        most: usize,
+        if_awake: impl Fn(&Slot<T>) -> bool,
+        if_idle: impl Fn(&Idle, &Settings) -> bool,
+    ) -> Vec<ActorAddress> {
         let mut last = BTreeSet::new();
         for (kind, of) in self.kinds.iter().enumerate() {
             let settings = of.kind.settings();
-            let awake = of.awake.iter().filter(|(_, slot)| is_worth_saving(slot));
+            let awake = of.awake.iter().filter(|(_, slot)| slot.busy.is_none() && if_awake(slot));
             let awake = awake.map(|(id, slot)| (slot.touched, kind, id, slot.hashed));
-            let idle = of.idle.iter().zip(of.hash_slots.iter()).filter(|(idle, _)| idle.is_worth_saving(settings));
+            let idle = of.idle.iter().zip(of.hash_slots.iter()).filter(|(idle, _)| if_idle(idle, settings));
             for actor in awake.chain(idle.map(|(idle, hash_slot)| (idle.touched(), kind, &idle.id, *hash_slot))) {
                 last.insert(actor);
                 if last.len() > most {
@@ -255,6 +259,13 @@ impl<T> Residents<T> {
         }
         if self.resting.capacity() > 4 * self.resting.len().max(8) {
             self.resting.shrink_to(2 * self.resting.len());
+        }
+    }
+
+    /// Forgets an actor with nothing under way that is awake.
+    pub(super) fn leave(&mut self, actor: &ActorAddress) {
+        if let Some(kind) = self.memory.place(&actor.key.kind) {
+            self.forget(kind, &actor.key.id);
         }
     }
 

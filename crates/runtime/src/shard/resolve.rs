@@ -45,6 +45,11 @@ impl<T> Core<T> {
                 self.stored(slot, at);
                 self.go_on(slot, now);
             }
+            // What it came with is not what the store has.
+            Err(AppendError::Conflict { actual: Some(actual), .. }) if actual < after && slot.warm => {
+                self.outdated(slot);
+                self.go_on(slot, now);
+            }
             // The only evidence that convicts: a compare-and-set that contradicts an acknowledgement.
             Err(AppendError::Conflict { actual: Some(actual), .. }) if actual < after => {
                 self.condemn(slot, format!("history regressed: it ends at {actual}, {after} was acknowledged"));

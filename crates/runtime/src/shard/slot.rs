@@ -53,6 +53,8 @@ pub(super) struct Slot<T> {
     pub(super) bytes: u32,
     /// Whether it is among those that rest and may be packed.
     pub(super) resting: bool,
+    /// Whether it came from another node and nothing has proved it yet.
+    pub(super) warm: bool,
 }
 
 /// The actor itself.
@@ -165,6 +167,7 @@ impl<T> Slot<T> {
             trouble: None,
             bytes: 0,
             resting: false,
+            warm: false,
         }
     }
 

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::ports::{EventStore, ReadError, SaveError, SnapshotStore};
-use aether_domain::records::{ActorSnapshot, CommitRecord, EventRecord, Position};
+use aether_domain::records::{ActorSnapshot, CommitRecord, EventRecord, Position, WarmActor};
 use aether_domain::{ActorAddress, Epoch, Sequence, Version};
 
 use super::bounds::{BATCH_BYTES_MAX, IDLE_SAVES_MAX, SAVE_IDLE_PART, SNAPSHOTS_TRIED_MAX};
 use super::core::Core;
+use super::idle::Idle;
 use super::input::{Effect, Fact, Found};
 use super::residents::Residents;
 use super::slot::{Busy, Decided, Live, Slot, What};
@@ -26,6 +27,15 @@ pub(super) struct Growth {
 }
 
 impl Growth {
+    /// What an actor came with.
+    pub(super) fn of(warm: &WarmActor) -> Self {
+        Self { events: warm.grown_events, bytes: warm.grown_bytes }
+    }
+    /// The events, and their bytes.
+    pub(super) fn parts(self) -> (u32, u32) {
+        (self.events, self.bytes)
+    }
+
     /// With what a record has added.
     #[must_use]
     pub(super) fn with(self, record: &CommitRecord) -> Self {
@@ -52,6 +62,10 @@ impl Growth {
 impl<T> Core<T> {
     /// Asks for the history as far as it is known, or as far as there is one.
     pub(super) fn load(&mut self, slot: &mut Slot<T>, fresh: bool, wait: Duration) {
+        if std::mem::take(&mut slot.warm) {
+            // What nothing has proved is forgotten with its instance.
+            slot.tail = Position::default();
+        }
         // From a snapshot that lies behind what is known of, nobody could tell whether the history still holds that.
         let known = slot.tail.sequence;
         self.load_from(slot, fresh, wait, if known == Sequence::ZERO { Sequence::MAX } else { known });
@@ -167,7 +181,7 @@ impl<T> Core<T> {
     /// goes. The release does not wait for it.
     pub(super) fn save_leaving(&mut self, residents: &mut Residents<T>) {
         self.refill_idle_saves();
-        for actor in residents.worth_saving(IDLE_SAVES_MAX) {
+        for actor in residents.asked_last(IDLE_SAVES_MAX, is_worth_saving, Idle::is_worth_saving) {
             if let Some(slot) = residents.awaken(&actor, self.epoch) {
                 self.save_idle(&actor, slot);
             }

@@ -50,6 +50,12 @@ pub struct HostStats {
     pub snapshots_failed: u64,
     /// Actors loaded from a snapshot instead of their whole history.
     pub snapshots_used: u64,
+    /// Actors put in place as they came with their shard, without any read.
+    pub warm_used: u64,
+    /// Actors that could not follow their shard, or came and could not be used: they are loaded.
+    pub warm_left_out: u64,
+    /// Bytes of actors that came with their shard and were not asked yet, by estimate.
+    pub warm_waiting_bytes: usize,
     /// Those that are set aside now, as far as is known: one that was released counts until somebody asks for the list.
     pub quarantined_now: usize,
     /// Handlers that were named because they ran too long.
@@ -93,6 +99,8 @@ pub(super) struct Meters {
     snapshots_saved: AtomicU64,
     snapshots_failed: AtomicU64,
     snapshots_used: AtomicU64,
+    warm_used: AtomicU64,
+    warm_left_out: AtomicU64,
     timed: AtomicUsize,
     fired: AtomicU64,
     late_millis: AtomicU64,
@@ -123,6 +131,8 @@ impl Meters {
         add(&self.snapshots_saved, counts.snapshots_saved);
         add(&self.snapshots_failed, counts.snapshots_failed);
         add(&self.snapshots_used, counts.snapshots_used);
+        add(&self.warm_used, counts.warm_used);
+        add(&self.warm_left_out, counts.warm_left_out);
         add(&self.fired, counts.fired);
         add(&self.late_millis, counts.late_millis);
         self.timed.store(timed, Ordering::Relaxed);
@@ -171,6 +181,8 @@ impl Meters {
         stats.snapshots_saved += self.snapshots_saved.load(Ordering::Relaxed);
         stats.snapshots_failed += self.snapshots_failed.load(Ordering::Relaxed);
         stats.snapshots_used += self.snapshots_used.load(Ordering::Relaxed);
+        stats.warm_used += self.warm_used.load(Ordering::Relaxed);
+        stats.warm_left_out += self.warm_left_out.load(Ordering::Relaxed);
         stats.actors_with_reminders += self.timed.load(Ordering::Relaxed);
         stats.reminders_fired += self.fired.load(Ordering::Relaxed);
         stats.reminders_late_millis += self.late_millis.load(Ordering::Relaxed);

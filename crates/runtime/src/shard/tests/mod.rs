@@ -16,3 +16,4 @@ mod said;
 mod scene;
 mod snapshots;
 mod timers;
+mod warm;

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::counter::Happened;
 use super::scene::Scene;
 use crate::actor::codec;
-use crate::shard::input::Effect;
+use crate::shard::input::{Effect, Input};
 
 /// The commands of one run: each adds its own power of two, above what other owners add.
 const NAMES: u64 = 24;
@@ -55,6 +55,11 @@ enum Move {
     Rest,
     /// Somebody needs room.
     Evict,
+    /// A captured state comes, whichever, damaged or not.
+    Warm {
+        which: usize,
+        how: usize,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -65,8 +70,9 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => Just(Move::Foreign),
         3 => (0..NAMES).prop_map(|name| Move::Odd { name }),
         1 => Just(Move::Lose),
-        1 => Just(Move::Drain),
-        2 => Just(Move::Regain),
+        2 => Just(Move::Drain),
+        3 => Just(Move::Regain),
+        3 => (0..64_usize, 0..8_usize).prop_map(|(which, how)| Move::Warm { which, how }),
         1 => Just(Move::Wait),
         1 => Just(Move::Idle),
         2 => Just(Move::Rest),
@@ -92,7 +98,11 @@ struct Run {
 
 impl Run {
     fn tell(&mut self, cue: &str) {
-        let said = self.scene.tell(cue);
+        self.hear(|scene| scene.tell(cue));
+    }
+
+    fn hear(&mut self, happens: impl FnOnce(&mut Scene) -> String) {
+        let said = happens(&mut self.scene);
         for part in said.split("; ").filter(|part| !part.is_empty()) {
             if let Some((token, answer)) = part.split_once('=')
                 && let Ok(token) = token.parse::<u64>()
@@ -148,7 +158,23 @@ impl Run {
             Move::Idle => self.tell("tick 600000"),
             Move::Rest => self.tell("tick 200"),
             Move::Evict => self.tell("evict 1"),
+            Move::Warm { which, how } => self.warm(which, how),
         }
+    }
+
+    fn warm(&mut self, which: usize, how: usize) {
+        let captured = &self.scene.captured;
+        // The last one mostly.
+        let which = if which < 32 { captured.len().saturating_sub(1) } else { which % captured.len().max(1) };
+        let Some(mut warm) = captured.get(which).cloned() else { return };
+        match how {
+            0 => warm.snapshot.state = warm.snapshot.state.slice(1..),
+            1 => warm.snapshot.schema += 1,
+            // A commit that the store does not have.
+            2 => warm.snapshot.at.sequence.0 += 1_000_000,
+            _ => {}
+        }
+        self.hear(|scene| scene.step(Input::Warm(vec![warm])));
     }
 
     fn answer(&mut self, which: usize, how: usize) {

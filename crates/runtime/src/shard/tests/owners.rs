@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::{Answer, AppendError, ReadMode};
-use aether_domain::records::{ActorSnapshot, CommitRecord, PayloadCodec, Position, StoredCommit};
+use aether_domain::records::{ActorSnapshot, CommitRecord, PayloadCodec, Position, StoredCommit, WarmActor};
 use aether_domain::testing::history::{Agreed, Book, Call, Kept, Told};
-use aether_domain::{CommandId, Epoch, Incarnation, MessageId, Monotonic, Sequence, WallTime};
+use aether_domain::{CommandId, Epoch, Incarnation, MessageId, Monotonic, NodeId, Sequence, WallTime};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -81,6 +81,8 @@ struct World {
     history: Vec<StoredCommit>,
     /// Those saved, by either owner.
     snapshots: Vec<ActorSnapshot>,
+    /// Every state ever captured of the actor, by either owner.
+    captured: Vec<WarmActor>,
     /// Appends on their way: they may land at any later moment, under their own expectation.
     late: Vec<(CommitRecord, Sequence)>,
     book: Book<&'static str, u64>,
@@ -115,6 +117,7 @@ impl World {
             epoch: 5,
             history: Vec::new(),
             snapshots: Vec::new(),
+            captured: Vec::new(),
             late: Vec::new(),
             book: Book::default(),
             calls: BTreeMap::new(),
@@ -143,6 +146,7 @@ impl World {
                         self.told(to, &outcome, over);
                     }
                     Effect::EndTurn { actor, ticket } => inputs.push(Input::TurnOver { actor, ticket }),
+                    Effect::Captured { actors, .. } => self.captured.extend(actors),
                     Effect::Fact(Fact::Quarantined { reason, .. }) => self.wrong = Some(format!("set aside: {reason}")),
                     Effect::Load { .. } | Effect::Append { .. } | Effect::Look { .. } | Effect::Save { .. } => {
                         self.owners[owner].asked.push(effect);
@@ -385,6 +389,28 @@ impl World {
         }
     }
 
+    /// One of them is asked for the shard; what it captures may follow at once, and the other one is given it.
+    fn hand_over(&mut self) {
+        let owner = self.below(2);
+        if self.how != Believing::Twins {
+            self.epoch += 1;
+        }
+        let to = NodeId::new("b").expect("a node's name");
+        self.step(owner, Input::Drain { drain_epoch: Epoch(self.epoch), to });
+        self.give();
+        self.warm();
+    }
+
+    /// A captured state comes to either of them: the last one mostly, or any that there ever was.
+    fn warm(&mut self) {
+        let (owner, nth) = (self.below(2), self.below(self.captured.len().max(1)));
+        let last = self.captured.len().saturating_sub(1);
+        let nth = if self.below(3) == 0 { nth } else { last };
+        if let Some(warm) = self.captured.get(nth).cloned() {
+            self.step(owner, Input::Warm(vec![warm]));
+        }
+    }
+
     fn tick(&mut self, time: Duration) {
         self.at = self.at + time;
         for owner in 0..2 {
@@ -413,7 +439,9 @@ impl World {
                 }
                 33 => self.copy(),
                 34 => self.land(),
-                35 | 36 => self.give(),
+                35 => self.give(),
+                36 if self.below(3) == 0 => self.warm(),
+                36 => self.hand_over(),
                 // Long enough for its callers to give up; long enough for it to leave memory.
                 37 => self.tick(Duration::from_secs(11)),
                 38 if self.below(4) == 0 => self.tick(Duration::from_secs(3_600)),

@@ -81,7 +81,7 @@ fn a_shard_without_work_is_released_at_once() {
         1 add 5        -> load
         loaded         -> append 1 after 0
         ack            -> 1=5
-        drain 9 b      -> released 9
+        drain 9 b      -> captured 1@1; released 9
         2 get          -> 2=moving to b
         drain 9 b      ->
         lost to b      ->

@@ -42,6 +42,10 @@ pub(super) fn describe(effect: &Effect<u64>) -> String {
             (text, Some(actor), *wait)
         }
         Effect::EndTurn { .. } => return String::new(),
+        Effect::Captured { actors, .. } => {
+            let said = actors.iter().map(|warm| format!("{}@{}", number(&warm.actor), warm.snapshot.at.sequence.0));
+            (format!("captured {}", said.collect::<Vec<_>>().join(",")), None, Duration::ZERO)
+        }
         Effect::Released { drain_epoch } => (format!("released {drain_epoch}"), None, Duration::ZERO),
         Effect::Letter(letter) => {
             let maybe = if letter.maybe_applied { " maybe" } else { "" };
@@ -71,6 +75,7 @@ fn name(fact: &Fact) -> &'static str {
         Fact::NotLoaded { .. } => "not loaded",
         Fact::NotSaved { .. } => "not saved",
         Fact::SnapshotLeftOut { .. } => "left out",
+        Fact::WarmLeftOut { .. } => "warm left out",
         Fact::Panicked { .. } => "panicked",
         Fact::Poisoned { .. } => "poisoned",
         Fact::Quarantined { .. } => "quarantined",

@@ -6,6 +6,7 @@
 //! loaded           -> append 1 after 0     the oldest load is answered from the store
 //! ack              -> 1=5                  the oldest append reaches the store and is answered
 //! crowd                                    from here on others are ready to run: a turn ends when the script says `turn`
+//! warm                                     the actor comes as it was captured last; `old`: first; `torn`, `later`, ...
 //! saved                                    the oldest snapshot reaches the store; `not saved`: it does not
 //! 2 get            -> 2=5?                 `?`: given only while the serve lease holds
 //! 3 later 500      -> wake by 501          a reminder after 500 ms: first a wake, then the record. It is 1 ms now
@@ -23,6 +24,7 @@ use std::time::Duration;
 use aether_domain::ports::{AppendError, ReadError, ReadMode, SaveError};
 use aether_domain::records::{
     ActorSnapshot, CommandMark, CommitRecord, EventRecord, PayloadCodec, Position, StoredCommit, TimerChange, Wake,
+    WarmActor,
 };
 use aether_domain::{
     ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Incarnation, MessageId, Monotonic, NodeId, Nonce,
@@ -56,6 +58,8 @@ pub(super) struct Scene {
     /// Asked and not answered yet, oldest first.
     pub(super) asked: Vec<Effect<u64>>,
     pub(super) histories: BTreeMap<u64, Vec<StoredCommit>>,
+    /// Every actor ever captured, newest last.
+    pub(super) captured: Vec<WarmActor>,
     /// Those saved, newest last.
     pub(super) snapshots: BTreeMap<u64, Vec<ActorSnapshot>>,
     pub(super) wakes: BTreeMap<u64, Wake>,
@@ -127,6 +131,7 @@ impl Scene {
             crowd: false,
             asked: Vec::new(),
             histories: BTreeMap::new(),
+            captured: Vec::new(),
             snapshots: BTreeMap::new(),
             wakes: BTreeMap::new(),
             late_wakes: Vec::new(),
@@ -200,6 +205,7 @@ impl Scene {
             ["load", "fails"] => self.not_loaded(on, ReadError::Unavailable { cause: lost() }),
             ["load", "corrupt"] => self.not_loaded(on, ReadError::Corrupt { sequence: 1, reason: "torn".into() }),
             ["load", "old"] => self.loaded(on, &["old"]),
+            ["warm", ref how @ ..] => self.warm(on, how),
             ["saved"] => self.saved(on, true),
             ["not", "saved"] => self.saved(on, false),
             ["looked"] => self.looked(on, Ok(())),
@@ -231,8 +237,20 @@ impl Scene {
         let effects = self.machine.take_effects();
         let mut said: Vec<_> = effects.iter().map(describe).filter(|said| !said.is_empty()).collect();
         let io = |effect: &Effect<u64>| {
-            !matches!(effect, Effect::Respond { .. } | Effect::Released { .. } | Effect::Letter(_) | Effect::Fact(_))
+            !matches!(
+                effect,
+                Effect::Respond { .. }
+                    | Effect::Captured { .. }
+                    | Effect::Released { .. }
+                    | Effect::Letter(_)
+                    | Effect::Fact(_)
+            )
         };
+        for effect in &effects {
+            if let Effect::Captured { actors, .. } = effect {
+                self.captured.extend(actors.iter().cloned());
+            }
+        }
         self.asked.extend(effects.into_iter().filter(io));
         while !self.crowd
             && let Some(turn) = self.asked.iter().position(|effect| matches!(effect, Effect::EndTurn { .. }))
@@ -384,6 +402,23 @@ impl Scene {
             commits.pop();
         }
         Input::Loaded { actor, ticket, found: Ok(Found { snapshot: snapshot.map(Box::new), commits }) }
+    }
+
+    /// The actor comes as it was captured last, or in some other way.
+    fn warm(&mut self, on: u64, how: &[&str]) -> Input<u64> {
+        let mut of_it = self.captured.iter().filter(|warm| number(&warm.actor) == on);
+        let found = if how == ["old"] { of_it.next() } else { of_it.next_back() };
+        let mut warm = found.expect("it was captured").clone();
+        let snapshot = &mut warm.snapshot;
+        match how {
+            [] | ["old"] => {}
+            ["torn"] => snapshot.state = snapshot.state.slice(1..),
+            ["reshaped"] => snapshot.schema += 1,
+            ["later"] => snapshot.shard_epoch = Epoch(u64::MAX),
+            ["beyond"] => snapshot.at = Position { sequence: Sequence(900), hash: 1 },
+            other => panic!("no warm actor is {other:?}"),
+        }
+        Input::Warm(vec![warm])
     }
 
     fn not_loaded(&mut self, on: u64, error: ReadError) -> Input<u64> {

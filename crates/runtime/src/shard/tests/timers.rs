@@ -163,7 +163,7 @@ fn nothing_fires_while_the_node_may_not_serve_or_the_shard_is_leaving() {
          2 add 5       -> append 2 after 1
          drain 6 b     ->
          wait 500      ->
-         ack           -> 2=5; released 6
+         ack           -> 2=5; captured 1@2; released 6
          wait 500      ->"
     ));
 }
@@ -181,7 +181,7 @@ fn a_record_that_waits_for_its_wake_is_given_up_where_the_shard_leaves() {
          loaded        -> wake by 501
          drain 6 b     ->
          kept          -> append 1 set add@501 after 0
-         ack           -> 1=0; released 6",
+         ack           -> 1=0; captured 1@1; released 6",
     );
 }
 
