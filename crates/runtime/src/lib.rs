@@ -8,6 +8,7 @@ pub mod control;
 mod coordinator;
 pub mod feed;
 pub mod gateway;
+pub mod handover;
 pub mod link;
 mod member;
 pub mod message;

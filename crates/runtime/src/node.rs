@@ -26,7 +26,7 @@ use crate::feed::{Feed, FeedHandler, FeedOptions, FeedStats, Feeds, SubscribeErr
 use crate::gateway;
 use crate::message::{Responder, Work};
 use crate::projection::{self, Projections};
-use crate::router::{Local, Router, RouterConfig, RouterStats};
+use crate::router::{HandOver, Local, Router, RouterConfig, RouterStats};
 use crate::shard::{HostConfig, HostStats, MemoryLimits, Quarantined, ShardHost, Watchdog};
 use crate::splitbrain::service::{Belief, LEASES_MAX};
 use crate::splitbrain::{self, SplitBrain};
@@ -95,6 +95,12 @@ pub struct Stats {
 impl Local for ShardHost {
     fn deliver(&self, work: Work, respond: Responder) {
         Self::deliver(self, work, respond);
+    }
+    fn hand_over(&self, from: &NodeRef, what: HandOver) {
+        Self::hand_over(self, from, what);
+    }
+    fn unreachable(&self, to: &NodeRef) {
+        Self::unreachable(self, to);
     }
 }
 

@@ -50,13 +50,22 @@ pub struct View {
     pub routes: Vec<Route>,
     /// The lives whose messages are believed: members that can own, and this one.
     pub lives: BTreeSet<Incarnation>,
+    /// The shards that are to be this life's once their owners have released them, each with the entry that asked for that.
+    pub arriving: BTreeMap<ShardId, Epoch>,
 }
 
 impl View {
     /// Before anything is known.
     pub fn empty(me: NodeRef) -> Self {
         let lives = BTreeSet::from([me.incarnation]);
-        Self { epoch: Epoch::ZERO, me, shards: ShardCount::DEFAULT, routes: Vec::new(), lives }
+        Self {
+            epoch: Epoch::ZERO,
+            me,
+            shards: ShardCount::DEFAULT,
+            routes: Vec::new(),
+            lives,
+            arriving: BTreeMap::new(),
+        }
     }
 
     /// What `me` sees in `topology`.
@@ -78,12 +87,18 @@ impl View {
         };
         let mut lives: BTreeSet<_> = nodes.keys().copied().collect();
         lives.insert(me.incarnation);
+        let states = topology.assignment().shards().iter();
+        let arriving = (0..=u16::MAX).map(ShardId).zip(states).filter_map(|(shard, state)| match *state {
+            ShardState::Draining { to, drain_epoch, .. } if to == me.incarnation => Some((shard, drain_epoch)),
+            _ => None,
+        });
         Self {
             epoch: topology.epoch(),
             me: me.clone(),
             shards: cluster.settings().shards,
             routes: topology.assignment().shards().iter().map(route).collect(),
             lives,
+            arriving: arriving.collect(),
         }
     }
 

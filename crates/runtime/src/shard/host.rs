@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use aether_domain::ports::{DeadLetters, EventStore, Ports, SnapshotStore, WakeStore};
-use aether_domain::{Epoch, ShardCount, ShardId};
+use aether_domain::ports::{DeadLetters, EventStore, Ports, SnapshotStore, Transport, WakeStore};
+use aether_domain::{Epoch, NodeRef, ShardCount, ShardId};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,9 @@ use super::wakes::{self, Wakes};
 use super::watchdog::Watchdog;
 use crate::actor::KindRegistry;
 use crate::clock::Clock;
+use crate::handover::{Handover, HandoverStats, MoveStatus, keep_time};
 use crate::message::{Responder, Work};
+use crate::router::HandOver;
 use crate::view::{Route, ServeLease, View};
 use crate::vitals::{Done, Latencies};
 
@@ -47,6 +49,8 @@ pub struct HostConfig {
     pub snapshots: Arc<dyn SnapshotStore>,
     /// Where it is kept when which actor has to be looked at.
     pub wakes: Arc<dyn WakeStore>,
+    /// The way to other nodes, for actors that follow their shards.
+    pub transport: Arc<dyn Transport>,
     /// Where commands go that are given up.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The actor kinds this node knows.
@@ -75,13 +79,14 @@ impl HostConfig {
         lease: Arc<ServeLease>,
         shards: ShardCount,
     ) -> Self {
-        let Ports { events, snapshots, wakes, dead_letters, .. } = ports.clone();
+        let Ports { events, snapshots, wakes, transport, dead_letters, .. } = ports.clone();
         let (loads_max, appends_max, limits) = (64, 1024, MemoryLimits::default());
         Self {
             clock,
             events,
             snapshots,
             wakes,
+            transport,
             dead_letters,
             kinds,
             seed,
@@ -115,7 +120,10 @@ impl ShardHost {
             Cell::new(ShardMachine::new(kinds.clone(), seed, memory.clone()), memory.clone())
         };
         let wakes = Arc::new(Wakes::new(config.wakes));
-        let inner = Arc::new(Inner {
+        let tasks = TaskTracker::new();
+        let inner = Arc::new_cyclic(|this: &Weak<Inner>| Inner {
+            this: this.clone(),
+            handover: Arc::new(Handover::new(config.clock.clone(), config.transport, this.clone(), tasks.clone())),
             clocks: Clocks::new(config.clock, config.lease),
             events: config.events,
             snapshots: config.snapshots,
@@ -133,7 +141,7 @@ impl ShardHost {
             saves: Arc::new(Semaphore::new(SAVING_KIB_MAX)),
             append_times: Arc::default(),
             runtime: Handle::current(),
-            tasks: TaskTracker::new(),
+            tasks,
             closing: CancellationToken::new(),
             closed: AtomicBool::new(false),
             slow_handlers: AtomicU64::new(0),
@@ -143,6 +151,7 @@ impl ShardHost {
         inner.tasks.spawn_on(wakes::look(wakes.clone(), Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
         inner.tasks.spawn_on(wakes::read(wakes, Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
         inner.tasks.spawn_on(reconcile(Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
+        inner.tasks.spawn_on(keep_time(Arc::downgrade(&inner.handover), inner.closing.clone()), &inner.runtime);
         inner.tasks.spawn_on(tick(Arc::downgrade(&inner), inner.closing.clone()), &inner.runtime);
         (Self { inner }, released)
     }
@@ -158,6 +167,7 @@ impl ShardHost {
     /// Takes over a newer view: activates what it gives to this life, releases what it asks back, drops what is gone.
     /// Views must come in the order of their epochs.
     pub fn view_changed(&self, view: &Arc<View>) {
+        let follows = self.inner.handover.view_changed(view);
         let mut last = lock(&self.inner.view);
         let same_life = last.as_ref().is_some_and(|last| last.me == view.me);
         let same_lives = last.as_ref().is_some_and(|last| last.lives == view.lives);
@@ -181,6 +191,31 @@ impl ShardHost {
             self.inner.offer(shard, told(view, route));
         }
         *last = Some(view.clone());
+        drop(last);
+        self.inner.handover.perform(follows);
+    }
+
+    /// What another life says of actors that follow their shard.
+    pub(crate) fn hand_over(&self, from: &NodeRef, what: HandOver) {
+        match what {
+            HandOver::Warm(frame) => self.inner.handover.warm(from, frame),
+            HandOver::Taken(frame) => self.inner.handover.taken(from, frame),
+        }
+    }
+
+    /// Nobody seems to listen for that life.
+    pub(crate) fn unreachable(&self, to: &NodeRef) {
+        self.inner.handover.unreachable(to);
+    }
+
+    /// The moves of shards that this node knows of as their source or destination, the latest first; at most 1,024.
+    pub fn moves(&self) -> Vec<MoveStatus> {
+        self.inner.handover.moves()
+    }
+
+    /// What has been handed over since it began.
+    pub fn handover_stats(&self) -> HandoverStats {
+        self.inner.handover.stats()
     }
 
     /// What it carries and has done.

@@ -4,13 +4,13 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::{Answer, EventStore, SaveError, SnapshotStore};
-use aether_domain::records::ActorSnapshot;
+use aether_domain::records::{ActorSnapshot, WarmActor};
 use aether_domain::{ActorAddress, Epoch, ShardCount, ShardId};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
@@ -32,12 +32,16 @@ use super::quarantine::Ward;
 use super::reconcile::Reconciler;
 use super::stats::TIMED_ONE_IN;
 use super::wakes::{self, Wakes};
+use crate::handover::{Handover, Shards};
 use crate::message::{Outcome, Responder, Work};
 use crate::view::View;
 use crate::vitals::Latencies;
 
 /// A host's parts.
 pub(super) struct Inner {
+    pub(super) handover: Arc<Handover>,
+    /// Itself.
+    pub(super) this: Weak<Self>,
     pub(super) events: Arc<dyn EventStore>,
     pub(super) snapshots: Arc<dyn SnapshotStore>,
     pub(super) wakes: Arc<Wakes>,
@@ -74,6 +78,18 @@ impl Drop for Inner {
     /// Ends the tasks of a host that was dropped unclosed.
     fn drop(&mut self) {
         self.closing.cancel();
+    }
+}
+
+impl Shards for Inner {
+    fn released(&self, shard: ShardId, drain_epoch: Epoch) {
+        self.report(shard, drain_epoch);
+    }
+
+    fn warm(&self, shard: ShardId, actors: Vec<WarmActor>) {
+        if let Some(inner) = self.this.upgrade() {
+            inner.offer(shard, Input::Warm(actors));
+        }
     }
 }
 
@@ -193,10 +209,10 @@ impl Inner {
                     };
                     self.tasks.spawn_on(end, &self.runtime);
                 }
-                Effect::Captured { drain_epoch: _, actors: _ } => {}
+                Effect::Captured { drain_epoch, actors } => self.handover.captured(shard, drain_epoch, actors),
                 Effect::Released { drain_epoch } => {
                     self.clear_ward(shard);
-                    self.report(shard, drain_epoch);
+                    self.handover.released(shard, drain_epoch);
                 }
                 Effect::Letter(letter) => self.post(*letter),
                 Effect::Fact(fact) => {
@@ -273,7 +289,7 @@ impl Inner {
         self.tasks.spawn_on(later, &self.runtime);
     }
 
-    fn report(self: &Arc<Self>, shard: ShardId, drain_epoch: Epoch) {
+    fn report(&self, shard: ShardId, drain_epoch: Epoch) {
         if let Err(mpsc::error::TrySendError::Full(release)) = self.releases.try_send((shard, drain_epoch)) {
             let (releases, closing) = (self.releases.clone(), self.closing.clone());
             let send = async move {
