@@ -4,3 +4,6 @@
 
 mod loads;
 pub(crate) mod machine;
+
+#[cfg(test)]
+mod tests;
