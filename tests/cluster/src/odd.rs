@@ -54,6 +54,8 @@ commands! {
     Total() -> u64, "total";
     /// Ends the process.
     Abort() -> (), "abort";
+    /// Asks itself [`Abort`] a little later.
+    Fuse() -> (), "fuse";
     /// Never returns.
     Spin() -> (), "spin";
     /// Panics.
@@ -79,7 +81,7 @@ impl Actor for Odd {
     type Id = String;
     type Event = Happened;
     type Error = Refused;
-    type Commands = (Add, Total, Abort, Spin, Boom, Echo, Recite, Store, Refuse, Swallow, Many, Curse);
+    type Commands = (Add, Total, Abort, Fuse, Spin, Boom, Echo, Recite, Store, Refuse, Swallow, Many, Curse);
 
     fn apply(&mut self, event: &Happened) {
         match event {
@@ -106,6 +108,11 @@ impl Handle<Abort> for Odd {
             std::process::abort();
         }
         Ok(Self::nothing())
+    }
+}
+impl Handle<Fuse> for Odd {
+    fn handle(&self, _: Fuse, _: &Ctx<Self>) -> Decision<Self, Fuse> {
+        Ok(Self::nothing().remind(Duration::from_millis(300), &Abort()))
     }
 }
 impl Handle<Spin> for Odd {

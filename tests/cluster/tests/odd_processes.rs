@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aether::prelude::*;
-use aether_cluster_tests::odd::{Abort, Add, Odd, Spin, Total};
+use aether_cluster_tests::odd::{Abort, Add, Fuse, Odd, Spin, Total};
 use aether_domain::Namespace;
 use aether_domain::Sequence;
 use aether_domain::records::StoredLetter;
@@ -202,6 +202,34 @@ async fn a_command_that_ends_its_process_ends_two_of_them_and_is_given_up() {
     assert_eq!(stage.letters().await.len(), letters.len() - 1);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(stage.starts(), 5, "nobody else has died");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reminder_that_ends_its_process_ends_three_of_them_and_fires_without_its_command() {
+    let stage = Stage::set().await;
+    assert_eq!(stage.starts(), 3);
+    let stop = Arc::new(AtomicBool::new(false));
+    let others = innocents(&stage.asker, &stop);
+    let deadly = stage.asker.actor::<Odd>("deadly".to_owned()).timeout(LIMIT);
+    assert_eq!(deadly.ask(Add(7)).await, Ok(7));
+    assert_eq!(deadly.ask(Fuse()).await, Ok(()));
+    let letter = timeout(LIMIT, async {
+        loop {
+            let letters = stage.letters().await;
+            if let Some(stored) = letters.into_iter().find(|stored| stored.letter.command == "abort") {
+                return stored.letter;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    });
+    let letter = letter.await.unwrap_or_else(|_| panic!("a letter in time: {}", stage.logs()));
+    assert!(letter.reason.contains("2 lives"), "{}", letter.reason);
+    assert_eq!(deadly.ask(Total()).await, Ok(7), "the actor lives on");
+    stop.store(true, Ordering::Relaxed);
+    are_unharmed(&stage.asker, others).await;
+    stage.until("all three are started again", || stage.starts() == 6).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(stage.starts(), 6, "nobody else has died");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

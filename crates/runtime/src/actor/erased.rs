@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use aether_domain::ports::AskFrame;
 use aether_domain::records::{ActorSnapshot, CommitRecord, EventRecord, PayloadCodec, Timer, TimerChange};
-use aether_domain::{ActorId, ActorKind, Version, WallTime};
+use aether_domain::{ActorId, ActorKind, Incarnation, Version, WallTime};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -95,6 +95,8 @@ pub(crate) trait Instance: Any + Send {
     fn run(&mut self, command: u8, payload: &Payload, codec: PayloadCodec, now: WallTime) -> Ran;
     /// Runs the command of a timer that is due, if it is to be run and `runs`, and takes over that it has fired.
     fn fire(&mut self, due: &Due, runs: bool, codec: PayloadCodec, now: WallTime) -> Ran;
+    /// Takes over that `me` is about to run the command of a timer that may have ended other lives: what is to be stored first.
+    fn begin(&mut self, due: &Due, me: Incarnation) -> TimerChange;
     /// Its open timers.
     fn timers(&self) -> &OpenTimers;
     /// How many events its state includes.
@@ -189,7 +191,7 @@ impl<A: Actor> Instance for Live<A> {
             applied.map_err(Replay::Panicked)?.map_err(|fault| Replay::Unreadable(fault.to_string()))?;
             self.ctx.version = self.ctx.version.next();
         }
-        self.change_timers(&record.timers, record.codec);
+        self.change_timers(&record.timers, Some(record.owner), record.codec);
         Ok(())
     }
 
@@ -206,8 +208,14 @@ impl<A: Actor> Instance for Live<A> {
             return caught(|| (entry.fire)(self, due, codec)).unwrap_or_else(Ran::Panicked);
         }
         let timers = vec![due.fired()];
-        self.change_timers(&timers, codec);
+        self.change_timers(&timers, None, codec);
         fired(Vec::new(), timers)
+    }
+
+    fn begin(&mut self, due: &Due, me: Incarnation) -> TimerChange {
+        let begun = due.begun();
+        self.change_timers(std::slice::from_ref(&begun), Some(me), due.codec);
+        begun
     }
 
     fn timers(&self) -> &OpenTimers {
@@ -237,9 +245,9 @@ impl<A: Actor> Instance for Live<A> {
 }
 
 impl<A: Actor> Live<A> {
-    fn change_timers(&mut self, changes: &[TimerChange], codec: PayloadCodec) {
+    fn change_timers(&mut self, changes: &[TimerChange], by: Option<Incarnation>, codec: PayloadCodec) {
         for change in changes {
-            self.timers.apply(change, codec, place::<A>);
+            self.timers.apply(change, by, codec, place::<A>);
         }
     }
 
@@ -285,7 +293,7 @@ impl<A: Actor> Live<A> {
         if self.timers.len() + timers.len() > Timer::OPEN_MAX {
             let mut then = self.timers.clone();
             for change in &timers {
-                then.apply(change, codec, place::<A>);
+                then.apply(change, None, codec, place::<A>);
             }
             if then.len() > Timer::OPEN_MAX {
                 let (open, open_max) = (then.len(), Timer::OPEN_MAX);
@@ -299,7 +307,7 @@ impl<A: Actor> Live<A> {
             self.state.apply(event);
             self.ctx.version = self.ctx.version.next();
         }
-        self.change_timers(&timers, codec);
+        self.change_timers(&timers, None, codec);
         Ok((events, timers))
     }
 }
@@ -360,7 +368,7 @@ impl<A: Actor> KindOf<A> {
         let mut live =
             Live { state, ctx: Ctx { id, version, now: WallTime::default() }, timers: OpenTimers::default() };
         for timer in timers {
-            live.change_timers(&[TimerChange::Set(timer.clone())], codec);
+            live.change_timers(&[TimerChange::Set(timer.clone())], None, codec);
         }
         Ok(Box::new(live))
     }

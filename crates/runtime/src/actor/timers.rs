@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aether_domain::WallTime;
 use aether_domain::records::{MissedTicks, PayloadCodec, Timer, TimerChange};
+use aether_domain::{Incarnation, WallTime};
 use bytes::Bytes;
 
 use super::codec::{self, CodecError};
@@ -93,6 +93,8 @@ struct Open {
     /// The command's place in the kind's list. A command that this build does not know keeps its timer open: another build
     /// may know it.
     command: Option<u8>,
+    /// The lives that have begun it and not fired it, as far as the history says.
+    begun_by: Vec<Incarnation>,
 }
 
 /// A timer whose time has come.
@@ -110,9 +112,16 @@ pub(crate) struct Due {
     pub(crate) command_name: String,
     pub(crate) codec: PayloadCodec,
     pub(crate) payload: Bytes,
+    /// The lives that have begun it and not fired it, as far as the history says.
+    pub(crate) begun_by: Vec<Incarnation>,
 }
 
 impl Due {
+    /// What the history says of it before it is run where it may have ended lives: it is due as before, and who tries.
+    pub(crate) fn begun(&self) -> TimerChange {
+        TimerChange::Fired { name: self.name.clone(), next: Some(self.since) }
+    }
+
     /// What the history says of it.
     pub(crate) fn fired(&self) -> TimerChange {
         TimerChange::Fired { name: self.name.clone(), next: self.next }
@@ -120,18 +129,32 @@ impl Due {
 }
 
 impl OpenTimers {
-    /// Takes over a change, whose command is in `codec`; `place` finds a command's place in the kind's list.
-    pub(crate) fn apply(&mut self, change: &TimerChange, codec: PayloadCodec, place: impl FnOnce(&str) -> Option<u8>) {
+    /// Takes over a change of a record that `by` wrote (nobody yet, if it is still to be stored), whose command is in
+    /// `codec`; `place` finds a command's place in the kind's list.
+    pub(crate) fn apply(
+        &mut self,
+        change: &TimerChange,
+        by: Option<Incarnation>,
+        codec: PayloadCodec,
+        place: impl FnOnce(&str) -> Option<u8>,
+    ) {
         let open = self.by_name.get_or_insert_default();
         match change {
             TimerChange::Set(timer) => {
                 // A copy, because the payload may be a slice of a large message that would be kept alive whole.
                 let timer = Timer { payload: Bytes::copy_from_slice(&timer.payload), ..timer.clone() };
                 let command = place(&timer.command);
-                open.insert(timer.name.clone(), Open { timer, codec, command });
+                open.insert(timer.name.clone(), Open { timer, codec, command, begun_by: Vec::new() });
             }
             TimerChange::Fired { name, next: Some(next) } => {
                 if let Some(open) = open.get_mut(name) {
+                    match by {
+                        // A firing moves it on: this one is begun.
+                        _ if open.timer.due == *next => open.begun_by.extend(by),
+                        // Who has fired it need not begin it again for its next tick.
+                        Some(by) => open.begun_by.retain(|life| *life == by),
+                        None => drop(open.begun_by.drain(..open.begun_by.len().saturating_sub(1))),
+                    }
                     open.timer.due = *next;
                 }
             }
@@ -163,10 +186,12 @@ impl OpenTimers {
     pub(crate) fn due(&self, now: WallTime) -> Option<Due> {
         let runnable = self.all().filter_map(|open| Some((open, open.command?)));
         let due = runnable.filter(|(open, _)| open.timer.due <= now);
-        let (Open { timer, codec, .. }, command) = due.min_by_key(|(open, _)| (open.timer.due, &open.timer.name))?;
+        let (Open { timer, codec, begun_by, .. }, command) =
+            due.min_by_key(|(open, _)| (open.timer.due, &open.timer.name))?;
         let (runs, next) = tick(timer, now);
         let (name, command_name, payload) = (timer.name.clone(), timer.command.clone(), timer.payload.clone());
-        Some(Due { name, since: timer.due, runs, next, command, command_name, codec: *codec, payload })
+        let (codec, begun_by) = (*codec, begun_by.clone());
+        Some(Due { name, since: timer.due, runs, next, command, command_name, codec, payload, begun_by })
     }
 
     /// Those that this build has no command for, by name, each with its command.
@@ -246,7 +271,7 @@ mod tests {
             // Name, when due, whether its command is known: as a list, in the order of setting.
             let mut plain: Vec<(String, u64, bool)> = Vec::new();
             for change in &changes {
-                timers.apply(change, PayloadCodec::Json, place);
+                timers.apply(change, None, PayloadCodec::Json, place);
                 match change {
                     TimerChange::Set(timer) => {
                         plain.retain(|open| open.0 != timer.name);
@@ -284,6 +309,24 @@ mod tests {
             prop_assert_eq!(check(MissedTicks::All), (true, Some(at(due + every))));
             prop_assert_eq!(check(MissedTicks::Skip), (ticks.len() == 1, to_come));
         }
+    }
+
+    #[test]
+    fn who_has_begun_a_timer_is_known_until_it_fires() {
+        let mut timers = OpenTimers::default();
+        let mut apply = |change: &TimerChange, by: u64| {
+            timers.apply(change, Some(Incarnation(by)), PayloadCodec::Json, place);
+            timers.due(at(100)).map(|due| due.begun_by.iter().map(|life| life.0).collect::<Vec<_>>())
+        };
+        let fires = |next: u64| TimerChange::Fired { name: "a".into(), next: Some(at(next)) };
+        assert_eq!(apply(&set("a", 5, "known"), 1), Some(vec![]));
+        assert_eq!(apply(&fires(5), 2), Some(vec![2]), "it is due as before");
+        assert_eq!(apply(&fires(5), 3), Some(vec![2, 3]));
+        assert_eq!(apply(&fires(6), 3), Some(vec![3]), "whoever has fired it goes on with it");
+        assert_eq!(apply(&set("a", 6, "known"), 3), Some(vec![]), "another timer of that name");
+        assert_eq!(apply(&fires(6), 3), Some(vec![3]));
+        assert_eq!(apply(&fires(7), 4), Some(vec![]));
+        assert_eq!(apply(&TimerChange::Fired { name: "a".into(), next: None }, 4), None);
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub(super) const PANICS_MAX: usize = 5;
 pub(super) const PANIC_WINDOW: Duration = Duration::from_secs(60);
 /// How many lives may run a command that may have cost each of them: for the next one it is only looked up in the history.
 pub(super) const LIVES_RUN_MAX: u8 = 2;
+/// How many lives that took a shard over may begin a timer that had been due already, and not fire it: the next one fires
+/// it without its command.
+pub(super) const LIVES_BEGIN_MAX: usize = 2;
 /// How many lives may load an actor for such a command: the next one does not even do that.
 pub(super) const LIVES_LOAD_MAX: u8 = 3;
 /// The most letters on their way to their store at once; one more is not kept, and counted.

@@ -37,6 +37,8 @@ pub(super) struct Core<T> {
     pub(super) me: Incarnation,
     /// What they are fenced with.
     pub(super) epoch: Epoch,
+    /// Since when, by the wall clock: a timer that was due before may have ended those before.
+    pub(super) since: WallTime,
     rng: ChaCha8Rng,
     pub(super) out: Vec<Effect<T>>,
     pub(super) counts: Counts,
@@ -64,6 +66,7 @@ impl<T> Core<T> {
         Self {
             me: Incarnation(0),
             epoch: Epoch::ZERO,
+            since: WallTime::default(),
             rng: ChaCha8Rng::seed_from_u64(seed),
             out: Vec::new(),
             counts: Counts::default(),

@@ -322,7 +322,7 @@ impl<T> ShardMachine<T> {
             Ownership::Mine | Ownership::Leaving { .. } => self.residents.forget_idle(),
             Ownership::Elsewhere { .. } | Ownership::Released { .. } => {}
         }
-        (self.core.me, self.core.epoch) = (me, epoch);
+        (self.core.me, self.core.epoch, self.core.since) = (me, epoch, self.core.wall);
         self.core.leaving = None;
         self.core.captured.clear();
         self.core.agenda.clear();

@@ -19,8 +19,8 @@ use aether_domain::records::{CommitRecord, DeadLetter, EventRecord, TimerChange,
 use aether_domain::{ActorAddress, CommandId, Incarnation, Monotonic, Nonce, Revision, WallTime};
 
 use super::bounds::{
-    FIRINGS_MAX, LOAD_TRIES_MAX, LOOK_AGAIN_AFTER, LOOKS_MAX, PANIC_RETRIES_MAX, RETRY_AFTER, WAKE_SLACK, WAKES_MAX,
-    back_off,
+    FIRINGS_MAX, LIVES_BEGIN_MAX, LOAD_TRIES_MAX, LOOK_AGAIN_AFTER, LOOKS_MAX, PANIC_RETRIES_MAX, RETRY_AFTER,
+    WAKE_SLACK, WAKES_MAX, back_off,
 };
 use super::core::Core;
 use super::input::{Effect, Fact, Keep, Now};
@@ -259,7 +259,24 @@ impl<T> Core<T> {
                 return;
             }
             let known = slot.trouble.as_ref().filter(|trouble| trouble.is(&due));
-            let tries = known.map_or(0, |trouble| trouble.tries);
+            let mut tries = known.map_or(0, |trouble| trouble.tries);
+            if due.since < self.since && tries == 0 && !due.begun_by.contains(&self.me) {
+                if nth > 0 {
+                    return;
+                }
+                if due.begun_by.len() < LIVES_BEGIN_MAX {
+                    // It was due before this life was asked to see to it, so it may be what ended the one before: the
+                    // history is to say who tries.
+                    let begun = vec![instance.begin(&due, self.me)];
+                    let decided = firing(&busy.actor, Vec::new(), begun, None);
+                    return busy.push_decided(decided);
+                }
+                let trouble = Trouble::given_up(&due);
+                tries = trouble.tries;
+                slot.trouble = Some(Box::new(trouble));
+                let lost = due.begun_by.len();
+                self.timer_given_up(busy.actor.clone(), &due, format!("{lost} lives of nodes ended while they ran it"));
+            }
             match instance.fire(&due, tries <= PANIC_RETRIES_MAX, codec, now.wall) {
                 Ran::Changed { events, timers, .. } => {
                     slot.trouble = None;

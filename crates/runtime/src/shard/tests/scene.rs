@@ -13,6 +13,7 @@
 //! kept             -> append 3 set add@501 after 1
 //! wait 500         -> append fired add after 2          time passes, and the shard looks whom it has to look at
 //! wakes                                    the store's wakes are read, as after the shard was taken
+//! reborn 6 2                               as `activate 6`, and the owner is life 2
 //! ```
 
 use std::borrow::Cow;
@@ -145,6 +146,7 @@ impl Scene {
         let words: Vec<&str> = cue.split_whitespace().collect();
         let input = match words[..] {
             ["activate", epoch] => Input::Activate { me: ME, epoch: Epoch(parse(epoch)) },
+            ["reborn", epoch, life] => Input::Activate { me: Incarnation(parse(life)), epoch: Epoch(parse(epoch)) },
             ["drain", epoch, to] => Input::Drain { drain_epoch: Epoch(parse(epoch)), to: node(to) },
             ["lost"] => Input::Deactivate { owner: None },
             ["lost", "to", owner] => Input::Deactivate { owner: Some(node(owner)) },

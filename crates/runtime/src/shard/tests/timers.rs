@@ -140,9 +140,70 @@ fn a_new_owner_fires_what_fell_due_while_nobody_owned_the_shard() {
          wait 1        ->
          wakes         ->
          wait 1        -> load
-         loaded        -> append fired add after 1
-         ack           -> wake at no time",
+         loaded        -> wake by 501
+         kept          -> append fired add@501 after 1
+         ack           -> append fired add after 2
+         2 get         ->
+         ack           -> 2=1?; wake at no time",
     );
+}
+
+#[test]
+fn a_timer_that_ends_each_life_that_runs_it_is_given_up_by_the_third_that_takes_it_over() {
+    let begun = "1 later 500   -> load
+         loaded        -> wake by 501
+         kept          -> append 1 set add@501 after 0
+         ack           -> 1=0
+         lost to b     ->
+         wait 5000     ->\n";
+    let taken_over = |epoch: u64, life: u64, after: u64| {
+        format!(
+            "reborn {epoch} {life} ->
+             wakes         ->
+             wait 1        -> load
+             loaded        -> wake by 501
+             kept          -> append fired add@501 after {after}
+             ack           -> append fired add after {}
+             lost to b     ->
+             unsent        ->\n",
+            after + 1
+        )
+    };
+    let two = [begun.to_owned(), taken_over(6, 2, 1), taken_over(7, 3, 2)].concat();
+    play(&format!(
+        "{two}
+         reborn 8 4    ->
+         wakes         ->
+         wait 1        -> load
+         loaded        -> letter 0; !given up; append fired add after 3
+         ack           -> wake at no time
+         2 get         -> 2=0?"
+    ));
+    // Whoever has begun it before does not count against itself, and begins it once.
+    play(&format!(
+        "{two}
+         reborn 8 3    ->
+         wakes         ->
+         wait 1        -> load
+         loaded        -> append fired add after 3
+         ack           -> wake at no time
+         2 get         -> 2=1?"
+    ));
+}
+
+#[test]
+fn an_owner_that_takes_a_shard_over_begins_a_period_once_however_many_ticks_were_missed() {
+    let mut scene = Scene::new();
+    for cue in
+        ["activate 5", "1 beat-all 100", "loaded", "kept", "ack", "lost to b", "wait 10000", "reborn 6 2", "wakes"]
+    {
+        scene.tell(cue);
+    }
+    assert_eq!(scene.tell("wait 1"), "load");
+    assert_eq!(scene.tell("loaded"), "wake by 101");
+    assert_eq!(scene.tell("kept"), "append fired beat@101 after 1");
+    assert_eq!(scene.tell("ack").matches("fired").count(), 64);
+    assert_eq!(scene.tell("ack").matches("fired").count(), 36, "nothing is begun again");
 }
 
 #[test]
