@@ -89,7 +89,9 @@ pub use aether_runtime::feed::{
 };
 pub use aether_runtime::shard::{EXIT_STUCK, StuckHandler, Watchdog};
 pub use aether_runtime::splitbrain::{Evidence, SplitBrain, Suspicion};
-pub use aether_runtime::subscription::{Since, SubscriptionError, TopologyEvents, TopologyRecord};
+pub use aether_runtime::subscription::{
+    ShardMigrated, ShardMigrations, Since, SubscriptionError, TopologyEvents, TopologyRecord,
+};
 #[cfg(feature = "node")]
 pub use futures_util::StreamExt;
 #[cfg(feature = "node")]

@@ -17,7 +17,7 @@ use aether_runtime::control::service::Status;
 use aether_runtime::feed::{Feed, FeedHandler, FeedOptions, FeedStats, SubscribeError};
 use aether_runtime::node::Runtime;
 use aether_runtime::splitbrain::SplitBrain;
-use aether_runtime::subscription::{Since, TopologyEvents};
+use aether_runtime::subscription::{ShardMigrations, Since, TopologyEvents};
 use tokio::sync::watch;
 
 pub use builder::{NodeBuilder, StartError};
@@ -111,6 +111,34 @@ impl Node {
     /// ```
     pub fn topology_events(&self, since: Since) -> TopologyEvents {
         self.runtime.topology_events(since)
+    }
+
+    /// Every shard that a planned move has given another owner behind `since`, and every later one, in order. Whoever stores
+    /// [`ShardMigrated::seen`](crate::ShardMigrated::seen) goes on behind it, and is told each at least once.
+    ///
+    /// ```
+    /// # use aether::prelude::*;
+    /// use aether::{Since, StreamExt as _};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
+    /// # runtime.block_on(async {
+    /// let hub = MemoryHub::new();
+    /// let node = Node::builder("n1").namespace("docs").profile(Profile::Fast).in_memory(&hub).start().await?;
+    /// let mut migrations = node.shard_migrations(Since::Start);
+    /// // A second node joins, so shards move to it.
+    /// let second = Node::builder("n2").namespace("docs").profile(Profile::Fast).in_memory(&hub).start().await?;
+    /// let moved = migrations.next().await.expect("it goes on for ever").expect("the log is sound");
+    /// assert_eq!((moved.from.node.as_str(), moved.to.node.as_str()), ("n1", "n2"));
+    /// // Behind it come the others; the same one only if the entry has more of them.
+    /// let mut later = node.shard_migrations(Since::Epoch(moved.seen));
+    /// let next = later.next().await.expect("half of all shards move").expect("the log is sound");
+    /// assert!(next.epoch >= moved.epoch);
+    /// # drop(second);
+    /// # Ok::<(), StartError>(())
+    /// # }).expect("both start");
+    /// ```
+    pub fn shard_migrations(&self, since: Since) -> ShardMigrations {
+        self.runtime.shard_migrations(since)
     }
 
     /// Hands every stored event of that kind of actor, and every later one, to `handler`: durably, at least once, each

@@ -25,12 +25,12 @@ use crate::control::{ControlConfig, Input, Machine, OnRegression, SNAPSHOT_EVERY
 use crate::feed::{Feed, FeedHandler, FeedOptions, FeedStats, Feeds, SubscribeError};
 use crate::gateway;
 use crate::message::{Responder, Work};
-use crate::projection::{self, Projections};
+use crate::projection::{self, Migrated, Projections};
 use crate::router::{HandOver, Local, Router, RouterConfig, RouterStats};
 use crate::shard::{HostConfig, HostStats, MemoryLimits, Quarantined, ShardHost, Watchdog};
 use crate::splitbrain::service::{Belief, LEASES_MAX};
 use crate::splitbrain::{self, SplitBrain};
-use crate::subscription::{Growth, Since, TopologyEvents, topology_events_beside};
+use crate::subscription::{Growth, ShardMigrations, Since, TopologyEvents, migrations_of, topology_events_beside};
 use crate::view::{ServeLease, View};
 use crate::vitals::{Costs, Vitals};
 
@@ -119,6 +119,7 @@ struct Inner {
     log: Arc<dyn TopologyLog>,
     split_brain: watch::Receiver<Arc<SplitBrain>>,
     projections: Arc<RwLock<Projections>>,
+    migrated: Arc<Migrated>,
     feeds: Feeds,
     stopped: watch::Receiver<Option<StopReason>>,
     control: mpsc::Sender<Input>,
@@ -213,6 +214,17 @@ impl Runtime {
                 () = kept => {}
             }
         });
+        let migrations = migrations_of(Arc::clone(&log), recorded(&log, &statuses, Since::Now));
+        let migrated = Arc::<Migrated>::default();
+        let counting = projection::migrations::count(migrations, config.node.clone(), Arc::clone(&migrated));
+        let ended = shutdown.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => {}
+                () = counting => {}
+            }
+        });
         let (loaded, shards) = (host.clone(), host.clone());
         let wiring = Wiring {
             control: ports.control,
@@ -269,6 +281,7 @@ impl Runtime {
             log,
             split_brain,
             projections,
+            migrated,
             feeds,
             stopped,
             control: notify,
@@ -289,6 +302,17 @@ impl Runtime {
     /// end, as long as the connection does.
     pub fn topology_events(&self, since: Since) -> TopologyEvents {
         recorded(&self.inner.log, &self.inner.status, since)
+    }
+
+    /// Every shard that a planned move has given another owner behind `since`, and every later one: see
+    /// [`crate::subscription::shard_migrations`]. It reads the log as [`Self::topology_events`] does.
+    pub fn shard_migrations(&self, since: Since) -> ShardMigrations {
+        migrations_of(Arc::clone(&self.inner.log), self.topology_events(since))
+    }
+
+    /// How many shards planned moves have brought to this node, and taken from it, since it started.
+    pub fn migrated(&self) -> &Migrated {
+        &self.inner.migrated
     }
 
     /// Looks at what happened and at how everybody is, as far as the log has been read.

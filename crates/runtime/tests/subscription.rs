@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aether_domain::cluster::ClusterEvent;
+use aether_domain::assignment::AssignmentEvent;
+use aether_domain::cluster::{ClusterEvent, RebalanceCause};
 use aether_domain::ports::{AppendError, LogUpdate, ReadError, TopologyLog, Updates};
 use aether_domain::records::{Entry, Position, StoredEntry};
 use aether_domain::testing::life;
-use aether_domain::{ClusterUid, Epoch, Nonce, Sequence, Term, WallTime};
+use aether_domain::topology::TopologyEvent;
+use aether_domain::{ClusterUid, Epoch, Nonce, PlanId, Sequence, ShardId, ShardSet, Term, WallTime};
 use aether_infra_memory::MemoryHub;
-use aether_runtime::subscription::{READ_BATCH, Since, SubscriptionError, TopologyEvents, topology_events};
+use aether_runtime::subscription::{
+    READ_BATCH, ShardMigrated, Since, SubscriptionError, TopologyEvents, shard_migrations, topology_events,
+};
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use proptest::prelude::*;
@@ -35,6 +39,10 @@ impl Scribe {
 
     /// Appends an entry whose epoch is so much above the last one's.
     async fn write(&mut self, step: u64) {
+        self.say(step, vec![ClusterEvent::NodeDraining { node: life("n", self.epoch.0) }.into()]).await;
+    }
+
+    async fn say(&mut self, step: u64, events: Vec<TopologyEvent>) {
         let entry = Entry {
             cluster: ClusterUid(7),
             epoch: Epoch(self.epoch.0 + step),
@@ -44,7 +52,7 @@ impl Scribe {
             prev_hash: self.at.hash,
             cause: "a test".into(),
             at: WallTime::default(),
-            events: vec![ClusterEvent::NodeDraining { node: life("n", self.epoch.0) }.into()],
+            events,
         };
         self.at = self.log.append(&entry, self.at.sequence).await.expect("nobody else writes");
         self.epoch = entry.epoch;
@@ -100,6 +108,105 @@ proptest! {
                 expected.push(scribe.epoch.0);
             }
             prop_assert_eq!(take(&mut events, expected.len()).await, expected);
+            Ok(())
+        })?;
+    }
+}
+
+/// What an entry says: nothing of moves, that a plan begins, or that shards have moved, in groups.
+#[derive(Clone, Debug)]
+enum Says {
+    Nothing,
+    Begins,
+    Moved(Vec<Vec<u16>>),
+}
+
+impl Says {
+    fn strategy() -> impl Strategy<Value = Self> {
+        let group = prop::collection::btree_set(0_u16..1024, 1..6).prop_map(|group| group.into_iter().collect());
+        prop_oneof![
+            4 => Just(Self::Nothing),
+            1 => Just(Self::Begins),
+            3 => prop::collection::vec(group, 1..4).prop_map(Self::Moved),
+        ]
+    }
+
+    /// Its events, and the migrations in them.
+    fn events(&self, epoch: u64, plan: u64) -> (Vec<TopologyEvent>, Vec<ShardMigrated>) {
+        let Self::Moved(groups) = self else {
+            let begins = ClusterEvent::RebalancingTriggered {
+                plan: PlanId(epoch),
+                cause: RebalanceCause::Join,
+                moves: Vec::new(),
+            };
+            let nothing = ClusterEvent::NodeDraining { node: life("n", epoch) };
+            return (vec![if matches!(self, Self::Begins) { begins } else { nothing }.into()], Vec::new());
+        };
+        let (mut events, mut migrations) = (Vec::new(), Vec::new());
+        for (nth, group) in groups.iter().enumerate() {
+            let (from, to) = (life("a", nth as u64 + 1), life("b", nth as u64 + 1));
+            let shards = group.iter().copied().map(ShardId).collect::<ShardSet>();
+            migrations.extend(shards.iter().map(|shard| ShardMigrated {
+                shard,
+                from: from.clone(),
+                to: to.clone(),
+                epoch: Epoch(epoch),
+                plan: Some((PlanId(plan), RebalanceCause::Join)),
+                seen: Epoch(epoch - 1),
+            }));
+            events.push(AssignmentEvent::ShardMigrated { shards, from, to }.into());
+        }
+        migrations.last_mut().expect("a group has a shard").seen = Epoch(epoch);
+        (events, migrations)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The plan may have begun long before what a subscriber is told first.
+    #[test]
+    fn migrations_come_in_order_with_their_plan_and_at_least_once_however_often_their_subscriber_crashes(
+        says in prop::collection::vec(Says::strategy(), 1..200),
+        crashes in prop::collection::vec(1_usize..30, 1..20),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let (mut scribe, mut plan, mut expected) = (Scribe::new(), 1, Vec::new());
+            scribe.say(1, Says::Begins.events(1, 0).0).await;
+            for one in &says {
+                let epoch = scribe.epoch.0 + 1;
+                let (events, migrations) = one.events(epoch, plan);
+                plan = if matches!(one, Says::Begins) { epoch } else { plan };
+                scribe.say(1, events).await;
+                expected.extend(migrations);
+            }
+            let (mut seen, mut dealt_with, mut told) = (Epoch::ZERO, 0, 0);
+            let mut crashes = crashes.iter().cycle();
+            while dealt_with < expected.len() {
+                let mut migrations = shard_migrations(scribe.reader(), Since::Epoch(seen));
+                for nth in 0..*crashes.next().expect("it is a cycle") {
+                    let Some(next) = expected.get(dealt_with) else { break };
+                    let moved = tokio::time::timeout(PATIENCE, migrations.next()).await.expect("in time");
+                    let moved = moved.expect("it goes on").expect("the log is sound");
+                    told += 1;
+                    // A life that begins in the middle of an entry is told that entry again from its first shard.
+                    if nth == 0 && moved != *next {
+                        prop_assert_eq!(moved.epoch, next.epoch);
+                        dealt_with = expected.iter().position(|known| *known == moved).expect("a migration there was");
+                    } else {
+                        prop_assert_eq!(&moved, next);
+                    }
+                    seen = moved.seen;
+                    dealt_with += 1;
+                }
+                // One that is told less than an entry before each crash would never come further.
+                if told > 50 * expected.len() {
+                    break;
+                }
+            }
+            let whole: Vec<_> = shard_migrations(scribe.reader(), Since::Start).take(expected.len()).collect().await;
+            prop_assert_eq!(whole.into_iter().map(|moved| moved.expect("sound")).collect::<Vec<_>>(), expected);
             Ok(())
         })?;
     }

@@ -186,6 +186,12 @@ pub const SHARD_MAPS_DIFFERED: Metric = counter(
     None,
     "Times this node, as leader, heard of another shard map than its own at the same entry; none is the only good number",
 );
+/// Shards that planned moves brought or took.
+pub const SHARDS_MIGRATED: Metric = counter(
+    "aether_shards_migrated",
+    Some("direction"),
+    "Shards that planned moves have brought to this node (gained) and taken from it (lost)",
+);
 /// Suspected split brains.
 pub const SPLIT_BRAIN_SUSPECTED: Metric = counter(
     "aether_split_brain_suspected",
@@ -271,6 +277,7 @@ pub const ALL: &[Metric] = &[
     LOADS_WAITING,
     FENCING_REJECTIONS,
     SHARD_MAPS_DIFFERED,
+    SHARDS_MIGRATED,
     SPLIT_BRAIN_SUSPECTED,
     SPLIT_BRAIN_SUSPICIONS,
     PLACEMENT_REJECTIONS,

@@ -88,6 +88,8 @@ impl Node {
             (names::LOADS_WAITING, None, host.loads_waiting as u64),
             (names::FENCING_REJECTIONS, Some("member"), counts.lives_lost),
             (names::SHARD_MAPS_DIFFERED, None, counts.maps_differed),
+            (names::SHARDS_MIGRATED, Some("gained"), self.runtime.migrated().gained()),
+            (names::SHARDS_MIGRATED, Some("lost"), self.runtime.migrated().lost()),
             (names::SPLIT_BRAIN_SUSPECTED, None, suspected),
             (names::PLACEMENT_REJECTIONS, None, rejections),
         ]

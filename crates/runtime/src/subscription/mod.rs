@@ -6,7 +6,8 @@
 //! one that is slow, stuck or gone holds nobody back.
 //!
 //! [`topology_events`] needs only the port; a node's own ([`crate::node::Runtime::topology_events`]) learns of growth
-//! from the fold that the node keeps anyway. Not here: what to make of the events ([`crate::projection`]).
+//! from the fold that the node keeps anyway. [`shard_migrations`] is the same, for those who follow shards from owner to
+//! owner. Not here: what to make of the events ([`crate::projection`]).
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -40,6 +41,7 @@
 
 mod chain;
 mod growth;
+mod migrations;
 mod reader;
 mod seek;
 
@@ -54,6 +56,8 @@ use futures_util::Stream;
 
 pub use chain::SubscriptionError;
 pub(crate) use growth::Growth;
+pub(crate) use migrations::of_events as migrations_of;
+pub use migrations::{ShardMigrated, ShardMigrations, shard_migrations};
 pub use reader::READ_BATCH;
 
 /// Where a subscription begins.

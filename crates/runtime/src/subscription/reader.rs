@@ -106,7 +106,7 @@ fn corrupt(sequence: u64, reason: String) -> SubscriptionError {
     SubscriptionError::Corrupt { sequence: Sequence(sequence), reason }
 }
 
-async fn unanswered(error: &ReadError) {
+pub(super) async fn unanswered(error: &ReadError) {
     tracing::debug!(error = error as &dyn std::error::Error, "the topology log does not answer a subscriber yet");
     tokio::time::sleep(ASK_AGAIN_AFTER).await;
 }
