@@ -1,13 +1,12 @@
 //! One link per life of another node: what this node sends there, in order, as few messages as the moment allows.
 //!
 //! A lone frame leaves at once, on the spot. While a send is under way, or when several frames have been sent since the
-//! other end was last heard of, frames gather for one turn of the scheduler and leave together. A link has no task of
-//! its own: whoever finds it idle begins the send, and only a send that has to wait becomes a task.
+//! other end was last heard of, frames gather for one turn of the scheduler and leave together. While many asks are
+//! unanswered, further ones are held back until they are a fair share of those, so that a busy link carries few large
+//! messages; an answer from there, one to there, or [`HELD_BACK_FOR`] lets them go. A link has no task of its own: whoever
+//! finds it idle begins the send, and only a send that has to wait becomes a task.
 //!
 //! It does not repeat anything: what was lost is asked again by the router, under the same id.
-//!
-//! For later tuning: gathering while a few messages are unanswered (`actor-runtime` figures) would need the number of
-//! unanswered messages per link, which `Link::heard` is the place to count.
 
 mod links;
 mod queue;
@@ -16,10 +15,12 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use aether_domain::NodeRef;
 use aether_domain::ports::Frame;
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
 pub use links::LINKS_MAX;
 pub(crate) use links::{Links, Undelivered, Wiring};
@@ -30,6 +31,12 @@ use crate::vitals::Tally;
 
 /// Messages sent in a row before others get their turn.
 const MESSAGES_PER_TURN: u32 = 4;
+
+/// Asks are held back until there is one for so many that are unanswered: about so many messages are under way then.
+const UNANSWERED_PER_HELD: usize = 4;
+
+/// How long asks are held back at most, give or take as much again: by then the answers are slow, or lost.
+const HELD_BACK_FOR: Duration = Duration::from_millis(1);
 
 /// The way to one life of another node.
 pub(crate) struct Link {
@@ -49,8 +56,13 @@ pub(crate) struct Cork(Arc<Link>);
 
 impl Drop for Cork {
     fn drop(&mut self) {
-        self.0.lock().corks -= 1;
-        self.0.begin(true);
+        let answers = {
+            let mut state = self.0.lock();
+            state.corks -= 1;
+            !state.queue.has_only_asks()
+        };
+        // Whoever has been answered meanwhile may be about to ask again.
+        self.0.begin(answers);
     }
 }
 
@@ -61,7 +73,20 @@ struct State {
     sending: bool,
     /// How many are about to add more, and will send then.
     corks: u32,
+    /// Asks that have left and are not answered yet; those that are slow or lost are not counted any more.
+    unanswered: usize,
+    /// Messages sent so far.
+    messages: u64,
+    /// Somebody sees that nothing is held back for long.
+    watched: bool,
     closed: bool,
+}
+
+impl State {
+    /// Whether what waits is to wait for more.
+    fn holds_back(&self) -> bool {
+        self.queue.has_only_asks() && self.queue.len() * UNANSWERED_PER_HELD < self.unanswered
+    }
 }
 
 impl Link {
@@ -98,9 +123,14 @@ impl Link {
         self.since_heard.store(0, Ordering::Relaxed);
     }
 
-    /// So many answers have come from there.
-    pub(crate) fn answered(&self, times: u64) {
-        self.answers.fetch_add(times, Ordering::Relaxed);
+    /// So many answers have come from there: what they were waited for with may leave.
+    pub(crate) fn answered(self: &Arc<Self>, times: usize) {
+        self.answers.fetch_add(times as u64, Ordering::Relaxed);
+        {
+            let mut state = self.lock();
+            state.unanswered = state.unanswered.saturating_sub(times);
+        }
+        self.begin(false);
     }
 
     /// What was asked there, and what has been answered.
@@ -120,7 +150,7 @@ impl Link {
     fn begin(self: &Arc<Self>, on_the_spot: bool) {
         {
             let mut state = self.lock();
-            if state.sending || state.corks > 0 || state.queue.is_empty() {
+            if state.sending || state.corks > 0 || !self.lets_go(&mut state) {
                 return;
             }
             state.sending = true;
@@ -141,7 +171,39 @@ impl Link {
         }
     }
 
-    /// Sends until nothing waits. Called by whoever has set `sending`.
+    /// Whether something waits that is to be sent now. What is held back is seen to.
+    fn lets_go(self: &Arc<Self>, state: &mut State) -> bool {
+        let holds_back = state.holds_back();
+        if holds_back && !std::mem::replace(&mut state.watched, true) {
+            self.wiring.tasks.spawn_on(self.clone().watch(state.messages), &self.wiring.runtime);
+        }
+        !holds_back && !state.queue.is_empty()
+    }
+
+    /// Lets go what has been held back since the link had sent so many messages, and whatever is afterwards, in time.
+    async fn watch(self: Arc<Self>, mut messages: u64) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.wiring.over.cancelled() => return,
+                () = sleep(HELD_BACK_FOR) => {}
+            }
+            let mut state = self.lock();
+            if state.queue.is_empty() || state.sending {
+                state.watched = false;
+                return;
+            }
+            if state.messages == messages {
+                // Their answers are slow, or lost: nobody waits for them any more.
+                (state.unanswered, state.watched) = (0, false);
+                drop(state);
+                return self.begin(false);
+            }
+            messages = state.messages;
+        }
+    }
+
+    /// Sends until nothing waits, or the rest is held back. Called by whoever has set `sending`.
     async fn send_all(self: Arc<Self>) {
         let mut turn = 0;
         while let Some(frames) = self.next_message() {
@@ -151,11 +213,15 @@ impl Link {
                 sent = self.wiring.transport.send(&self.me, &self.to, frames) => sent,
                 () = self.wiring.over.cancelled() => return,
             };
-            if let Err(fault) = sent
-                && let Some(router) = self.wiring.undelivered.upgrade()
-            {
+            if let Err(fault) = sent {
                 tracing::debug!(node = %self.to, frames = sequences.len(), %fault, "message not sent");
-                router.undelivered(&sequences, &fault);
+                {
+                    let mut state = self.lock();
+                    state.unanswered = state.unanswered.saturating_sub(sequences.len());
+                }
+                if let Some(router) = self.wiring.undelivered.upgrade() {
+                    router.undelivered(&sequences, &fault);
+                }
             }
             turn += 1;
             if turn == MESSAGES_PER_TURN {
@@ -165,11 +231,16 @@ impl Link {
         }
     }
 
-    fn next_message(&self) -> Option<Vec<Frame>> {
+    fn next_message(self: &Arc<Self>) -> Option<Vec<Frame>> {
         let mut state = self.lock();
+        state.sending = self.lets_go(&mut state);
+        if !state.sending {
+            return None;
+        }
         let frames = state.queue.next_message();
-        state.sending = !frames.is_empty();
-        state.sending.then_some(frames)
+        state.messages += 1;
+        state.unanswered += frames.iter().filter_map(ask_sequence).count();
+        Some(frames)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -187,11 +258,10 @@ fn ask_sequence(frame: &Frame) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use aether_domain::ports::{Answer, AnswerFrame, Delivery, SendError, Transport, Updates};
+    use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Delivery, ReadMode, SendError, Transport, Updates};
+    use aether_domain::records::PayloadCodec;
     use aether_domain::testing::life;
-    use aether_domain::{CommandId, Epoch};
+    use aether_domain::{ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Slot};
     use async_trait::async_trait;
     use tokio::runtime::Handle;
     use tokio::sync::Semaphore;
@@ -239,6 +309,96 @@ mod tests {
     fn frame(nth: u64) -> Frame {
         let id = CommandId { origin: life("me", 1).incarnation, sequence: nth };
         Frame::Answer(AnswerFrame { id, sending: 1, view: Epoch(1), answer: Answer::Busy })
+    }
+
+    fn ask(nth: u64) -> Frame {
+        let key = ActorKey { kind: ActorKind::new("k").expect("valid"), id: ActorId::new("1").expect("valid") };
+        Frame::Ask(AskFrame {
+            id: CommandId { origin: life("me", 1).incarnation, sequence: nth },
+            floor: 0,
+            actor: ActorAddress { key, slot: Slot(0) },
+            command: "get".into(),
+            payload: bytes::Bytes::new(),
+            codec: PayloadCodec::Binary,
+            message: None,
+            mode: ReadMode::Strict,
+            view: Epoch(1),
+            budget: Duration::from_secs(1),
+            attempt: 1,
+            sending: 1,
+            wants_answer: true,
+        })
+    }
+
+    /// A link on which so many asks are unanswered, and the messages that have left since.
+    async fn busy_link(unanswered: u64) -> (Arc<Wire>, Arc<Link>) {
+        let (wire, links, _) = links(1000);
+        let link = links.to(&life("a", 1)).expect("there are few");
+        let cork = link.cork();
+        for nth in 0..unanswered {
+            link.push(ask(nth)).expect("there is room");
+        }
+        drop(cork);
+        turns().await;
+        assert_eq!(std::mem::take(&mut *wire.sizes.lock().expect("no panic")), [unanswered as usize]);
+        (wire, link)
+    }
+
+    /// Long enough for whoever gathers for a turn.
+    async fn turns() {
+        for _ in 0..8 {
+            yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn asks_are_held_back_until_they_are_a_fair_share_of_what_is_unanswered() {
+        let (wire, link) = busy_link(40).await;
+        for nth in 0..10 {
+            assert!(wire.sizes.lock().expect("no panic").is_empty(), "{nth} of 10");
+            link.push(ask(nth)).expect("there is room");
+            link.flush();
+            turns().await;
+        }
+        assert_eq!(*wire.sizes.lock().expect("no panic"), [10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_back_leaves_when_answers_come_when_one_is_sent_and_in_time() {
+        for (what, let_go) in [("answers", 0), ("an answer", 1), ("time", 2)] {
+            let (wire, link) = busy_link(40).await;
+            for nth in 0..3 {
+                link.push(ask(nth)).expect("there is room");
+                link.flush();
+            }
+            turns().await;
+            assert!(wire.sizes.lock().expect("no panic").is_empty(), "{what}");
+            match let_go {
+                0 => link.answered(28),
+                1 => {
+                    link.push(frame(9)).expect("there is room");
+                    link.flush();
+                }
+                _ => sleep(2 * HELD_BACK_FOR).await,
+            }
+            turns().await;
+            assert_eq!(*wire.sizes.lock().expect("no panic"), [3 + usize::from(let_go == 1)], "{what}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_asks_are_never_held_back_and_lost_answers_cost_one_wait() {
+        let (wire, link) = busy_link(40).await;
+        link.push(ask(40)).expect("there is room");
+        link.flush();
+        sleep(2 * HELD_BACK_FOR).await;
+        assert_eq!(std::mem::take(&mut *wire.sizes.lock().expect("no panic")), [1]);
+        for nth in 41..45 {
+            link.push(ask(nth)).expect("there is room");
+            link.flush();
+            turns().await;
+        }
+        assert_eq!(*wire.sizes.lock().expect("no panic"), [1; 4], "at once");
     }
 
     async fn quiet(tasks: &TaskTracker) {

@@ -24,6 +24,8 @@ pub(crate) struct Full;
 pub(crate) struct Queue {
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// How many of them are answers.
+    answers: usize,
 }
 
 impl Queue {
@@ -34,22 +36,35 @@ impl Queue {
             return Err(Full);
         }
         self.bytes += bytes;
+        self.answers += usize::from(matches!(frame, Frame::Answer(_)));
         self.frames.push_back(frame);
         Ok(())
     }
 
     /// The frames of the next message; empty if nothing waits.
     pub(crate) fn next_message(&mut self) -> Vec<Frame> {
-        let (mut count, mut bytes) = (0, 0);
+        let (mut count, mut bytes, mut answers) = (0, 0, 0);
         for frame in self.frames.iter().take(MESSAGE_FRAMES_MAX) {
             let more = frame_bytes(frame);
             if count > 0 && bytes + more > MESSAGE_BYTES_MAX {
                 break;
             }
             (count, bytes) = (count + 1, bytes + more);
+            answers += usize::from(matches!(frame, Frame::Answer(_)));
         }
         self.bytes -= bytes;
+        self.answers -= answers;
         self.frames.drain(..count).collect()
+    }
+
+    /// How many frames wait.
+    pub(crate) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether no answer waits.
+    pub(crate) fn has_only_asks(&self) -> bool {
+        self.answers == 0
     }
 
     /// Whether nothing waits.
