@@ -12,7 +12,7 @@ use super::snapshots::Growth;
 use crate::actor::{Instance, Kind, Settings};
 
 /// What an actor in memory takes besides its instance, in the estimates of its size: about what one of a million takes.
-const OVERHEAD_BYTES: usize = 92;
+const OVERHEAD_BYTES: usize = 76;
 
 /// What a shard keeps of an idle actor. Its instance is on the shelf of its kind; it was loaded or confirmed under the
 /// shard's present epoch.
@@ -21,13 +21,14 @@ pub(super) struct Idle {
     tail: Position,
     pub(super) remembered: Remembered,
     growth: Growth,
-    /// What it was last counted with.
-    pub(super) bytes: u32,
+    size: Size,
+    /// Where in the hash space it is.
+    pub(super) hashed: HashSlot,
     stamp: Stamp,
 }
 
-/// An idle actor, what goes on the shelf of its kind, and where in the hash space it is.
-pub(super) type Packed = (Idle, Box<dyn Instance>, HashSlot);
+/// An idle actor, and what goes on the shelf of its kind.
+pub(super) type Packed = (Idle, Box<dyn Instance>);
 
 impl Idle {
     /// Packs a slot under that epoch, if there is no more to it than an idle actor has.
@@ -60,8 +61,8 @@ impl Idle {
         } = slot;
         match live {
             Live::Present(instance) => {
-                let stamp = Stamp::new(touched, confirmed);
-                Ok((Self { id: id.clone(), tail, remembered, growth, bytes, stamp }, instance, hashed))
+                let (size, stamp) = (Size::of(bytes), Stamp::new(touched, confirmed));
+                Ok((Self { id: id.clone(), tail, remembered, growth, size, hashed, stamp }, instance))
             }
             live => Err(Box::new(Slot {
                 kind,
@@ -85,10 +86,10 @@ impl Idle {
 
     /// The slot again, and whose it is.
     pub(super) fn unpack<T>(packed: Packed, kind: Arc<dyn Kind>, epoch: Epoch) -> (ActorId, Slot<T>) {
-        let (Self { id, tail, remembered, growth, bytes, stamp }, instance, hash_slot) = packed;
-        let mut slot = Slot::new(kind, hash_slot, stamp.touched());
+        let (Self { id, tail, remembered, growth, size, hashed, stamp }, instance) = packed;
+        let mut slot = Slot::new(kind, hashed, stamp.touched());
         slot.live = Live::Present(instance);
-        (slot.tail, slot.remembered, slot.growth, slot.bytes) = (tail, remembered, growth, bytes);
+        (slot.tail, slot.remembered, slot.growth, slot.bytes) = (tail, remembered, growth, size.bytes());
         (slot.under, slot.confirmed) = (epoch, stamp.is_confirmed());
         (id, slot)
     }
@@ -100,6 +101,10 @@ impl Idle {
 
     pub(super) fn is_confirmed(&self) -> bool {
         self.stamp.is_confirmed()
+    }
+    /// What it was last counted with.
+    pub(super) fn bytes(&self) -> u32 {
+        self.size.bytes()
     }
     pub(super) fn touched(&self) -> Monotonic {
         self.stamp.touched()
@@ -114,9 +119,31 @@ impl Idle {
     }
 }
 
-/// An estimate of what an actor takes in memory.
+/// An estimate of what an actor takes in memory, one that [`Size`] can say.
 pub(super) fn estimate(instance: &dyn Instance) -> u32 {
-    u32::try_from(instance.bytes().saturating_add(OVERHEAD_BYTES)).unwrap_or(u32::MAX)
+    let bytes = u32::try_from(instance.bytes().saturating_add(OVERHEAD_BYTES)).unwrap_or(u32::MAX);
+    Size::of(bytes).bytes()
+}
+
+/// A number of bytes in two: eleven bits of it, and how far they are shifted. Exact below 2 KiB; above, at most a
+/// thousandth more.
+#[derive(Clone, Copy)]
+struct Size(u16);
+
+impl Size {
+    const BITS: u32 = 11;
+
+    fn of(bytes: u32) -> Self {
+        let shift = (u32::BITS - bytes.leading_zeros()).saturating_sub(Self::BITS);
+        let up = (u64::from(bytes) + (1 << shift) - 1) >> shift;
+        // Rounding up may have made it a bit longer: that bit is then the only one.
+        let (shift, up) = if up >> Self::BITS == 0 { (shift, up) } else { (shift + 1, up / 2) };
+        Self((shift << Self::BITS) as u16 | up as u16)
+    }
+    fn bytes(self) -> u32 {
+        let (shift, up) = (self.0 >> Self::BITS, self.0 & ((1 << Self::BITS) - 1));
+        u32::try_from(u64::from(up) << shift).unwrap_or(u32::MAX)
+    }
 }
 
 /// When an actor was last asked something, to an eighth of a second, and two marks, in four bytes.
@@ -151,6 +178,15 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_is_kept_as_it_was_estimated_and_is_never_too_small() {
+        for bytes in [0, 1, 2047, 2048, 2049, 4095, 1_000_001, 0x7FFF_FFFF, u32::MAX - 1, u32::MAX] {
+            let kept = Size::of(bytes).bytes();
+            assert!(kept >= bytes && kept - bytes <= bytes / 1000, "{bytes}: {kept}");
+            assert_eq!(Size::of(kept).bytes(), kept, "{bytes}");
+        }
+    }
 
     #[test]
     fn an_idle_actor_has_64_bytes_and_knows_when_it_was_asked() {

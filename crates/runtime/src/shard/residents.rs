@@ -1,8 +1,8 @@
 //! The actors of a shard that are in memory, and which of them leave it: idle for long enough, or to make room.
 //!
-//! An actor with something under way is *awake*: it has a whole [`Slot`]. A moment after that has ended it is packed and
-//! *idle*. Idle actors lie side by side, by kind, in the order in which they came to rest; whoever leaves is replaced by
-//! the last one.
+//! An actor with something under way is *awake*: it has a whole [`Slot`]. When that has ended it is packed and *idle*: at
+//! once if it has stored nothing, a moment later if it has, for then it may be about to store more. Idle actors lie side by
+//! side, by kind, in the order in which they came to rest; whoever leaves is replaced by the last one.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -37,8 +37,6 @@ struct OfKind<T> {
     idle: Chunks<Idle>,
     /// The instance of each idle actor, at the same place.
     shelf: Box<dyn Shelf>,
-    /// Where in the hash space each idle actor is, at the same place.
-    hash_slots: Chunks<HashSlot>,
     /// Where in `idle` an actor is.
     places: Places,
     /// Where whoever looks for actors to evict goes on.
@@ -122,7 +120,12 @@ impl<T> Residents<T> {
             let bytes = estimate(&**instance);
             self.memory.weighs(kind, std::mem::replace(&mut slot.bytes, bytes), bytes);
         }
+        let has_stored = slot.confirmed;
         if !std::mem::replace(&mut slot.resting, true) {
+            if !has_stored {
+                // It was only looked at, which an idle actor can be too.
+                return self.rest_one(kind, id.clone(), now, core);
+            }
             self.resting.push_back((kind, id.clone()));
         }
         if self.resting.len() > RESTING_MAX {
@@ -134,8 +137,8 @@ impl<T> Residents<T> {
     pub(super) fn forget_idle(&mut self) {
         self.resting.clear();
         for (kind, of) in self.kinds.iter_mut().enumerate() {
-            let (mut actors, mut bytes) = (of.idle.len(), of.idle.iter().map(|idle| idle.bytes as usize).sum());
-            (of.idle, of.hash_slots, of.places) = (Chunks::new(), Chunks::new(), Places::default());
+            let (mut actors, mut bytes) = (of.idle.len(), of.idle.iter().map(|idle| idle.bytes() as usize).sum());
+            (of.idle, of.places) = (Chunks::new(), Places::default());
             of.shelf.clear();
             of.awake.retain(|_, slot| {
                 slot.resting = false;
@@ -164,8 +167,8 @@ impl<T> Residents<T> {
             let settings = of.kind.settings();
             let awake = of.awake.iter().filter(|(_, slot)| slot.busy.is_none() && if_awake(slot));
             let awake = awake.map(|(id, slot)| (slot.touched, kind, id, slot.hashed));
-            let idle = of.idle.iter().zip(of.hash_slots.iter()).filter(|(idle, _)| if_idle(idle, settings));
-            for actor in awake.chain(idle.map(|(idle, hash_slot)| (idle.touched(), kind, &idle.id, *hash_slot))) {
+            let idle = of.idle.iter().filter(|idle| if_idle(idle, settings));
+            for actor in awake.chain(idle.map(|idle| (idle.touched(), kind, &idle.id, idle.hashed))) {
                 last.insert(actor);
                 if last.len() > most {
                     last.pop_first();
@@ -224,10 +227,16 @@ impl<T> Residents<T> {
         before - self.count
     }
 
-    /// Packs the actor that came to rest first, unless it has something under way again. One with more to it than an idle
-    /// actor has goes on resting.
+    /// Packs the actor that came to rest first.
     fn rest(&mut self, now: Monotonic, core: &mut Core<T>) {
-        let Some((kind, id)) = self.resting.pop_front() else { return };
+        if let Some((kind, id)) = self.resting.pop_front() {
+            self.rest_one(kind, id, now, core);
+        }
+    }
+
+    /// Packs an actor that rests, unless it has something under way again. One with more to it than an idle actor has goes
+    /// on resting.
+    fn rest_one(&mut self, kind: KindPlace, id: ActorId, now: Monotonic, core: &mut Core<T>) {
         let of = &mut self.kinds[kind];
         let Some(slot) = of.awake.get_mut(&id) else { return };
         if slot.busy.is_some() {
@@ -286,8 +295,8 @@ impl<T> Residents<T> {
             slot.bytes
         } else {
             of.shelf.discard(place);
-            let Some((idle, _)) = of.unplace(&self.hashes, place) else { return };
-            idle.bytes
+            let Some(idle) = of.unplace(&self.hashes, place) else { return };
+            idle.bytes()
         };
         self.count -= 1;
         self.memory.left(kind, 1, bytes as usize);
@@ -298,7 +307,7 @@ impl<T> Drop for Residents<T> {
     fn drop(&mut self) {
         for (kind, of) in self.kinds.iter_mut().enumerate() {
             let actors = of.idle.len() + of.awake.len();
-            let mut bytes = of.idle.iter().map(|idle| idle.bytes as usize).sum();
+            let mut bytes = of.idle.iter().map(|idle| idle.bytes() as usize).sum();
             of.awake.retain(|_, slot| {
                 bytes += slot.bytes as usize;
                 false
@@ -311,8 +320,8 @@ impl<T> Drop for Residents<T> {
 impl<T> OfKind<T> {
     fn new(kind: Arc<dyn Kind>) -> Self {
         let shelf = kind.shelf();
-        let (awake, idle, hash_slots, places) = (HashMap::new(), Chunks::new(), Chunks::new(), Places::default());
-        Self { kind, awake, idle, shelf, hash_slots, places, hand: 0, swept: None, sweep_at: Monotonic::ZERO }
+        let (awake, idle, places) = (HashMap::new(), Chunks::new(), Places::default());
+        Self { kind, awake, idle, shelf, places, hand: 0, swept: None, sweep_at: Monotonic::ZERO }
     }
 
     fn address(&self, id: &ActorId, hash_slot: HashSlot) -> ActorAddress {
@@ -327,7 +336,7 @@ impl<T> OfKind<T> {
     }
 
     fn pack(&mut self, hashes: &RandomState, id: &ActorId, slot: Slot<T>, epoch: Epoch) -> Result<(), Box<Slot<T>>> {
-        let (idle, instance, hash_slot) = Idle::pack(id, slot, epoch)?;
+        let (idle, instance) = Idle::pack(id, slot, epoch)?;
         let place = self.idle.len();
         let pushed = match u32::try_from(place) {
             Ok(narrow) => self.shelf.push(instance).map(|()| narrow),
@@ -336,23 +345,22 @@ impl<T> OfKind<T> {
         match pushed {
             Ok(narrow) => {
                 self.idle.push(idle);
-                self.hash_slots.push(hash_slot);
                 self.places.insert(hashes.hash_one(id), narrow, |place| hashes.hash_one(&self.idle[place].id));
                 Ok(())
             }
-            Err(instance) => Err(Idle::unpack((idle, instance, hash_slot), self.kind.clone(), epoch).1.into()),
+            Err(instance) => Err(Idle::unpack((idle, instance), self.kind.clone(), epoch).1.into()),
         }
     }
 
     /// Takes an idle actor out, awake.
     fn take(&mut self, hashes: &RandomState, place: usize, epoch: Epoch) -> Option<(ActorId, Slot<T>)> {
         let instance = self.shelf.take(place)?;
-        let (idle, hash_slot) = self.unplace(hashes, place)?;
-        Some(Idle::unpack((idle, instance, hash_slot), self.kind.clone(), epoch))
+        let idle = self.unplace(hashes, place)?;
+        Some(Idle::unpack((idle, instance), self.kind.clone(), epoch))
     }
 
     /// Takes an idle actor out of the books; the last one comes to its place.
-    fn unplace(&mut self, hashes: &RandomState, place: usize) -> Option<(Idle, HashSlot)> {
+    fn unplace(&mut self, hashes: &RandomState, place: usize) -> Option<Idle> {
         let last = self.idle.len().checked_sub(1).filter(|last| place <= *last)?;
         let hash_of = |place: usize| hashes.hash_one(&self.idle[place].id);
         self.places.remove(hash_of(place), place, hash_of);
@@ -360,7 +368,7 @@ impl<T> OfKind<T> {
             // It was one of the list, whose places fit.
             self.places.moved(hash_of(last), last, place as u32);
         }
-        let idle = self.idle.swap_remove(place).zip(self.hash_slots.swap_remove(place));
+        let idle = self.idle.swap_remove(place);
         self.places.shrink(|place| hashes.hash_one(&self.idle[place].id));
         idle
     }
