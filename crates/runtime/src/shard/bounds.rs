@@ -35,6 +35,8 @@ pub(super) const REFUSE_AFTER_TRIES: u32 = 3;
 pub(super) const MESSAGES_MAX: usize = 1024;
 /// The sequences of one origin one actor remembers: what an origin may have outstanding.
 pub(super) const OUTSTANDING_MAX: usize = 1024;
+/// From how many origins an actor under load notes the newest command: a repeat among those of others is looked for.
+pub(super) const ORIGINS_NOTED_MAX: usize = 16;
 /// How often time passes for a shard: expired commands are answered this late at most.
 pub(super) const TICK_EVERY: Duration = Duration::from_millis(100);
 /// The most inputs one turn takes from a shard's inbox before somebody else goes on.
@@ -68,7 +70,7 @@ pub(super) const SNAPSHOTS_TRIED_MAX: usize = 2;
 /// How often within a kind's `passivate_after` every idle actor of it is looked at.
 pub(super) const SWEEPS: u32 = 16;
 /// The most actors of one shard that have nothing under way and are not packed yet; all are at the next tick.
-pub(super) const RESTING_MAX: usize = 64;
+pub(super) const RESTING_MAX: usize = 16;
 /// The most actors that may wait for their histories to be read, on one node; one more is answered `Busy`.
 pub(super) const LOADS_WAITING_MAX: usize = 16 * 1024;
 /// How long an actor waits for others to leave memory before its commands are answered `Busy`.

@@ -18,10 +18,10 @@ use std::sync::Arc;
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::ReadMode;
 use aether_domain::records::{CommitRecord, EventRecord, PayloadCodec, Position, TimerChange};
-use aether_domain::{ActorAddress, Epoch, Monotonic, Sequence, Slot as HashSlot, WallTime};
+use aether_domain::{ActorAddress, CommandId, Epoch, Monotonic, Sequence, Slot as HashSlot, WallTime};
 use bytes::Bytes;
 
-use super::bounds::{COMMAND_BYTES, PANIC_WINDOW};
+use super::bounds::{COMMAND_BYTES, ORIGINS_NOTED_MAX, PANIC_WINDOW};
 use super::remembered::Remembered;
 use super::snapshots::{Growth, Part};
 use super::timers::{NOBODYS, Trouble};
@@ -79,6 +79,8 @@ pub(super) struct Busy<T> {
     pub(super) waiting: VecDeque<Asked<T>>,
     /// How many of the decided are firings of timers.
     firings: usize,
+    /// The newest command of each origin that has been in the queues, of the first [`ORIGINS_NOTED_MAX`] origins.
+    newest: Vec<CommandId>,
     /// Both queues, repeats included.
     held: Held,
     /// Conflicts since the last success.
@@ -224,6 +226,7 @@ impl<T> Busy<T> {
             decided: VecDeque::new(),
             waiting: VecDeque::new(),
             firings: 0,
+            newest: Vec::new(),
             held: Held::default(),
             conflicts: 0,
             load_tries: 0,
@@ -255,7 +258,11 @@ impl<T> Busy<T> {
 
     pub(super) fn push_decided(&mut self, decided: Decided<T>) {
         self.held += decided.held();
-        self.firings += usize::from(decided.is_firing());
+        if decided.is_firing() {
+            self.firings += 1;
+        } else {
+            self.note(decided.asked.work.id);
+        }
         self.decided.push_back(decided);
     }
     pub(super) fn pop_decided(&mut self) -> Option<Decided<T>> {
@@ -266,10 +273,12 @@ impl<T> Busy<T> {
     }
     pub(super) fn push_waiting(&mut self, asked: Asked<T>) {
         self.held += asked.held();
+        self.note(asked.work.id);
         self.waiting.push_back(asked);
     }
     pub(super) fn push_waiting_first(&mut self, asked: Asked<T>) {
         self.held += asked.held();
+        self.note(asked.work.id);
         self.waiting.push_front(asked);
     }
     pub(super) fn pop_waiting(&mut self) -> Option<Asked<T>> {
@@ -300,8 +309,27 @@ impl<T> Busy<T> {
         }
     }
 
+    fn note(&mut self, id: CommandId) {
+        if let Some(newest) = self.newest.iter_mut().find(|newest| newest.origin == id.origin) {
+            newest.sequence = newest.sequence.max(id.sequence);
+        } else if self.newest.len() < ORIGINS_NOTED_MAX {
+            self.newest.push(id);
+        }
+    }
+
+    /// Whether a command is certainly not in the queues, which spares looking through them: nearly all are new.
+    fn is_new(&self, id: CommandId) -> bool {
+        match self.newest.iter().find(|newest| newest.origin == id.origin) {
+            Some(newest) => newest.sequence < id.sequence,
+            None => self.newest.len() < ORIGINS_NOTED_MAX,
+        }
+    }
+
     /// The same command, if it is here already.
     pub(super) fn find(&mut self, work: &Work) -> Option<&mut Asked<T>> {
+        if work.message.is_none() && self.is_new(work.id) {
+            return None;
+        }
         let asked = |decided: &&mut Decided<T>| !decided.is_firing();
         let decided = self.decided.iter_mut().filter(asked).map(|decided| &mut decided.asked);
         decided
@@ -433,5 +461,40 @@ impl std::ops::AddAssign for Held {
 impl std::ops::SubAssign for Held {
     fn sub_assign(&mut self, less: Self) {
         *self = Self { commands: self.commands - less.commands, bytes: self.bytes - less.bytes };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aether_domain::{ActorId, ActorKey, ActorKind, Incarnation};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn asked(origin: u64, sequence: u64) -> Asked<()> {
+        let key = ActorKey { kind: ActorKind::new("k").expect("valid"), id: ActorId::new("1").expect("valid") };
+        let mut asked = Asked::by_nobody(ActorAddress { key, slot: HashSlot(0) });
+        asked.work.id = CommandId { origin: Incarnation(origin), sequence };
+        asked
+    }
+
+    proptest! {
+        #[test]
+        fn a_repeat_is_found_in_whatever_order_and_from_however_many_origins_commands_come(
+            steps in prop::collection::vec((0..3 * ORIGINS_NOTED_MAX as u64, 0..4u64, any::<bool>()), 1..200),
+        ) {
+            let mut busy = Busy::new(asked(0, 0).work.actor);
+            for (origin, sequence, ends) in steps {
+                let new = asked(origin, sequence);
+                let known = busy.waiting.iter().any(|asked| asked.work.id == new.work.id);
+                prop_assert_eq!(busy.find(&new.work).is_some(), known);
+                if !known {
+                    busy.push_waiting(new);
+                }
+                if ends {
+                    busy.pop_waiting();
+                }
+            }
+        }
     }
 }
