@@ -59,7 +59,7 @@ pub struct RuleText {
     pub tags: Vec<String>,
 }
 
-/// How many shards may be on their way at once.
+/// How many shards may be on their way at once, and how fast they may set out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CapsText {
@@ -69,6 +69,8 @@ pub struct CapsText {
     pub per_source: u16,
     /// To one node.
     pub per_target: u16,
+    /// How many may set out within any second; 65535 if there is no limit.
+    pub per_second: u16,
 }
 
 /// When measured load decides as well.
@@ -106,8 +108,8 @@ impl Default for PolicyText {
 
 impl Default for CapsText {
     fn default() -> Self {
-        let MoveCaps { total, per_source, per_target } = MoveCaps::default();
-        Self { total, per_source, per_target }
+        let MoveCaps { total, per_source, per_target, per_second } = MoveCaps::default();
+        Self { total, per_source, per_target, per_second }
     }
 }
 
@@ -140,14 +142,14 @@ impl PolicyText {
             tags: rule.tags.iter().map(ToString::to_string).collect(),
         };
         let zones = ZoneMode::NAMES.iter().find(|(mode, _)| *mode == policy.zones);
-        let MoveCaps { total, per_source, per_target } = policy.caps;
+        let MoveCaps { total, per_source, per_target, per_second } = policy.caps;
         Self {
             strategy: policy.strategy.to_string(),
             zones: zones.map_or_else(String::new, |(_, name)| (*name).to_owned()),
             return_grace_ms: millis(policy.return_grace),
             pins: pins.into_iter().map(|(node, shards)| (node.to_string(), runs(shards))).collect(),
             rules: policy.rules.iter().map(rule).collect(),
-            caps: CapsText { total, per_source, per_target },
+            caps: CapsText { total, per_source, per_target, per_second },
             load: policy.load.map(LoadText::of),
         }
     }
@@ -183,7 +185,7 @@ impl PolicyText {
         }
         let zones = ZoneMode::NAMES.iter().find(|(_, name)| *name == self.zones);
         let problem = || format!("there is no mode {:?}; write `ignored` or `equal`", self.zones);
-        let CapsText { total, per_source, per_target } = self.caps;
+        let CapsText { total, per_source, per_target, per_second } = self.caps;
         let load = |load: &LoadText| {
             let LoadText { trigger, stop, cap, budget, dwell_ms } = *load;
             LoadPolicy { trigger, stop, cap, budget, dwell: Duration::from_millis(dwell_ms) }
@@ -193,7 +195,7 @@ impl PolicyText {
             zones: zones.map(|(mode, _)| *mode).ok_or_else(|| refused("zones", problem()))?,
             pins,
             rules,
-            caps: MoveCaps { total, per_source, per_target },
+            caps: MoveCaps { total, per_source, per_target, per_second },
             return_grace: Duration::from_millis(self.return_grace_ms),
             load: self.load.as_ref().map(load),
         })
@@ -205,8 +207,11 @@ impl fmt::Display for PolicyText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { strategy, zones, return_grace_ms, pins, rules, caps, load } = self;
         writeln!(f, "strategy = \"{strategy}\"\nzones = \"{zones}\"\nreturn_grace_ms = {return_grace_ms}\n")?;
-        let CapsText { total, per_source, per_target } = caps;
-        writeln!(f, "[caps]\ntotal = {total}\nper_source = {per_source}\nper_target = {per_target}")?;
+        let CapsText { total, per_source, per_target, per_second } = caps;
+        writeln!(
+            f,
+            "[caps]\ntotal = {total}\nper_source = {per_source}\nper_target = {per_target}\nper_second = {per_second}"
+        )?;
         if !pins.is_empty() {
             writeln!(f, "\n[pins]")?;
         }

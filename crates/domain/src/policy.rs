@@ -76,8 +76,13 @@ impl PlacementPolicy {
             within("tags of a rule", tags.len() as u64, 1, NodeInfo::TAGS_MAX as u64)?;
             shards.iter().next_back().map_or(Ok(()), known)?;
         }
-        let MoveCaps { total, per_source, per_target } = self.caps;
-        for (what, cap) in [("caps.total", total), ("caps.per_source", per_source), ("caps.per_target", per_target)] {
+        let MoveCaps { total, per_source, per_target, per_second } = self.caps;
+        for (what, cap) in [
+            ("caps.total", total),
+            ("caps.per_source", per_source),
+            ("caps.per_target", per_target),
+            ("caps.per_second", per_second),
+        ] {
             within(what, cap.into(), 1, u16::MAX.into())?;
         }
         within_time("return_grace", self.return_grace, Self::RETURN_GRACE_MAX)?;
@@ -183,7 +188,8 @@ impl ZoneMode {
     pub const NAMES: [(Self, &'static str); 2] = [(Self::Ignored, "ignored"), (Self::Equal, "equal")];
 }
 
-/// How many shards may be on their way at once. A shard without an owner waits for nobody and is not counted.
+/// How many shards may be on their way at once, and how fast they may set out. A shard without an owner waits for nobody and is
+/// not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MoveCaps {
     /// In the whole cluster, at least 1.
@@ -192,12 +198,14 @@ pub struct MoveCaps {
     pub per_source: u16,
     /// To one node, at least 1.
     pub per_target: u16,
+    /// How many may set out within any second, in the whole cluster, at least 1. A new leader counts anew.
+    pub per_second: u16,
 }
 
 impl Default for MoveCaps {
-    /// 32 from a node and 32 to a node, 1,024 in all.
+    /// 32 from a node and 32 to a node, 1,024 in all, and as many a second as there can be.
     fn default() -> Self {
-        Self { total: 1_024, per_source: 32, per_target: 32 }
+        Self { total: 1_024, per_source: 32, per_target: 32, per_second: u16::MAX }
     }
 }
 
@@ -298,6 +306,7 @@ mod tests {
         assert_eq!(faulty(|policy| policy.caps.total = 0), out("caps.total", 0, 1, 65_535));
         assert_eq!(faulty(|policy| policy.caps.per_source = 0), out("caps.per_source", 0, 1, 65_535));
         assert_eq!(faulty(|policy| policy.caps.per_target = 0), out("caps.per_target", 0, 1, 65_535));
+        assert_eq!(faulty(|policy| policy.caps.per_second = 0), out("caps.per_second", 0, 1, 65_535));
         assert_eq!(faulty(load(LoadPolicy { trigger: 100, ..default })), out("load.trigger", 100, 101, 1_000));
         assert_eq!(faulty(load(LoadPolicy { stop: 111, ..default })), out("load.stop", 111, 100, 110));
         assert_eq!(faulty(load(LoadPolicy { cap: 99, ..default })), out("load.cap", 99, 100, 1_000));

@@ -106,7 +106,7 @@ fn odd_policy() -> PlacementPolicy {
         zones: ZoneMode::Equal,
         pins: vec![Pin { shard: ShardId(0), node: life(&"n".repeat(32), 1).node }],
         rules: vec![rule; PlacementPolicy::RULES_MAX],
-        caps: MoveCaps { total: u16::MAX, per_source: 1, per_target: u16::MAX },
+        caps: MoveCaps { total: u16::MAX, per_source: 1, per_target: u16::MAX, per_second: 1 },
         return_grace: PlacementPolicy::RETURN_GRACE_MAX,
         load: Some(LoadPolicy { trigger: 1_000, stop: 100, cap: 1_000, budget: 1, dwell: PlacementPolicy::DWELL_MAX }),
     }

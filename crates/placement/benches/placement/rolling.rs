@@ -69,7 +69,7 @@ fn in_waves(quick: bool, seed: u64) -> Vec<String> {
             }
             let plan = StickyBalanced.plan(&world.input()).expect("somebody is receiving");
             for cap in [1, 4, 16, 32] {
-                let caps = MoveCaps { total: u16::MAX, per_source: cap, per_target: cap };
+                let caps = MoveCaps { total: u16::MAX, per_source: cap, per_target: cap, ..MoveCaps::default() };
                 let began = Instant::now();
                 next_wave(&plan.moves, &[], caps);
                 let took = began.elapsed().as_secs_f64() * 1_000.0;

@@ -13,7 +13,7 @@ fn move_(shard: u16, from: Option<u16>, to: u16, class: MoveClass) -> Move {
 }
 
 fn caps(total: u16, per_source: u16, per_target: u16) -> MoveCaps {
-    MoveCaps { total, per_source, per_target }
+    MoveCaps { total, per_source, per_target, ..MoveCaps::default() }
 }
 
 /// Moves of owned shards, of one class, numbered.

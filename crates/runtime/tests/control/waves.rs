@@ -38,7 +38,7 @@ fn an_operator_may_allow_fewer_moves_at_once_in_all_and_for_each_source_and_dest
         world.start(&format!("n{nth}"));
     }
     world.until(SOON, "four balanced nodes", |world| world.settled(4));
-    let caps = MoveCaps { total: 6, per_source: 3, per_target: 4 };
+    let caps = MoveCaps { total: 6, per_source: 3, per_target: 4, ..MoveCaps::default() };
     world.ask_for(PlacementPolicy { caps, ..PlacementPolicy::default() });
     world.until(SOON, "the caps are adopted", |world| {
         let leader = world.leader().expect("a leader");
@@ -67,4 +67,23 @@ fn an_operator_may_allow_fewer_moves_at_once_in_all_and_for_each_source_and_dest
         world.drain_queue();
     }
     assert_eq!(most, [6, 3, 4], "in all, from one node, to one node: as many as may be and no more");
+}
+
+#[test]
+fn an_operator_may_allow_fewer_moves_to_set_out_a_second() {
+    use aether_domain::policy::{MoveCaps, PlacementPolicy};
+    let mut world = World::new(Profile::Default);
+    for name in ["n1", "n2", "n3"] {
+        world.start(name);
+    }
+    world.until(SOON, "three balanced nodes", |world| world.settled(3));
+    let caps = MoveCaps { per_second: 40, ..MoveCaps::default() };
+    world.ask_for(PlacementPolicy { caps, ..PlacementPolicy::default() });
+    let began = world.now;
+    world.start("n4");
+    world.until(SOON * 2, "four balanced nodes", |world| world.settled(4));
+    // 256 shards, 40 a second.
+    let took = world.now.since(began);
+    assert!((Duration::from_secs(6)..Duration::from_secs(8)).contains(&took), "{took:?}");
+    assert!(world.refusals.is_empty(), "{:?}", world.refusals);
 }

@@ -47,6 +47,7 @@ struct CapsV1 {
     total: u16,
     per_source: u16,
     per_target: u16,
+    per_second: u16,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,7 +75,7 @@ impl From<&PlacementPolicy> for PolicyV1 {
             shards: rule.shards.to_string(),
             tags: rule.tags.iter().cloned().map(Text).collect(),
         };
-        let MoveCaps { total, per_source, per_target } = policy.caps;
+        let MoveCaps { total, per_source, per_target, per_second } = policy.caps;
         let load = |load: LoadPolicy| {
             let LoadPolicy { trigger, stop, cap, budget, dwell } = load;
             LoadV1 { trigger, stop, cap, budget, dwell_ms: millis(dwell) }
@@ -87,7 +88,7 @@ impl From<&PlacementPolicy> for PolicyV1 {
                 .map(|(node, theirs)| PinsV1 { node: Text(node.clone()), shards: shards(theirs) })
                 .collect(),
             rules: policy.rules.iter().map(rule).collect(),
-            caps: CapsV1 { total, per_source, per_target },
+            caps: CapsV1 { total, per_source, per_target, per_second },
             return_grace_ms: millis(policy.return_grace),
             load: policy.load.map(load),
         }
@@ -112,7 +113,7 @@ impl PolicyV1 {
             let tags = tags.into_iter().map(|Text(tag)| tag).collect();
             rules.push(TagRule { shards: budget.read(&shards)?, tags });
         }
-        let CapsV1 { total, per_source, per_target } = self.caps;
+        let CapsV1 { total, per_source, per_target, per_second } = self.caps;
         let load = |LoadV1 { trigger, stop, cap, budget, dwell_ms }| {
             let dwell = Duration::from_millis(dwell_ms);
             LoadPolicy { trigger, stop, cap, budget, dwell }
@@ -122,7 +123,7 @@ impl PolicyV1 {
             zones: self.zones.0,
             pins,
             rules,
-            caps: MoveCaps { total, per_source, per_target },
+            caps: MoveCaps { total, per_source, per_target, per_second },
             return_grace: Duration::from_millis(self.return_grace_ms),
             load: self.load.map(load),
         }))

@@ -32,7 +32,7 @@ use gray::Unwell;
 use load::Heat;
 use loads::Moved;
 pub(super) use membership::{doubtful, suspects};
-use moves::Drains;
+use moves::{Drains, Pace};
 use planning::Rejections;
 use table::{LEADING, Turn};
 
@@ -62,6 +62,7 @@ pub(crate) struct Memory {
     settled_at: Option<Epoch>,
     unwell: Unwell,
     drains: Drains,
+    pace: Pace,
     refused: Refused,
     rejections: Rejections,
     /// What was found that is worth a line in the log.

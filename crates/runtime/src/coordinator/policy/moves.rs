@@ -1,6 +1,6 @@
 //! Moves under way: begun in waves, ended by their source's release, given up when they cannot end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use aether_domain::assignment::{AssignmentCommand, CancelReason, PlannedMove, ShardState};
@@ -23,6 +23,8 @@ const REFILLED_AT_ONE_IN: u16 = 2;
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 /// How long a move that was given up is not tried again.
 const DRAIN_BACK_OFF: Duration = Duration::from_secs(5);
+/// What [`MoveCaps::per_second`](aether_domain::policy::MoveCaps::per_second) counts over.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// When moves began, by this leader's clock, and which are not to be tried again yet.
 #[derive(Debug, Default)]
@@ -55,6 +57,28 @@ impl Drains {
     fn forget(&mut self, topology: &Topology) {
         let draining = |shard| matches!(topology.assignment().shard(shard), ShardState::Draining { .. });
         self.since.retain(|shard, _| draining(*shard));
+    }
+}
+
+/// When moves set out within the last second, by this leader's clock, and how many at a time.
+#[derive(Debug, Default)]
+pub(super) struct Pace(VecDeque<(Monotonic, usize)>);
+
+impl Pace {
+    /// How many more may set out now.
+    fn room(&mut self, per_second: u16, timers: &mut Timers) -> usize {
+        while self.0.front().is_some_and(|(at, _)| timers.now() >= *at + SECOND) {
+            self.0.pop_front();
+        }
+        let room = usize::from(per_second).saturating_sub(self.0.iter().map(|(_, moves)| moves).sum());
+        if let Some((first, _)) = self.0.front().filter(|_| room == 0) {
+            timers.reached(*first + SECOND);
+        }
+        room
+    }
+
+    fn set_out(&mut self, moves: usize, now: Monotonic) {
+        self.0.push_back((now, moves));
     }
 }
 
@@ -142,13 +166,14 @@ pub(super) fn begin_moves(
     draft: &mut Draft,
     before: &Topology,
     facts: &Facts<'_>,
+    (pace, timers): (&mut Pace, &mut Timers),
     causes: &mut Causes,
 ) -> Result<(), String> {
     let topology = draft.topology();
     if topology.assignment().pending().len() == 0 {
         return Ok(());
     }
-    let caps = topology.cluster().policy().caps;
+    let mut caps = topology.cluster().policy().caps;
     let mut places = Places::default();
     let mut under_way = Vec::new();
     let (mut sending, mut receiving) = (BTreeMap::<_, usize>::new(), BTreeMap::<_, usize>::new());
@@ -161,9 +186,11 @@ pub(super) fn begin_moves(
     }
     let relieved = distrusted(topology, Trust::Relieved);
     let is_low = |under_way: usize, cap: u16| under_way <= usize::from(cap / REFILLED_AT_ONE_IN);
-    if !is_low(under_way.len(), caps.total) {
+    let room = pace.room(caps.per_second, timers);
+    if room == 0 || !is_low(under_way.len(), caps.total) {
         return Ok(());
     }
+    caps.total = caps.total.min(u16::try_from(under_way.len() + room).unwrap_or(u16::MAX));
     let count = |counts: &BTreeMap<Incarnation, usize>, node: &NodeRef| {
         counts.get(&node.incarnation).copied().unwrap_or_default()
     };
@@ -203,6 +230,7 @@ pub(super) fn begin_moves(
     if begun.is_empty() {
         return Ok(());
     }
+    pace.set_out(wave.len(), timers.now());
     causes.push("moves begin".to_owned());
     let active = active(draft);
     let moves = begun

@@ -104,10 +104,14 @@ pub(super) const LEADING: &[Leading] = policies! {
         => ["RebalancingTriggered", "PlacementRejected"]
         by load::smooth, while settled: true;
     "moves in waves":
-        "a planned move, while few enough others are under way from its source, to its destination and in all",
+        "a planned move, while few enough others are under way from its source, to its destination and in all, and few enough have \
+         set out within the last second",
         ["RebalanceFromTopology"]
         => ["ShardMigrationStarted"]
-        by |t| moves::begin_moves(&mut t.draft, t.before, t.facts, &mut t.causes), while settled: false;
+        by |t| {
+            let pace = (&mut t.memory.pace, &mut *t.timers);
+            moves::begin_moves(&mut t.draft, t.before, t.facts, pace, &mut t.causes)
+        }, while settled: false;
     "leaving":
         "a draining node that owns nothing any more; the last of all takes the lead with it",
         ["LeaveCluster", "ReleaseShard", "ResignLeadership"]

@@ -65,7 +65,7 @@ fn policy(bits: u64) -> PlacementPolicy {
         zones: ZoneMode::NAMES[(bits % 2) as usize].0,
         pins: shards(3).iter().map(|shard| Pin { shard, node: node(shard.0) }).collect(),
         rules: rules.map(|nth| TagRule { shards: shards(nth), tags: info(1, nth as u32 % 16 * 2 + 3).tags }).collect(),
-        caps: MoveCaps { total: bits as u16 | 1, per_source: 7, per_target: u16::MAX },
+        caps: MoveCaps { total: bits as u16 | 1, per_source: 7, per_target: u16::MAX, per_second: bits as u16 | 1 },
         return_grace: Duration::from_millis(bits % 3_600_001),
         load: nth_bit(9).then_some(LoadPolicy { trigger: 999, stop: 100, ..LoadPolicy::default() }),
     }

@@ -95,7 +95,7 @@ pub(super) fn policy() -> PlacementPolicy {
             TagRule { shards: shards("0-3,7"), tags: info(1).tags },
             TagRule { shards: shards("5"), tags: [Tag::new("gpu").expect("a tag")].into() },
         ],
-        caps: MoveCaps { total: 100, per_source: 10, per_target: 20 },
+        caps: MoveCaps { total: 100, per_source: 10, per_target: 20, per_second: 50 },
         return_grace: Duration::from_secs(30),
         load: Some(LoadPolicy::default()),
     }
