@@ -64,6 +64,8 @@ pub mod metrics;
 #[cfg(feature = "node")]
 mod node;
 #[cfg(feature = "node")]
+pub mod operator;
+#[cfg(feature = "node")]
 pub mod placement;
 #[cfg(feature = "node")]
 pub mod program;

@@ -11,6 +11,7 @@ use crate::assignment::{ShardAssignment, ShardState};
 use crate::cluster::{Cluster, ClusterSettings, Member, NodeStatus, OpenPlan};
 use crate::ids::{ClusterUid, Epoch, NodeId, NodeRef, ShardId};
 use crate::lease::LeadershipLease;
+use crate::orders::RebalanceOrder;
 use crate::policy::{PlacementPolicy, PolicyFault};
 use crate::records::Position;
 use crate::topology::Topology;
@@ -28,6 +29,8 @@ pub struct TopologyImage {
     pub policy: Arc<PlacementPolicy>,
     /// The plan under way.
     pub plan: Option<OpenPlan>,
+    /// What an operator asked of redistribution last, and the entry that took it up.
+    pub order: Option<(RebalanceOrder, Epoch)>,
     /// Who leads.
     pub leadership: LeadershipLease,
     /// One state a shard, by number.
@@ -118,6 +121,7 @@ impl TopologyImage {
             members: cluster.members().cloned().collect(),
             policy: Arc::clone(cluster.policy()),
             plan: cluster.plan().cloned(),
+            order: cluster.order().map(|(order, since)| (order.clone(), since)),
             leadership: topology.leadership().clone(),
             shards: assignment.shards().to_vec(),
             pending: assignment.pending().map(|(shard, from, to)| (shard, from.clone(), to.clone())).collect(),
@@ -134,7 +138,7 @@ impl TopologyImage {
         self.check()?;
         let members = self.members.into_iter().map(|member| (member.node.node.clone(), member)).collect();
         let pending = self.pending.into_iter().map(|(shard, from, to)| (shard, (from, to))).collect();
-        let cluster = Cluster::of_parts(self.uid, self.settings, members, self.policy, self.plan);
+        let cluster = Cluster::of_parts(self.uid, self.settings, members, self.policy, self.plan, self.order);
         let assignment = ShardAssignment::of_parts(self.shards, pending);
         Ok(Topology::of_parts(cluster, self.leadership, assignment, self.epoch, self.at))
     }
@@ -149,6 +153,7 @@ impl TopologyImage {
             return Err(ImageFault::Shards { expected, found });
         }
         self.policy.check(self.settings.shards)?;
+        self.order.as_ref().map_or(Ok(()), |(_, since)| self.not_later(*since))?;
         self.check_members()?;
         self.check_shards()?;
         self.check_pending()

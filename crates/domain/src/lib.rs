@@ -26,6 +26,7 @@ pub mod journal;
 pub mod lease;
 #[doc(hidden)]
 pub mod mutants;
+pub mod orders;
 pub mod policy;
 pub mod ports;
 pub mod records;

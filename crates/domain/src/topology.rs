@@ -57,6 +57,7 @@ impl TopologyEvent {
                 ClusterEvent::NodeTrusted { .. } => "NodeTrusted",
                 ClusterEvent::PlacementAdopted { .. } => "PlacementAdopted",
                 ClusterEvent::PlacementRejected { .. } => "PlacementRejected",
+                ClusterEvent::RebalancingOrdered { .. } => "RebalancingOrdered",
                 ClusterEvent::RebalancingTriggered { .. } => "RebalancingTriggered",
                 ClusterEvent::RebalancingCompleted { .. } => "RebalancingCompleted",
             },

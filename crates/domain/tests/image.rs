@@ -6,11 +6,12 @@ use aether_domain::assignment::ShardState;
 use aether_domain::cluster::{ClusterSettings, Member, NodeInfo, NodeStatus, OpenPlan, RebalanceCause, Trust};
 use aether_domain::image::{ImageFault, TopologyImage};
 use aether_domain::lease::LeadershipLease;
+use aether_domain::orders::{Asked, RebalanceOrder, Wish};
 use aether_domain::policy::{Pin, PlacementPolicy, PolicyFault};
 use aether_domain::records::Position;
 use aether_domain::testing::life;
 use aether_domain::topology::Topology;
-use aether_domain::{ClusterUid, Epoch, PlanId, Sequence, ShardCount, ShardId, Term};
+use aether_domain::{ClusterUid, Epoch, Nonce, PlanId, Sequence, ShardCount, ShardId, Term};
 
 fn member(name: &str, status: NodeStatus) -> Member {
     Member { node: life(name, 1), status, info: NodeInfo::default(), since: Epoch(2), trust: Trust::Suspected }
@@ -25,6 +26,10 @@ fn draining(from: &str, to: &str, drain_epoch: u64) -> ShardState {
     ShardState::Draining { from, to, epoch: Epoch(3), drain_epoch: Epoch(drain_epoch) }
 }
 
+fn order() -> RebalanceOrder {
+    RebalanceOrder { wish: Wish::Pause, asked: Asked::new("ann", "the sale"), id: Nonce(5) }
+}
+
 /// `a` leads and is Active, `b` drains, `c` has failed; four shards.
 fn image() -> TopologyImage {
     TopologyImage {
@@ -37,6 +42,7 @@ fn image() -> TopologyImage {
         ],
         policy: Arc::default(),
         plan: Some(OpenPlan { id: PlanId(9), cause: RebalanceCause::Drain, planned: 2, moved: 0 }),
+        order: Some((order(), Epoch(8))),
         leadership: LeadershipLease::Held { leader: life("a", 1), term: Term(2) },
         shards: vec![owned("a", 1), owned("b", 9), draining("b", "a", 9), owned("b", 3)],
         pending: vec![(ShardId(1), life("b", 1), life("a", 1)), (ShardId(3), life("b", 1), life("a", 1))],
@@ -106,6 +112,7 @@ fn an_image_of_what_no_log_folds_to_is_refused() {
         (pending(&[3, 1]), not_pending(1)),
         (pending(&[1, 1]), not_pending(1)),
         (TopologyImage { plan: None, ..image() }, not_pending(1)),
+        (TopologyImage { order: Some((order(), Epoch(10))), ..image() }, later(10)),
         (TopologyImage { policy: Arc::new(pinned), ..image() }, ImageFault::Policy(beyond)),
     ] {
         assert_eq!(image.topology(), Err(fault));

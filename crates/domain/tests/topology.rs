@@ -7,6 +7,7 @@ use aether_domain::cluster::{ClusterCommand, ClusterEvent, ClusterSettings, Fail
 use aether_domain::image::TopologyImage;
 use aether_domain::invariants::Violation;
 use aether_domain::lease::{LeadershipCommand, LeadershipEvent};
+use aether_domain::orders::{Asked, RebalanceOrder, Wish};
 use aether_domain::policy::{Pin, PlacementPolicy, PolicyFault};
 use aether_domain::records::{Entry, Position, StoredEntry};
 use aether_domain::testing::life;
@@ -280,6 +281,8 @@ enum Deed {
     Move(u8, u8, u8),
     Complete(u8),
     Elect(u8),
+    Plan(u8, u8, u8),
+    Order(u8),
 }
 
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
@@ -291,6 +294,8 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         node.clone().prop_map(Deed::Leave),
         (0u8..SHARDS as u8, node.clone(), node.clone()).prop_map(|(shard, from, to)| Deed::Move(shard, from, to)),
         (0u8..SHARDS as u8).prop_map(Deed::Complete),
+        (0u8..SHARDS as u8, node.clone(), node.clone()).prop_map(|(shard, from, to)| Deed::Plan(shard, from, to)),
+        any::<u8>().prop_map(Deed::Order),
         node.prop_map(Deed::Elect),
     ];
     proptest::collection::vec(deed, 0..60)
@@ -340,6 +345,19 @@ proptest! {
                         .assignment(&AssignmentCommand::RebalanceFromTopology { moves, active })
                         .map_err(|refusal| refusal.to_string())
                 }
+                Deed::Plan(shard, from, to) => {
+                    let (from, to) = (life(name(from), 1), life(name(to), 1));
+                    let moves = vec![PlannedMove { shards: ShardId(shard.into()).into(), from, to }];
+                    let (plan, cause) = (PlanId(draft.epoch().0), RebalanceCause::Join);
+                    draft
+                        .cluster(&ClusterCommand::RebalanceShards { plan, cause, moves })
+                        .map_err(|refusal| refusal.to_string())
+                }
+                Deed::Order(id) => {
+                    let wish = Wish::NAMES[usize::from(id) % 3].0;
+                    let order = RebalanceOrder { wish, asked: Asked::new("ann", ""), id: Nonce(id.into()) };
+                    draft.cluster(&ClusterCommand::OrderRebalance { order }).map_err(|refusal| refusal.to_string())
+                }
                 Deed::Complete(shard) => {
                     use aether_domain::assignment::ShardState;
                     let shard = ShardId(shard.into());
@@ -377,6 +395,11 @@ proptest! {
                 log.push(next);
                 let built = TopologyImage::of(&topology).expect("it has seen an entry").topology();
                 prop_assert_eq!(built.as_ref(), Ok(&topology), "any prefix can be kept and built up again");
+            }
+            if topology.cluster().wish() != Wish::Resume {
+                let stays = |from: &aether_domain::NodeRef| !topology.cluster().must_give(from.incarnation);
+                let meant = topology.assignment().pending().any(|(_, from, _)| stays(from));
+                prop_assert!(!meant, "a move of a node that stays is meant while that is paused");
             }
             let somebody = topology.cluster().active().next().is_some();
             for (shard, state) in topology.assignment().iter() {

@@ -9,6 +9,7 @@
 //! | … key `node.<id>` | that node; to fence it, the leader; both by compare-and-set | every node | last record | JSON member record |
 //! | … key `rel.<id>` | that node, by compare-and-set | the leader | last record | JSON release report |
 //! | … key `placement` | operators, by compare-and-set | every node | last record | JSON desired placement |
+//! | … key `orders` | operators, by compare-and-set | every node | last record | JSON orders |
 //! | … key `top.snap` | the leader, by compare-and-set | nodes that start | last record | binary snapshot of the topology |
 //! | stream `AETHER_<ns>_EVT_<p>`, subject `aether.<ns>.ev.<slot>.<kind>.<id>` | the shard's owner, by compare-and-set | the shard's owner, feeds | for ever | JSON or binary commit record |
 //! | stream `AETHER_<ns>_SNP`, subject `aether.<ns>.sn.<slot>.<kind>.<id>` | the shard's owner | the shard's owner | last two | binary snapshot |
@@ -84,6 +85,7 @@ impl Names {
         match key.split_once('.') {
             None if key == "lease" => Some(ControlKey::Lease),
             None if key == "placement" => Some(ControlKey::Placement),
+            None if key == "orders" => Some(ControlKey::Orders),
             Some(("node", id)) => NodeId::new(id).ok().map(ControlKey::Member),
             Some(("top", "snap")) => Some(ControlKey::TopologySnapshot),
             Some(("rel", id)) => NodeId::new(id).ok().map(ControlKey::Release),
@@ -221,6 +223,7 @@ pub fn control_key(key: &ControlKey) -> String {
         ControlKey::Release(node) => format!("rel.{node}"),
         ControlKey::TopologySnapshot => "top.snap".to_owned(),
         ControlKey::Placement => "placement".to_owned(),
+        ControlKey::Orders => "orders".to_owned(),
     }
 }
 
@@ -314,6 +317,7 @@ mod tests {
             (names.control_subject(&ControlKey::Release(life("n1", 1).node)), "$KV.aether_bank-eu_ctl.rel.n1"),
             (names.control_subject(&ControlKey::TopologySnapshot), "$KV.aether_bank-eu_ctl.top.snap"),
             (names.control_subject(&ControlKey::Placement), "$KV.aether_bank-eu_ctl.placement"),
+            (names.control_subject(&ControlKey::Orders), "$KV.aether_bank-eu_ctl.orders"),
             (names.event_stream(0), "AETHER_bank-eu_EVT_0"),
             (names.event_stream_subjects()[15].clone(), "aether.bank-eu.ev.f.>"),
             (names.event_subject(&actor), "aether.bank-eu.ev.0.a5b.account.alice"),
@@ -385,7 +389,12 @@ mod tests {
         fn control_keys_and_nodes_are_read_back(node in "[a-z0-9_-]{1,32}", inc: u64) {
             let node = NodeRef { node: NodeId::new(&node).expect("a node id"), incarnation: Incarnation(inc) };
             let of_node = [ControlKey::Member(node.node.clone()), ControlKey::Release(node.node.clone())];
-            for key in of_node.into_iter().chain([ControlKey::Lease, ControlKey::TopologySnapshot, ControlKey::Placement]) {
+            for key in of_node.into_iter().chain([
+                ControlKey::Lease,
+                ControlKey::TopologySnapshot,
+                ControlKey::Placement,
+                ControlKey::Orders,
+            ]) {
                 prop_assert_eq!(names().control_key_of(&names().control_subject(&key)), Some(key));
             }
             prop_assert_eq!(node_of(&node_token(&node)), Some(node));

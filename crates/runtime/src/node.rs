@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aether_domain::cluster::{ClusterSettings, NodeInfo};
-use aether_domain::ports::{Delivery, Frame, Ports, SendError, TopologyLog, Transport, Updates, Whose};
+use aether_domain::ports::{ControlStore, Delivery, Frame, Ports, SendError, TopologyLog, Transport, Updates, Whose};
 use aether_domain::records::{Health, Load};
 use aether_domain::timing::Profile;
 use aether_domain::{ActorId, ActorKey, ActorKind, InvalidId, Namespace, NodeId, NodeRef, Nonce};
@@ -21,7 +21,7 @@ use crate::actor::{Actor, KindRegistry};
 use crate::actor_ref::ActorRef;
 use crate::clock::Clock;
 use crate::control::service::{self, INBOX_MAX, Status, Wiring};
-use crate::control::{ControlConfig, Input, Machine, OnRegression, SNAPSHOT_EVERY, StopReason, Strategies};
+use crate::control::{ControlConfig, Input, Machine, OnRegression, Phase, SNAPSHOT_EVERY, StopReason, Strategies};
 use crate::feed::{Feed, FeedHandler, FeedOptions, FeedStats, Feeds, SubscribeError};
 use crate::gateway;
 use crate::message::{Responder, Work};
@@ -123,6 +123,7 @@ struct Inner {
     feeds: Feeds,
     stopped: watch::Receiver<Option<StopReason>>,
     control: mpsc::Sender<Input>,
+    control_store: Arc<dyn ControlStore>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -225,7 +226,20 @@ impl Runtime {
                 () = counting => {}
             }
         });
+        // Whoever is made to leave gives its feeds back, as one that is told so by its own process does.
+        let (mut leaving, given_back, ended) = (statuses.clone(), feeds.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            let told = tokio::select! {
+                biased;
+                () = ended.cancelled() => false,
+                told = leaving.wait_for(|status| status.phase == Phase::Draining) => told.is_ok(),
+            };
+            if told {
+                given_back.stop().await;
+            }
+        });
         let (loaded, shards) = (host.clone(), host.clone());
+        let control_store = Arc::clone(&ports.control);
         let wiring = Wiring {
             control: ports.control,
             log: ports.log,
@@ -285,6 +299,7 @@ impl Runtime {
             feeds,
             stopped,
             control: notify,
+            control_store,
             shutdown,
             tasks,
         };
@@ -333,6 +348,11 @@ impl Runtime {
     /// The actors that this node has set aside until a person looks, at most 1,024 of them.
     pub fn quarantined(&self) -> Vec<Quarantined> {
         self.inner.host.quarantined()
+    }
+
+    /// The store of control records, for what operators ask.
+    pub fn control_store(&self) -> &Arc<dyn ControlStore> {
+        &self.inner.control_store
     }
 
     /// Watches over how long handlers run, from a thread of its own, until the node ends.

@@ -34,6 +34,8 @@ mod digests;
 mod gray;
 #[path = "control/load.rs"]
 mod load;
+#[path = "control/orders.rs"]
+mod orders;
 #[path = "control/placement.rs"]
 mod placement;
 #[path = "control/plans.rs"]

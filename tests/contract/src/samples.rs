@@ -13,6 +13,7 @@ use aether_domain::ids::{
 };
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
+use aether_domain::orders::{Asked, Orders, RebalanceOrder, Wish};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode, WarmFrame, WarmTakenFrame, WarmVerdict};
 use aether_domain::records::{
@@ -76,6 +77,7 @@ pub(crate) fn snapshot(shards: u32, epoch: Epoch, nonce: u64) -> ControlRecord {
         members: vec![member(&a, NodeStatus::Active), member(&b, NodeStatus::Draining)],
         policy: Arc::new(odd_policy()),
         plan: Some(OpenPlan { id: PlanId(u64::MAX), cause: RebalanceCause::Repair, planned: u32::MAX, moved: 1 }),
+        order: Some((odd_order(), epoch)),
         leadership: LeadershipLease::Held { leader: a.clone(), term: Term(u64::MAX) },
         shards: shards
             .all()
@@ -117,6 +119,23 @@ pub(crate) fn placement(nonce: u64) -> ControlRecord {
     ControlRecord::Placement(DesiredPlacement { nonce: Nonce(nonce), policy: Arc::new(odd_policy()) })
 }
 
+/// As many, and as long, as there can be.
+fn odd_orders() -> ControlRecord {
+    let asked = Asked::new(&"\u{1f980}".repeat(Asked::BY_CHARS_MAX), &"\u{1f980}".repeat(Asked::WHY_CHARS_MAX));
+    let drains = (0..Orders::DRAINS_MAX).map(|nth| (life(&format!("{nth:0>32}"), 1), asked.clone()));
+    let orders = Orders {
+        rebalance: Some(odd_order()),
+        drains: drains.collect(),
+        step_down: Some((Term(u64::MAX), asked.clone())),
+    };
+    ControlRecord::Orders(OrdersRecord { nonce: Nonce(1), orders: Arc::new(orders) })
+}
+
+fn odd_order() -> RebalanceOrder {
+    let why = "\u{1f980}".repeat(Asked::WHY_CHARS_MAX);
+    RebalanceOrder { wish: Wish::Cancel, asked: Asked::new("", &why), id: Nonce(u64::MAX) }
+}
+
 /// As heavy, and with as many tags, as a node can be.
 fn odd_info() -> NodeInfo {
     let tags = (0..NodeInfo::TAGS_MAX).map(|nth| Tag::new(format!("{nth:0>32}")).expect("a tag"));
@@ -140,6 +159,8 @@ pub(crate) fn odd_control_records() -> Vec<ControlRecord> {
         release(&odd, u64::MAX - 1, odd_releases()),
         placement(1),
         ControlRecord::Placement(DesiredPlacement { nonce: Nonce(u64::MAX), policy: Arc::default() }),
+        odd_orders(),
+        ControlRecord::Orders(OrdersRecord { nonce: Nonce(2), orders: Arc::default() }),
         snapshot(1, Epoch(1), u64::MAX),
         snapshot(65_536, Epoch(u64::MAX), 0),
     ];
@@ -220,6 +241,7 @@ pub(crate) fn odd_entry(before: Position) -> Entry {
         ClusterEvent::NodeTrusted { node: b.clone() }.into(),
         ClusterEvent::PlacementAdopted { policy: Arc::new(odd_policy()) }.into(),
         ClusterEvent::PlacementRejected { strategy: odd_policy().strategy, why: "\u{1f980}".repeat(200) }.into(),
+        ClusterEvent::RebalancingOrdered { order: odd_order() }.into(),
         ClusterEvent::RebalancingCompleted { plan: PlanId(u64::MAX), moved: u32::MAX }.into(),
         LeadershipEvent::TermStarted { term: Term(u64::MAX), leader: b.clone() }.into(),
         AssignmentEvent::ShardAssigned { shards: shards.clone(), to: a.clone() }.into(),

@@ -115,6 +115,11 @@ pub enum Act {
         /// What it is drawn from.
         bits: u64,
     },
+    /// An operator asks something else of the cluster: what, comes of these bits.
+    Order {
+        /// What it is drawn from.
+        bits: u64,
+    },
     /// Ends half of the processes without warning, and asks one of the others to leave at the same instant. All start
     /// again after that long, if at all.
     Collapse {
@@ -188,6 +193,7 @@ impl Act {
             Self::Gray { .. } => "gray node",
             Self::Recover(_) => "recovery",
             Self::Place { .. } => "placement wanted",
+            Self::Order { .. } => "order",
             Self::Collapse { .. } => "collapse",
             Self::Stranger => "stranger",
             Self::Skip { .. } => "skipped entry",

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aether_domain::assignment::AssignmentEvent;
 use aether_domain::cluster::{ClusterEvent, FailureReason, RebalanceCause};
 use aether_domain::lease::LeadershipEvent;
+use aether_domain::orders::Wish;
 use aether_domain::records::{ControlRecord, MemberRecord, MemberState, Position};
 use aether_domain::topology::{Topology, TopologyEvent};
 use aether_domain::{Incarnation, NodeId, NodeRef, Nonce, Revision, Sequence, Term};
@@ -69,6 +71,15 @@ impl Checks {
                         self.drains_awaited += u64::from(*cause == RebalanceCause::Drain && to_whoever_is_back);
                         self.back.clear();
                     }
+                    TopologyEvent::Assignment(AssignmentEvent::ShardMigrationStarted { shards, from, .. }) => {
+                        let cluster = self.truth.cluster();
+                        if cluster.wish() != Wish::Resume && !cluster.must_give(from.incarnation) {
+                            return Err(format!(
+                                "{} shards begin to move off {from} while that is paused",
+                                shards.len()
+                            ));
+                        }
+                    }
                     TopologyEvent::Cluster(ClusterEvent::NodeRestarted { previous, .. }) => ended.push(*previous),
                     TopologyEvent::Leadership(LeadershipEvent::TermStarted { term, leader }) => {
                         if let Some(before) = self.terms.insert(*term, leader.clone()) {
@@ -110,7 +121,10 @@ impl Checks {
                         dead.push((member.node.clone(), member.supervisor));
                     }
                 }
-                ControlRecord::Release(_) | ControlRecord::Snapshot(_) | ControlRecord::Placement(_) => {}
+                ControlRecord::Release(_)
+                | ControlRecord::Snapshot(_)
+                | ControlRecord::Placement(_)
+                | ControlRecord::Orders(_) => {}
             }
         }
         self.revision = stores.revision();

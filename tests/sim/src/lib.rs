@@ -15,6 +15,7 @@ mod checks;
 mod clock;
 mod hunt;
 mod node;
+mod orders;
 mod outside;
 mod placement;
 mod plane;

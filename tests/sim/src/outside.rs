@@ -57,6 +57,7 @@ impl World {
             | Act::CrashAll { .. }
             | Act::Collapse { .. }
             | Act::Place { .. }
+            | Act::Order { .. }
             | Act::LoseEntries { .. }
             | Act::Join
             | Act::Return => 0,
@@ -110,6 +111,7 @@ impl World {
                 self.tell_health()?;
             }
             Act::Place { bits } => self.place(bits),
+            Act::Order { bits } => self.order(bits),
             Act::Collapse { restart_after } => self.collapse(restart_after)?,
             // It would found a cluster of its own if there were none.
             Act::Stranger if self.checks.truth.epoch() > Epoch::ZERO && self.vacant(of) => self.start(of),

@@ -13,6 +13,7 @@ use aether_runtime::view::View;
 use crate::act::{Act, Target};
 use crate::node::{Due, Freeze, Node, Purpose};
 use crate::render::{In, Out};
+use crate::seeds::MARKS;
 use crate::world::World;
 
 /// How many entries a process reads at once, as the product does.
@@ -387,6 +388,12 @@ impl World {
         match note {
             Note::Elected { .. } => self.count("elected"),
             Note::SteppedDown { why, .. } => self.count(&format!("stepped down: {why}")),
+            Note::AskedToLeave { .. } => {
+                self.count("left on an order");
+                if let Some(process) = &mut self.nodes[node].process {
+                    process.leaving = true;
+                }
+            }
             Note::Suspected { node: accused } => {
                 self.count("suspected");
                 self.accused(node, accused)?;
@@ -411,10 +418,8 @@ impl World {
             Note::SnapshotNotStored { .. } => self.count("snapshot not stored"),
             Note::RegressionAccepted { .. } => self.count("regression accepted"),
             Note::Applied { events, .. } => {
-                for event in ["NodeSuspected", "NodeRelieved", "NodeTrusted", "PlacementAdopted", "PlacementRejected"] {
-                    if events.contains(&event) {
-                        self.count(event);
-                    }
+                for event in events.iter().filter(|event| MARKS.contains(event)) {
+                    self.count(event);
                 }
             }
             Note::Member { .. } | Note::Renewed { .. } => {}
@@ -528,6 +533,9 @@ fn stored_now(nodes: &mut [Node], record: &ControlRecord, now: Monotonic) {
                 node.troubles.beaten_at = now;
             }
         }
-        ControlRecord::Release(_) | ControlRecord::Snapshot(_) | ControlRecord::Placement(_) => {}
+        ControlRecord::Release(_)
+        | ControlRecord::Snapshot(_)
+        | ControlRecord::Placement(_)
+        | ControlRecord::Orders(_) => {}
     }
 }

@@ -23,6 +23,7 @@ impl fmt::Display for Key<'_> {
             ControlKey::Release(node) => write!(f, "rel.{node}"),
             ControlKey::TopologySnapshot => f.write_str("top.snap"),
             ControlKey::Placement => f.write_str("placement"),
+            ControlKey::Orders => f.write_str("orders"),
         }
     }
 }
@@ -42,6 +43,7 @@ impl fmt::Display for Record<'_> {
                 write!(f, "{} has released {shards}", report.node)
             }
             ControlRecord::Placement(record) => write!(f, "placement by {}", record.policy.strategy),
+            ControlRecord::Orders(record) => write!(f, "orders {:?}", record.orders),
             ControlRecord::Snapshot(snapshot) => write!(f, "snapshot of epoch {}", snapshot.topology.epoch()),
         }
     }

@@ -55,6 +55,7 @@ impl World {
         self.fabric.set_faults(self.now, Faults::none());
         self.fabric.outage(self.now, false);
         self.all_troubled();
+        self.no_orders();
         let distrusted = self.checks.truth.cluster().active().any(|member| member.trust != Trust::Full);
         self.distrust = distrusted || self.nodes.iter().any(|node| node.unwell);
         let stays = |node: &Node| node.process.as_ref().is_some_and(|process| !process.leaving);

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::act::{Act, Spoiled, Target};
 use crate::clock::NodeClock;
-use crate::placement;
+use crate::{orders, placement};
 
 /// How many kinds of act there are to draw from.
 const KINDS: u8 = 20;
@@ -123,6 +123,7 @@ impl Scenario {
         };
         let mut acts = drawn.acts;
         acts.extend(wants);
+        acts.extend(orders::draw(seed, heals_at));
         acts.sort_by_key(|(at, _)| *at);
         Self { acts, ..drawn }
     }

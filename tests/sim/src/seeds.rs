@@ -72,14 +72,20 @@ pub fn run_seeds(
 
 /// What should have happened at least once before many seeds mean much, by the names under which it is counted: each fault,
 /// and each way in which a node or a leader loses what it had.
-pub const MARKS: [&str; 50] = [
+pub const MARKS: [&str; 57] = [
     "NodeRelieved",
     "NodeSuspected",
     "NodeTrusted",
     "PlacementAdopted",
     "PlacementRejected",
+    "RebalancingOrdered",
     "acknowledgement lost",
     "answer cut off",
+    "asked to cancel",
+    "asked to drain",
+    "asked to pause",
+    "asked to resume",
+    "asked to step down",
     "began with a snapshot",
     "certificate shortened a failure",
     "clock jump",
@@ -103,6 +109,7 @@ pub const MARKS: [&str; 50] = [
     "ghost of a node cut off",
     "join",
     "left",
+    "left on an order",
     "left unasked",
     "life over",
     "message lost",

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use aether_domain::orders::Orders;
 use aether_domain::policy::PlacementPolicy;
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{Monotonic, Nonce, Sequence};
@@ -39,6 +40,8 @@ pub struct World {
     planned: u64,
     /// What an operator wanted of placement last.
     pub(crate) wanted: Option<PlacementPolicy>,
+    /// What operators ask beside that.
+    pub(crate) orders: Orders,
     pub(crate) watches: Watches,
     /// When claims are told next.
     claims_at: Monotonic,
@@ -131,6 +134,7 @@ impl World {
             queue: BTreeMap::new(),
             planned: 0,
             wanted: None,
+            orders: Orders::default(),
             watches: Watches::default(),
             claims_at: Monotonic::ZERO,
             healed: false,

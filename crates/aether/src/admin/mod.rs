@@ -1,5 +1,5 @@
-//! A node's pages over HTTP: alive, ready, metrics, and the cluster as this node sees it. Read-only, on loopback unless
-//! configured otherwise.
+//! A node's pages over HTTP: alive, ready, metrics, and the cluster as this node sees it. On loopback unless configured
+//! otherwise, and read-only unless a token is configured.
 //!
 //! The pages decide nothing and ask no other node. `/livez` answers as long as the process does, NATS or not.
 
@@ -9,6 +9,7 @@ mod pages;
 mod picture;
 mod server;
 mod views;
+mod writes;
 
 pub use events::{EVENTS_MAX, EntryView, EventView, EventsView};
 pub use feeds::{FeedView, FeedsView};
@@ -16,6 +17,7 @@ pub use pages::{BODY_BYTES_MAX, PAGE_LIMIT, Pages};
 pub use picture::{Counter, NatsPicture, Picture, PlacementPicture, Source};
 pub use server::{AdminRefused, Bound, CONNECTIONS_MAX, PATIENCE, announce};
 pub use views::{
-    ClusterView, HealthView, MoveView, MovesView, NodeHealthView, NodeView, NodesView, PlacementView, PlanView,
-    QuarantinedActor, QuarantinedView, ReadyView, ShardCounts, ShardView, ShardsView, WhyView,
+    ClusterView, HealthView, MoveView, MovesView, NodeHealthView, NodeView, NodesView, OrderView, PlacementView,
+    PlanView, QuarantinedActor, QuarantinedView, ReadyView, RebalanceView, ShardCounts, ShardView, ShardsView,
+    StepView, WhyView,
 };

@@ -18,21 +18,23 @@ use super::events;
 use super::feeds::FeedsView;
 use super::picture::{Picture, Source};
 use super::views::{
-    ClusterView, HealthView, MovesView, NodeView, NodesView, PlacementView, QuarantinedView, ReadyView, ShardView,
-    ShardsView, WhyView,
+    ClusterView, HealthView, MovesView, NodeView, NodesView, PlacementView, QuarantinedView, ReadyView, RebalanceView,
+    ShardView, ShardsView, WhyView,
 };
+use super::writes;
+use crate::config::Secret;
 use crate::demo::load::{Load, VERIFY_LIMIT, load_router};
 use crate::metrics;
 
 /// How long a page may take.
 pub const PAGE_LIMIT: Duration = Duration::from_secs(5);
 
-/// The most bytes a request's body may have; no page reads one.
+/// The most bytes a request's body may have.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// An answer that is not a page: what is wrong and what to do, as JSON.
 #[derive(Debug)]
-struct Refused(StatusCode, Problem);
+pub(super) struct Refused(StatusCode, Problem);
 
 #[derive(Debug, Serialize)]
 struct Problem {
@@ -41,7 +43,7 @@ struct Problem {
 }
 
 impl Refused {
-    fn new(status: StatusCode, error: impl Into<String>, cure: &'static str) -> Self {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>, cure: &'static str) -> Self {
         Self(status, Problem { error: error.into(), cure })
     }
 }
@@ -63,7 +65,13 @@ pub struct Pages {
 impl Pages {
     /// A node's pages.
     pub fn of_node(source: Arc<dyn Source>) -> Self {
-        Self { router: bounded(node_router(source), PAGE_LIMIT) }
+        Self::of_operated_node(source, None)
+    }
+
+    /// A node's pages, and what can be asked of its cluster by whoever has that token; nothing, if there is none.
+    pub fn of_operated_node(source: Arc<dyn Source>, token: Option<Secret>) -> Self {
+        let pages = node_router(Arc::clone(&source)).merge(writes::router(source, token));
+        Self { router: bounded(pages, PAGE_LIMIT) }
     }
 
     /// The load's page, and that the process is alive.
@@ -100,6 +108,7 @@ fn node_router(source: Arc<dyn Source>) -> Router {
         .route("/v1/events", get(happened))
         .route("/v1/moves", get(moves))
         .route("/v1/placement", get(placement))
+        .route("/v1/rebalance", get(rebalance))
         .route("/v1/feeds", get(feeds))
         .route("/v1/quarantined", get(quarantined))
         .with_state(source)
@@ -109,7 +118,11 @@ fn node_router(source: Arc<dyn Source>) -> Router {
 fn bounded(router: Router, limit: Duration) -> Router {
     router
         .method_not_allowed_fallback(async || {
-            Refused::new(StatusCode::METHOD_NOT_ALLOWED, "these pages are read-only", "use GET")
+            Refused::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "that page cannot be asked so",
+                "use GET, or see docs/FORMATS.md",
+            )
         })
         .fallback(async || {
             let cure = "see the list of pages in docs/FORMATS.md";
@@ -123,7 +136,7 @@ async fn within(limit: Duration, request: Request, next: Next) -> Response {
     let declared = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
     if declared.is_some_and(|bytes: u64| bytes > BODY_BYTES_MAX as u64) {
         let error = format!("a body of more than {BODY_BYTES_MAX} bytes");
-        return Refused::new(StatusCode::PAYLOAD_TOO_LARGE, error, "send none: no page reads one").into_response();
+        return Refused::new(StatusCode::PAYLOAD_TOO_LARGE, error, "send less: a few words are enough").into_response();
     }
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         let error = format!("the page was not ready within {limit:?}");
@@ -131,7 +144,7 @@ async fn within(limit: Duration, request: Request, next: Next) -> Response {
     })
 }
 
-fn picture(source: &Arc<dyn Source>) -> Result<Picture, Refused> {
+pub(super) fn picture(source: &Arc<dyn Source>) -> Result<Picture, Refused> {
     source.picture().ok_or_else(|| {
         Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the node is starting", "ask again in a moment, or see /readyz")
     })
@@ -162,6 +175,12 @@ struct At<T> {
 
 async fn placement(State(source): Shared) -> Result<Response, Refused> {
     let view = PlacementView::of(&picture(&source)?);
+    Ok(page(view.epoch, view))
+}
+
+async fn rebalance(State(source): Shared) -> Result<Response, Refused> {
+    let picture = picture(&source)?;
+    let view = RebalanceView::of(&picture, source.preview().unwrap_or_else(|| Ok(Vec::new())));
     Ok(page(view.epoch, view))
 }
 

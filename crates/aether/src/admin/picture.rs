@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::policy::PlacementPolicy;
+use aether_domain::ports::ControlStore;
 use aether_domain::records::MemberRecord;
 use aether_domain::topology::Topology;
 use aether_domain::{Namespace, NodeId, NodeRef, ShardId, ShardSet, Term};
 
+use aether_runtime::control::Step;
 use aether_runtime::feed::FeedStats;
 use aether_runtime::projection::{HealthView, Why};
 use aether_runtime::shard::Quarantined;
@@ -29,6 +31,16 @@ pub trait Source: Send + Sync + 'static {
 
     /// Why that shard is where it is; nothing before the node has begun.
     fn why(&self, shard: ShardId) -> Option<Why>;
+
+    /// What a plan would move if it were made now, or why there is none; nothing before the node has begun.
+    fn preview(&self) -> Option<Result<Vec<Step>, String>> {
+        None
+    }
+
+    /// Where what operators ask is written; nothing before the node has begun.
+    fn control(&self) -> Option<Arc<dyn ControlStore>> {
+        None
+    }
 }
 
 /// One node's knowledge at one moment.

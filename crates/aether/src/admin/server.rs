@@ -1,6 +1,6 @@
 //! Listening, within bounds: so many connections, so much patience, and a file that says where.
 //!
-//! What is served is the pages' business. There are no writes, so there is nothing to authenticate.
+//! What is served, and to whom, is the pages' business.
 
 use std::io;
 use std::net::SocketAddr;

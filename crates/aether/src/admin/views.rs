@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use aether_domain::assignment::ShardState;
-use aether_domain::cluster::Member;
+use aether_domain::cluster::{Member, OpenPlan};
 use aether_domain::{Incarnation, ShardId, ShardSet};
+use aether_runtime::control::Step;
 use serde::{Deserialize, Serialize};
 
 use super::picture::{Picture, PlacementPicture};
@@ -29,6 +30,9 @@ pub struct ClusterView {
     pub nodes: Vec<NodeView>,
     /// Shards by state.
     pub shards: ShardCounts,
+    /// What an operator asked of redistribution last; nothing if nobody ever has.
+    #[serde(default)]
+    pub order: Option<OrderView>,
 }
 
 /// One node: an entry of `GET /v1/nodes`, and `GET /v1/nodes/{id}`.
@@ -63,6 +67,47 @@ pub struct NodeView {
     pub view_epoch: Option<u64>,
     /// What it runs, by its last heartbeat.
     pub build: Option<String>,
+}
+
+/// What an operator asked of redistribution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderView {
+    /// `pause`, `cancel` or `resume`.
+    pub wish: String,
+    /// Who asked.
+    pub by: String,
+    /// Why; empty if that was not said.
+    pub why: String,
+    /// The entry that took it up.
+    pub since_epoch: u64,
+}
+
+/// `GET /v1/rebalance`: what a plan would move if it were made now, and nothing is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebalanceView {
+    /// The last entry applied.
+    pub epoch: u64,
+    /// What an operator asked last; nothing if nobody ever has.
+    pub order: Option<OrderView>,
+    /// The plan under way.
+    pub plan: Option<PlanView>,
+    /// What would move, moves under way not included. Moves for load are left out: only the leader knows the load.
+    pub next: Vec<StepView>,
+    /// Why there is no plan, if there is none.
+    pub obstacle: Option<String>,
+}
+
+/// Shards that would move for the same reason and by the same way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepView {
+    /// Which, as runs.
+    pub shards: String,
+    /// Whose they are; nothing if they have no owner.
+    pub from: Option<String>,
+    /// Whose they would be.
+    pub to: String,
+    /// `orphan`, `drain`, `rule` or `balance`.
+    pub class: String,
 }
 
 /// How many shards are in which state.
@@ -181,12 +226,12 @@ pub struct MovesView {
 }
 
 /// A plan under way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanView {
     /// Its number.
     pub id: u64,
     /// What made it necessary.
-    pub cause: &'static str,
+    pub cause: String,
     /// How many shards it set out to move.
     pub planned: u32,
     /// How many have moved.
@@ -246,7 +291,49 @@ impl ClusterView {
             leader: topology.leadership().leader().map(|leader| leader.node.to_string()),
             nodes: NodesView::of(picture).nodes,
             shards: ShardCounts::of(picture),
+            order: OrderView::of(picture),
         }
+    }
+}
+
+impl OrderView {
+    fn of(picture: &Picture) -> Option<Self> {
+        picture.topology.cluster().order().map(|(order, since)| Self {
+            wish: order.wish.name().to_owned(),
+            by: order.asked.by().to_owned(),
+            why: order.asked.why().to_owned(),
+            since_epoch: since.0,
+        })
+    }
+}
+
+impl RebalanceView {
+    /// What that plan would move, or why there is none.
+    pub fn of(picture: &Picture, preview: Result<Vec<Step>, String>) -> Self {
+        let (steps, obstacle) = match preview {
+            Ok(steps) => (steps, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        let mut ways: BTreeMap<(String, Option<String>, String), ShardSet> = BTreeMap::new();
+        for (shard, from, to, class) in steps {
+            let way = (class.to_string(), from.map(|from| from.node.to_string()), to.node.to_string());
+            ways.entry(way).or_default().insert(shard);
+        }
+        let step =
+            |((class, from, to), shards): (_, ShardSet)| StepView { shards: shards.to_string(), from, to, class };
+        Self {
+            epoch: picture.topology.epoch().0,
+            order: OrderView::of(picture),
+            plan: picture.topology.cluster().plan().map(PlanView::of),
+            next: ways.into_iter().map(step).collect(),
+            obstacle,
+        }
+    }
+}
+
+impl PlanView {
+    fn of(plan: &OpenPlan) -> Self {
+        Self { id: plan.id.0, cause: plan.cause.name().to_owned(), planned: plan.planned, moved: plan.moved }
     }
 }
 
@@ -376,12 +463,7 @@ impl MovesView {
         let pending = assignment.pending().map(|(shard, from, to)| (shard, from.node.to_string(), to.node.to_string()));
         Self {
             epoch: picture.topology.epoch().0,
-            plan: cluster.plan().map(|plan| PlanView {
-                id: plan.id.0,
-                cause: plan.cause.name(),
-                planned: plan.planned,
-                moved: plan.moved,
-            }),
+            plan: cluster.plan().map(PlanView::of),
             draining: grouped(draining),
             pending: grouped(pending),
         }

@@ -102,6 +102,8 @@ pub struct AdminSettings {
     pub listen: SocketAddr,
     /// A file that is given the pages' URL once they are served.
     pub announce: Option<PathBuf>,
+    /// What whoever asks something of the cluster over HTTP must know; nothing can be asked without it.
+    pub token: Option<Secret>,
 }
 
 /// How hard the self-checking load works.

@@ -20,10 +20,14 @@ pub(super) const KEYS: [(&str, &[&str]); 7] = [
     ("node", &["id", "weight", "zone", "tags", "on_regression", "handler_slow_after_ms", "handler_end_after_ms"]),
     ("memory", &["residents_max", "resident_bytes_max", "waiting_bytes_max"]),
     ("nats", &["urls", "user", "password", "token", "creds", "replicas"]),
-    ("admin", &["listen", "announce"]),
+    ("admin", &["listen", "announce", "token_file"]),
     ("load", &["workers", "accounts"]),
     ("log", &["format", "level"]),
 ];
+
+/// The shortest and the longest token that whoever asks something of the cluster may have.
+const TOKEN_CHARS_MIN: usize = 32;
+const TOKEN_CHARS_MAX: usize = 512;
 
 /// The soonest that a handler may be called slow.
 const HANDLER_SLOW_AFTER_MIN: Duration = Duration::from_millis(100);
@@ -98,6 +102,7 @@ impl std::fmt::Debug for RawNats {
 struct RawAdmin {
     listen: Option<String>,
     announce: Option<PathBuf>,
+    token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -256,25 +261,39 @@ impl RawNats {
             return Err(misfit(first, problem, format!("keep one of {} and remove the others", given.join(", "))));
         }
         if let Some(creds) = &self.creds {
-            private(creds)?;
+            private("nats.creds", creds)?;
         }
         let (password, token) = (self.password.map(Secret::new), self.token.map(Secret::new));
         Ok(NatsSettings { urls, user: self.user, password, token, creds: self.creds, replicas })
     }
 }
 
-/// A credentials file must exist and be nobody else's to read.
-fn private(path: &Path) -> Result<(), Misfit> {
+/// The token in that file, which must be long enough that nobody guesses it: 32 hex digits have 128 bits.
+fn admin_token(path: &Path) -> Result<Secret, Misfit> {
+    const KEY: &str = "admin.token_file";
+    private(KEY, path)?;
     let shown = path.display();
-    let found = std::fs::metadata(path)
-        .map_err(|error| misfit("nats.creds", format!("{shown}: {error}"), "name a credentials file that exists"))?;
+    let cure = format!("run: openssl rand -hex 32 > {shown}");
+    let text = std::fs::read_to_string(path).map_err(|error| misfit(KEY, format!("{shown}: {error}"), cure.clone()))?;
+    let token = text.trim();
+    let fits =
+        (TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&token.len()) && token.bytes().all(|c| c.is_ascii_graphic());
+    let problem = format!("{shown} does not hold one word of {TOKEN_CHARS_MIN} to {TOKEN_CHARS_MAX} characters");
+    if fits { Ok(Secret::new(token)) } else { Err(misfit(KEY, problem, cure)) }
+}
+
+/// A file with a secret must exist and be nobody else's to read.
+fn private(key: &'static str, path: &Path) -> Result<(), Misfit> {
+    let shown = path.display();
+    let found =
+        std::fs::metadata(path).map_err(|error| misfit(key, format!("{shown}: {error}"), "name a file that exists"))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = found.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             let problem = format!("{shown} may be read by others (mode {mode:03o})");
-            return Err(misfit("nats.creds", problem, format!("run: chmod 600 {shown}")));
+            return Err(misfit(key, problem, format!("run: chmod 600 {shown}")));
         }
     }
     #[cfg(not(unix))]
@@ -288,7 +307,8 @@ impl RawAdmin {
         let listen: SocketAddr = listen.parse().map_err(|_| {
             misfit("admin.listen", format!("{listen:?} is not an address and port"), "write for example 127.0.0.1:8080")
         })?;
-        Ok(AdminSettings { listen, announce: self.announce })
+        let token = self.token_file.as_deref().map(admin_token).transpose()?;
+        Ok(AdminSettings { listen, announce: self.announce, token })
     }
 }
 

@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use aether_domain::cluster::NodeStatus;
+use aether_domain::orders::Wish;
 use aether_runtime::feed::{FeedState, FeedStats};
 use aether_runtime::projection::ClusterVerdict;
 
@@ -113,6 +114,7 @@ fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
         }
         names::NATS_RECONNECTS => picture.nats.map(|nats| (None, float(nats.reconnects))).into_iter().collect(),
         names::REBALANCING_ACTIVE => one(if topology.cluster().plan().is_some() { 1.0 } else { 0.0 }),
+        names::REBALANCING_PAUSED => one(if topology.cluster().wish() == Wish::Resume { 0.0 } else { 1.0 }),
         names::NODE_LOAD => nodes().map(|node| (Some(node.id), float(node.commands_per_second))).collect(),
         names::NODE_ACTORS => nodes().map(|node| (Some(node.id), float(node.actors))).collect(),
         names::NODE_SHARDS => nodes().map(|node| (Some(node.id), float(node.shards))).collect(),

@@ -59,6 +59,12 @@ pub const RENEWAL_AGE: Metric = gauge(
 /// Whether a plan is under way.
 pub const REBALANCING_ACTIVE: Metric =
     gauge("aether_cluster_rebalancing_active", None, "1 while a plan of moves is under way, else 0");
+/// Whether an operator has paused redistribution.
+pub const REBALANCING_PAUSED: Metric = gauge(
+    "aether_cluster_rebalancing_paused",
+    None,
+    "1 while an operator has paused or cancelled redistribution, else 0",
+);
 /// The age of a node's last heartbeat.
 pub const HEARTBEAT_LATENCY: Metric = gauge(
     "aether_cluster_node_heartbeat_latency_seconds",
@@ -255,6 +261,7 @@ pub const ALL: &[Metric] = &[
     LEASE_EXPIRES,
     RENEWAL_AGE,
     REBALANCING_ACTIVE,
+    REBALANCING_PAUSED,
     HEARTBEAT_LATENCY,
     NODE_LOAD,
     NODE_ACTORS,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use aether_domain::ShardId;
+use aether_domain::ports::ControlStore;
 use aether_runtime::control::service::Status;
-use aether_runtime::control::unmet;
+use aether_runtime::control::{Step, preview, unmet};
 use aether_runtime::projection::{Facts, HealthView, Why};
 use aether_runtime::splitbrain::SplitBrain;
 use aether_runtime::subscription::{Since, TopologyEvents};
@@ -134,6 +135,15 @@ impl Source for Node {
     }
     fn topology_events(&self, since: Since) -> Option<TopologyEvents> {
         Some(Self::topology_events(self, since))
+    }
+
+    fn preview(&self) -> Option<Result<Vec<Step>, String>> {
+        let status = Arc::clone(&self.status.borrow());
+        Some(preview(&status.topology, self.runtime.strategies(), &status.me))
+    }
+
+    fn control(&self) -> Option<Arc<dyn ControlStore>> {
+        Some(Arc::clone(self.runtime.control_store()))
     }
 
     fn why(&self, shard: ShardId) -> Option<Why> {

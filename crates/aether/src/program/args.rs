@@ -30,6 +30,15 @@ pub(super) enum Command {
     #[cfg(feature = "nats")]
     #[command(subcommand)]
     Placement(PlacementCommand),
+    /// Show what would be moved now, or ask for redistribution to be paused, cancelled or gone on with.
+    #[cfg(feature = "nats")]
+    Rebalance(RebalanceArgs),
+    /// Show the nodes, or ask one to hand over and leave.
+    #[cfg(feature = "nats")]
+    Nodes(NodesArgs),
+    /// Show who leads, or ask for another leader.
+    #[cfg(feature = "nats")]
+    Leader(LeaderArgs),
     /// Look at the commands that were given up, ask one again, and forget what has been dealt with.
     #[cfg(feature = "nats")]
     #[command(subcommand)]
@@ -132,6 +141,103 @@ pub(super) enum PlacementCommand {
         #[command(flatten)]
         store: StoreArgs,
     },
+}
+
+/// While redistribution is paused or cancelled, only what must move does: shards without an owner, and those of nodes that leave
+/// or are relieved.
+#[cfg(feature = "nats")]
+#[derive(Debug, clap::Args)]
+pub(super) struct RebalanceArgs {
+    /// Show what a plan would move if it were made now; this is what happens if nothing else is asked.
+    #[arg(long, group = "wish")]
+    pub(super) plan: bool,
+    /// Make that plan at once, whether redistribution is paused or somebody may be about to leave.
+    #[arg(long, group = "wish")]
+    pub(super) apply: bool,
+    /// Begin no move and make no plan; what is under way ends.
+    #[arg(long, group = "wish")]
+    pub(super) pause: bool,
+    /// Go on: the same as --apply.
+    #[arg(long, group = "wish")]
+    pub(super) resume: bool,
+    /// Give up what is under way, and make no plan until it is resumed.
+    #[arg(long, group = "wish")]
+    pub(super) cancel: bool,
+    /// Where a node's admin pages are; for --plan.
+    #[arg(long, env = "AETHER_ADMIN_URL")]
+    pub(super) url: Option<String>,
+    /// How to show it.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) ask: AskArgs,
+}
+
+#[cfg(feature = "nats")]
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct NodesArgs {
+    /// Where a node's admin pages are.
+    #[arg(long, env = "AETHER_ADMIN_URL")]
+    pub(super) url: Option<String>,
+    /// How to show it.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(super) output: Output,
+    #[command(subcommand)]
+    pub(super) command: Option<NodesCommand>,
+}
+
+#[cfg(feature = "nats")]
+#[derive(Debug, Subcommand)]
+pub(super) enum NodesCommand {
+    /// Ask a node to hand its shards over, to leave and to end, as SIGTERM does; its process ends with 0.
+    Drain {
+        /// The node's id.
+        node: String,
+        /// Wait until it has left, at most 30 s.
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+}
+
+#[cfg(feature = "nats")]
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct LeaderArgs {
+    /// Where a node's admin pages are.
+    #[arg(long, env = "AETHER_ADMIN_URL")]
+    pub(super) url: Option<String>,
+    /// How to show it.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(super) output: Output,
+    #[command(subcommand)]
+    pub(super) command: Option<LeaderCommand>,
+}
+
+#[cfg(feature = "nats")]
+#[derive(Debug, Subcommand)]
+pub(super) enum LeaderCommand {
+    /// Ask the leader to give the lead to another node.
+    StepDown {
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+}
+
+/// What is asked is written down with who asks and why.
+#[cfg(feature = "nats")]
+#[derive(Debug, clap::Args)]
+pub(super) struct AskArgs {
+    /// Who asks; the user of this machine unless told.
+    #[arg(long)]
+    pub(super) by: Option<String>,
+    /// Why.
+    #[arg(long)]
+    pub(super) why: Option<String>,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
 }
 
 /// Each letter is one line of JSON.

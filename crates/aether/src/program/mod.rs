@@ -10,6 +10,8 @@ mod letters;
 #[cfg(feature = "nats")]
 mod load;
 mod node;
+#[cfg(feature = "nats")]
+mod operate;
 mod out;
 #[cfg(feature = "nats")]
 mod placement;
@@ -75,6 +77,12 @@ pub fn main() -> ExitCode {
             Command::Status(args) => status::run(args).await?,
             #[cfg(feature = "nats")]
             Command::Placement(command) => placement::run(command).await?,
+            #[cfg(feature = "nats")]
+            Command::Rebalance(args) => operate::rebalance(args).await?,
+            #[cfg(feature = "nats")]
+            Command::Nodes(args) => operate::nodes(args).await?,
+            #[cfg(feature = "nats")]
+            Command::Leader(args) => operate::leader(args).await?,
             #[cfg(feature = "nats")]
             Command::DeadLetters(command) => letters::run(command).await?,
             #[cfg(feature = "nats")]

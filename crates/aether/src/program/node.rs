@@ -29,6 +29,12 @@ impl Source for Late {
     fn why(&self, shard: aether_domain::ShardId) -> Option<aether_runtime::projection::Why> {
         Source::why(self.0.get()?, shard)
     }
+    fn preview(&self) -> Option<Result<Vec<aether_runtime::control::Step>, String>> {
+        self.0.get()?.preview()
+    }
+    fn control(&self) -> Option<Arc<dyn aether_domain::ports::ControlStore>> {
+        self.0.get()?.control()
+    }
     fn picture(&self) -> Option<Picture> {
         self.0.get().and_then(Node::picture)
     }
@@ -42,7 +48,9 @@ pub(super) async fn run(args: NodeArgs) -> anyhow::Result<()> {
     let url = bound.url();
     let (late, stop_pages) = (Arc::new(Late::default()), CancellationToken::new());
     let builder = describe(&settings, &url);
-    let pages = tokio::spawn(bound.serve(Pages::of_node(late.clone()), stop_pages.clone()));
+    let pages = tokio::spawn(
+        bound.serve(Pages::of_operated_node(late.clone(), settings.admin.token.clone()), stop_pages.clone()),
+    );
     if let Some(file) = &settings.admin.announce {
         admin::announce(file, std::slice::from_ref(&url))?;
     }

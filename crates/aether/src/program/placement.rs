@@ -6,19 +6,16 @@
 use std::sync::Arc;
 
 use aether_domain::policy::{Pin, PlacementPolicy};
-use aether_domain::ports::{ControlStore, Expected, WriteError};
+use aether_domain::ports::ControlStore;
 use aether_domain::records::{ControlKey, ControlRecord, DesiredPlacement};
-use aether_domain::{NodeId, Nonce, ShardId};
-use anyhow::{Context, bail};
+use aether_domain::{NodeId, ShardId};
+use anyhow::Context;
 
 use super::args::{Output, PlacementCommand, StoreArgs};
 use super::{nats_config, out, settings, status};
 use crate::admin::PlacementView;
-use crate::entropy;
+use crate::operator;
 use crate::placement::PolicyText;
-
-/// How often a change is made anew because somebody else was faster, or nobody knows whether it was stored.
-const ATTEMPTS_MAX: usize = 5;
 
 pub(super) async fn run(command: PlacementCommand) -> anyhow::Result<()> {
     match command {
@@ -68,26 +65,14 @@ async fn change(
 }
 
 async fn write(control: &dyn ControlStore, to: impl Fn(&PlacementPolicy) -> PlacementPolicy) -> anyhow::Result<()> {
-    let nonce = Nonce(entropy::seed());
-    for _ in 0..ATTEMPTS_MAX {
-        let found = control.read(&ControlKey::Placement).await.context("what is wanted now cannot be read")?;
-        let (wanted, expected) = match found {
-            // It was stored, though nobody said so.
-            Some(stored) if stored.record.nonce() == nonce => return Ok(()),
-            Some(stored) => match stored.record {
-                ControlRecord::Placement(desired) => (desired.policy, Expected::At(stored.revision)),
-                _ => bail!("the control store has something else under that key"),
-            },
-            None => (Arc::default(), Expected::Absent),
+    let desired = |nonce, found| {
+        let wanted = match found {
+            Some(ControlRecord::Placement(desired)) => desired.policy,
+            _ => Arc::default(),
         };
-        let desired = DesiredPlacement { nonce, policy: Arc::new(to(&wanted)) };
-        match control.write(&ControlRecord::Placement(desired), expected).await {
-            Ok(_) => return Ok(()),
-            Err(WriteError::Conflict { .. } | WriteError::Unknown { .. }) => {}
-            Err(error @ WriteError::Unavailable { .. }) => return Err(error.into()),
-        }
-    }
-    bail!("{ATTEMPTS_MAX} attempts to write it had no certain end; look with `aether placement show` and try again")
+        ControlRecord::Placement(DesiredPlacement { nonce, policy: Arc::new(to(&wanted)) })
+    };
+    operator::change(control, ControlKey::Placement, desired).await.context("the placement was not asked for")
 }
 
 /// What is adopted, as the file that would ask for it, with what else there is to know as comments.

@@ -48,8 +48,8 @@ fn ask(url: &str) -> anyhow::Result<String> {
     Ok(body)
 }
 
-/// The cluster as lines for people.
-fn table(view: &ClusterView) -> String {
+/// The nodes as lines for people.
+pub(super) fn nodes(view: &ClusterView) -> String {
     let mut nodes = Table::new();
     nodes.load_preset(presets::NOTHING).set_header(["NODE", "STATUS", "SHARDS", "ACTORS", "CMD/S", "ADMIN"]);
     for column in [2, 3, 4] {
@@ -64,9 +64,16 @@ fn table(view: &ClusterView) -> String {
         let figures = [node.shards, node.actors, node.commands_per_second].map(|figure| figure.to_string());
         nodes.add_row([node.id.clone(), status].into_iter().chain(figures).chain([url]));
     }
-    let shards = &view.shards;
+    nodes.to_string()
+}
+
+/// The cluster as lines for people.
+fn table(view: &ClusterView) -> String {
+    let (shards, nodes) = (&view.shards, nodes(view));
+    let order = view.order.as_ref().filter(|order| order.wish != "resume");
+    let order = order.map_or_else(String::new, |order| format!("; redistribution: {} by {}", order.wish, order.by));
     format!(
-        "cluster {}: leader {}, term {}, epoch {}; shards {} of {} owned, {} orphaned, {} moving\n{nodes}",
+        "cluster {}: leader {}, term {}, epoch {}; shards {} of {} owned, {} orphaned, {} moving{order}\n{nodes}",
         view.namespace,
         view.leader.as_deref().unwrap_or("none"),
         view.term,

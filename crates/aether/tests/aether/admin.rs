@@ -93,7 +93,7 @@ async fn the_cluster_page_names_every_promised_field() {
         reply.json(),
         json!({"namespace": "bank", "cluster_uid": "00000000000000000000000000000007", "epoch": 1, "term": 1,
             "leader": "n1", "nodes": [entry("n1", 3), entry("n2", 3), silent],
-            "shards": {"total": 8, "assigned": 8, "orphaned": 0, "moving": 0}})
+            "shards": {"total": 8, "assigned": 8, "orphaned": 0, "moving": 0}, "order": null})
     );
     assert_eq!((reply.status, reply.tag.as_str()), (200, "W/\"1\""));
 }

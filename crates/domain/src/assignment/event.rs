@@ -60,7 +60,7 @@ pub enum AssignmentEvent {
 }
 
 /// Why a move was given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CancelReason {
     /// The destination failed or is leaving.
     DestinationGone,

@@ -7,6 +7,7 @@ use super::{AssignmentCommand as Command, AssignmentEvent as Event, AssignmentRe
 use crate::aggregate::Aggregate;
 use crate::cluster::ClusterEvent;
 use crate::ids::{Epoch, Incarnation, NodeRef, ShardId, ShardSet};
+use crate::orders::Wish;
 use crate::topology::TopologyEvent;
 
 /// Where one shard is.
@@ -230,6 +231,11 @@ impl Aggregate for ShardAssignment {
                     for shard in planned.shards.iter() {
                         pending.insert(shard, (planned.from.clone(), planned.to.clone()));
                     }
+                }
+            }
+            TopologyEvent::Cluster(ClusterEvent::RebalancingOrdered { order }) => {
+                if order.wish != Wish::Resume {
+                    self.pending = Arc::default();
                 }
             }
             // What was planned by another policy and has not begun does not begin.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{ClusterSettings, FailureReason, NodeInfo, RebalanceCause};
 use crate::assignment::PlannedMove;
 use crate::ids::{ClusterUid, NodeId, NodeRef, PlanId};
+use crate::orders::RebalanceOrder;
 use crate::policy::{PlacementPolicy, Strategy};
 
 /// A command to the [`Cluster`](super::Cluster).
@@ -72,13 +73,19 @@ pub enum ClusterCommand {
         /// What is wrong, in words; cut to [`ClusterEvent::WHY_CHARS_MAX`](super::ClusterEvent::WHY_CHARS_MAX).
         why: String,
     },
+    /// Do as an operator asks with redistribution.
+    OrderRebalance {
+        /// The order; the one that was taken up last is refused.
+        order: RebalanceOrder,
+    },
     /// Announce a plan of moves.
     RebalanceShards {
         /// Its number: the epoch of the entry that will hold it.
         plan: PlanId,
         /// What made it necessary.
         cause: RebalanceCause,
-        /// The moves; none is refused.
+        /// The moves; none is refused. While redistribution is paused, only those from nodes that leave or are relieved are
+        /// not.
         moves: Vec<PlannedMove>,
     },
     /// Close a plan all of whose moves are done or given up.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{ClusterSettings, NodeInfo};
 use crate::assignment::PlannedMove;
 use crate::ids::{ClusterUid, Incarnation, NodeId, NodeRef, PlanId};
+use crate::orders::RebalanceOrder;
 use crate::policy::{PlacementPolicy, Strategy};
 
 /// An event of the [`Cluster`](super::Cluster).
@@ -78,6 +79,12 @@ pub enum ClusterEvent {
         strategy: Strategy,
         /// What is wrong, in words: at most [`ClusterEvent::WHY_CHARS_MAX`] characters.
         why: String,
+    },
+    /// An operator has asked for redistribution to be paused, cancelled or gone on with. Planned moves that have not begun do
+    /// not begin, unless it goes on.
+    RebalancingOrdered {
+        /// What was asked, by whom and why.
+        order: RebalanceOrder,
     },
     /// A plan of moves begins.
     RebalancingTriggered {

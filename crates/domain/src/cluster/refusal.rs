@@ -96,6 +96,15 @@ pub enum ClusterRefusal {
         /// Moves still open.
         open: usize,
     },
+    /// That order was taken up already.
+    #[error("that order was taken up already")]
+    OrderTaken,
+    /// An operator has paused redistribution, and that shard need not move.
+    #[error("redistribution is paused, and {node} stays")]
+    RebalancePaused {
+        /// The node that is to give shards away.
+        node: NodeRef,
+    },
     /// A plan without moves is no plan.
     #[error("there is nothing to move")]
     NothingToMove,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::{ClusterCommand as Command, ClusterEvent as Event, ClusterRefusal as Refusal, RebalanceCause};
 use crate::aggregate::Aggregate;
+use crate::assignment::PlannedMove;
 use crate::ids::{ClusterUid, Epoch, Incarnation, NodeId, NodeRef, PlanId, ShardCount, Tag, Zone};
+use crate::orders::{RebalanceOrder, Wish};
 use crate::policy::PlacementPolicy;
 use crate::timing::Profile;
 use crate::topology::TopologyEvent;
@@ -132,7 +134,8 @@ pub struct OpenPlan {
     pub moved: u32,
 }
 
-/// Membership, the placement policy, and the plan under way. A clone shares what neither of the two has changed.
+/// Membership, the placement policy, the plan under way, and what an operator asked of redistribution. A clone shares what
+/// neither of the two has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cluster {
     uid: Option<ClusterUid>,
@@ -140,6 +143,7 @@ pub struct Cluster {
     members: Arc<BTreeMap<NodeId, Member>>,
     policy: Arc<PlacementPolicy>,
     plan: Option<OpenPlan>,
+    order: Option<(Arc<RebalanceOrder>, Epoch)>,
 }
 
 impl Cluster {
@@ -184,6 +188,20 @@ impl Cluster {
         self.plan.as_ref()
     }
 
+    /// What an operator asked of redistribution last, and the entry that took it up; nothing if nobody ever has.
+    pub fn order(&self) -> Option<(&RebalanceOrder, Epoch)> {
+        self.order.as_ref().map(|(order, since)| (&**order, *since))
+    }
+    /// What is to become of redistribution.
+    pub fn wish(&self) -> Wish {
+        self.order.as_ref().map_or(Wish::Resume, |(order, _)| order.wish)
+    }
+    /// Whether that life's shards are to move whatever an operator asks of redistribution: it leaves, or is relieved of them.
+    pub fn must_give(&self, incarnation: Incarnation) -> bool {
+        let member = self.owner(incarnation);
+        member.is_some_and(|member| member.status == NodeStatus::Draining || member.trust == Trust::Relieved)
+    }
+
     /// Built up from an image that was checked.
     pub(crate) fn of_parts(
         uid: ClusterUid,
@@ -191,8 +209,10 @@ impl Cluster {
         members: BTreeMap<NodeId, Member>,
         policy: Arc<PlacementPolicy>,
         plan: Option<OpenPlan>,
+        order: Option<(RebalanceOrder, Epoch)>,
     ) -> Self {
-        Self { uid: Some(uid), settings, members: Arc::new(members), policy, plan }
+        let order = order.map(|(order, since)| (Arc::new(order), since));
+        Self { uid: Some(uid), settings, members: Arc::new(members), policy, plan, order }
     }
 
     fn set(&mut self, node: &NodeRef, status: NodeStatus, info: Option<&NodeInfo>, since: Epoch) {
@@ -305,6 +325,13 @@ impl Aggregate for Cluster {
                 let why = why.chars().take(Event::WHY_CHARS_MAX).collect();
                 Event::PlacementRejected { strategy: strategy.clone(), why }
             }
+            Command::OrderRebalance { order } => {
+                created?;
+                if self.order.as_ref().is_some_and(|(last, _)| last.id == order.id) {
+                    return Err(Refusal::OrderTaken);
+                }
+                Event::RebalancingOrdered { order: order.clone() }
+            }
             Command::RebalanceShards { plan, cause, moves } => {
                 created?;
                 if let Some(open) = &self.plan {
@@ -312,6 +339,12 @@ impl Aggregate for Cluster {
                 }
                 if moves.iter().all(|planned| planned.shards.is_empty()) {
                     return Err(Refusal::NothingToMove);
+                }
+                let stays = |planned: &&PlannedMove| !self.must_give(planned.from.incarnation);
+                if self.wish() != Wish::Resume
+                    && let Some(planned) = moves.iter().find(stays)
+                {
+                    return Err(Refusal::RebalancePaused { node: planned.from.clone() });
                 }
                 Event::RebalancingTriggered { plan: *plan, cause: *cause, moves: moves.clone() }
             }
@@ -344,6 +377,7 @@ impl Aggregate for Cluster {
                 Event::NodeTrusted { node } => self.set_trust(node, Trust::Full),
                 Event::PlacementAdopted { policy } => self.policy = Arc::clone(policy),
                 Event::PlacementRejected { .. } => {}
+                Event::RebalancingOrdered { order } => self.order = Some((Arc::new(order.clone()), epoch)),
                 Event::RebalancingTriggered { plan, cause, moves } => {
                     let planned = moves.iter().map(|planned| planned.shards.len() as u32).sum();
                     self.plan = Some(OpenPlan { id: *plan, cause: *cause, planned, moved: 0 });

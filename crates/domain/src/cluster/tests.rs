@@ -8,7 +8,8 @@ use super::{
 };
 use crate::aggregate::Aggregate as _;
 use crate::assignment::{AssignmentEvent, PlannedMove};
-use crate::ids::{ClusterUid, Epoch, PlanId, ShardId};
+use crate::ids::{ClusterUid, Epoch, Nonce, PlanId, ShardId};
+use crate::orders::{Asked, RebalanceOrder, Wish};
 use crate::policy::{Pin, PlacementPolicy, PolicyFault, Strategy};
 use crate::testing::{given, life};
 use crate::topology::TopologyEvent;
@@ -240,4 +241,42 @@ fn only_the_adopted_strategy_is_rejected_and_in_few_words() {
     let policy = Arc::new(PlacementPolicy { strategy: own.clone(), ..PlacementPolicy::default() });
     let rejected = Event::PlacementRejected { strategy: own.clone(), why: "no".repeat(Event::WHY_CHARS_MAX / 2) };
     given::<Cluster>([created(), Event::PlacementAdopted { policy }.into()]).when(reject()).then([rejected.into()]);
+}
+
+fn ordered(wish: Wish, id: u64) -> RebalanceOrder {
+    RebalanceOrder { wish, asked: Asked::new("ann", "the sale"), id: Nonce(id) }
+}
+
+#[test]
+fn an_order_is_taken_up_once_and_the_next_one_replaces_it() {
+    let order = |wish, id| Command::OrderRebalance { order: ordered(wish, id) };
+    let taken = |wish, id| TopologyEvent::from(Event::RebalancingOrdered { order: ordered(wish, id) });
+    given::<Cluster>([]).when(order(Wish::Pause, 1)).then_refused(Refusal::NotCreated);
+    given::<Cluster>([created()]).when(order(Wish::Pause, 1)).then([taken(Wish::Pause, 1)]);
+    let paused = || [created(), taken(Wish::Pause, 1)];
+    given::<Cluster>(paused()).when(order(Wish::Pause, 1)).then_refused(Refusal::OrderTaken);
+    given::<Cluster>(paused()).when(order(Wish::Pause, 2)).then([taken(Wish::Pause, 2)]);
+    given::<Cluster>(paused()).when(order(Wish::Resume, 2)).then([taken(Wish::Resume, 2)]);
+}
+
+#[test]
+fn while_redistribution_is_paused_only_those_who_leave_or_are_relieved_give_shards_away() {
+    let plan = |from: &str| Command::RebalanceShards {
+        plan: PlanId(9),
+        cause: RebalanceCause::Join,
+        moves: vec![PlannedMove { shards: ShardId(3).into(), from: life(from, 1), to: life("e", 1) }],
+    };
+    let planned = |from: &str| {
+        let Command::RebalanceShards { plan, cause, moves } = plan(from) else { unreachable!("it is one") };
+        TopologyEvent::from(Event::RebalancingTriggered { plan, cause, moves })
+    };
+    for wish in [Wish::Pause, Wish::Cancel] {
+        let order = || Event::RebalancingOrdered { order: ordered(wish, 1) }.into();
+        let cluster = || [cluster_of("abcde"), vec![draining("b"), suspected("c"), relieved("c"), order()]].concat();
+        given::<Cluster>(cluster()).when(plan("a")).then_refused(Refusal::RebalancePaused { node: life("a", 1) });
+        given::<Cluster>(cluster()).when(plan("b")).then([planned("b")]);
+        given::<Cluster>(cluster()).when(plan("c")).then([planned("c")]);
+        let resumed = Event::RebalancingOrdered { order: ordered(Wish::Resume, 2) }.into();
+        given::<Cluster>([cluster(), vec![resumed]].concat()).when(plan("a")).then([planned("a")]);
+    }
 }

@@ -1,5 +1,5 @@
-//! What is stored: the control records (lease, member, release, topology snapshot, desired placement), the topology entry,
-//! the actor commit, and what is kept beside histories (snapshots, wakes, checkpoints, dead letters).
+//! What is stored: the control records (lease, member, release, topology snapshot, desired placement, orders), the topology
+//! entry, the actor commit, and what is kept beside histories (snapshots, wakes, checkpoints, dead letters).
 //!
 //! These are the meanings; their bytes belong to the adapters. A record says nothing of clocks: it carries durations,
 //! and stamps only for people.
@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::cluster::NodeInfo;
 use crate::ids::{ClusterUid, Epoch, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, ShardSet, Term};
+use crate::orders::Orders;
 use crate::policy::PlacementPolicy;
 use crate::time::WallTime;
 use crate::topology::{Topology, TopologyEvent};
@@ -186,7 +187,17 @@ pub struct DesiredPlacement {
     pub policy: Arc<PlacementPolicy>,
 }
 
-/// The five kinds of control record, which share one store.
+/// What operators ask of the cluster beside placement. It is written by them alone; the leader, and the nodes named, do as it
+/// says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrdersRecord {
+    /// Lets the writer recognise its own record.
+    pub nonce: Nonce,
+    /// What they ask.
+    pub orders: Arc<Orders>,
+}
+
+/// The six kinds of control record, which share one store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly every one holds a heartbeat, which is the large one")]
 pub enum ControlRecord {
@@ -200,6 +211,8 @@ pub enum ControlRecord {
     Snapshot(TopologySnapshot),
     /// What an operator wants of placement.
     Placement(DesiredPlacement),
+    /// What operators ask beside that.
+    Orders(OrdersRecord),
 }
 
 impl ControlRecord {
@@ -211,6 +224,7 @@ impl ControlRecord {
             Self::Release(report) => ControlKey::Release(report.node.node.clone()),
             Self::Snapshot(_) => ControlKey::TopologySnapshot,
             Self::Placement(_) => ControlKey::Placement,
+            Self::Orders(_) => ControlKey::Orders,
         }
     }
     /// The writer's mark.
@@ -221,6 +235,7 @@ impl ControlRecord {
             Self::Release(record) => record.nonce,
             Self::Snapshot(record) => record.nonce,
             Self::Placement(record) => record.nonce,
+            Self::Orders(record) => record.nonce,
         }
     }
 }
@@ -238,6 +253,8 @@ pub enum ControlKey {
     TopologySnapshot,
     /// The placement policy that an operator wants: one for the cluster.
     Placement,
+    /// What operators ask beside that: one for the cluster.
+    Orders,
 }
 
 /// A control record as it is stored.

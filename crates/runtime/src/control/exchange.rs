@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use aether_domain::cluster::{ClusterSettings, NodeInfo};
+use aether_domain::orders::Asked;
 use aether_domain::ports::{ControlUpdate, Expected, LogUpdate};
 use aether_domain::records::{ControlKey, ControlRecord, Entry, Health, Load, StoredEntry, StoredRecord};
 use aether_domain::timing::Profile;
@@ -245,6 +246,11 @@ pub enum Note {
         term: Term,
         /// Why.
         why: &'static str,
+    },
+    /// This node is to hand over and leave, and it was not its own process that was told so.
+    AskedToLeave {
+        /// Who asks, and why.
+        asked: Asked,
     },
     /// A life has been silent for too long; its fence is on its way.
     Suspected {

@@ -350,6 +350,7 @@ impl Loop {
             }
             Note::Renewed { sent } => self.status.renewed = Some(sent),
             Note::SteppedDown { term, why } => tracing::warn!(node = %me.node, %term, why, "this node leads no more"),
+            Note::AskedToLeave { asked } => tracing::warn!(node = %me, %asked, "this node was asked to leave"),
             Note::Suspected { node } => tracing::warn!(node = %me.node, suspect = %node, "a node is silent"),
             Note::Fenced { node } => {
                 self.status.counts.fences += 1;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::mutants::{Mutant, is_on};
+use aether_domain::orders::Orders;
 use aether_domain::policy::PlacementPolicy;
 use aether_domain::records::{ControlRecord, LeaseRecord, MemberRecord, MemberState, ReleaseReport, StoredRecord};
 use aether_domain::{Incarnation, Monotonic, NodeId, NodeRef, Revision, ShardId};
@@ -69,6 +70,7 @@ pub struct Sightings {
     members: BTreeMap<NodeId, Sighting>,
     releases: BTreeMap<NodeId, (ReleaseReport, Revision)>,
     desired: Option<(Arc<PlacementPolicy>, Revision)>,
+    orders: Option<(Arc<Orders>, Revision)>,
     /// Not every record says it.
     shard_loads: BTreeMap<NodeId, ShardLoadsSeen>,
     /// Of the lives in `members`.
@@ -99,6 +101,10 @@ impl Sightings {
     /// The placement that an operator wants, and the revision of the record that says so.
     pub fn desired(&self) -> Option<(&Arc<PlacementPolicy>, Revision)> {
         self.desired.as_ref().map(|(policy, revision)| (policy, *revision))
+    }
+    /// What operators ask beside placement.
+    pub fn orders(&self) -> Option<&Arc<Orders>> {
+        self.orders.as_ref().map(|(orders, _)| orders)
     }
     /// What each node last said that its shards cost it; it may be long ago.
     pub fn shard_loads(&self) -> impl Iterator<Item = &ShardLoadsSeen> {
@@ -131,6 +137,13 @@ impl Sightings {
                 let news = self.desired.as_ref().is_none_or(|(_, revision)| *revision < stored.revision);
                 if news {
                     self.desired = Some((Arc::clone(&record.policy), stored.revision));
+                }
+                news
+            }
+            ControlRecord::Orders(record) => {
+                let news = self.orders.as_ref().is_none_or(|(_, revision)| *revision < stored.revision);
+                if news {
+                    self.orders = Some((Arc::clone(&record.orders), stored.revision));
                 }
                 news
             }

@@ -84,6 +84,7 @@ macro_rules! facts {
                 ($s.sightings, &$coordinator.fences),
                 $s.timers,
             ),
+            leaving: policy::leaving($s.topology, $s.sightings),
         }
     };
 }
@@ -616,8 +617,13 @@ impl Coordinator {
         if stuck && !self.resigning {
             self.stands_aside = s.timers.now() + self.config.profile.lease().takeover();
         }
-        let yields = s.leaving || is_distrusted(s) && self.somebody_better(s);
+        let asked = s.sightings.orders().and_then(|orders| orders.step_down.as_ref());
+        let asked = asked.is_some_and(|(asked, _)| *asked == term);
+        let yields = s.leaving || asked || is_distrusted(s) && self.somebody_better(s);
         let hand_over = yields && !self.alone(s) && self.appending.is_none();
+        if asked && hand_over && !self.resigning {
+            self.stands_aside = s.timers.now() + self.config.profile.lease().takeover();
+        }
         // Another leader may have begun to drain this node meanwhile: it cannot start a term any more.
         let standing = s.topology.cluster().status_of(s.me);
         let too_late =

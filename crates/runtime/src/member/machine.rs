@@ -245,6 +245,19 @@ impl Member {
         self.config.profile.member().heartbeat_every() + WELL_WITHIN
     }
 
+    /// Leaves because an operator asks this life to, or the log has it drained whoever asked: as if the process had been told.
+    fn follow_orders(&mut self, s: &mut Surroundings<'_>) {
+        if self.is_leaving() || !matches!(self.stage, Stage::Member) {
+            return;
+        }
+        let asked = s.sightings.orders().and_then(|orders| orders.drains(&self.me)).cloned();
+        let drained = s.topology.cluster().status_of(&self.me) == Some(NodeStatus::Draining);
+        if asked.is_some() || drained {
+            self.leave(s.timers.now());
+            s.effects.push(Effect::Note(Note::AskedToLeave { asked: asked.unwrap_or_default() }));
+        }
+    }
+
     /// Does whatever is due.
     pub(crate) fn advance(&mut self, s: &mut Surroundings<'_>) {
         // A process that did not run, whatever stopped it, has heard nobody meanwhile.
@@ -255,6 +268,7 @@ impl Member {
             Stage::Probing { .. } => self.probe(s),
             Stage::Registering | Stage::Member => {
                 self.follow_log(s);
+                self.follow_orders(s);
                 self.beat(s);
                 self.report(s);
             }

@@ -157,6 +157,7 @@ pub fn nodes_of(event: &TopologyEvent) -> Vec<&NodeRef> {
             ClusterEvent::ClusterCreated { .. }
             | ClusterEvent::PlacementAdopted { .. }
             | ClusterEvent::PlacementRejected { .. }
+            | ClusterEvent::RebalancingOrdered { .. }
             | ClusterEvent::RebalancingTriggered { .. }
             | ClusterEvent::RebalancingCompleted { .. } => Vec::new(),
         },

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aether_domain::cluster::{ClusterEvent, FailureReason, NodeStatus, Trust};
 use aether_domain::lease::LeadershipEvent;
+use aether_domain::orders::Wish;
 use aether_domain::policy::Strategy;
 use aether_domain::timing::Profile;
 use aether_domain::topology::{Topology, TopologyEvent};
@@ -18,6 +19,8 @@ use crate::subscription::TopologyRecord;
 
 /// For how long a rebalance may go on before somebody should look.
 pub const REBALANCING_MAX: Duration = Duration::from_secs(5 * 60);
+/// For how long redistribution may be paused before somebody should look.
+pub const PAUSED_MAX: Duration = Duration::from_secs(10 * 60);
 /// For how long the leader's heartbeat may be missing before somebody should look, where two of them are not longer.
 pub const LEADER_SILENT_MAX: Duration = Duration::from_secs(5);
 
@@ -31,6 +34,8 @@ pub struct Health {
     plan: Option<(PlanId, WallTime)>,
     rejected: Option<(Strategy, String)>,
     rejections: u64,
+    /// When the last order of an operator on redistribution was taken up.
+    ordered: Option<WallTime>,
     epoch: Epoch,
 }
 
@@ -62,6 +67,7 @@ impl Health {
                 | ClusterEvent::NodeLeft { node } => drop(self.failed.remove(&node.node)),
                 ClusterEvent::RebalancingTriggered { plan, .. } => self.plan = Some((*plan, record.stamped)),
                 ClusterEvent::RebalancingCompleted { .. } => self.plan = None,
+                ClusterEvent::RebalancingOrdered { .. } => self.ordered = Some(record.stamped),
                 ClusterEvent::ClusterCreated { .. }
                 | ClusterEvent::NodeDraining { .. }
                 | ClusterEvent::NodeSuspected { .. }
@@ -305,6 +311,13 @@ fn degraded(
         let lasts = Duration::from_millis(facts.wall.unix_millis.saturating_sub(since.unix_millis));
         if lasts > REBALANCING_MAX {
             because(format!("shards have been moving for {} s", lasts.as_secs()));
+        }
+    }
+    if let Some((order, _)) = topology.cluster().order().filter(|(order, _)| order.wish != Wish::Resume) {
+        let since = health.ordered.map_or(0, |since| facts.wall.unix_millis.saturating_sub(since.unix_millis));
+        let lasts = Duration::from_millis(since);
+        if lasts > PAUSED_MAX {
+            because(format!("redistribution has been paused for {} s ({})", lasts.as_secs(), order.asked));
         }
     }
     for (shard, percent) in facts.too_hot.iter().take(TOO_HOT_NAMED_MAX) {

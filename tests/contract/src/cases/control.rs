@@ -43,7 +43,12 @@ async fn a_key_never_written_reads_as_nothing(world: Arc<dyn World>) {
     let place = place(&world).await;
     let ports = connect(&*place, "a").await;
     let of_node = [ControlKey::Member(life("a", 1).node), ControlKey::Release(life("a", 1).node)];
-    for key in of_node.into_iter().chain([ControlKey::Lease, ControlKey::TopologySnapshot, ControlKey::Placement]) {
+    for key in of_node.into_iter().chain([
+        ControlKey::Lease,
+        ControlKey::TopologySnapshot,
+        ControlKey::Placement,
+        ControlKey::Orders,
+    ]) {
         assert_eq!(read_now(&*ports.control, &key).await, None, "{key:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Control records in JSON: lease, member record, release report, desired placement. The topology snapshot, which no person reads, is binary.
+//! Control records in JSON: lease, member record, release report, desired placement, orders. The topology snapshot, which no person reads, is binary.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use aether_domain::{Epoch, Incarnation, NodeId, NodeRef, Nonce, ShardId, Tag, Te
 use serde::{Deserialize, Serialize};
 
 use super::json::{self, Counter, JsonRecord, Mark, ShardBudget, Text, WideMark, Word, millis};
+use super::orders::OrdersV1;
 use super::policy::PolicyV1;
 use super::{CONTROL_BYTES_MAX, Encoded, FORMAT, WireFault, snapshot};
 
@@ -253,6 +254,7 @@ pub(crate) fn encode_control(record: &ControlRecord) -> Result<Encoded, WireFaul
         ControlRecord::Release(report) => json::encode(&ReleaseV1::from(report), CONTROL_BYTES_MAX),
         ControlRecord::Snapshot(snapshot) => snapshot::encode_snapshot(snapshot),
         ControlRecord::Placement(record) => json::encode(&PlacementV1::from(record), CONTROL_BYTES_MAX),
+        ControlRecord::Orders(record) => json::encode(&OrdersV1::from(record), CONTROL_BYTES_MAX),
     }
 }
 
@@ -273,6 +275,9 @@ pub(crate) fn decode_control(
         ControlKey::TopologySnapshot => ControlRecord::Snapshot(snapshot::decode_snapshot(payload)?),
         ControlKey::Placement => {
             ControlRecord::Placement(json::decode::<PlacementV1>(payload, header, CONTROL_BYTES_MAX)?.try_into()?)
+        }
+        ControlKey::Orders => {
+            ControlRecord::Orders(json::decode::<OrdersV1>(payload, header, CONTROL_BYTES_MAX)?.try_into()?)
         }
     };
     if record.key() == *key {

@@ -14,6 +14,7 @@ mod frame;
 mod handover;
 mod json;
 mod letter;
+mod orders;
 mod policy;
 mod snapshot;
 #[cfg(test)]

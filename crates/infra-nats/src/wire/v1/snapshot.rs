@@ -19,6 +19,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use super::envelope::{self, Body, Kind};
 use super::json::{ShardBudget, Word};
+use super::orders::RebalanceV1;
 use super::policy::PolicyV1;
 use super::{Encoded, SNAPSHOT_BYTES_MAX, WireFault};
 
@@ -39,6 +40,7 @@ struct SnapshotB1 {
     /// The placement policy in JSON, unless it is the default.
     policy: Option<String>,
     plan: Option<PlanB1>,
+    order: Option<OrderB1>,
     term: u64,
     leader: Option<u32>,
     /// Whom shards were given to, and by which entry.
@@ -95,6 +97,13 @@ struct PlanB1 {
 }
 
 #[derive(SchemaWrite, SchemaRead)]
+struct OrderB1 {
+    /// In JSON.
+    order: String,
+    since: u64,
+}
+
+#[derive(SchemaWrite, SchemaRead)]
 struct SinceB1 {
     life: u32,
     epoch: u64,
@@ -148,6 +157,11 @@ fn listed<T>(items: &[T], number: u32) -> Result<&T, WireFault> {
 fn write(image: &TopologyImage, nonce: Nonce) -> Result<SnapshotB1, WireFault> {
     let changed = *image.policy != PlacementPolicy::default();
     let policy = changed.then(|| serde_json::to_string(&PolicyV1::from(&*image.policy))).transpose()?;
+    let order = image.order.as_ref().map(|(order, since)| {
+        let order = serde_json::to_string(&RebalanceV1::from(order))?;
+        Ok::<_, WireFault>(OrderB1 { order, since: since.0 })
+    });
+    let order = order.transpose()?;
     let mut lives = Table::new();
     let mut by_incarnation = BTreeMap::new();
     let members = image.members.iter().map(|member| {
@@ -229,6 +243,7 @@ fn write(image: &TopologyImage, nonce: Nonce) -> Result<SnapshotB1, WireFault> {
             planned: plan.planned,
             moved: plan.moved,
         }),
+        order,
         term: image.leadership.term().0,
         leader,
         given: given.items.into_iter().map(since).collect(),
@@ -325,6 +340,9 @@ fn read(dto: SnapshotB1) -> Result<(TopologyImage, Nonce), WireFault> {
         Some(policy) => serde_json::from_str::<PolicyV1>(&policy)?.read(&mut ShardBudget::default())?,
         None => Arc::default(),
     };
+    let order = dto.order.map(|OrderB1 { order, since }| {
+        Ok::<_, WireFault>((serde_json::from_str::<RebalanceV1>(&order)?.read()?, Epoch(since)))
+    });
     let Word(profile) = dto.profile.parse().map_err(WireFault::Snapshot)?;
     let image = TopologyImage {
         uid: ClusterUid(dto.uid),
@@ -332,6 +350,7 @@ fn read(dto: SnapshotB1) -> Result<(TopologyImage, Nonce), WireFault> {
         members,
         policy,
         plan: plan.transpose()?,
+        order: order.transpose()?,
         leadership,
         shards,
         pending,

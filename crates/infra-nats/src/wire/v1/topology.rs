@@ -13,6 +13,7 @@ use aether_domain::{
 use serde::{Deserialize, Serialize};
 
 use super::json::{self, Counter, JsonRecord, Life, Mark, ShardBudget, Text, WideMark, Word, Words};
+use super::orders::RebalanceV1;
 use super::policy::PolicyV1;
 use super::{ENTRY_BYTES_MAX, Encoded, FORMAT, WireFault};
 
@@ -53,6 +54,7 @@ enum EventV1 {
     NodeTrusted { node: Life },
     PlacementAdopted { policy: Box<PolicyV1> },
     PlacementRejected { strategy: Text<Strategy>, why: String },
+    RebalancingOrdered { order: RebalanceV1 },
     RebalancingTriggered { plan: Counter, cause: Word<RebalanceCause>, moves: Vec<MoveV1> },
     RebalancingCompleted { plan: Counter, moved: u32 },
     TermStarted { term: Counter, leader: Life },
@@ -127,6 +129,7 @@ impl From<&ClusterEvent> for EventV1 {
             ClusterEvent::PlacementRejected { strategy, why } => {
                 Self::PlacementRejected { strategy: Text(strategy.clone()), why: why.clone() }
             }
+            ClusterEvent::RebalancingOrdered { order } => Self::RebalancingOrdered { order: order.into() },
             ClusterEvent::RebalancingTriggered { plan, cause, moves } => Self::RebalancingTriggered {
                 plan: Counter(plan.0),
                 cause: Word(*cause),
@@ -211,6 +214,7 @@ impl EventV1 {
             Self::PlacementRejected { strategy: Text(strategy), why } => {
                 ClusterEvent::PlacementRejected { strategy, why }.into()
             }
+            Self::RebalancingOrdered { order } => ClusterEvent::RebalancingOrdered { order: order.read()? }.into(),
             Self::RebalancingTriggered { plan: Counter(plan), cause: Word(cause), moves } => {
                 let moves = moves.into_iter().map(|planned| planned.read(budget)).collect::<Result<_, _>>()?;
                 ClusterEvent::RebalancingTriggered { plan: PlanId(plan), cause, moves }.into()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aether_domain::assignment::PlannedMove;
 use aether_domain::cluster::{ClusterCommand, NodeStatus, RebalanceCause, Trust};
 use aether_domain::mutants::{Mutant, is_on};
+use aether_domain::orders::Wish;
 use aether_domain::policy::PlacementPolicy;
 use aether_domain::topology::{Draft, Topology};
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, PlanId, ShardId};
@@ -14,7 +15,7 @@ use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, PlanId, ShardId};
 use super::loads::Loads;
 use super::planning::Planning;
 use super::returns::Returns;
-use super::{Causes, Facts, Memory, active, distrusted};
+use super::{Causes, Facts, Memory, active, distrusted, orders};
 use crate::control::Timers;
 
 /// How long membership must be quiet before a plan for balance is made: ten joins make one plan.
@@ -90,7 +91,8 @@ pub(super) fn rebalance(
     };
     let policy = topology.cluster().policy();
     let another = changes.policy.replace(Arc::clone(policy)).is_some_and(|before| before != *policy);
-    let asked = another.then_some(RebalanceCause::Operator);
+    let hurries = orders::goes_on(before, topology);
+    let asked = (another || hurries).then_some(RebalanceCause::Operator);
     changes.weightiest =
         changes.weightiest.into_iter().chain(change).chain(asked).max_by_key(|cause| weight_of(*cause));
     let quiet_since = match &changes.membership {
@@ -107,13 +109,15 @@ pub(super) fn rebalance(
         return Ok(());
     }
     // A node that leaves is not kept waiting; a new leader waits until it has looked around.
-    let urgent = draining && settled;
+    let urgent = draining && settled || hurries;
     if !urgent && !timers.reached(quiet_since + QUIET_BEFORE_PLAN) {
         return Ok(());
     }
     let backed_off = drains.backed_off(timers);
-    let waits = changes.returns.wait(facts.config.profile.own_time(topology.cluster().policy().return_grace), timers);
-    let looked_at = (draft.epoch(), facts.doubtful.clone(), backed_off.len(), waits);
+    let waits = !hurries
+        && changes.returns.wait(facts.config.profile.own_time(topology.cluster().policy().return_grace), timers);
+    let avoided = facts.doubtful.union(&facts.leaving).copied().collect();
+    let looked_at = (draft.epoch(), avoided, backed_off.len(), waits);
     if draft.is_empty() && changes.balanced.as_ref() == Some(&looked_at) {
         return Ok(());
     }
@@ -126,12 +130,14 @@ pub(super) fn rebalance(
     let mut moves: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
     let in_doubt = |node: &NodeRef| facts.doubtful.contains(&node.incarnation);
     let (suspected, mut relieved) = (distrusted(topology, Trust::Suspected), distrusted(topology, Trust::Relieved));
-    if active(draft).iter().all(|life| relieved.contains(life)) {
+    let avoided = |relieved: &BTreeSet<_>| relieved.union(&facts.leaving).copied().collect::<BTreeSet<Incarnation>>();
+    if active(draft).iter().all(|life| avoided(&relieved).contains(life)) {
         // Nobody is left who could carry what it has.
         relieved.clear();
     }
+    let held = topology.cluster().wish() != Wish::Resume;
     let mut is_forced = false;
-    let (steps, rejected) = Planning::of(topology, &relieved).with(loads).run(facts)?;
+    let (steps, rejected) = Planning::of(topology, &avoided(&relieved)).with(loads).run(facts)?;
     for (shard, from, to, class) in steps {
         if let Some(from) = from
             && !backed_off.contains_key(&shard)
@@ -139,6 +145,7 @@ pub(super) fn rebalance(
             && !in_doubt(&to)
             && !suspected.contains(&to.incarnation)
             && (voluntary || class.is_forced())
+            && (!held || topology.cluster().must_give(from.incarnation))
         {
             is_forced |= class.is_forced();
             moves.entry((from, to)).or_default().push(shard);

@@ -37,10 +37,11 @@ pub(super) fn assign_homeless(draft: &mut Draft, facts: &Facts<'_>) -> Result<Op
         draft.assignment(&command).map_err(|refusal| refusal.to_string())?;
         return Ok(None);
     }
-    // Whoever may be dying or is unwell is passed over, unless there is nobody else.
+    // Whoever may be dying, is about to leave or is unwell is passed over, unless there is nobody else.
     let fits = |avoided: &BTreeSet<Incarnation>| active.iter().any(|life| !avoided.contains(life));
-    let unfit: BTreeSet<_> = facts.doubtful.union(&distrusted(topology, Trust::Suspected)).copied().collect();
-    let avoided = [unfit, facts.doubtful.clone()].into_iter().find(fits).unwrap_or_default();
+    let going: BTreeSet<_> = facts.doubtful.union(&facts.leaving).copied().collect();
+    let unfit: BTreeSet<_> = going.union(&distrusted(topology, Trust::Suspected)).copied().collect();
+    let avoided = [unfit, going, facts.doubtful.clone()].into_iter().find(fits).unwrap_or_default();
     let plan = Planning::of(topology, &avoided).with(Loads::of(topology, facts, &Moved::default()));
     let (moves, rejected) = plan.run(facts)?;
     let mut grants: BTreeMap<NodeRef, Vec<ShardId>> = BTreeMap::new();

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aether_domain::cluster::{NodeStatus, RebalanceCause, Trust};
+use aether_domain::orders::Wish;
 use aether_domain::records::MemberRecord;
 use aether_domain::{Monotonic, ShardId};
 
@@ -44,6 +45,9 @@ pub(super) fn smooth(turn: &mut Turn<'_>) -> Result<(), String> {
         return Ok(());
     };
     let (heat, now) = (&mut memory.heat, timers.now());
+    if before.cluster().wish() != Wish::Resume {
+        return Ok(());
+    }
     if !draft.is_empty() || heat.looked.is_some_and(|at| !timers.reached(at + MemberRecord::SHARD_LOADS_EVERY)) {
         return Ok(());
     }

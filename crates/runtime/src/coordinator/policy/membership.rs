@@ -40,6 +40,18 @@ pub(in crate::coordinator) fn doubtful(
         .collect()
 }
 
+/// The Active lives that are about to leave: their record says so, or an operator does. Nothing is moved onto them. None, if
+/// everybody leaves: somebody must have the shards of those who go first.
+pub(in crate::coordinator) fn leaving(topology: &Topology, sightings: &Sightings) -> BTreeSet<Incarnation> {
+    let leaves = |member: &&Member| {
+        let said = sightings.member(&member.node.node).map(|seen| &seen.record);
+        let said = said.is_some_and(|record| record.node == member.node && record.state == MemberState::Leaving);
+        said || sightings.orders().is_some_and(|orders| orders.drains(&member.node).is_some())
+    };
+    let (leaving, staying): (Vec<_>, Vec<_>) = topology.cluster().active().partition(leaves);
+    if staying.is_empty() { BTreeSet::new() } else { leaving.iter().map(|member| member.node.incarnation).collect() }
+}
+
 /// The lives whose silence is over `suspect_after`, or over their serve lease and nobody is found under their name, and
 /// that are not fenced yet: to be fenced, each by compare-and-set on
 /// the record that was watched.
@@ -165,7 +177,9 @@ pub(super) fn members(
                 continue;
             }
             (Some(member), MemberState::Leaving) if member.status == NodeStatus::Active && member.node == *node => {
-                causes.push(format!("drain of {}", node.node));
+                let asked = facts.sightings.orders().and_then(|orders| orders.drains(node));
+                let asked = asked.map_or_else(String::new, |asked| format!(" asked by {asked}"));
+                causes.push(format!("drain of {}{asked}", node.node));
                 ClusterCommand::DrainNode { node: node.clone() }
             }
             _ => continue,

@@ -11,6 +11,7 @@ mod load;
 mod loads;
 mod membership;
 mod moves;
+mod orders;
 pub(crate) mod planning;
 mod returns;
 pub(crate) mod table;
@@ -31,7 +32,7 @@ use balance::Changes;
 use gray::Unwell;
 use load::Heat;
 use loads::Moved;
-pub(super) use membership::{doubtful, suspects};
+pub(super) use membership::{doubtful, leaving, suspects};
 use moves::{Drains, Pace};
 use planning::Rejections;
 use table::{LEADING, Turn};
@@ -50,6 +51,8 @@ pub(crate) struct Facts<'a> {
     pub(super) fences: &'a Fences,
     /// Lives that may be dying: see [`doubtful`].
     pub(crate) doubtful: BTreeSet<Incarnation>,
+    /// Lives that are about to leave: see [`leaving`].
+    pub(crate) leaving: BTreeSet<Incarnation>,
 }
 
 /// What a leader remembers beside the log: when things began, by its own clock. Lost with it, and harmless to lose.
@@ -98,7 +101,7 @@ pub(crate) fn first_entry(
         draft.cluster(&join).map_err(|refusal| refusal.to_string())?;
     }
     // A new life takes the place of an old one that shards may be on their way to.
-    moves::cancel(&mut draft, &mut |_, _| false, &mut Vec::new())?;
+    moves::cancel(&mut draft, &mut |_, _| None, &mut Vec::new())?;
     let active = draft.topology().cluster().is_active(facts.me);
     let elect = LeadershipCommand::ElectLeader { candidate: facts.me.clone(), term, active };
     draft.leadership(&elect).map_err(|refusal| refusal.to_string())?;

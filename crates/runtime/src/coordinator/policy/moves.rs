@@ -10,7 +10,7 @@ use aether_domain::topology::{Draft, Topology};
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, ShardId};
 use aether_placement::{Move, MoveClass, NodeIdx, next_wave};
 
-use super::{Causes, Facts, active, distrusted, node_of};
+use super::{Causes, Facts, active, distrusted, node_of, orders};
 use crate::control::Timers;
 
 /// How many shards a source that is unwell drains at once, if the caps allow as many: it is slow enough as it is.
@@ -85,38 +85,48 @@ impl Pace {
 /// Gives up moves that will not end by themselves.
 pub(super) fn give_up(
     draft: &mut Draft,
+    facts: &Facts<'_>,
     drains: &mut Drains,
     timers: &mut Timers,
     causes: &mut Causes,
 ) -> Result<(), String> {
-    cancel(draft, &mut |shard, drain_epoch| drains.is_late(shard, drain_epoch, timers), causes)?;
+    let topology = draft.topology().clone();
+    let mut why = |shard, state| {
+        let ShardState::Draining { to, drain_epoch, .. } = state else { return None };
+        if facts.leaving.contains(&to) {
+            return Some(CancelReason::DestinationGone);
+        }
+        let late = drains.is_late(shard, drain_epoch, timers).then_some(CancelReason::Deadline);
+        orders::gives_up(&topology, state).or(late)
+    };
+    cancel(draft, &mut why, causes)?;
     drains.forget(draft.topology());
     Ok(())
 }
 
-/// Gives up moves whose destination is gone, or that `is_late` says have taken too long.
+/// Gives up moves whose destination is gone, or for which there is another reason `why`.
 pub(super) fn cancel(
     draft: &mut Draft,
-    is_late: &mut dyn FnMut(ShardId, Epoch) -> bool,
+    why: &mut dyn FnMut(ShardId, ShardState) -> Option<CancelReason>,
     causes: &mut Causes,
 ) -> Result<(), String> {
     let topology = draft.topology();
-    let mut cancelled: BTreeMap<(NodeRef, NodeRef, bool), Vec<ShardId>> = BTreeMap::new();
+    let mut cancelled: BTreeMap<(NodeRef, NodeRef, CancelReason), Vec<ShardId>> = BTreeMap::new();
     for (shard, state) in topology.assignment().iter() {
-        let ShardState::Draining { from, to, drain_epoch, .. } = state else { continue };
+        let ShardState::Draining { from, to, .. } = state else { continue };
         let Some(source) = node_of(topology, from) else { continue };
         let destination = topology.cluster().members().find(|member| member.node.incarnation == to);
         let gone = destination.is_none_or(|member| member.status != NodeStatus::Active);
-        if gone || is_late(shard, drain_epoch) {
+        let reason = if gone { Some(CancelReason::DestinationGone) } else { why(shard, state) };
+        if let Some(reason) = reason {
             // A life replaced by another is no longer on record; its name is not needed to give the move up.
             let to =
                 destination.map_or_else(|| NodeRef { node: source.node.clone(), incarnation: to }, |m| m.node.clone());
-            cancelled.entry((source, to, gone)).or_default().push(shard);
+            cancelled.entry((source, to, reason)).or_default().push(shard);
         }
     }
-    for ((from, to, gone), shards) in cancelled {
+    for ((from, to, reason), shards) in cancelled {
         causes.push(format!("{} moves to {} given up", shards.len(), to.node));
-        let reason = if gone { CancelReason::DestinationGone } else { CancelReason::Deadline };
         let shards = shards.into_iter().collect();
         let command = AssignmentCommand::CancelMigration { shards, from, to, reason };
         draft.assignment(&command).map_err(|refusal| refusal.to_string())?;
@@ -206,6 +216,7 @@ pub(super) fn begin_moves(
         if !owned
             || in_doubt(from)
             || in_doubt(to)
+            || facts.leaving.contains(&to.incarnation)
             || !topology.cluster().is_active(to)
             || !is_low(count(&sending, from), per_source)
             || !is_low(count(&receiving, to), caps.per_target)

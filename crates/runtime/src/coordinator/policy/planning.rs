@@ -21,6 +21,7 @@ use aether_placement::{
 
 use super::loads::Loads;
 use super::{Facts, distrusted};
+use crate::control::Strategies;
 
 /// The topology in the planner's words.
 pub(super) struct Planning {
@@ -34,7 +35,7 @@ pub(super) struct Planning {
 }
 
 /// One shard changing hands: where from, if it has an owner, where to, and why.
-pub(super) type Step = (ShardId, Option<NodeRef>, NodeRef, MoveClass);
+pub type Step = (ShardId, Option<NodeRef>, NodeRef, MoveClass);
 
 /// That the adopted strategy is not planned by.
 pub(super) struct Rejected {
@@ -137,11 +138,15 @@ impl Planning {
     /// The moves of a checked plan, by the adopted strategy or, if that fails, by the built-in one. Of a strategy that
     /// this node does not have, nobody here can say where it wants shards to be: then only what must move does.
     pub(super) fn run(&self, facts: &Facts<'_>) -> Result<(Vec<Step>, Option<Rejected>), String> {
+        self.run_with(&facts.config.strategies, facts.me)
+    }
+
+    fn run_with(&self, strategies: &Strategies, me: &NodeRef) -> Result<(Vec<Step>, Option<Rejected>), String> {
         let input = self.input();
         let strategy = &self.policy.strategy;
-        let proposed = match facts.config.strategies.get(strategy) {
+        let proposed = match strategies.get(strategy) {
             Some(known) => propose(known, &input),
-            None => Err((Because::Unknown, format!("{} does not know it", facts.me.node))),
+            None => Err((Because::Unknown, format!("{} does not know it", me.node))),
         };
         let nobody = self.nodes.iter().all(|node| node.state == NodeState::Draining);
         let (moves, rejected) = match proposed {
@@ -173,6 +178,17 @@ pub fn unmet(topology: &Topology) -> ShardSet {
     let planning = Planning::of(topology, &distrusted(topology, Trust::Relieved));
     let unmet = planning.input().places().map(|places| places.unmet().iter().copied().collect());
     unmet.unwrap_or_default()
+}
+
+/// What a plan would move if it were made now by a node that knows `strategies`, shard by shard; nothing is written. It asks neither
+/// whether redistribution is paused nor whether it is too soon, and leaves out what would be moved for load.
+///
+/// # Errors
+/// Why there is no plan, in words: nobody may be given shards.
+pub fn preview(topology: &Topology, strategies: &Strategies, me: &NodeRef) -> Result<Vec<Step>, String> {
+    let (steps, _) = Planning::of(topology, &distrusted(topology, Trust::Relieved)).run_with(strategies, me)?;
+    let by_load = topology.cluster().policy().load.is_some();
+    Ok(steps.into_iter().filter(|(.., class)| !by_load || class.is_forced()).collect())
 }
 
 /// The moves that a strategy proposes, checked.

@@ -7,7 +7,7 @@
 
 use aether_domain::topology::{Draft, Topology};
 
-use super::{Causes, Facts, Memory, adoption, balance, coverage, gray, load, membership, moves};
+use super::{Causes, Facts, Memory, adoption, balance, coverage, gray, load, membership, moves, orders};
 use crate::control::Timers;
 
 /// What is seen leads to a command, and that to events.
@@ -73,11 +73,16 @@ pub(super) const LEADING: &[Leading] = policies! {
             let Memory { refused, notes, .. } = &mut *t.memory;
             adoption::adopt(&mut t.draft, t.facts, refused, notes, &mut t.causes)
         }, while settled: true;
+    "operators' orders":
+        "an operator's word on redistribution that the log does not have",
+        ["OrderRebalance"]
+        => ["RebalancingOrdered"]
+        by |t| orders::take_up(&mut t.draft, t.facts, &mut t.causes), while settled: true;
     "moves that cannot end":
-        "a destination that is gone, or a source that has not released for 5 s",
+        "a destination that is gone or about to leave, a source that has not released for 5 s, or an operator's word",
         ["CancelMigration"]
         => ["ShardMigrationFailed"]
-        by |t| moves::give_up(&mut t.draft, &mut t.memory.drains, t.timers, &mut t.causes), while settled: false;
+        by |t| moves::give_up(&mut t.draft, t.facts, &mut t.memory.drains, t.timers, &mut t.causes), while settled: false;
     "shard coverage":
         "a shard without a living owner",
         ["AssignShards", "ReleaseShard", "RejectPlacement"]
@@ -94,7 +99,7 @@ pub(super) const LEADING: &[Leading] = policies! {
     "rebalancing":
         "shards out of balance, not where the policy wants them, or on a node that leaves or is relieved; membership quiet for \
          300 ms, no plan under way; for balance alone, nobody back for the policy's 10 s (fast: 5 s) after it left in good \
-         order",
+         order; while an operator pauses it, only off nodes that leave or are relieved",
         ["RebalanceShards", "RejectPlacement"]
         => ["RebalancingTriggered", "PlacementRejected"]
         by |t| balance::rebalance(&mut t.draft, t.before, t.facts, t.memory, t.timers, &mut t.causes), while settled: true;

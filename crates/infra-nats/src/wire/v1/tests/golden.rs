@@ -44,6 +44,7 @@ fn control_records_are_these_texts_for_ever() {
         (samples::member(), ControlKey::Member(n1.clone()), include_str!("../golden/member.json.txt")),
         (samples::release(), ControlKey::Release(n1), include_str!("../golden/release.json.txt")),
         (samples::placement(), ControlKey::Placement, include_str!("../golden/placement.json.txt")),
+        (samples::orders(), ControlKey::Orders, include_str!("../golden/orders.json.txt")),
     ] {
         let encoded = encode_control(&record).expect("it fits");
         json(golden, &encoded);

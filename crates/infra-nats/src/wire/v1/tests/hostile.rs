@@ -12,10 +12,10 @@ use crate::wire::v1::{
     whole,
 };
 
-fn keys() -> [ControlKey; 5] {
+fn keys() -> [ControlKey; 6] {
     let node = samples::node("n1", 0).node;
     let of_node = (ControlKey::Member(node.clone()), ControlKey::Release(node));
-    [ControlKey::Lease, of_node.0, of_node.1, ControlKey::TopologySnapshot, ControlKey::Placement]
+    [ControlKey::Lease, of_node.0, of_node.1, ControlKey::TopologySnapshot, ControlKey::Placement, ControlKey::Orders]
 }
 
 /// Every decoder, with a checksum that is right so that it has to look further.
@@ -38,7 +38,7 @@ fn everything() -> Vec<Encoded> {
     let commit = |codec| encode_commit(&samples::commit(codec)).expect("it fits");
     let frames = [samples::frames(), samples::warm_frames()];
     let frames = frames.map(|frames| encode_frames(&samples::node("n1", 1), frames, 1 << 20).expect("it fits"));
-    let control = [samples::lease(), samples::member(), samples::release()];
+    let control = [samples::lease(), samples::member(), samples::release(), samples::orders()];
     let mut all: Vec<_> = control.iter().map(|record| encode_control(record).expect("it fits")).collect();
     all.push(encode_entry(&samples::entry()).expect("it fits"));
     all.push(encode_control(&samples::placement()).expect("it fits"));

@@ -9,12 +9,13 @@ use aether_domain::cluster::{
 };
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::LeadershipLease;
+use aether_domain::orders::{Asked, Orders, RebalanceOrder, Wish};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, TagRule, ZoneMode};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame, WarmFrame};
 use aether_domain::records::{
     CommandMark, CommitRecord, ControlKey, ControlRecord, DesiredPlacement, EventRecord, Health, LeaseRecord,
-    LeaseState, Load, MemberRecord, MemberState, MissedTicks, OriginMarks, PayloadCodec, Position, ReleaseReport,
-    StoredReply, Timer, TimerChange, TopologySnapshot,
+    LeaseState, Load, MemberRecord, MemberState, MissedTicks, OrdersRecord, OriginMarks, PayloadCodec, Position,
+    ReleaseReport, StoredReply, Timer, TimerChange, TopologySnapshot,
 };
 use aether_domain::timing::Profile;
 use aether_domain::{
@@ -179,7 +180,15 @@ fn control_records() -> impl Strategy<Value = ControlRecord> {
     let placements = any::<[u64; 2]>().prop_map(|[nonce, bits]| {
         ControlRecord::Placement(DesiredPlacement { nonce: Nonce(nonce), policy: Arc::new(policy(bits)) })
     });
-    prop_oneof![leases, members, reports, snapshots(), placements]
+    let asked = || ("\\PC{0,64}", "\\PC{0,200}").prop_map(|(by, why)| Asked::new(&by, &why));
+    let drains = vec((nodes(), asked()), 0..=Orders::DRAINS_MAX);
+    let orders = (any::<[u64; 3]>(), drains, asked(), any::<bool>()).prop_map(|(numbers, drains, asked, both)| {
+        let wish = Wish::NAMES[(numbers[1] % 3) as usize].0;
+        let rebalance = both.then(|| RebalanceOrder { wish, asked: asked.clone(), id: Nonce(numbers[1]) });
+        let orders = Orders { rebalance, drains, step_down: both.then_some((Term(numbers[2]), asked)) };
+        ControlRecord::Orders(OrdersRecord { nonce: Nonce(numbers[0]), orders: Arc::new(orders) })
+    });
+    prop_oneof![leases, members, reports, snapshots(), placements, orders]
 }
 
 /// Topologies of every shape: which of the lives, with which epochs, and in what state each shard is.
@@ -240,6 +249,8 @@ fn snapshots() -> impl Strategy<Value = ControlRecord> {
                     planned: numbers[2] as u32,
                     moved: numbers[3] as u32,
                 }),
+                order: plan
+                    .then(|| (RebalanceOrder { id: Nonce(numbers[2]), ..samples::order() }, Epoch(numbers[3] % epoch))),
                 leadership: match owners.first() {
                     Some(leader) => LeadershipLease::Held { leader: leader.clone(), term: Term(numbers[3]) },
                     None => LeadershipLease::Vacant { last_term: Term(numbers[3]) },
@@ -291,6 +302,7 @@ fn the_largest_cluster_fits_into_a_snapshot() {
             })
             .collect(),
         policy: Arc::default(),
+        order: None,
         plan: Some(OpenPlan { id: PlanId(1_000_000), cause: RebalanceCause::Join, planned: 40_000, moved: 1 }),
         leadership: LeadershipLease::Held { leader: lives[0].clone(), term: Term(70_000) },
         shards: (0..65_536).map(state).collect(),
@@ -328,6 +340,7 @@ proptest! {
             ControlKey::Member(other.node),
             ControlKey::TopologySnapshot,
             ControlKey::Placement,
+            ControlKey::Orders,
         ] {
             prop_assert_eq!(read(&key).is_ok(), key == record.key());
         }

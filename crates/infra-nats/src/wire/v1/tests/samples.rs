@@ -9,14 +9,16 @@ use aether_domain::cluster::{
 };
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
+use aether_domain::orders::{Asked, Orders, RebalanceOrder, Wish};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
 use aether_domain::ports::{
     Answer, AnswerFrame, AskFrame, Claim, Frame, ReadMode, WarmFrame, WarmTakenFrame, WarmVerdict,
 };
 use aether_domain::records::{
     ActorSnapshot, Checkpoint, CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry,
-    EventRecord, FeedState, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks, OriginMarks,
-    PayloadCodec, Position, ReleaseReport, StoredReply, Timer, TimerChange, TopologySnapshot, WarmActor,
+    EventRecord, FeedState, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks,
+    OrdersRecord, OriginMarks, PayloadCodec, Position, ReleaseReport, StoredReply, Timer, TimerChange,
+    TopologySnapshot, WarmActor,
 };
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{
@@ -105,6 +107,19 @@ pub(super) fn placement() -> ControlRecord {
     ControlRecord::Placement(DesiredPlacement { nonce: Nonce(0xfeed), policy: Arc::new(policy()) })
 }
 
+pub(super) fn order() -> RebalanceOrder {
+    RebalanceOrder { wish: Wish::Pause, asked: Asked::new("ann", "the \"big\" sale"), id: Nonce(0xbeef) }
+}
+
+pub(super) fn orders() -> ControlRecord {
+    let orders = Orders {
+        rebalance: Some(order()),
+        drains: vec![(node("n2", 0x4d2), Asked::new("ben", ""))],
+        step_down: Some((Term(26), Asked::new("ann", "disk"))),
+    };
+    ControlRecord::Orders(OrdersRecord { nonce: Nonce(0xfeed), orders: Arc::new(orders) })
+}
+
 pub(super) fn release() -> ControlRecord {
     ControlRecord::Release(ReleaseReport {
         node: node("n1", 0x4d2),
@@ -140,6 +155,7 @@ pub(super) fn snapshot() -> ControlRecord {
         ],
         policy: Arc::new(policy()),
         plan: Some(OpenPlan { id: PlanId(300), cause: RebalanceCause::Drain, planned: 5, moved: 0 }),
+        order: Some((order(), Epoch(299))),
         leadership: LeadershipLease::Held { leader: a.clone(), term: Term(26) },
         shards: vec![
             owned(&a, 1),
@@ -173,6 +189,7 @@ pub(super) fn entry() -> Entry {
         ClusterEvent::NodeTrusted { node: b.clone() }.into(),
         ClusterEvent::PlacementAdopted { policy: Arc::new(policy()) }.into(),
         ClusterEvent::PlacementRejected { strategy: policy().strategy, why: "it panicked: \"no\"".to_owned() }.into(),
+        ClusterEvent::RebalancingOrdered { order: order() }.into(),
         ClusterEvent::RebalancingTriggered {
             plan: PlanId(31),
             cause: RebalanceCause::Join,
