@@ -18,8 +18,8 @@ use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode, WarmFrame, WarmTakenFrame, WarmVerdict};
 use aether_domain::records::{
     ActorSnapshot, CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry, EventRecord, Health,
-    LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks, OriginMarks, PayloadCodec, Position,
-    ReleaseReport, StoredReply, Timer, TimerChange, TopologySnapshot, WarmActor,
+    LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks, OrdersRecord, OriginMarks, PayloadCodec,
+    Position, ReleaseReport, StoredReply, Timer, TimerChange, TopologySnapshot, WarmActor,
 };
 use aether_domain::testing::life;
 use aether_domain::time::WallTime;
