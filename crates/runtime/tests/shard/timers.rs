@@ -64,6 +64,11 @@ fn fired(hub: &MemoryHub, number: u64) -> Vec<(String, u64)> {
                 TimerChange::Cancelled { name } => drop(due.remove(name)),
                 TimerChange::Fired { name, next } => {
                     let since = due.remove(name).expect("only an open timer fires");
+                    if *next == Some(since) {
+                        // It was only begun, by somebody new.
+                        due.insert(name.clone(), since);
+                        continue;
+                    }
                     fired.push((name.clone(), commit.record.at.unix_millis - since.unix_millis));
                     due.extend(next.map(|next| (name.clone(), next)));
                 }
