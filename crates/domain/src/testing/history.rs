@@ -7,6 +7,7 @@
 //! - whatever was acknowledged is there exactly once, with the reply that was told, whoever asked again;
 //! - whatever was certainly not stored is not there, and nothing is there that nobody asked;
 //! - whatever was acknowledged before something else was asked stands before it;
+//! - whoever asked in turn, without waiting for answers, stands there in that order;
 //! - an answer that changed nothing is that of a moment between the last acknowledgement before it was asked and the last
 //!   record that can have been there when it was told, and no such moment goes back.
 //!
@@ -77,6 +78,8 @@ pub struct Book<A, V> {
 struct Asking<A, V> {
     actor: A,
     name: u128,
+    /// Whose turn it was, if they were taken.
+    in_turn: Option<u64>,
     called: usize,
     told: Option<(usize, Told<V>)>,
 }
@@ -156,8 +159,19 @@ struct Operation<V> {
 impl<A: Ord + Clone + Display, V: Ord + Clone + Debug> Book<A, V> {
     /// Somebody begins to ask. `name` says which operation it is; the same one again is a repeat.
     pub fn call(&mut self, actor: A, name: u128) -> Call {
+        self.begin(actor, name, None)
+    }
+
+    /// As [`Self::call`], by somebody who asks this actor one thing after the other through one node, not waiting for
+    /// answers: what is stored of it must stand in that order. For runs in which the order is promised: owners may change by
+    /// moves that are completed, and nothing is lost on the way or refused by itself.
+    pub fn call_in_turn(&mut self, actor: A, name: u128, asker: u64) -> Call {
+        self.begin(actor, name, Some(asker))
+    }
+
+    fn begin(&mut self, actor: A, name: u128, in_turn: Option<u64>) -> Call {
         self.moment += 1;
-        self.calls.push(Asking { actor, name, called: self.moment, told: None });
+        self.calls.push(Asking { actor, name, in_turn, called: self.moment, told: None });
         Call(self.calls.len() - 1)
     }
 
@@ -279,6 +293,7 @@ fn judge<A, V: Ord + Clone + Debug>(kept: &Kept<'_, V>, calls: &[&Asking<A, V>])
         }
         asked_by.push(called.max(asked_by[nth]));
     }
+    in_turn(calls, &operations, &stored)?;
     let mut agreed = Agreed { records: kept.commits.len() as u64, ..Agreed::default() };
     // Acknowledgements in order, each with the latest place acknowledged up to it.
     let mut acknowledged: Vec<(usize, usize)> = Vec::new();
@@ -341,6 +356,28 @@ fn operations<A, V: Ord + Clone + Debug>(calls: &[&Asking<A, V>]) -> Result<BTre
         Some((name, _)) => Err(format!("{name:x} was acknowledged, and answered as if it had changed nothing")),
         None => Ok(operations),
     }
+}
+
+/// Whether what was asked in turn stands in that order.
+fn in_turn<A, V>(
+    calls: &[&Asking<A, V>],
+    operations: &BTreeMap<u128, Operation<V>>,
+    stored: &BTreeMap<u128, usize>,
+) -> Result<(), String> {
+    let mut last: BTreeMap<u64, (usize, u128)> = BTreeMap::new();
+    for Asking { name, in_turn, called, .. } in calls.iter().copied() {
+        let (Some(asker), Some(place)) = (in_turn, stored.get(name)) else { continue };
+        // Asked again it is the same operation, whose turn was the first time.
+        if operations.get(name).is_some_and(|operation| operation.called != *called) {
+            continue;
+        }
+        if let Some((before, earlier)) = last.insert(*asker, (*place, *name))
+            && before > *place
+        {
+            return Err(format!("{name:x} was asked in turn after {earlier:x}, and stands before it"));
+        }
+    }
+    Ok(())
 }
 
 /// Sorts by moment and lets each place be the latest so far.

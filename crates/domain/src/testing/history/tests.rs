@@ -45,7 +45,7 @@ impl Run {
 
 /// How a command that is under way in a run will end.
 enum Open {
-    Write { call: Call, name: u128, place: Option<u64>, lost: bool },
+    Write { call: Call, name: u128, place: Option<u64>, lost: bool, in_turn: bool },
     Read { call: Call, value: Option<u64> },
 }
 
@@ -63,8 +63,9 @@ fn right(seed: u64, steps: u64) -> Run {
                 let again = (dice.below(4) == 0).then(|| lost.pop()).flatten();
                 let name = again.unwrap_or(names);
                 let place = places.get(&name).copied();
-                let call = run.book.call("a", name);
-                open.push(Open::Write { call, name, place, lost: dice.below(5) == 0 });
+                let in_turn = again.is_none() && dice.below(2) == 0;
+                let call = if in_turn { run.book.call_in_turn("a", name, 1) } else { run.book.call("a", name) };
+                open.push(Open::Write { call, name, place, lost: dice.below(5) == 0, in_turn });
             }
             4 | 5 if open.len() < 6 => {
                 names += 1;
@@ -76,7 +77,11 @@ fn right(seed: u64, steps: u64) -> Run {
                 run.book.told(call, Told::No);
             }
             _ if !open.is_empty() => {
-                let nth = dice.below(open.len() as u64) as usize;
+                let mut nth = dice.below(open.len() as u64) as usize;
+                let waits = |open: &Open| matches!(open, Open::Write { place: None, in_turn: true, .. });
+                if waits(&open[nth]) {
+                    nth = open.iter().position(waits).expect("that one does");
+                }
                 match &mut open[nth] {
                     Open::Write { name, place: place @ None, .. } => {
                         total += 1 + dice.below(9);
@@ -85,7 +90,7 @@ fn right(seed: u64, steps: u64) -> Run {
                         run.commands.push((Some(*name), total));
                     }
                     Open::Read { value: value @ None, .. } => *value = Some(total),
-                    Open::Write { call, name, place: Some(place), lost: is_lost } => {
+                    Open::Write { call, name, place: Some(place), lost: is_lost, .. } => {
                         let told = if *is_lost { Told::Unsure } else { Told::Done(run.commands[*place as usize].1) };
                         lost.extend(is_lost.then_some(*name));
                         run.book.told(*call, told);
@@ -216,7 +221,16 @@ const DOCTORED: &[Doctored] = &[
             }
         }
         let told = Some((2, Told::Seen { value: last, fresh: true }));
-        run.book.calls.insert(0, Asking { actor: "a", name: 1 << 101, called: 1, told });
+        run.book.calls.insert(0, Asking { actor: "a", name: 1 << 101, in_turn: None, called: 1, told });
+    }),
+    ("two who were asked in turn have changed places", |run| {
+        let last = run.commands.last().expect("a command").1;
+        let names = [1 << 105, 1 << 106];
+        let calls = names.map(|name| run.book.call_in_turn("a", name, 9));
+        for (nth, place) in [(1, 1), (0, 2)] {
+            run.commands.push((Some(names[nth]), last + place));
+            run.book.told(calls[nth], Told::Done(last + place));
+        }
     }),
     ("a read goes back behind another one", |run| {
         // Nobody was told of the last two commands; one reads the last, then one the last but one.
