@@ -52,10 +52,12 @@ pub struct View {
     pub lives: BTreeSet<Incarnation>,
     /// The shards that are to be this life's once their owners have released them, each with the entry that asked for that.
     pub arriving: BTreeMap<ShardId, Epoch>,
+    /// Whether this life is one of those members: until its own view says so, nobody runs its commands (R18).
+    pub member: bool,
 }
 
 impl View {
-    /// Before anything is known.
+    /// Before anything is known: nothing has a route, so it does not matter who is a member.
     pub fn empty(me: NodeRef) -> Self {
         let lives = BTreeSet::from([me.incarnation]);
         Self {
@@ -64,6 +66,7 @@ impl View {
             shards: ShardCount::DEFAULT,
             routes: Vec::new(),
             lives,
+            member: true,
             arriving: BTreeMap::new(),
         }
     }
@@ -86,7 +89,7 @@ impl View {
             ShardState::Orphaned => Route::Nobody,
         };
         let mut lives: BTreeSet<_> = nodes.keys().copied().collect();
-        lives.insert(me.incarnation);
+        let member = !lives.insert(me.incarnation);
         let states = topology.assignment().shards().iter();
         let arriving = (0..=u16::MAX).map(ShardId).zip(states).filter_map(|(shard, state)| match *state {
             ShardState::Draining { to, drain_epoch, .. } if to == me.incarnation => Some((shard, drain_epoch)),
@@ -99,6 +102,7 @@ impl View {
             routes: topology.assignment().shards().iter().map(route).collect(),
             lives,
             arriving: arriving.collect(),
+            member,
         }
     }
 

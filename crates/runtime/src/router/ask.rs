@@ -113,12 +113,13 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// Where `view` sends the commands of `shard`. What this node is leaving waits for its next owner.
+    /// Where `view` sends the commands of `shard`. What this node is leaving waits for its next owner. Who is no member yet
+    /// waits to be one: sent before, its first commands would be refused where others find it taken in and overtake them.
     pub(crate) fn of(view: &View, shard: ShardId) -> Self {
         match view.route(shard) {
             Route::Mine { .. } => Self::Here,
-            Route::Remote { owner } => Self::There(owner.clone()),
-            Route::Nobody | Route::Leaving { .. } => Self::Nowhere,
+            Route::Remote { owner } if view.member => Self::There(owner.clone()),
+            Route::Remote { .. } | Route::Nobody | Route::Leaving { .. } => Self::Nowhere,
         }
     }
 

@@ -231,6 +231,21 @@ fn nobody_is_asked_while_nobody_owns_the_shard() {
 }
 
 #[test]
+fn a_life_that_is_no_member_yet_sends_nothing_and_then_everything_in_order() {
+    let mut desk = Desk::new("a");
+    desk.view.member = false;
+    desk.see(6, "a");
+    desk.ask(1);
+    desk.ask(2);
+    desk.pass(ms(500));
+    assert_eq!(desk.sends(), "");
+    desk.view.member = true;
+    desk.see(7, "a");
+    desk.ask(3);
+    assert_eq!(desk.sends(), "a1 a2 a3");
+}
+
+#[test]
 fn a_deadline_says_whether_anybody_may_have_run_the_command() {
     type Story = fn(&mut Desk);
     let stories: [(&str, Story, bool); 9] = [
