@@ -193,30 +193,52 @@ pub fn bench(root: &Path, arguments: &[String]) -> Result<()> {
 /// # Errors
 /// A seed fails; it has said which, and how to run it again.
 pub fn simulate(root: &Path, arguments: &[String]) -> Result<()> {
-    if let Some((_, rest)) = arguments.split_first().filter(|(which, _)| *which == "commands") {
-        return simulate_commands(root, rest);
+    match arguments.split_first() {
+        Some((which, rest)) if which == "commands" => return simulate_storms(root, &COMMANDS, rest),
+        Some((which, rest)) if which == "moves" => return simulate_storms(root, &MOVES, rest),
+        _ => {}
     }
     let mut all = vec!["run", "--quiet", "--release", "--package", "aether-sim", "--"];
     all.extend(arguments.iter().map(String::as_str));
     run_cargo(root, &all, &[])
 }
 
-/// `cargo xtask simulate commands`: storms of commands on whole clusters in virtual time.
-fn simulate_commands(root: &Path, arguments: &[String]) -> Result<()> {
-    let mut environment = vec![("AETHER_COMMANDS", "100000"), ("AETHER_SEEDS", "100")];
+/// Storms on whole clusters in virtual time.
+struct Storms {
+    test: &'static str,
+    /// The variable that says how many operations there are in all, and how many unless told.
+    count: (&'static str, &'static str),
+    seeds: &'static str,
+}
+
+/// `cargo xtask simulate commands`.
+const COMMANDS: Storms = Storms {
+    test: "in_a_storm_what_is_acknowledged_is_what_is_stored",
+    count: ("AETHER_COMMANDS", "100000"),
+    seeds: "100",
+};
+
+/// `cargo xtask simulate moves`.
+const MOVES: Storms = Storms {
+    test: "while_shards_move_and_everything_fails_nothing_is_lost_or_doubled_and_no_shard_has_two_owners",
+    count: ("AETHER_ASKS", "1000000"),
+    seeds: "50",
+};
+
+fn simulate_storms(root: &Path, storms: &Storms, arguments: &[String]) -> Result<()> {
+    let mut environment = vec![storms.count, ("AETHER_SEEDS", storms.seeds)];
     for pair in arguments.chunks(2) {
         let name = match pair[0].as_str() {
-            "--count" => "AETHER_COMMANDS",
+            "--count" => storms.count.0,
             "--seeds" => "AETHER_SEEDS",
             "--start" => "AETHER_SEED",
-            other => bail!("{other}? There are --count N commands in all, --seeds N and --start S"),
+            other => bail!("{other}? There are --count N in all, --seeds N and --start S"),
         };
         let value = pair.get(1).filter(|value| value.parse::<u64>().is_ok());
         environment.push((name, value.with_context(|| format!("{} wants a number", pair[0]))?));
     }
-    let storm = "in_a_storm_what_is_acknowledged_is_what_is_stored";
     let kit = ["--package", "aether", "--features", "test-kit", "--test", "test_cluster"];
-    let all = [&["test", "--quiet", "--release"], &kit[..], &["--", "--nocapture", "--exact", storm]].concat();
+    let all = [&["test", "--quiet", "--release"], &kit[..], &["--", "--nocapture", "--exact", storms.test]].concat();
     run_cargo(root, &all, &environment)
 }
 

@@ -55,6 +55,7 @@
 mod builder;
 mod clock;
 mod faults;
+mod places;
 mod rest;
 
 use std::collections::BTreeMap;
@@ -230,18 +231,6 @@ impl TestCluster {
         let status = self.furthest()?;
         let term = status.topology.leadership();
         term.leader().map(|leader| leader.node.to_string())
-    }
-
-    /// Who owns an actor, as the running node that is furthest ahead sees it.
-    ///
-    /// # Panics
-    /// If the id is no valid name.
-    pub fn owner_of<A: Actor>(&self, id: A::Id) -> Option<String> {
-        let status = self.furthest()?;
-        let node = self.lock().nodes.values().find_map(|seat| seat.node.clone())?;
-        let slot = node.actor::<A>(id).address().slot;
-        let shards = status.topology.cluster().settings().shards;
-        status.topology.owner(slot.shard(shards)).map(|(owner, _)| owner.node.to_string())
     }
 
     /// A number below `bound`, drawn from the seed, for the test's own choices.

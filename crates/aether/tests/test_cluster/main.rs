@@ -1,5 +1,7 @@
 //! The test kit for whole clusters, and what it finds out about this one.
 
+mod moves;
+mod phases;
 mod storm;
 mod tally;
 
@@ -9,6 +11,7 @@ use aether::prelude::*;
 use aether::test_cluster::TestCluster;
 use aether_domain::testing::history::Agreed;
 
+use moves::{Moved, Weather, storm_of_moves};
 use storm::storm;
 use tally::{Add, AddToOdd, Even, Read, Tally};
 
@@ -186,4 +189,33 @@ fn in_a_storm_what_is_acknowledged_is_what_is_stored() {
         passed.as_secs_f64()
     );
     assert!(all.done > each && all.seen > 0 && strikes > seeds, "too little happened: {all}, {strikes} strikes");
+}
+
+/// As many storms of moves as are wanted, those with odd seeds on three replicas.
+fn storms_of_moves(weather: Weather, seeds: u64, asks: u64) -> Moved {
+    let (first, seeds) = (wanted("AETHER_SEED", 1), wanted("AETHER_SEEDS", seeds));
+    let each = wanted("AETHER_ASKS", asks).div_ceil(seeds);
+    let mut all = Moved::default();
+    for seed in first..first + seeds {
+        let moved = storm_of_moves(seed, each, weather, seed % 2 == 1);
+        if seeds > 4 {
+            eprintln!("seed {seed}: {moved}");
+        }
+        all += moved;
+    }
+    eprintln!("{seeds} seeds from {first}: {all}");
+    assert!(all.moves * 1_000 > all.asks && all.strikes > seeds, "too little happened: {all}");
+    all
+}
+
+#[test]
+fn while_shards_move_and_everything_fails_nothing_is_lost_or_doubled_and_no_shard_has_two_owners() {
+    let all = storms_of_moves(Weather::Foul, 2, 8_000);
+    assert_eq!(all.unanswered, 0, "{all}");
+}
+
+#[test]
+fn while_shards_move_and_nodes_come_and_go_no_ask_fails_and_each_askers_order_holds() {
+    let all = storms_of_moves(Weather::Fair, 2, 8_000);
+    assert_eq!((all.unanswered, all.agreed.unsure, all.agreed.no), (0, 0, 0), "{all}");
 }

@@ -65,10 +65,16 @@ async fn work(cluster: &TestCluster, book: &Totals, commands: u64) {
     }
 }
 
-/// Breaks one thing for a while.
+/// Breaks one thing for a while, at any node.
 async fn strike(cluster: &TestCluster) {
     let running = cluster.running();
     let id = running[cluster.draw(running.len() as u64) as usize].clone();
+    strike_at(cluster, id).await;
+}
+
+/// Breaks one thing for a while, at that node if it is a matter of nodes.
+pub(crate) async fn strike_at(cluster: &TestCluster, id: String) {
+    let running = cluster.running();
     let time = Duration::from_millis(100 + cluster.draw(9_000));
     match cluster.draw(12) {
         0 if running.len() > 2 => {
