@@ -6,18 +6,22 @@
 //!
 //! Read next: [`Cluster`], [`Prober`], [`History`], [`Lone`]; then [`timelines`], with [`Observer`] and [`Link`].
 
+mod calls;
 mod cluster;
 mod history;
 mod link;
 mod lone;
 mod observer;
 pub mod odd;
+mod operator;
 mod probe;
 pub mod timelines;
 
+pub use calls::{Call, Calls, all_answered, all_but};
 pub use cluster::{Cluster, Spec, alone};
 pub use history::{History, Stored};
 pub use link::{Carrier, Link, Weather};
 pub use lone::{Ended, Lone, node_config};
 pub use observer::{Observer, Seen};
+pub use operator::Operator;
 pub use probe::{Asking, Prober, SHARDS};

@@ -9,7 +9,7 @@ use std::{
 use aether_domain::{ActorId, ActorKey, ActorKind, MessageId, Namespace, ShardCount};
 use aether_infra_nats::{GatewayClient, GatewayError, NatsConfig};
 use aether_placement::ShardHash;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures_util::{
     StreamExt,
     stream::{self, FuturesUnordered},
@@ -44,14 +44,18 @@ const ASK_MAX: Duration = Duration::from_millis(500);
 /// How many tries wait at once. A node works on 1024 requests of clients.
 const AT_ONCE: usize = 2048;
 
+/// How many accounts are brought into memory at once.
+const LOADED_AT_ONCE: usize = 256;
+
 /// How many numbers are tried to find an account of each shard; 1024 shards need some 8,000.
 const NUMBERS_MAX: u64 = 1_000_000;
 
 /// A client that knows an account of every shard. They are its own: no load uses them.
 #[derive(Debug)]
 pub struct Prober {
-    runtime: Runtime,
-    client: GatewayClient,
+    pub(crate) runtime: Runtime,
+    pub(crate) client: GatewayClient,
+    namespace: Namespace,
     /// By shard.
     accounts: Vec<u64>,
 }
@@ -66,12 +70,54 @@ impl Prober {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let config = NatsConfig::new(file.nats_urls.iter().cloned());
         let client = runtime.block_on(GatewayClient::connect(&config, &namespace))?;
-        Ok(Self { runtime, client, accounts: one_account_a_shard(&namespace)? })
+        let accounts = one_account_a_shard(&namespace)?;
+        Ok(Self { runtime, client, namespace, accounts })
     }
 
     /// An account of that shard.
     pub fn account(&self, shard: usize) -> u64 {
         self.accounts[shard]
+    }
+
+    /// So many accounts of those shards, none of them anybody's.
+    ///
+    /// # Errors
+    /// There are not so many among the numbers that are tried.
+    pub fn accounts(&self, shards: &[usize], count: usize) -> Result<Vec<u64>> {
+        let (hash, kind) = (ShardHash::v1(0, &self.namespace), ActorKind::new("account")?);
+        let mut found = Vec::with_capacity(count);
+        for number in NUMBERS_MAX..2 * NUMBERS_MAX {
+            if found.len() == count {
+                return Ok(found);
+            }
+            let key = ActorKey { kind: kind.clone(), id: ActorId::new(number.to_string())? };
+            if shards.contains(&hash.address(key).slot.shard(ShardCount::DEFAULT).index()) {
+                found.push(number);
+            }
+        }
+        bail!("there are only {} of {count} accounts", found.len())
+    }
+
+    /// Asks each of these accounts until it has answered, many at once: all of them are in memory then.
+    ///
+    /// # Errors
+    /// One does not answer within `limit`.
+    pub fn load(&self, accounts: &[u64], limit: Duration) -> Result<()> {
+        let deadline = Deadline::after(limit);
+        self.runtime.block_on(async {
+            let asks = stream::iter(accounts.iter().map(|account| async move {
+                let id = account.to_string();
+                while let Err(error) = self.client.ask_json("account", &id, "audit", &json!({}), None, TRY_MAX).await {
+                    ensure!(!deadline.passed() && !interrupt::requested(), "account {id} does not answer: {error}");
+                }
+                anyhow::Ok(())
+            }));
+            let mut asks = asks.buffer_unordered(LOADED_AT_ONCE);
+            while let Some(loaded) = asks.next().await {
+                loaded?;
+            }
+            Ok(())
+        })
     }
 
     /// Asks an account of every shard until each has answered, and answers how long the slowest took, counted from

@@ -4,7 +4,7 @@
 //! - `figure`: what was measured, what was promised, and the table of both.
 //! - `stage`: servers, links, nodes, load, an observer of the log and a prober of every shard.
 //! - `commands`: many commands while everything is broken in turn, and a judge of every answer.
-//! - `leader`, `node`, `rolling`, `server`: the timelines themselves.
+//! - `leader`, `moves`, `node`, `rolling`, `server`: the timelines themselves.
 //!
 //! Every timeline begins and ends with a whole, balanced cluster, and ends with the load's audit: nothing acknowledged is
 //! lost or doubled, no answer was wrong. Whoever plays them decides how often, and on how many servers.
@@ -12,6 +12,7 @@
 pub mod commands;
 mod figure;
 mod leader;
+mod moves;
 mod node;
 mod rolling;
 mod server;
@@ -39,7 +40,7 @@ pub struct Timeline {
 }
 
 /// All of them, in the order in which they are played.
-pub const ALL: [Timeline; 15] = [
+pub const ALL: [Timeline; 18] = [
     Timeline { name: "leader-kill", replicated: false, play: leader::kill },
     Timeline { name: "leader-freeze", replicated: false, play: leader::freeze },
     Timeline { name: "leader-terminate", replicated: false, play: leader::terminate },
@@ -50,6 +51,9 @@ pub const ALL: [Timeline; 15] = [
     Timeline { name: "node-hole", replicated: false, play: node::hole },
     Timeline { name: "half-kill", replicated: false, play: node::kill_half },
     Timeline { name: "duplicate-id", replicated: false, play: node::duplicate },
+    Timeline { name: "planned-move", replicated: false, play: moves::planned },
+    Timeline { name: "drain", replicated: false, play: moves::drain },
+    Timeline { name: "join", replicated: false, play: moves::join },
     Timeline { name: "rolling-restart", replicated: false, play: rolling::restart },
     Timeline { name: "nats-leader-kill", replicated: true, play: server::kill_leader },
     Timeline { name: "nats-restart", replicated: false, play: server::restart },

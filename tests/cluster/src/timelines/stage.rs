@@ -12,7 +12,7 @@ use xtask::{
 };
 
 use super::Bound;
-use crate::{Carrier, Cluster, History, Link, Observer, Prober, Spec, Weather, alone};
+use crate::{Carrier, Cluster, History, Link, Observer, Operator, Prober, Spec, Weather, alone};
 
 /// Within what a cluster is whole, balanced and agreed again once faults have stopped (I13).
 const REST_LIMIT: Duration = Duration::from_secs(15);
@@ -59,6 +59,7 @@ pub struct Stage {
     pub(super) observer: Observer,
     pub(super) prober: Prober,
     pub(super) history: History,
+    pub(super) operator: Operator,
     pub(super) servers: Vec<NatsServer>,
     links: BTreeMap<String, Link>,
     _carrier: Carrier,
@@ -95,8 +96,10 @@ impl Stage {
         let cluster = Cluster::up_on(&spec, alone, nats, own_urls)?;
         let file = cluster.file()?;
         let (observer, prober, history) = (Observer::of(&file)?, Prober::of(&file)?, History::of(&file)?);
+        let operator = Operator::of(&file, conditions.replicas)?;
         let conditions = conditions.clone();
-        let stage = Self { cluster, observer, prober, history, servers, links, _carrier: carrier, conditions, begun };
+        let stage =
+            Self { cluster, observer, prober, history, operator, servers, links, _carrier: carrier, conditions, begun };
         // Every account is loaded once before, so that what is measured is the take-over.
         stage.prober.until_all_served(Stopwatch::start(), FIRST_ANSWERS_LIMIT)?;
         stage.rest()?;
