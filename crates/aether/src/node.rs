@@ -15,6 +15,7 @@ use aether_runtime::clock::Clock;
 use aether_runtime::control::Phase;
 use aether_runtime::control::service::Status;
 use aether_runtime::feed::{Feed, FeedHandler, FeedOptions, FeedStats, SubscribeError};
+use aether_runtime::handover::MoveStatus;
 use aether_runtime::node::Runtime;
 use aether_runtime::splitbrain::SplitBrain;
 use aether_runtime::subscription::{ShardMigrations, Since, TopologyEvents};
@@ -180,6 +181,11 @@ impl Node {
     /// How every feed that this node ever subscribed to stands, by name.
     pub fn feeds(&self) -> Vec<Arc<FeedStats>> {
         self.runtime.feeds()
+    }
+
+    /// The moves of shards that this node knows of as their source or destination, the latest first; at most 1,024.
+    pub fn moves(&self) -> Vec<MoveStatus> {
+        self.runtime.moves()
     }
 
     /// What this node's watch for split brains has seen, as it changes: see [`aether_runtime::splitbrain`].

@@ -24,6 +24,7 @@ use crate::control::service::{self, INBOX_MAX, Status, Wiring};
 use crate::control::{ControlConfig, Input, Machine, OnRegression, Phase, SNAPSHOT_EVERY, StopReason, Strategies};
 use crate::feed::{Feed, FeedHandler, FeedOptions, FeedStats, Feeds, SubscribeError};
 use crate::gateway;
+use crate::handover::{HandoverStats, MoveStatus};
 use crate::message::{Responder, Work};
 use crate::projection::{self, Migrated, Projections};
 use crate::router::{HandOver, Local, Router, RouterConfig, RouterStats};
@@ -343,6 +344,16 @@ impl Runtime {
     /// Numbers since the process started.
     pub fn stats(&self) -> Stats {
         Stats { host: self.inner.host.stats(), router: self.inner.router.stats() }
+    }
+
+    /// The moves of shards that this node knows of as their source or destination, the latest first; at most 1,024.
+    pub fn moves(&self) -> Vec<MoveStatus> {
+        self.inner.host.moves()
+    }
+
+    /// What it has handed over of actors that follow their shards.
+    pub fn handover_stats(&self) -> HandoverStats {
+        self.inner.host.handover_stats()
     }
 
     /// The actors that this node has set aside until a person looks, at most 1,024 of them.

@@ -5,6 +5,7 @@
 
 mod events;
 mod feeds;
+mod moves;
 mod pages;
 mod picture;
 mod server;
@@ -13,6 +14,7 @@ mod writes;
 
 pub use events::{EVENTS_MAX, EntryView, EventView, EventsView};
 pub use feeds::{FeedView, FeedsView};
+pub use moves::{ActorMoveView, MoveWithActors, MovesOfShardView, ReachedView, ShardMoveView};
 pub use pages::{BODY_BYTES_MAX, PAGE_LIMIT, Pages};
 pub use picture::{Counter, NatsPicture, Picture, PlacementPicture, Source};
 pub use server::{AdminRefused, Bound, CONNECTIONS_MAX, PATIENCE, announce};

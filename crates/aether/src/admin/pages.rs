@@ -16,6 +16,7 @@ use aether_domain::{NodeId, ShardId};
 
 use super::events;
 use super::feeds::FeedsView;
+use super::moves::MovesOfShardView;
 use super::picture::{Picture, Source};
 use super::views::{
     ClusterView, HealthView, MovesView, NodeView, NodesView, PlacementView, QuarantinedView, ReadyView, RebalanceView,
@@ -107,6 +108,7 @@ fn node_router(source: Arc<dyn Source>) -> Router {
         .route("/v1/health", get(health))
         .route("/v1/events", get(happened))
         .route("/v1/moves", get(moves))
+        .route("/v1/moves/{n}", get(moves_of_shard))
         .route("/v1/placement", get(placement))
         .route("/v1/rebalance", get(rebalance))
         .route("/v1/feeds", get(feeds))
@@ -252,21 +254,15 @@ async fn shards(State(source): Shared, Query(asked): Query<Full>, headers: Heade
 
 async fn shard(State(source): Shared, Path(n): Path<String>, headers: HeaderMap) -> Result<Response, Refused> {
     let picture = picture(&source)?;
-    let assignment = picture.topology.assignment();
-    let shard = n.parse().ok().map(ShardId).filter(|shard| shard.index() < assignment.shards().len());
-    let none = || Refused::new(StatusCode::NOT_FOUND, "there is no shard of that number", "see total in /v1/shards");
-    let shard = shard.ok_or_else(none)?;
-    let view = ShardView::of(&picture, shard, assignment.shard(shard));
+    let shard = numbered(&picture, &n)?;
+    let view = ShardView::of(&picture, shard, picture.topology.assignment().shard(shard));
     let epoch = picture.topology.epoch().0;
     Ok(settled(epoch, &format!("-{shard}"), &headers, At { epoch, view }))
 }
 
 async fn why(State(source): Shared, Path(n): Path<String>) -> Result<Response, Refused> {
     let picture = picture(&source)?;
-    let shards = picture.topology.assignment().shards().len();
-    let shard = n.parse().ok().map(ShardId).filter(|shard| shard.index() < shards);
-    let none = || Refused::new(StatusCode::NOT_FOUND, "there is no shard of that number", "see total in /v1/shards");
-    let shard = shard.ok_or_else(none)?;
+    let shard = numbered(&picture, &n)?;
     let epoch = picture.topology.epoch().0;
     let why = source.why(shard).unwrap_or_default();
     Ok(page(epoch, At { epoch, view: WhyView::of(&picture, shard, &why) }))
@@ -294,7 +290,22 @@ async fn happened(
     Ok(page(applied.0, view))
 }
 
-async fn moves(State(source): Shared, headers: HeaderMap) -> Result<Response, Refused> {
+async fn moves(State(source): Shared) -> Result<Response, Refused> {
     let view = MovesView::of(&picture(&source)?);
-    Ok(settled(view.epoch, "", &headers, view))
+    Ok(page(view.epoch, view))
+}
+
+async fn moves_of_shard(State(source): Shared, Path(n): Path<String>) -> Result<Response, Refused> {
+    let picture = picture(&source)?;
+    let view = MovesOfShardView::of(&picture, numbered(&picture, &n)?);
+    Ok(page(view.epoch, view))
+}
+
+/// The shard of that number.
+fn numbered(picture: &Picture, n: &str) -> Result<ShardId, Refused> {
+    let shards = picture.topology.assignment().shards().len();
+    let shard = n.parse().ok().map(ShardId).filter(|shard| shard.index() < shards);
+    shard.ok_or_else(|| {
+        Refused::new(StatusCode::NOT_FOUND, "there is no shard of that number", "see total in /v1/shards")
+    })
 }

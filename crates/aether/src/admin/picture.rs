@@ -14,6 +14,7 @@ use aether_domain::{Namespace, NodeId, NodeRef, ShardId, ShardSet, Term};
 
 use aether_runtime::control::Step;
 use aether_runtime::feed::FeedStats;
+use aether_runtime::handover::{HandoverStats, MoveStatus};
 use aether_runtime::projection::{HealthView, Why};
 use aether_runtime::shard::Quarantined;
 use aether_runtime::splitbrain::SplitBrain;
@@ -76,6 +77,10 @@ pub struct Picture {
     pub placement: PlacementPicture,
     /// The actors it has set aside until a person looks, at most 1,024 of them.
     pub quarantined: Vec<Quarantined>,
+    /// The moves it knows of as their source or destination, the latest first.
+    pub moves: Vec<MoveStatus>,
+    /// What it has handed over of actors that follow their shards.
+    pub handover: HandoverStats,
     /// The feeds it subscribed to, by name.
     pub feeds: Vec<Arc<FeedStats>>,
     /// Its connection to NATS; nothing in memory.

@@ -10,6 +10,7 @@ use aether_domain::{Incarnation, ShardId, ShardSet};
 use aether_runtime::control::Step;
 use serde::{Deserialize, Serialize};
 
+use super::moves::ShardMoveView;
 use super::picture::{Picture, PlacementPicture};
 use crate::placement::PolicyText;
 
@@ -223,6 +224,8 @@ pub struct MovesView {
     pub draining: Vec<MoveView>,
     /// Moves of the plan that have not begun.
     pub pending: Vec<MoveView>,
+    /// The moves that this node has a part in, or had, the latest first; at most 1,024.
+    pub here: Vec<ShardMoveView>,
 }
 
 /// A plan under way.
@@ -466,6 +469,7 @@ impl MovesView {
             plan: cluster.plan().map(PlanView::of),
             draining: grouped(draining),
             pending: grouped(pending),
+            here: picture.moves.iter().map(|moved| ShardMoveView::of(picture, moved)).collect(),
         }
     }
 }

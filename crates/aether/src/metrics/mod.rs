@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use aether_domain::cluster::NodeStatus;
 use aether_domain::orders::Wish;
 use aether_runtime::feed::{FeedState, FeedStats};
+use aether_runtime::handover::MovePhase;
 use aether_runtime::projection::ClusterVerdict;
 
 use crate::admin::{NodesView, Picture, ShardCounts};
@@ -134,6 +135,13 @@ fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
         names::FEED_HANDLED => feeds(picture, |feed| float(feed.handled)),
         names::FEED_FAILURES => feeds(picture, |feed| float(feed.failures)),
         names::FEED_SKIPPED => feeds(picture, |feed| float(feed.skipped)),
+        names::MOVE_DURATION => MovePhase::ALL
+            .iter()
+            .zip(picture.handover.phases)
+            .filter(|(phase, _)| !phase.is_end())
+            .map(|(phase, (micros, _))| (Some(phase.name().to_owned()), float(micros) / 1e6))
+            .collect(),
+        names::MOVE_PAUSE => one(float(picture.handover.paused_micros) / 1e6),
         _ => {
             let ours = picture.counters.iter().filter(|counter| counter.metric == *metric);
             ours.map(|counter| (counter.label.map(str::to_owned), float(counter.count))).collect()

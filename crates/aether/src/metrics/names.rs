@@ -251,6 +251,37 @@ pub const FEED_SKIPPED: Metric = counter(
     "Events of the feed given up and passed over on this node; none is the only good number",
 );
 
+/// Moves that are over.
+pub const MOVES: Metric =
+    counter("aether_moves", Some("outcome"), "Moves of shards away from this node that are over, by how they ended");
+/// How long they took.
+pub const MOVE_DURATION: Metric = counter(
+    "aether_move_duration_seconds",
+    Some("phase"),
+    "Seconds that moves away from this node which are over have spent in each phase, all together",
+);
+/// How long their actors waited.
+pub const MOVE_PAUSE: Metric = counter(
+    "aether_move_pause_seconds",
+    None,
+    "Seconds from when this node stopped serving a shard until it saw the next owner named, all completed moves together",
+);
+/// Actors that follow their shards.
+pub const HANDED_OVER: Metric = counter(
+    "aether_actors_handed_over",
+    Some("outcome"),
+    "Actors that followed their shards warm: acknowledged by the next owner, left out; arrived here, refused, used; given back",
+);
+/// Parts sent again.
+pub const HANDOVER_RETRIES: Metric =
+    counter("aether_handover_retries", None, "Parts of shards' warm actors that were sent again");
+/// What is held.
+pub const HANDOVER_BYTES: Metric = gauge(
+    "aether_handover_held_bytes",
+    Some("place"),
+    "Bytes of warm actors in memory, by estimate: moving with their shards, or waiting here to be asked",
+);
+
 /// Every metric, in the order of a scrape.
 pub const ALL: &[Metric] = &[
     NODES,
@@ -305,4 +336,10 @@ pub const ALL: &[Metric] = &[
     REMINDERS_FIRED,
     REMINDERS_LATE,
     REMINDERS_ACTORS,
+    MOVES,
+    MOVE_DURATION,
+    MOVE_PAUSE,
+    HANDED_OVER,
+    HANDOVER_RETRIES,
+    HANDOVER_BYTES,
 ];

@@ -54,7 +54,7 @@ impl Node {
 
     fn counters(&self, suspected: u64) -> Vec<Counter> {
         let stats = self.runtime.stats();
-        let (host, router) = (stats.host, stats.router);
+        let (host, router, over) = (stats.host, stats.router, self.runtime.handover_stats());
         let rejections = self.runtime.projected(|projections| projections.health.rejections());
         let counts = self.status.borrow().counts;
         [
@@ -69,6 +69,17 @@ impl Node {
             (names::SNAPSHOTS, Some("saved"), host.snapshots_saved),
             (names::SNAPSHOTS, Some("failed"), host.snapshots_failed),
             (names::SNAPSHOTS, Some("used"), host.snapshots_used),
+            (names::MOVES, Some("completed"), over.completed),
+            (names::MOVES, Some("failed"), over.failed),
+            (names::HANDED_OVER, Some("acknowledged"), over.acknowledged),
+            (names::HANDED_OVER, Some("left_out"), over.left_out + host.warm_left_out),
+            (names::HANDED_OVER, Some("arrived"), over.arrived),
+            (names::HANDED_OVER, Some("refused"), over.refused),
+            (names::HANDED_OVER, Some("used"), host.warm_used),
+            (names::HANDED_OVER, Some("given_back"), over.given_back),
+            (names::HANDOVER_RETRIES, None, over.retries),
+            (names::HANDOVER_BYTES, Some("moving"), over.held_bytes as u64),
+            (names::HANDOVER_BYTES, Some("waiting"), host.warm_waiting_bytes as u64),
             (names::POISONED, None, host.poisoned),
             (names::DEAD_LETTERS, Some("kept"), host.letters_kept),
             (names::DEAD_LETTERS, Some("lost"), host.letters_lost),
@@ -122,6 +133,8 @@ impl Source for Node {
             split_brain,
             placement: self.placement(&status),
             quarantined: self.runtime.quarantined(),
+            moves: self.moves(),
+            handover: self.runtime.handover_stats(),
             feeds: self.feeds(),
             #[cfg(feature = "nats")]
             nats: self.session.as_ref().map(|session| crate::admin::NatsPicture {

@@ -26,6 +26,8 @@ pub(super) enum Command {
     Load(LoadArgs),
     /// Show a cluster as one of its nodes sees it.
     Status(StatusArgs),
+    /// Show the moves of shards, as one of their nodes sees them.
+    Moves(MovesArgs),
     /// Say where shards are to be, and see what became of it.
     #[cfg(feature = "nats")]
     #[command(subcommand)]
@@ -111,6 +113,17 @@ pub(super) struct StatusArgs {
     /// How to show it.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub(super) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct MovesArgs {
+    /// Only this shard's, with their actors, as JSON.
+    pub(super) shard: Option<u16>,
+    /// Show them again every second, until interrupted.
+    #[arg(long)]
+    pub(super) watch: bool,
+    #[command(flatten)]
+    pub(super) status: StatusArgs,
 }
 
 #[cfg(feature = "nats")]

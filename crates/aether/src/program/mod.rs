@@ -9,6 +9,7 @@ mod demo;
 mod letters;
 #[cfg(feature = "nats")]
 mod load;
+mod moves;
 mod node;
 #[cfg(feature = "nats")]
 mod operate;
@@ -75,6 +76,7 @@ pub fn main() -> ExitCode {
             #[cfg(feature = "nats")]
             Command::Load(args) => load::run(args).await?,
             Command::Status(args) => status::run(args).await?,
+            Command::Moves(args) => moves::run(args).await?,
             #[cfg(feature = "nats")]
             Command::Placement(command) => placement::run(command).await?,
             #[cfg(feature = "nats")]

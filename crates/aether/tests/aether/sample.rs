@@ -11,6 +11,7 @@ use aether_domain::records::{Health, Load, MemberRecord, MemberState, Position, 
 use aether_domain::testing::life;
 use aether_domain::topology::{Draft, Signature, Topology};
 use aether_domain::{ClusterUid, Epoch, Namespace, NodeRef, Nonce, Sequence, ShardCount, ShardId, Term, WallTime};
+use aether_runtime::handover::HandoverStats;
 use aether_runtime::projection::{HealthView, Why};
 use aether_runtime::subscription::{Since, TopologyEvents};
 
@@ -95,6 +96,8 @@ pub(crate) fn picture() -> Picture {
         health: HealthView::default(),
         split_brain: Arc::default(),
         quarantined: Vec::new(),
+        moves: Vec::new(),
+        handover: HandoverStats::default(),
         feeds: Vec::new(),
         nats: None,
         build: "0.1.0".into(),
