@@ -154,11 +154,12 @@ pub fn fmt(root: &Path) -> Result<()> {
 }
 
 /// Every bench: its package and its name.
-const BENCHES: [(&str, &str); 6] = [
+const BENCHES: [(&str, &str); 7] = [
     ("aether-runtime", "local"),
     ("aether-runtime", "leader"),
     ("aether-runtime", "residents"),
     ("aether", "nats"),
+    ("aether", "handover"),
     ("aether-placement", "placement"),
     ("aether-placement", "map"),
 ];

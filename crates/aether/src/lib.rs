@@ -89,6 +89,7 @@ pub use aether_runtime::feed::{
     FailingEvent, Feed, FeedHandler, FeedOptions, FeedState, FeedStats, Feeds, OnFailure, Place, Recorded,
     SubscribeError,
 };
+pub use aether_runtime::handover::{ActorMoved, HandoverStats, MovePhase, MoveRole, MoveStatus, Reached};
 pub use aether_runtime::shard::{EXIT_STUCK, StuckHandler, Watchdog};
 pub use aether_runtime::splitbrain::{Evidence, SplitBrain, Suspicion};
 pub use aether_runtime::subscription::{

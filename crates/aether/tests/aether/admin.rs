@@ -121,6 +121,9 @@ async fn shards_are_shown_as_runs_and_one_by_one() {
     assert_eq!((&one["shard_epoch"], &one["drain_epoch"]), (&json!(1), &json!(2)));
     let moves = get(&served, "/v1/moves").await.json();
     assert_eq!(moves["draining"], json!([{"shards": "3", "from": "n1", "to": "n2"}]));
+    assert_eq!(moves["here"], json!([]));
+    assert_eq!(get(&served, "/v1/moves/3").await.json()["moves"], json!([]));
+    assert_eq!(get(&served, "/v1/moves/8").await.status, 404);
 }
 
 #[tokio::test]

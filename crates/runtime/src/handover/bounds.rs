@@ -19,7 +19,7 @@ pub(super) const HOLD: Duration = Duration::from_millis(50);
 /// When a part that was not acknowledged is sent again; doubling.
 pub(super) const SEND_AGAIN: Duration = Duration::from_millis(20);
 /// How often a part is sent before it is given up.
-pub(super) const SENDS_MAX: u32 = 4;
+pub(super) const SENDS_MAX: u32 = 6;
 /// How long actors are kept while it is open how their move ends, at either end.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(30);
 /// The most moves that are remembered for people.
