@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aether::prelude::*;
-use aether_domain::ports::{Delivery, Frame, Transport as _};
+use aether_domain::ports::{Delivery, Frame};
 use aether_domain::testing::life;
 use aether_domain::{
     ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Namespace, NodeRef, ShardCount, ShardId, Slot,
@@ -85,8 +85,7 @@ impl Desk {
         lease.extend(BootClock.now() + Duration::from_secs(3600));
         let mut kinds = KindRegistry::new();
         kinds.register::<Filled>()?;
-        let config =
-            HostConfig::new(Arc::new(BootClock), &ports, kinds, me.incarnation.0, lease, ShardCount::DEFAULT);
+        let config = HostConfig::new(Arc::new(BootClock), &ports, kinds, me.incarnation.0, lease, ShardCount::DEFAULT);
         let (host, released) = ShardHost::new(config);
         let (mut deliveries, listening) = (ports.transport.listen(&me).await?, host.clone());
         tokio::spawn(async move {

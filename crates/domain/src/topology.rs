@@ -9,7 +9,7 @@ use crate::cluster::{Cluster, ClusterEvent};
 use crate::ids::{ClusterUid, Epoch, NodeRef, Nonce, ShardId, Term};
 use crate::invariants::{self, Violation};
 use crate::lease::{LeadershipEvent, LeadershipLease};
-use crate::records::{Entry, Position, StoredEntry};
+use crate::records::{Entry, Format, Position, StoredEntry};
 use crate::time::WallTime;
 
 /// Everything that can happen to the topology; each event has one home.
@@ -178,6 +178,8 @@ pub struct Draft {
 /// Who signs an entry, and why.
 #[derive(Clone, Debug)]
 pub struct Signature {
+    /// The format it is written in.
+    pub format: Format,
     /// The cluster it is for.
     pub cluster: ClusterUid,
     /// The leader who writes.
@@ -255,6 +257,7 @@ impl Draft {
     /// The violations it would be refused for.
     pub fn finish(self, by: Signature) -> Result<Entry, Vec<Violation>> {
         let entry = Entry {
+            format: by.format,
             cluster: by.cluster,
             epoch: self.base.epoch.next(),
             term: by.term,

@@ -9,7 +9,7 @@ use aether_domain::invariants::Violation;
 use aether_domain::lease::{LeadershipCommand, LeadershipEvent};
 use aether_domain::orders::{Asked, RebalanceOrder, Wish};
 use aether_domain::policy::{Pin, PlacementPolicy, PolicyFault};
-use aether_domain::records::{Entry, Position, StoredEntry};
+use aether_domain::records::{Entry, Format, Position, StoredEntry};
 use aether_domain::testing::life;
 use aether_domain::topology::{Draft, Signature, Topology, TopologyEvent};
 use aether_domain::{
@@ -29,6 +29,7 @@ fn all() -> ShardSet {
 
 fn signature(leader: &str, term: u64) -> Signature {
     Signature {
+        format: Format::FIRST,
         cluster: uid(),
         leader: life(leader, 1),
         term: Term(term),
@@ -70,6 +71,7 @@ fn founded() -> Topology {
 /// An entry by the leader with those events, unchecked.
 fn forged(topology: &Topology, events: Vec<TopologyEvent>) -> Entry {
     Entry {
+        format: Format::FIRST,
         cluster: uid(),
         epoch: topology.epoch().next(),
         term: Term(1),

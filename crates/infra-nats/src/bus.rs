@@ -2,6 +2,7 @@
 
 use aether_domain::Sequence;
 use aether_domain::ports::{BusUpdate, EventBus, EventFilter, ReadError, StartAt, Updates, Whose};
+use aether_domain::records::Format;
 use async_trait::async_trait;
 use futures_util::stream;
 
@@ -43,7 +44,8 @@ impl EventBus for NatsEventBus {
         };
         let feed = Feed::open(self.connection.clone(), names.event_stream(0), subject, From::After(after.0));
         let feed = feed.await.map_err(unavailable)?;
-        let listening = Listening { feed, names, filter: filter.clone(), untold: 0 };
+        let listening =
+            Listening { feed, names, filter: filter.clone(), untold: 0, reads: self.connection.formats.reads() };
         Ok(Box::pin(stream::unfold(
             listening,
             |mut listening| async move { Some((listening.next().await?, listening)) },
@@ -64,6 +66,7 @@ struct Listening {
     filter: EventFilter,
     /// Messages of no interest since something was told.
     untold: u32,
+    reads: Format,
 }
 
 impl Listening {
@@ -81,7 +84,7 @@ impl Listening {
             let Some(actor) = self.names.actor_of(&subject) else {
                 return Some(corrupt(sequence, format!("{subject} is no history's subject")));
             };
-            match decode(sequence, headers.as_ref(), &payload) {
+            match decode(sequence, headers.as_ref(), &payload, self.reads) {
                 Err(reason) => return Some(corrupt(sequence, reason)),
                 Ok(commit) if commit.record.events.iter().any(|event| self.filter.takes_event(event)) => {
                     self.untold = 0;

@@ -23,9 +23,14 @@ pub struct NatsConfig {
     pub provision_within: Duration,
     /// How long one request or publish may take before its outcome counts as unknown.
     pub request_timeout: Duration,
+    /// The newest format that this node reads, and so the newest that the cluster writes while it is a member. An older one
+    /// than this build's newest keeps the way back open until every node has been upgraded.
+    pub format_max: u8,
 }
 
 impl NatsConfig {
+    /// The newest format that this build knows.
+    pub const FORMAT_NEWEST: u8 = 1;
     /// How long one request or publish may take by default.
     pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -40,6 +45,7 @@ impl NatsConfig {
             connect_within: Duration::from_secs(5),
             provision_within: Duration::from_secs(20),
             request_timeout: Self::REQUEST_TIMEOUT,
+            format_max: Self::FORMAT_NEWEST,
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aether_domain::Namespace;
 use aether_domain::ports::{BoxError, Ports};
+use aether_domain::records::Format;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::AccountErrorKind;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions};
@@ -27,6 +28,7 @@ use crate::start_error::StartError;
 use crate::topology_log::NatsTopologyLog;
 use crate::transport::NatsTransport;
 use crate::wakes::NatsWakeStore;
+use crate::wire::formats::{Formats, NEWEST};
 
 /// The oldest nats-server that has what we build on.
 const OLDEST_SERVER: &str = "2.12.0";
@@ -124,6 +126,7 @@ pub async fn connect(config: &NatsConfig, namespace: &Namespace) -> Result<NatsP
         transport: Arc::new(NatsTransport::new(connection.clone())),
         gateway: Arc::new(NatsGateway::new(connection.clone())),
         claims: Arc::new(NatsClaims::new(connection.clone())),
+        reads: connection.formats.reads(),
     };
     Ok(NatsPorts { ports, session: NatsSession { connection, promise } })
 }
@@ -132,6 +135,10 @@ pub async fn connect(config: &NatsConfig, namespace: &Namespace) -> Result<NatsP
 pub(crate) async fn open(config: &NatsConfig, namespace: &Namespace) -> Result<Connection, StartError> {
     let names = Names::new(namespace.clone());
     let observer = Observer::new();
+    if !(Format::FIRST.0..=NEWEST.0).contains(&config.format_max) {
+        let (asked, newest) = (config.format_max, NEWEST);
+        return Err(StartError::Settings { reason: format!("this build knows formats 1 to {newest}, not {asked}") });
+    }
     if config.urls.is_empty() {
         return Err(StartError::Settings { reason: "no server's address is given".to_owned() });
     }
@@ -162,7 +169,8 @@ pub(crate) async fn open(config: &NatsConfig, namespace: &Namespace) -> Result<C
         Ok(connected) => connected?,
         Err(_) => return Err(StartError::NoServer { servers: config.servers(), within, cause: last }),
     };
-    let listening = Connection::new(client, names, config.request_timeout, observer).await;
+    let formats = Formats::new(Format(config.format_max));
+    let listening = Connection::new(client, names, config.request_timeout, observer, formats).await;
     listening.map_err(|error| StartError::NoServer { servers: config.servers(), within, cause: Some(error.into()) })
 }
 

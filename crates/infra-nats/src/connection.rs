@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::acks::Acks;
 use crate::names::Names;
+use crate::wire::formats::Formats;
 
 /// What happened on a connection so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,6 +110,7 @@ pub(crate) struct Connection {
     pub(crate) request_timeout: Duration,
     pub(crate) observer: Arc<Observer>,
     pub(crate) acks: Arc<Acks>,
+    pub(crate) formats: Arc<Formats>,
 }
 
 impl Connection {
@@ -118,10 +120,12 @@ impl Connection {
         names: Names,
         request_timeout: Duration,
         observer: Arc<Observer>,
+        formats: Formats,
     ) -> Result<Self, SubscribeError> {
+        let formats = Arc::new(formats);
         let js = ContextBuilder::new().timeout(request_timeout).ack_timeout(request_timeout).build(client.clone());
         let acks = Acks::listen(&client, observer.losses.subscribe(), request_timeout).await?;
-        Ok(Self { client, js, names, request_timeout, observer, acks })
+        Ok(Self { client, js, names, request_timeout, observer, acks, formats })
     }
 
     /// Whether something sent now would go out now.

@@ -5,7 +5,7 @@
 //! and reads in batches only what the leader has said is followed by more: how fresh a history is, is a matter of its end.
 
 use aether_domain::ports::{AppendError, BoxError, EventStore, ReadError};
-use aether_domain::records::{CommitRecord, Position, StoredCommit};
+use aether_domain::records::{CommitRecord, Format, Position, StoredCommit};
 use aether_domain::{ActorAddress, Sequence};
 use async_nats::{HeaderMap, Message, Subscriber};
 use async_trait::async_trait;
@@ -17,7 +17,8 @@ use crate::connection::{Connection, NotConnected};
 use crate::outcome;
 use crate::read::{self, Wanted, checksum_of};
 use crate::topology_log::not_encoded;
-use crate::wire::v1::{decode_commit, encode_commit, payload_hash};
+use crate::wire::v1::payload_hash;
+use crate::wire::{decode_commit, encode_commit};
 
 /// How many commits one batch asks for. There is no flow control: a batch must fit into a subscription's queue.
 const BATCH_MESSAGES_MAX: usize = 512;
@@ -47,15 +48,20 @@ struct Stored {
 struct BadBatch(&'static str);
 
 impl Stored {
-    fn decode(self) -> Result<StoredCommit, ReadError> {
+    fn decode(self, reads: Format) -> Result<StoredCommit, ReadError> {
         let Self { sequence, headers, payload } = self;
-        decode(sequence, headers.as_ref(), &payload).map_err(|reason| ReadError::Corrupt { sequence, reason })
+        decode(sequence, headers.as_ref(), &payload, reads).map_err(|reason| ReadError::Corrupt { sequence, reason })
     }
 }
 
 /// The commit that is stored at `sequence`.
-pub(crate) fn decode(sequence: u64, headers: Option<&HeaderMap>, payload: &[u8]) -> Result<StoredCommit, String> {
-    let record = decode_commit(payload, checksum_of(headers)).map_err(|fault| fault.to_string())?;
+pub(crate) fn decode(
+    sequence: u64,
+    headers: Option<&HeaderMap>,
+    payload: &[u8],
+    reads: Format,
+) -> Result<StoredCommit, String> {
+    let record = decode_commit(payload, checksum_of(headers), reads).map_err(|fault| fault.to_string())?;
     let at = Position { sequence: Sequence(sequence), hash: payload_hash(payload) };
     Ok(StoredCommit { record, at })
 }
@@ -111,7 +117,7 @@ impl NatsEventStore {
             let wanted = Wanted::NextOf(&subject, end(commits, after) + 1);
             let Some(message) = read::get(&self.connection, &stream, wanted).await? else { return Ok(true) };
             let (sequence, headers, payload) = (message.sequence, Some(message.headers), message.payload);
-            commits.push(Stored { sequence, headers, payload }.decode()?);
+            commits.push(Stored { sequence, headers, payload }.decode(self.connection.formats.reads())?);
         }
         Ok(false)
     }
@@ -173,9 +179,9 @@ impl Chain {
 
 /// Takes over what some replica has, as far as it can be read and each commit follows the one before; answers whether that
 /// was all. A replica's damage convicts nobody: what is left out is for the leader to say.
-fn take_sound(stored: Vec<Stored>, after: Sequence, commits: &mut Vec<StoredCommit>) -> bool {
+fn take_sound(stored: Vec<Stored>, after: Sequence, commits: &mut Vec<StoredCommit>, reads: Format) -> bool {
     for stored in stored {
-        match stored.decode() {
+        match stored.decode(reads) {
             Ok(commit) if commit.record.prev_sequence.0 == end(commits, after) => commits.push(commit),
             _ => return false,
         }
@@ -200,7 +206,7 @@ impl EventStore for NatsEventStore {
         record: &CommitRecord,
         after: Sequence,
     ) -> Result<Position, AppendError> {
-        let encoded = encode_commit(record).map_err(not_encoded)?;
+        let encoded = encode_commit(record, self.connection.formats.writes()).map_err(not_encoded)?;
         let subject = self.connection.names.event_subject(actor);
         let outcome = outcome::publish(&self.connection, &subject, &encoded, after.0).await;
         let sequence = outcome.appended(after)?;
@@ -209,7 +215,10 @@ impl EventStore for NatsEventStore {
 
     async fn read(&self, actor: &ActorAddress, after: Sequence) -> Result<Vec<StoredCommit>, ReadError> {
         match self.batches(actor, after.0).await {
-            Ok(stored) => stored.into_iter().map(Stored::decode).collect(),
+            Ok(stored) => {
+                let reads = self.connection.formats.reads();
+                stored.into_iter().map(|stored| stored.decode(reads)).collect()
+            }
             Err(error) => {
                 tracing::debug!(%error, "reading a history from the leader instead");
                 self.read_fresh(actor, after).await
@@ -218,7 +227,7 @@ impl EventStore for NatsEventStore {
     }
 
     async fn read_fresh(&self, actor: &ActorAddress, after: Sequence) -> Result<Vec<StoredCommit>, ReadError> {
-        let (mut commits, mut batched) = (Vec::new(), true);
+        let (mut commits, mut batched, reads) = (Vec::new(), true, self.connection.formats.reads());
         loop {
             let gets_max = if batched { LEADER_GETS_MAX } else { usize::MAX };
             if self.ask_leader(actor, after, &mut commits, gets_max).await? {
@@ -226,7 +235,7 @@ impl EventStore for NatsEventStore {
             }
             // The leader has more: most of it is old, and any replica has that. Then the leader says what is behind it.
             match self.batches(actor, end(&commits, after)).await {
-                Ok(stored) => batched = !stored.is_empty() && take_sound(stored, after, &mut commits),
+                Ok(stored) => batched = !stored.is_empty() && take_sound(stored, after, &mut commits, reads),
                 Err(error) => {
                     tracing::debug!(%error, "reading the rest of a history from the leader");
                     batched = false;
@@ -294,7 +303,7 @@ mod tests {
             events: Vec::new(),
             timers: Vec::new(),
         };
-        let payload = encode_commit(&record).expect("it is small").payload;
+        let payload = encode_commit(&record, Format::FIRST).expect("it is small").payload;
         Stored { sequence, headers: None, payload }
     }
 
@@ -302,7 +311,7 @@ mod tests {
     fn what_a_damaged_replica_has_is_taken_over_only_as_far_as_it_is_sound() {
         let check = |batch: Vec<Stored>| {
             let mut commits = Vec::new();
-            let all = take_sound(batch, Sequence(2), &mut commits);
+            let all = take_sound(batch, Sequence(2), &mut commits, Format::FIRST);
             (commits.iter().map(|commit| commit.at.sequence.0).collect::<Vec<_>>(), all)
         };
         assert_eq!(check(vec![stored(5, 2), stored(9, 5)]), (vec![5, 9], true));

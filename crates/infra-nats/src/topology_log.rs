@@ -1,5 +1,7 @@
 //! The topology log: one stream with one subject, so its sequences are contiguous and a gap is damage.
 
+use std::sync::Arc;
+
 use aether_domain::Sequence;
 use aether_domain::ports::{AppendError, LogUpdate, ReadError, TopologyLog, Updates};
 use aether_domain::records::{Entry, Position, StoredEntry};
@@ -11,7 +13,9 @@ use crate::connection::Connection;
 use crate::feed::{Feed, From, Told};
 use crate::outcome;
 use crate::read::{self, Wanted, checksum_of, unavailable};
-use crate::wire::v1::{WireFault, decode_entry, encode_entry, payload_hash};
+use crate::wire::formats::Formats;
+use crate::wire::v1::{WireFault, payload_hash};
+use crate::wire::{decode_entry, encode_entry};
 
 /// How many entries are asked for at once while the log is read.
 const READS_IN_FLIGHT: usize = 64;
@@ -36,8 +40,14 @@ impl NatsTopologyLog {
     }
 }
 
-fn decode(sequence: u64, headers: Option<&HeaderMap>, payload: &[u8]) -> Result<StoredEntry, String> {
-    let entry = decode_entry(payload, checksum_of(headers)).map_err(|fault| fault.to_string())?;
+fn decode(
+    sequence: u64,
+    headers: Option<&HeaderMap>,
+    payload: &[u8],
+    formats: &Formats,
+) -> Result<StoredEntry, String> {
+    let entry = decode_entry(payload, checksum_of(headers), formats.reads()).map_err(|fault| fault.to_string())?;
+    formats.met(entry.format);
     Ok(StoredEntry { entry, at: Position { sequence: Sequence(sequence), hash: payload_hash(payload) } })
 }
 
@@ -52,10 +62,14 @@ pub(crate) fn not_encoded(fault: WireFault) -> AppendError {
 #[async_trait]
 impl TopologyLog for NatsTopologyLog {
     async fn append(&self, entry: &Entry, after: Sequence) -> Result<Position, AppendError> {
-        let encoded = encode_entry(entry).map_err(not_encoded)?;
+        // What has been met is never gone below: whoever leads may not have read all of the log.
+        let formats = &self.connection.formats;
+        let entry = Entry { format: entry.format.max(formats.writes()), ..entry.clone() };
+        let encoded = encode_entry(&entry).map_err(not_encoded)?;
         let subject = self.connection.names.topology_subject();
         let outcome = outcome::publish(&self.connection, &subject, &encoded, after.0).await;
         let sequence = outcome.appended(after)?;
+        formats.met(entry.format);
         Ok(Position { sequence, hash: payload_hash(&encoded.payload) })
     }
 
@@ -68,7 +82,7 @@ impl TopologyLog for NatsTopologyLog {
         while let Some(message) = messages.next().await {
             // One that is not there now was answered by a server that lags behind: what came before it stands.
             let Some(message) = message? else { break };
-            let entry = decode(message.sequence, Some(&message.headers), &message.payload);
+            let entry = decode(message.sequence, Some(&message.headers), &message.payload, &self.connection.formats);
             entries.push(entry.map_err(|reason| ReadError::Corrupt { sequence: message.sequence, reason })?);
         }
         Ok(entries)
@@ -79,28 +93,32 @@ impl TopologyLog for NatsTopologyLog {
         let (log, subject) = (names.topology_stream(), names.topology_subject());
         let feed =
             Feed::open(self.connection.clone(), log, subject, From::After(after.0)).await.map_err(unavailable)?;
-        Ok(Box::pin(stream::unfold(Some((feed, after.0)), |following| async {
-            let (mut feed, last) = following?;
-            loop {
-                let (sequence, headers, payload) = match feed.next().await? {
-                    Told::Message { sequence, headers, payload, .. } => (sequence, headers, payload),
-                    Told::CaughtUp | Told::Reached(_) | Told::Interrupted => continue,
-                };
-                if sequence <= last {
-                    continue;
-                }
-                let decoded = if sequence == last + 1 {
-                    decode(sequence, headers.as_ref(), &payload)
-                } else {
-                    Err(format!("the log goes on with {sequence} behind {last}; what was between is gone"))
-                };
-                return Some(match decoded {
-                    Ok(entry) => (LogUpdate::Entry(entry), Some((feed, sequence))),
-                    Err(reason) => {
-                        tracing::error!(sequence, reason, "a topology entry cannot be understood");
-                        (LogUpdate::Corrupt { sequence: Sequence(sequence), reason }, None)
+        let formats = Arc::clone(&self.connection.formats);
+        Ok(Box::pin(stream::unfold(Some((feed, after.0)), move |following| {
+            let formats = Arc::clone(&formats);
+            async move {
+                let (mut feed, last) = following?;
+                loop {
+                    let (sequence, headers, payload) = match feed.next().await? {
+                        Told::Message { sequence, headers, payload, .. } => (sequence, headers, payload),
+                        Told::CaughtUp | Told::Reached(_) | Told::Interrupted => continue,
+                    };
+                    if sequence <= last {
+                        continue;
                     }
-                });
+                    let decoded = if sequence == last + 1 {
+                        decode(sequence, headers.as_ref(), &payload, &formats)
+                    } else {
+                        Err(format!("the log goes on with {sequence} behind {last}; what was between is gone"))
+                    };
+                    return Some(match decoded {
+                        Ok(entry) => (LogUpdate::Entry(entry), Some((feed, sequence))),
+                        Err(reason) => {
+                            tracing::error!(sequence, reason, "a topology entry cannot be understood");
+                            (LogUpdate::Corrupt { sequence: Sequence(sequence), reason }, None)
+                        }
+                    });
+                }
             }
         })))
     }

@@ -7,6 +7,7 @@
 
 use aether_domain::NodeRef;
 use aether_domain::ports::{BoxError, Delivery, Frame, SendError, Transport, Updates};
+use aether_domain::records::Format;
 use async_nats::{Message, StatusCode, Subscriber};
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
@@ -14,7 +15,8 @@ use tokio::sync::watch;
 
 use crate::connection::Connection;
 use crate::names::{node_of, node_token};
-use crate::wire::v1::{WireFault, decode_frames, encode_frames};
+use crate::wire::v1::{Received, WireFault};
+use crate::wire::{decode_frames, encode_frames};
 
 /// [`Transport`] on core NATS.
 #[derive(Clone, Debug)]
@@ -40,10 +42,16 @@ struct Listener {
     frames: Subscriber,
     returns: Subscriber,
     overruns: watch::Receiver<u64>,
+    reads: Format,
+    /// That a frame was not understood, to be told behind those of the same message that were.
+    refused: Option<Delivery>,
 }
 
 impl Listener {
     async fn next(&mut self) -> Option<Delivery> {
+        if let Some(refused) = self.refused.take() {
+            return Some(refused);
+        }
         loop {
             tokio::select! {
                 biased;
@@ -54,16 +62,23 @@ impl Listener {
                 returned = self.returns.next() => if let Some(delivery) = unreachable(&returned?) {
                     return Some(delivery);
                 },
-                message = self.frames.next() => return Some(frames(&message?)),
+                message = self.frames.next() => return Some(self.frames(&message?)),
             }
         }
     }
 }
 
-fn frames(message: &Message) -> Delivery {
-    match decode_frames(&message.payload) {
-        Ok((from, frames)) => Delivery::Frames { from, frames },
-        Err(fault) => corrupt(&message.subject, fault.to_string()),
+impl Listener {
+    fn frames(&mut self, message: &Message) -> Delivery {
+        let Received { from, frames, refused } = match decode_frames(&message.payload, self.reads) {
+            Ok(read) => read,
+            Err(fault) => return corrupt(&message.subject, fault.to_string()),
+        };
+        if let [first, ..] = &refused[..] {
+            let reason = format!("{} of {} frames: {first}", refused.len(), refused.len() + frames.len());
+            self.refused = Some(corrupt(&message.subject, reason));
+        }
+        Delivery::Frames { from, frames }
     }
 }
 
@@ -90,7 +105,7 @@ impl Transport for NatsTransport {
             let returns = format!("{}.{}.*", self.returns, me.incarnation);
             let returns = connection.client.subscribe(returns).await?;
             let frames = connection.client.subscribe(connection.names.node_subject(me)).await?;
-            Ok::<_, BoxError>(Listener { frames, returns, overruns })
+            Ok::<_, BoxError>(Listener { frames, returns, overruns, reads: connection.formats.reads(), refused: None })
         };
         let listener = connection.bounded(subscribe).await.map_err(unavailable)?.map_err(unavailable)?;
         // From here on the server knows: whoever is told that this life listens will reach it.
@@ -103,7 +118,8 @@ impl Transport for NatsTransport {
 
     async fn send(&self, from: &NodeRef, to: &NodeRef, frames: Vec<Frame>) -> Result<(), SendError> {
         let connection = &self.connection;
-        let payload = encode_frames(from, frames, connection.client.max_payload()).map_err(|fault| match fault {
+        let (bytes_max, format) = (connection.client.max_payload(), connection.formats.writes());
+        let payload = encode_frames(from, frames, bytes_max, format).map_err(|fault| match fault {
             WireFault::TooLarge { bytes, bytes_max } => SendError::TooLarge { bytes, bytes_max },
             fault => unavailable(fault),
         })?;

@@ -14,7 +14,7 @@ use aether_domain::assignment::{AssignmentCommand, Grant};
 use aether_domain::cluster::{ClusterCommand, ClusterSettings, FailureReason, NodeInfo};
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::ports::ControlUpdate;
-use aether_domain::records::{ControlRecord, Entry, Health, Load, MemberRecord, MemberState, Position};
+use aether_domain::records::{ControlRecord, Entry, Format, Health, Load, MemberRecord, MemberState, Position};
 use aether_domain::records::{StoredEntry, StoredRecord};
 use aether_domain::testing::life;
 use aether_domain::topology::{Draft, Signature, Topology};
@@ -72,7 +72,7 @@ impl Cluster {
     fn sign(&self, draft: Draft) -> Entry {
         let leader = self.nodes[self.nodes.len() - 1].clone();
         let (cluster, term, nonce, at) = (ClusterUid(7), Term(1), Nonce(1), WallTime::default());
-        let signature = Signature { cluster, leader, term, nonce, cause: "measured".into(), at };
+        let signature = Signature { format: Format::FIRST, cluster, leader, term, nonce, cause: "measured".into(), at };
         draft.finish(signature).expect("an entry that keeps the invariants")
     }
 
@@ -171,6 +171,7 @@ impl Leader {
             admin_url: String::new(),
             build: "measured".into(),
             supervisor: None,
+            reads: Format::FIRST,
             on_regression: OnRegression::Halt,
             strategies: Strategies::default(),
             snapshot_every: SNAPSHOT_EVERY,
@@ -192,6 +193,7 @@ impl Leader {
             supervisor: None,
             health: Health::default(),
             shard_loads: Vec::new(),
+            reads: Format::FIRST,
             digest: 0,
         };
         let members = cluster.nodes[1..].iter().map(member).collect();

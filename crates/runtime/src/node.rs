@@ -162,6 +162,7 @@ impl Runtime {
             admin_url: config.admin_url.clone(),
             build: config.build.clone(),
             supervisor: config.supervisor,
+            reads: ports.reads,
             on_regression: config.on_regression,
             strategies: config.strategies.clone(),
             snapshot_every: SNAPSHOT_EVERY,

@@ -8,7 +8,7 @@ use aether_domain::cluster::{ClusterCommand, ClusterSettings, NodeInfo};
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::ports::{AppendError, Expected, LogUpdate, Ports, ReadError, TopologyLog, Updates};
-use aether_domain::records::{ControlRecord, Entry, Position, StoredEntry, TopologySnapshot};
+use aether_domain::records::{ControlRecord, Entry, Format, Position, StoredEntry, TopologySnapshot};
 use aether_domain::testing::life;
 use aether_domain::timing::Profile;
 use aether_domain::topology::{Draft, Signature, Topology};
@@ -49,8 +49,15 @@ fn next(topology: &Topology) -> Entry {
         draft.leadership(&LeadershipCommand::RenewLeadership { leader: a.clone(), term }).expect("it leads");
     }
     let nonce = Nonce(topology.at().sequence.0);
-    let signature =
-        Signature { cluster: ClusterUid(7), leader: a, term, nonce, cause: "past".into(), at: WallTime::default() };
+    let signature = Signature {
+        format: Format::FIRST,
+        cluster: ClusterUid(7),
+        leader: a,
+        term,
+        nonce,
+        cause: "past".into(),
+        at: WallTime::default(),
+    };
     draft.finish(signature).expect("a lawful entry")
 }
 

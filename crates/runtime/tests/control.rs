@@ -11,8 +11,8 @@ use aether_domain::cluster::{
 };
 use aether_domain::ports::{ControlUpdate, LogUpdate};
 use aether_domain::records::{
-    ControlKey, ControlRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, Position, StoredEntry,
-    StoredRecord,
+    ControlKey, ControlRecord, Format, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, Position,
+    StoredEntry, StoredRecord,
 };
 use aether_domain::testing::life;
 use aether_domain::timing::Profile;
@@ -30,6 +30,8 @@ use aether_runtime::control::{
 mod catch_up;
 #[path = "control/digests.rs"]
 mod digests;
+#[path = "control/formats.rs"]
+mod formats;
 #[path = "control/gray.rs"]
 mod gray;
 #[path = "control/load.rs"]
@@ -80,6 +82,8 @@ struct World {
     /// What nodes that are started know, and what they are like.
     strategies: Strategies,
     infos: BTreeMap<String, NodeInfo>,
+    /// The newest format that nodes of that name read; the first one, unless told.
+    reads: BTreeMap<String, Format>,
     snapshot_every: u64,
     /// What was noted of snapshots, maps and regressions, by node.
     notes: Vec<(usize, Note)>,
@@ -94,6 +98,7 @@ fn config(profile: Profile) -> ControlConfig {
         admin_url: String::new(),
         build: "test".into(),
         supervisor: None,
+        reads: Format::FIRST,
         on_regression: OnRegression::Halt,
         strategies: Strategies::default(),
         snapshot_every: SNAPSHOT_EVERY,
@@ -125,6 +130,7 @@ impl World {
             on_regression: OnRegression::Halt,
             strategies: Strategies::default(),
             infos: BTreeMap::new(),
+            reads: BTreeMap::new(),
             snapshot_every: SNAPSHOT_EVERY,
             notes: Vec::new(),
         }
@@ -133,10 +139,17 @@ impl World {
     fn start(&mut self, name: &str) -> usize {
         let (on_regression, snapshot_every) = (self.on_regression, self.snapshot_every);
         let seed = self.nodes.len() as u64 + 1;
-        let supervisor = Some(Nonce(seed));
+        let (supervisor, reads) = (Some(Nonce(seed)), self.reads.get(name).copied().unwrap_or_default());
         let (strategies, info) = (self.strategies.clone(), self.infos.get(name).cloned().unwrap_or_default());
-        let config =
-            ControlConfig { info, supervisor, on_regression, strategies, snapshot_every, ..config(self.profile) };
+        let config = ControlConfig {
+            info,
+            supervisor,
+            reads,
+            on_regression,
+            strategies,
+            snapshot_every,
+            ..config(self.profile)
+        };
         let node = NodeId::new(name).expect("a valid name");
         let machine = Machine::new(node, config, seed);
         let lives = vec![machine.me().clone()];
@@ -164,10 +177,22 @@ impl World {
         }
         let after = self.tell_of_snapshot(at);
         for stored in self.log.iter().filter(|stored| stored.at.sequence > after) {
-            self.queue.push_back((at, Input::Log(LogUpdate::Entry(stored.clone()))));
+            self.queue.push_back((at, self.read(at, stored)));
         }
         self.queue.push_back((at, Input::Control(ControlUpdate::CaughtUp)));
         self.queue.push_back((at, Input::LogCaughtUp));
+    }
+
+    /// What that node's store makes of an entry.
+    fn read(&self, at: usize, stored: &StoredEntry) -> Input {
+        let (sequence, found) = (stored.at.sequence, stored.entry.format);
+        let reads = self.reads.get(self.nodes[at].machine.me().node.as_str()).copied().unwrap_or_default();
+        let reason = format!("format {found} is not known here");
+        Input::Log(if found <= reads {
+            LogUpdate::Entry(stored.clone())
+        } else {
+            LogUpdate::Corrupt { sequence, reason }
+        })
     }
 
     fn drain_queue(&mut self) {
@@ -231,7 +256,7 @@ impl World {
                         self.log_away.insert(at);
                     }
                     for to in 0..self.nodes.len() {
-                        self.queue.push_back((to, Input::Log(LogUpdate::Entry(stored.clone()))));
+                        self.queue.push_back((to, self.read(to, &stored)));
                     }
                     AppendResult::Ok(position)
                 } else {

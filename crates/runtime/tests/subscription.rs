@@ -7,7 +7,7 @@ use std::time::Duration;
 use aether_domain::assignment::AssignmentEvent;
 use aether_domain::cluster::{ClusterEvent, RebalanceCause};
 use aether_domain::ports::{AppendError, LogUpdate, ReadError, TopologyLog, Updates};
-use aether_domain::records::{Entry, Position, StoredEntry};
+use aether_domain::records::{Entry, Format, Position, StoredEntry};
 use aether_domain::testing::life;
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{ClusterUid, Epoch, Nonce, PlanId, Sequence, ShardId, ShardSet, Term, WallTime};
@@ -44,6 +44,7 @@ impl Scribe {
 
     async fn say(&mut self, step: u64, events: Vec<TopologyEvent>) {
         let entry = Entry {
+            format: Format::FIRST,
             cluster: ClusterUid(7),
             epoch: Epoch(self.epoch.0 + step),
             term: Term(1),

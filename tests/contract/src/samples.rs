@@ -17,9 +17,9 @@ use aether_domain::orders::{Asked, Orders, RebalanceOrder, Wish};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode, WarmFrame, WarmTakenFrame, WarmVerdict};
 use aether_domain::records::{
-    ActorSnapshot, CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry, EventRecord, Health,
-    LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks, OrdersRecord, OriginMarks, PayloadCodec,
-    Position, ReleaseReport, StoredReply, Timer, TimerChange, TopologySnapshot, WarmActor,
+    ActorSnapshot, CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry, EventRecord, Format,
+    Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks, OrdersRecord, OriginMarks,
+    PayloadCodec, Position, ReleaseReport, StoredReply, Timer, TimerChange, TopologySnapshot, WarmActor,
 };
 use aether_domain::testing::life;
 use aether_domain::time::WallTime;
@@ -54,6 +54,7 @@ pub(crate) fn member(node: &NodeRef, heartbeat: u64) -> ControlRecord {
         supervisor: None,
         health: Health::default(),
         shard_loads: Vec::new(),
+        reads: Format::FIRST,
         digest: 0,
     })
 }
@@ -181,6 +182,7 @@ pub(crate) fn odd_control_records() -> Vec<ControlRecord> {
             shard_loads: (0..MemberRecord::SHARD_LOADS_MAX as u16)
                 .map(|nth| (ShardId(u16::MAX - nth), u32::MAX))
                 .collect(),
+            reads: Format(u8::MAX),
             digest: u128::MAX,
         }));
     }
@@ -198,6 +200,7 @@ pub(crate) fn odd_control_records() -> Vec<ControlRecord> {
         supervisor: None,
         health: Health::default(),
         shard_loads: Vec::new(),
+        reads: Format::FIRST,
         digest: 0,
     };
     records.push(ControlRecord::Member(empty));
@@ -214,6 +217,7 @@ fn odd_releases() -> Vec<(ShardSet, Epoch)> {
 pub(crate) fn entry(nonce: u64, before: Position) -> Entry {
     let leader = life("a", 1);
     Entry {
+        format: Format::FIRST,
         cluster: ClusterUid(1),
         epoch: Epoch(before.sequence.0 + 1),
         term: Term(1),
@@ -264,6 +268,7 @@ pub(crate) fn odd_entry(before: Position) -> Entry {
         events.push(AssignmentEvent::ShardMigrationFailed { shards, from, to, reason }.into());
     }
     Entry {
+        format: Format::FIRST,
         cluster: ClusterUid(u128::MAX - 1),
         epoch: Epoch(u64::MAX),
         term: Term(u64::MAX),

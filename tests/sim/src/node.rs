@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aether_domain::cluster::ClusterSettings;
 use aether_domain::ports::ControlUpdate;
-use aether_domain::records::ControlRecord;
+use aether_domain::records::{ControlRecord, Format};
 use aether_domain::timing::Profile;
 use aether_domain::topology::Topology;
 use aether_domain::{Epoch, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, WallTime};
@@ -180,6 +180,7 @@ impl Node {
             admin_url: String::new(),
             build: "simulated".into(),
             supervisor,
+            reads: Format::FIRST,
             on_regression: scenario.on_regression,
             strategies: placement::strategies(),
             snapshot_every: SNAPSHOT_EVERY,

@@ -7,7 +7,7 @@ use aether::admin::{Picture, PlacementPicture, Source};
 use aether_domain::assignment::{AssignmentCommand, Grant};
 use aether_domain::cluster::{ClusterCommand, ClusterSettings, NodeInfo};
 use aether_domain::lease::LeadershipCommand;
-use aether_domain::records::{Health, Load, MemberRecord, MemberState, Position, StoredEntry};
+use aether_domain::records::{Format, Health, Load, MemberRecord, MemberState, Position, StoredEntry};
 use aether_domain::testing::life;
 use aether_domain::topology::{Draft, Signature, Topology};
 use aether_domain::{ClusterUid, Epoch, Namespace, NodeRef, Nonce, Sequence, ShardCount, ShardId, Term, WallTime};
@@ -44,6 +44,7 @@ pub(crate) fn topology() -> Topology {
 /// Signs the draft and applies it, as the log would.
 pub(crate) fn append(topology: &mut Topology, draft: Draft) {
     let signature = Signature {
+        format: Format::FIRST,
         cluster: ClusterUid(7),
         leader: node("n1"),
         term: Term(1),
@@ -71,6 +72,7 @@ pub(crate) fn heartbeat(name: &str) -> MemberRecord {
         supervisor: None,
         health: Health::default(),
         shard_loads: Vec::new(),
+        reads: Format::FIRST,
         digest: 0,
     }
 }

@@ -234,7 +234,9 @@ fn a_leader_replaced_five_times_in_one_plan_leaves_each_shard_moved_once_and_no_
         // What its founder had is shared out before.
         cluster.advance(Duration::from_secs(20)).await;
         cluster.settle().await.expect("it is at rest");
-        cluster.want(|policy| policy.caps = MoveCaps { total: 2, per_source: 1, per_target: 2 }).await;
+        cluster
+            .want(|policy| policy.caps = MoveCaps { total: 2, per_source: 1, per_target: 2, ..MoveCaps::default() })
+            .await;
         cluster.advance(Duration::from_secs(1)).await;
         let place = cluster.hub().stores().entries(Sequence::ZERO).len();
         cluster.add("n99").await;

@@ -26,6 +26,7 @@ pub use transport::{
     SendError, Transport,
 };
 
+use crate::records::Format;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -57,4 +58,6 @@ pub struct Ports {
     pub gateway: Arc<dyn Gateway>,
     /// The way in which nodes tell each other what they believe.
     pub claims: Arc<dyn Claims>,
+    /// The newest format that these read. They write the one of the newest entry that has passed through them.
+    pub reads: Format,
 }

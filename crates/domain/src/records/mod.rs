@@ -79,6 +79,8 @@ pub struct MemberRecord {
     pub shard_loads: Vec<(ShardId, u32)>,
     /// The digest of the shard map that it routes by, at [`MemberRecord::view`]; 0 if it has not computed one.
     pub digest: u128,
+    /// The newest format that it reads.
+    pub reads: Format,
 }
 
 impl MemberRecord {
@@ -266,9 +268,35 @@ pub struct StoredRecord {
     pub revision: Revision,
 }
 
+/// How records are laid out as bytes: a number that grows with each change that a build before it cannot read.
+///
+/// A build reads every format up to its newest. What it writes is decided by the log: nobody writes a newer format than
+/// that of the newest entry, and an entry is written in the newest format that every member reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Format(pub u8);
+
+impl Format {
+    /// The first there was. Every build reads it.
+    pub const FIRST: Self = Self(1);
+}
+
+impl Default for Format {
+    fn default() -> Self {
+        Self::FIRST
+    }
+}
+
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// One entry of the topology log: everything that happened at once, by whom, in which term.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// The format it is written in. From this entry on everything may be.
+    pub format: Format,
     /// Whose log this is.
     pub cluster: ClusterUid,
     /// The previous entry's epoch plus one.

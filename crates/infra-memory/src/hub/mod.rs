@@ -19,6 +19,7 @@ mod switches;
 mod updates;
 mod wakes;
 
+use aether_domain::records::Format;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -105,6 +106,8 @@ impl MemoryHub {
             transport: connection.clone(),
             gateway: connection.clone(),
             claims: connection,
+            // Values have no format: any will do.
+            reads: Format::FIRST,
         }
     }
 

@@ -11,7 +11,8 @@ use aether_domain::ids::{
 use aether_domain::lease::LeadershipEvent;
 use aether_domain::ports::{Answer, AnswerFrame, ControlUpdate, Delivery, Expected, Frame, LogUpdate};
 use aether_domain::records::{
-    CommitRecord, ControlKey, ControlRecord, Entry, LeaseRecord, LeaseState, PayloadCodec, Position, StoredRecord,
+    CommitRecord, ControlKey, ControlRecord, Entry, Format, LeaseRecord, LeaseState, PayloadCodec, Position,
+    StoredRecord,
 };
 use aether_domain::testing::life;
 use aether_domain::time::WallTime;
@@ -279,6 +280,7 @@ fn lease(holder: NodeRef, nonce: Nonce) -> ControlRecord {
 
 fn entry(leader: NodeRef, nonce: Nonce, before: Position) -> Entry {
     Entry {
+        format: Format::FIRST,
         cluster: ClusterUid(1),
         epoch: Epoch(before.sequence.0 + 1),
         term: Term(1),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use aether_domain::cluster::{ClusterEvent, NodeInfo};
 use aether_domain::ports::Updates;
 use aether_domain::records::{
-    CommitRecord, ControlRecord, Entry, EventRecord, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState,
-    PayloadCodec,
+    CommitRecord, ControlRecord, Entry, EventRecord, Format, Health, LeaseRecord, LeaseState, Load, MemberRecord,
+    MemberState, PayloadCodec,
 };
 use aether_domain::{
     ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, Epoch, Incarnation, Namespace, NodeId, NodeRef, Nonce,
@@ -138,12 +138,14 @@ pub(crate) fn member(name: &str, heartbeat: u64) -> ControlRecord {
         supervisor: None,
         health: Health::default(),
         shard_loads: Vec::new(),
+        reads: Format::FIRST,
         digest: 0,
     })
 }
 
 pub(crate) fn entry(epoch: u64, prev_hash: u64) -> Entry {
     Entry {
+        format: Format::FIRST,
         cluster: ClusterUid(1),
         epoch: Epoch(epoch),
         term: Term(1),

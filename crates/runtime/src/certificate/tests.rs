@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use aether_domain::cluster::NodeInfo;
 use aether_domain::ports::{ControlUpdate, Expected};
-use aether_domain::records::{ControlKey, ControlRecord, Health, Load, MemberRecord, MemberState, StoredRecord};
+use aether_domain::records::{
+    ControlKey, ControlRecord, Format, Health, Load, MemberRecord, MemberState, StoredRecord,
+};
 use aether_domain::testing::life;
 use aether_domain::{Epoch, Monotonic, NodeRef, Nonce, Revision};
 use aether_infra_memory::{Loss, MemoryHub, Target};
@@ -33,6 +35,7 @@ fn record(node: &NodeRef, state: MemberState, heartbeat: u64, supervisor: Option
         supervisor,
         health: Health::default(),
         shard_loads: Vec::new(),
+        reads: Format::FIRST,
         digest: 0,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::orders::Asked;
 use aether_domain::ports::{ControlUpdate, Expected, LogUpdate};
-use aether_domain::records::{ControlKey, ControlRecord, Entry, Health, Load, StoredEntry, StoredRecord};
+use aether_domain::records::{ControlKey, ControlRecord, Entry, Format, Health, Load, StoredEntry, StoredRecord};
 use aether_domain::timing::Profile;
 use aether_domain::topology::Topology;
 use aether_domain::{Epoch, Monotonic, NodeRef, Nonce, Revision, Sequence, ShardId, Term};
@@ -32,6 +32,8 @@ pub struct ControlConfig {
     pub build: String,
     /// What this process's supervisor knows it by, if it has one.
     pub supervisor: Option<Nonce>,
+    /// The newest format that this node reads, and lets the cluster write.
+    pub reads: Format,
     /// What to do once a store has surely lost what it had acknowledged.
     pub on_regression: OnRegression,
     /// The placement strategies that this node knows.

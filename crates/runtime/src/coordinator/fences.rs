@@ -51,6 +51,7 @@ impl Fences {
             health: Health::default(),
             shard_loads: Vec::new(),
             digest: 0,
+            reads: seen.map(|seen| seen.record.reads).unwrap_or_default(),
         };
         s.effects.push(Effect::Note(Note::Suspected { node: node.clone() }));
         let token = Token((s.fresh)());

@@ -12,12 +12,13 @@ use aether_domain::lease::LeadershipCommand;
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::Expected;
 use aether_domain::records::{ControlKey, ControlRecord, LeaseRecord, LeaseState, MemberState, Position};
-use aether_domain::records::{Entry, StoredRecord};
+use aether_domain::records::{Entry, Format, StoredRecord};
 use aether_domain::topology::{Signature, Topology};
 use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Revision, Sequence, ShardId, Term, WallTime};
 
 use super::append::{AppendResult, Met, PendingAppend};
 use super::fences::Fences;
+use super::formats;
 use super::policy::{self, Facts, Memory};
 use super::snapshots::Snapshots;
 use crate::control::{ControlConfig, Effect, Note, PendingWrite, Progress, Sightings, Timers, Token, WriteOutcome};
@@ -77,6 +78,7 @@ macro_rules! facts {
             config: &$coordinator.config,
             sightings: $s.sightings,
             fences: &$coordinator.fences,
+            format: $coordinator.format,
             doubtful: policy::doubtful(
                 $s.topology,
                 $s.me,
@@ -111,6 +113,8 @@ pub(crate) struct Coordinator {
     memory: Memory,
     resigning: bool,
     snapshots: Snapshots,
+    /// The format of the newest entry applied.
+    format: Format,
 }
 
 /// What a coordinator machine is handed at each step.
@@ -152,6 +156,7 @@ impl Coordinator {
             memory: Memory::default(),
             resigning: false,
             snapshots: Snapshots::default(),
+            format: Format::FIRST,
         }
     }
 
@@ -270,6 +275,7 @@ impl Coordinator {
 
     /// An entry was applied to the fold.
     pub(crate) fn applied(&mut self, entry: &Entry, at: Position, s: &mut Surroundings<'_>) {
+        self.format = self.format.max(entry.format);
         if let Some(pending) = &self.appending {
             match pending.met(entry, at) {
                 Met::Ours => {
@@ -714,7 +720,9 @@ impl Coordinator {
         cluster: ClusterUid,
         s: &mut Surroundings<'_>,
     ) {
-        let signature = Signature { cluster, leader: s.me.clone(), term, nonce: Nonce((s.fresh)()), cause, at: s.wall };
+        let format = formats::agreed(draft.topology(), s.sightings).max(self.format);
+        let (leader, nonce) = (s.me.clone(), Nonce((s.fresh)()));
+        let signature = Signature { format, cluster, leader, term, nonce, cause, at: s.wall };
         let entry = match draft.finish(signature) {
             Ok(entry) => entry,
             Err(violations) => {

@@ -5,6 +5,7 @@
 
 pub(crate) mod append;
 mod fences;
+mod formats;
 pub(crate) mod machine;
 pub(crate) mod policy;
 mod snapshots;

@@ -409,6 +409,7 @@ impl Member {
             health: self.health.clone(),
             shard_loads,
             digest: s.digest.0,
+            reads: self.config.reads,
         };
         // What was worst is said once; who is accused, until that is taken back.
         self.health = Health { accuses: std::mem::take(&mut self.health.accuses), ..Health::default() };

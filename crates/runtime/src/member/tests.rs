@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aether_domain::cluster::{ClusterSettings, NodeInfo};
-use aether_domain::records::{ControlRecord, Health, Load, MemberRecord, MemberState, StoredRecord};
+use aether_domain::records::{ControlRecord, Format, Health, Load, MemberRecord, MemberState, StoredRecord};
 use aether_domain::timing::Profile;
 use aether_domain::topology::Topology;
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeId, NodeRef, Nonce, Revision};
@@ -34,6 +34,7 @@ fn record(of: u64, state: MemberState, heartbeat: u64) -> ControlRecord {
         supervisor: None,
         health: Health::default(),
         shard_loads: Vec::new(),
+        reads: Format::FIRST,
         digest: 0,
     })
 }
@@ -55,6 +56,7 @@ impl Scene {
             admin_url: String::new(),
             build: String::new(),
             supervisor: None,
+            reads: Format::FIRST,
             on_regression: OnRegression::Halt,
             strategies: Strategies::default(),
             snapshot_every: SNAPSHOT_EVERY,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aether_domain::assignment::{AssignmentCommand, AssignmentEvent, Grant, PlannedMove};
 use aether_domain::cluster::{ClusterCommand, ClusterEvent, ClusterSettings, FailureReason, NodeInfo, RebalanceCause};
 use aether_domain::lease::LeadershipCommand;
-use aether_domain::records::{Position, StoredEntry};
+use aether_domain::records::{Format, Position, StoredEntry};
 use aether_domain::testing::life;
 use aether_domain::timing::Profile;
 use aether_domain::topology::{Draft, Signature, Topology};
@@ -31,7 +31,15 @@ impl Log {
         compose(&mut draft);
         let at = WallTime { unix_millis: 1_000_000 };
         let (cluster, leader, term) = (ClusterUid(7), life("a", 1), Term(1));
-        let entry = draft.finish(Signature { cluster, leader, term, nonce: Nonce(1), cause: cause.into(), at });
+        let entry = draft.finish(Signature {
+            format: Format::FIRST,
+            cluster,
+            leader,
+            term,
+            nonce: Nonce(1),
+            cause: cause.into(),
+            at,
+        });
         let entry = entry.expect("it breaks nothing");
         let at = Position { sequence: Sequence(entry.epoch.0), hash: entry.epoch.0 };
         let stored = StoredEntry { entry, at };

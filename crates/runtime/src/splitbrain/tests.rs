@@ -6,7 +6,7 @@ use aether_domain::assignment::{AssignmentCommand, Grant, PlannedMove};
 use aether_domain::cluster::{ClusterCommand, ClusterSettings, NodeInfo};
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::ports::Claim;
-use aether_domain::records::{LeaseRecord, LeaseState, Position, StoredEntry};
+use aether_domain::records::{Format, LeaseRecord, LeaseState, Position, StoredEntry};
 use aether_domain::testing::life;
 use aether_domain::topology::{Draft, Signature, Topology};
 use aether_domain::{ClusterUid, Epoch, Monotonic, NodeRef, Nonce, Sequence, ShardCount, ShardId, Term, WallTime};
@@ -61,7 +61,15 @@ impl Log {
         let mut draft = Draft::new(&fold);
         compose(&mut draft);
         let (cluster, cause, at) = (ClusterUid(7), "a test".into(), WallTime::default());
-        let by = Signature { cluster, leader: leader.clone(), term: Term(term), nonce: Nonce(1), cause, at };
+        let by = Signature {
+            format: Format::FIRST,
+            cluster,
+            leader: leader.clone(),
+            term: Term(term),
+            nonce: Nonce(1),
+            cause,
+            at,
+        };
         let entry = draft.finish(by).expect("it breaks nothing");
         let sequence = Sequence(entry.epoch.0);
         let stored = StoredEntry { entry, at: Position { sequence, hash: 0x1000 + sequence.0 } };

@@ -25,6 +25,7 @@
 //! let hub = MemoryHub::new();
 //! let log = hub.ports(&life("a", 1).node).log;
 //! # let entry = Entry {
+//! #     format: Default::default(),
 //! #     cluster: ClusterUid(7), epoch: Epoch(1), term: Term(1), leader: life("a", 1), nonce: Nonce(1), prev_hash: 0,
 //! #     cause: "join a".into(), at: WallTime::default(),
 //! #     events: vec![ClusterEvent::NodeJoined { node: life("a", 1), info: NodeInfo::default() }.into()],

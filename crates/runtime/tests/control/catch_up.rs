@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aether_domain::image::TopologyImage;
 use aether_domain::lease::LeadershipLease;
-use aether_domain::records::TopologySnapshot;
+use aether_domain::records::{Format, TopologySnapshot};
 use aether_domain::topology::Topology;
 use aether_domain::{ClusterUid, Nonce, Term};
 use aether_runtime::control::catch_up::{PassedOver, proof_after, weigh};
@@ -212,6 +212,7 @@ fn a_snapshot_that_cannot_be_stored_is_said_once_and_tried_again_when_the_next_i
             let renew = aether_domain::lease::LeadershipCommand::RenewLeadership { leader: machine.me().clone(), term };
             draft.leadership(&renew).expect("it leads");
             let signature = aether_domain::topology::Signature {
+                format: Format::FIRST,
                 cluster: machine.topology().cluster().uid().expect("founded"),
                 leader: machine.me().clone(),
                 term,

@@ -2,6 +2,7 @@
 
 use aether_domain::cluster::ClusterCommand;
 use aether_domain::policy::{LoadPolicy, PlacementPolicy};
+use aether_domain::records::Format;
 use aether_domain::topology::{Draft, Signature};
 
 use super::*;
@@ -18,7 +19,15 @@ impl World {
         draft.cluster(&ClusterCommand::AdoptPlacement { policy: policy.into() }).expect("it can be adopted");
         let cluster = topology.cluster().uid().expect("there is one");
         let (leader, nonce) = (machine.me().clone(), Nonce(4_711));
-        let by = Signature { cluster, leader, term, nonce, cause: "policy".into(), at: WallTime::default() };
+        let by = Signature {
+            format: Format::FIRST,
+            cluster,
+            leader,
+            term,
+            nonce,
+            cause: "policy".into(),
+            at: WallTime::default(),
+        };
         let entry = draft.finish(by).expect("it is checked");
         let tail = self.log.last().expect("it began").at.sequence;
         let stored = StoredEntry { at: Position { sequence: tail.next(), hash: entry.nonce.0 }, entry };

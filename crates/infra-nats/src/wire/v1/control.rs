@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aether_domain::records::{
-    ControlKey, ControlRecord, DesiredPlacement, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState,
-    ReleaseReport,
+    ControlKey, ControlRecord, DesiredPlacement, Format, Health, LeaseRecord, LeaseState, Load, MemberRecord,
+    MemberState, ReleaseReport,
 };
 use aether_domain::{Epoch, Incarnation, NodeId, NodeRef, Nonce, ShardId, Tag, Term, Zone};
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,7 @@ struct MemberV1 {
     /// Pairs of a shard and its load.
     shard_loads: Vec<(u16, u32)>,
     digest: WideMark,
+    reads: u8,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -164,6 +165,7 @@ impl From<&MemberRecord> for MemberV1 {
             },
             shard_loads: record.shard_loads.iter().map(|(shard, load)| (shard.0, *load)).collect(),
             digest: WideMark(record.digest),
+            reads: record.reads.0,
         }
     }
 }
@@ -198,6 +200,7 @@ impl TryFrom<MemberV1> for MemberRecord {
             },
             shard_loads: dto.shard_loads.into_iter().map(|(shard, load)| (ShardId(shard), load)).collect(),
             digest: dto.digest.0,
+            reads: Format(dto.reads),
         })
     }
 }

@@ -109,7 +109,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<(u8, &[u8]), WireFault> {
     };
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     if head[2] != FORMAT {
-        return Err(WireFault::UnknownFormat(head[2].into()));
+        return Err(WireFault::UnknownFormat { found: head[2].into(), reads: FORMAT, build: String::new() });
     }
     if usize::try_from(word(5)) != Ok(body.len()) {
         return Err(WireFault::Envelope("its length is not what it says"));

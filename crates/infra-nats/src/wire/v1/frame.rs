@@ -19,7 +19,8 @@ use super::{WireFault, bounded};
 struct FramesB1 {
     node: String,
     incarnation: u64,
-    frames: Vec<FrameB1>,
+    /// Each by itself, so that one that cannot be understood leaves the others alone.
+    frames: Vec<Bytes>,
 }
 
 impl Body for FramesB1 {
@@ -32,6 +33,10 @@ enum FrameB1 {
     Answer(AnswerFrameB1),
     Warm(WarmB1),
     WarmTaken(WarmTakenB1),
+}
+
+impl Body for FrameB1 {
+    const KIND: Kind = Kind::Frames;
 }
 
 #[derive(SchemaWrite, SchemaRead)]
@@ -249,26 +254,48 @@ impl TryFrom<AnswerFrameB1> for AnswerFrame {
 
 /// One message of frames from `from`, at most `bytes_max` long.
 pub(crate) fn encode_frames(from: &NodeRef, frames: Vec<Frame>, bytes_max: usize) -> Result<Bytes, WireFault> {
+    let frame = |frame| envelope::write(&FrameB1::from(frame)).map(Bytes::from);
     let body = FramesB1 {
         node: from.node.as_str().to_owned(),
         incarnation: from.incarnation.0,
-        frames: frames.into_iter().map(FrameB1::from).collect(),
+        frames: frames.into_iter().map(frame).collect::<Result<_, _>>()?,
     };
     envelope::encode(&body, bytes_max).map(|encoded| encoded.payload)
 }
 
-/// Who sent a message, and its frames. A frame above its own bound makes the whole message invalid.
-pub(crate) fn decode_frames(payload: &[u8]) -> Result<(NodeRef, Vec<Frame>), WireFault> {
+/// What one message holds.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// Who sent it.
+    pub(crate) from: NodeRef,
+    /// The frames that are understood, in order.
+    pub(crate) frames: Vec<Frame>,
+    /// Why others are not: of a kind that a later build sends, or beyond a bound.
+    pub(crate) refused: Vec<WireFault>,
+}
+
+/// Who sent a message, and its frames.
+pub(crate) fn decode_frames(payload: &[u8]) -> Result<Received, WireFault> {
     bounded(payload.len(), ENVELOPE_BYTES_MAX)?;
     let body: FramesB1 = envelope::decode(payload)?;
     let from = NodeRef { node: NodeId::new(body.node)?, incarnation: Incarnation(body.incarnation) };
-    let frames = body.frames.into_iter().map(Frame::try_from).collect::<Result<Vec<_>, _>>()?;
-    for frame in &frames {
-        match frame {
-            Frame::Ask(ask) => bounded(ask.payload.len(), AskFrame::PAYLOAD_BYTES_MAX)?,
-            Frame::Warm(warm) => bounded(warm.bytes(), WarmFrame::BYTES_MAX)?,
-            Frame::Answer(_) | Frame::WarmTaken(_) => {}
+    let (mut frames, mut refused) = (Vec::with_capacity(body.frames.len()), Vec::new());
+    for bytes in body.frames {
+        match read_frame(&bytes) {
+            Ok(frame) => frames.push(frame),
+            Err(fault) => refused.push(fault),
         }
     }
-    Ok((from, frames))
+    Ok(Received { from, frames, refused })
+}
+
+/// The frame that these bytes hold, if it is within its own bound.
+fn read_frame(bytes: &[u8]) -> Result<Frame, WireFault> {
+    let frame = Frame::try_from(envelope::read::<FrameB1>(bytes)?)?;
+    match &frame {
+        Frame::Ask(ask) => bounded(ask.payload.len(), AskFrame::PAYLOAD_BYTES_MAX)?,
+        Frame::Warm(warm) => bounded(warm.bytes(), WarmFrame::BYTES_MAX)?,
+        Frame::Answer(_) | Frame::WarmTaken(_) => {}
+    }
+    Ok(frame)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use aether_domain::assignment::CancelReason;
 use aether_domain::cluster::{FailureReason, NodeInfo, RebalanceCause};
 use aether_domain::lease::LossReason;
-use aether_domain::records::{LeaseState, MemberState};
+use aether_domain::records::{Format, LeaseState, MemberState};
 use aether_domain::{Incarnation, NodeId, NodeRef, ShardSet, Tag, Zone};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -282,21 +282,39 @@ where
 
 /// A better word for a record of another format or kind than that it has an unknown field.
 fn refused_by_head<T: JsonRecord>(payload: &[u8]) -> Option<WireFault> {
-    #[derive(Deserialize)]
-    struct Head {
-        format: u32,
-        kind: String,
-    }
     let head: Head = serde_json::from_slice(payload).ok()?;
     if head.format != u32::from(FORMAT) {
-        return Some(WireFault::UnknownFormat(head.format));
+        return Some(WireFault::UnknownFormat { found: head.format, reads: FORMAT, build: head.build() });
     }
     refused((FORMAT, &head.kind), T::KIND)
 }
 
+/// What every text says, in whatever format.
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+    kind: String,
+    /// From format 2 on.
+    #[serde(default)]
+    build: String,
+}
+
+impl Head {
+    fn build(&self) -> String {
+        self.build.chars().take(64).collect()
+    }
+}
+
+/// What is wrong with a record in a format newer than is read, and who wrote it where it says so.
+pub(crate) fn newer(payload: &[u8], found: Format, reads: Format) -> WireFault {
+    let head = serde_json::from_slice::<Head>(payload).ok();
+    let build = head.map(|head| head.build()).unwrap_or_default();
+    WireFault::UnknownFormat { found: found.0.into(), reads: reads.0, build }
+}
+
 fn refused((format, kind): (u8, &str), expected: &'static str) -> Option<WireFault> {
     if format != FORMAT {
-        Some(WireFault::UnknownFormat(format.into()))
+        Some(WireFault::UnknownFormat { found: format.into(), reads: FORMAT, build: String::new() })
     } else if kind == expected {
         None
     } else {

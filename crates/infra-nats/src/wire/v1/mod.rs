@@ -18,7 +18,7 @@ mod orders;
 mod policy;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod topology;
 mod wake;
 
@@ -29,7 +29,8 @@ pub(crate) use checkpoint::{decode_checkpoint, encode_checkpoint};
 pub(crate) use claim::{decode_claim, encode_claim};
 pub(crate) use commit::{decode_commit, encode_commit};
 pub(crate) use control::{decode_control, encode_control};
-pub(crate) use frame::{decode_frames, encode_frames};
+pub(crate) use frame::{Received, decode_frames, encode_frames};
+pub(crate) use json::newer;
 pub(crate) use letter::{decode_letter, encode_letter};
 pub(crate) use topology::{decode_entry, encode_entry};
 pub(crate) use wake::{decode_wake, encode_wake};
@@ -60,8 +61,8 @@ pub(crate) enum WireFault {
     TooLarge { bytes: usize, bytes_max: usize },
     #[error("neither JSON nor an envelope")]
     UnknownEncoding,
-    #[error("format {0} is not known here")]
-    UnknownFormat(u32),
+    #[error("format {found} is not known here, which reads up to {reads}{}", written_by(.build))]
+    UnknownFormat { found: u32, reads: u8, build: String },
     #[error("kind {found:?} where {expected:?} belongs")]
     Kind { expected: &'static str, found: String },
     #[error("no checksum header {CHECKSUM_HEADER}")]
@@ -84,6 +85,10 @@ pub(crate) enum WireFault {
     TooManyShards(usize),
     #[error("{count} {what} in one record")]
     TooMany { what: &'static str, count: usize },
+}
+
+fn written_by(build: &str) -> String {
+    if build.is_empty() { String::new() } else { format!(": it was written by build {build}") }
 }
 
 /// A payload with what must go into its header.

@@ -4,7 +4,7 @@ use aether_domain::assignment::{AssignmentEvent, CancelReason, PlannedMove};
 use aether_domain::cluster::{ClusterEvent, ClusterSettings, FailureReason, RebalanceCause};
 use aether_domain::lease::{LeadershipEvent, LossReason};
 use aether_domain::policy::Strategy;
-use aether_domain::records::Entry;
+use aether_domain::records::{Entry, Format};
 use aether_domain::timing::Profile;
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{
@@ -277,6 +277,7 @@ pub(crate) fn decode_entry(payload: &[u8], header: Option<&str>) -> Result<Entry
     let dto: EntryV1 = json::decode(payload, header, ENTRY_BYTES_MAX)?;
     let mut budget = ShardBudget::default();
     Ok(Entry {
+        format: Format::FIRST,
         cluster: ClusterUid(dto.cluster.0),
         epoch: Epoch(dto.epoch.0),
         term: Term(dto.term.0),

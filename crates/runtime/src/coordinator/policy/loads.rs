@@ -87,6 +87,7 @@ impl Moved {
 
 #[cfg(test)]
 mod tests {
+    use aether_domain::records::Format;
     use std::collections::BTreeSet;
 
     use aether_domain::assignment::{AssignmentCommand, Grant};
@@ -123,7 +124,7 @@ mod tests {
         let living = active.clone();
         draft.assignment(&AssignmentCommand::AssignShards { grants, active, living }).expect("assigned");
         let (term, nonce, at) = (Term(1), Nonce(1), WallTime::default());
-        let by = Signature { cluster, leader: a, term, nonce, cause: "begin".into(), at };
+        let by = Signature { format: Format::FIRST, cluster, leader: a, term, nonce, cause: "begin".into(), at };
         let at = Position { sequence: Sequence(1), hash: 1 };
         topology.apply(&StoredEntry { entry: draft.finish(by).expect("it is checked"), at }).expect("it applies");
         topology
@@ -144,6 +145,7 @@ mod tests {
             supervisor: None,
             health: Health::default(),
             shard_loads: loads.iter().map(|(shard, load)| (ShardId(*shard), *load)).collect(),
+            reads: Format::FIRST,
             digest: 0,
         };
         sightings.saw(&StoredRecord { record: ControlRecord::Member(record), revision: Revision(revision) }, now);

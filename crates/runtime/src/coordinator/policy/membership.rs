@@ -130,6 +130,11 @@ pub(super) fn members(
         {
             continue;
         }
+        let joins = known.as_ref().is_none_or(|known| known.node != *node) && !record.state.is_over();
+        // It cannot read what is written already: it has found that out itself, or will.
+        if joins && record.reads < facts.format {
+            continue;
+        }
         let surely_over = known.as_ref().map(|member| seen.surely_over(&member.node, safe));
         let command = match (&known, record.state) {
             // A member fails once it has surely stopped serving: after its fence, or that of a life that took its record,

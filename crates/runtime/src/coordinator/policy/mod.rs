@@ -16,6 +16,7 @@ pub(crate) mod planning;
 mod returns;
 pub(crate) mod table;
 
+use aether_domain::records::Format;
 use std::collections::BTreeSet;
 
 use aether_domain::assignment::ShardState;
@@ -49,6 +50,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) sightings: &'a Sightings,
     /// Lives that are being fenced.
     pub(super) fences: &'a Fences,
+    /// What a node must be able to read in order to be a member.
+    pub(crate) format: Format,
     /// Lives that may be dying: see [`doubtful`].
     pub(crate) doubtful: BTreeSet<Incarnation>,
     /// Lives that are about to leave: see [`leaving`].

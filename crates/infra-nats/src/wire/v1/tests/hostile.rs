@@ -111,7 +111,7 @@ fn a_record_is_refused_for_the_reason_that_helps() {
             .expect_err("refused")
             .to_string()
     };
-    assert_eq!(changed("\"format\":1", "\"format\":2,\"new\":3"), "format 2 is not known here");
+    assert_eq!(changed("\"format\":1", "\"format\":2,\"new\":3"), "format 2 is not known here, which reads up to 1");
     assert_eq!(changed("\"kind\":\"lease\"", "\"kind\":\"member\""), "kind \"member\" where \"lease\" belongs");
     assert!(changed("\"term\":\"1a\"", "\"term\":26").contains("invalid type"));
     assert!(changed("\"term\":\"1a\"", "\"term\":\"01a\"").contains("not a counter"));
@@ -134,6 +134,26 @@ fn a_small_text_cannot_name_more_shards_than_any_cluster_has() {
     let key = ControlKey::Release(samples::node("n1", 0).node);
     let read = decode_control(&key, many.as_bytes(), Some(&checksum(many.as_bytes())));
     assert!(matches!(read, Err(WireFault::TooManyShards(_))));
+}
+
+#[test]
+fn frames_of_a_kind_that_is_not_known_leave_the_others_of_their_message_alone() {
+    let [first, .., last] = &samples::frames()[..] else { panic!("there are several") };
+    let sent = vec![first.clone(), last.clone()];
+    let bytes = encode_frames(&samples::node("n1", 1), sent.clone(), 1 << 20).expect("it fits");
+    // The message's head, its sender (a name of two bytes and a number of one), how many frames: then the first one's length
+    // and its kind, of which there are no 200.
+    let at = 13 + 3 + 1 + 1;
+    let length = if bytes[at] == 251 { 3 } else { 1 };
+    let mut body = bytes[13..].to_vec();
+    body[at - 13 + length] = 200;
+    let mut unknown = vec![b'A', b'E', 1, 1, 0];
+    unknown.extend((body.len() as u32).to_le_bytes());
+    unknown.extend(crc32c::crc32c_append(crc32c::crc32c(&unknown), &body).to_le_bytes());
+    unknown.extend(body);
+    let read = decode_frames(&unknown).expect("the message is sound");
+    assert_eq!((read.from, read.frames), (samples::node("n1", 1), sent[1..].to_vec()));
+    assert!(matches!(&read.refused[..], [WireFault::Body(_)]), "{:?}", read.refused);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod golden;
 mod hostile;
 mod round_trip;
-mod samples;
+pub(in crate::wire) mod samples;
 
 use super::{CHECKSUM_HEADER, FORMAT, checksum, payload_hash};
 

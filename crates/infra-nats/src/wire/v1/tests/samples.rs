@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::wire::v1::decode_frames;
 use aether_domain::assignment::{AssignmentEvent, CancelReason, PlannedMove, ShardState};
 use aether_domain::cluster::{
     ClusterEvent, ClusterSettings, FailureReason, Member, NodeInfo, NodeStatus, OpenPlan, RebalanceCause, Trust,
@@ -16,7 +17,7 @@ use aether_domain::ports::{
 };
 use aether_domain::records::{
     ActorSnapshot, Checkpoint, CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry,
-    EventRecord, FeedState, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks,
+    EventRecord, FeedState, Format, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks,
     OrdersRecord, OriginMarks, PayloadCodec, Position, ReleaseReport, StoredReply, Timer, TimerChange,
     TopologySnapshot, WarmActor,
 };
@@ -28,7 +29,7 @@ use aether_domain::{
 };
 use bytes::Bytes;
 
-pub(super) fn node(name: &str, incarnation: u64) -> NodeRef {
+pub(in crate::wire) fn node(name: &str, incarnation: u64) -> NodeRef {
     NodeRef { node: NodeId::new(name).expect("a node id"), incarnation: Incarnation(incarnation) }
 }
 
@@ -42,7 +43,7 @@ fn shards(runs: &str) -> ShardSet {
     runs.parse().expect("runs of shards")
 }
 
-pub(super) fn checkpoint() -> Checkpoint {
+pub(in crate::wire) fn checkpoint() -> Checkpoint {
     Checkpoint {
         feed: FeedName::new("totals").expect("a name"),
         position: Sequence(4711),
@@ -52,7 +53,7 @@ pub(super) fn checkpoint() -> Checkpoint {
     }
 }
 
-pub(super) fn lease() -> ControlRecord {
+pub(in crate::wire) fn lease() -> ControlRecord {
     ControlRecord::Lease(LeaseRecord {
         term: Term(26),
         holder: node("n1", 0x4d2),
@@ -62,7 +63,14 @@ pub(super) fn lease() -> ControlRecord {
     })
 }
 
-pub(super) fn member() -> ControlRecord {
+/// Who sent a message, and its frames: all of them are understood.
+pub(in crate::wire) fn sound_frames(payload: &[u8]) -> (NodeRef, Vec<Frame>) {
+    let read = decode_frames(payload).expect("own bytes");
+    assert!(read.refused.is_empty(), "{:?}", read.refused);
+    (read.from, read.frames)
+}
+
+pub(in crate::wire) fn member() -> ControlRecord {
     ControlRecord::Member(MemberRecord {
         node: node("n1", 0x4d2),
         state: MemberState::Alive,
@@ -82,12 +90,13 @@ pub(super) fn member() -> ControlRecord {
             accuses: vec![node("n2", 1).node],
         },
         shard_loads: vec![(ShardId(0), 70), (ShardId(1023), u32::MAX)],
+        reads: Format::FIRST,
         digest: u128::MAX / 5,
     })
 }
 
 /// With something in each of its places.
-pub(super) fn policy() -> PlacementPolicy {
+pub(in crate::wire) fn policy() -> PlacementPolicy {
     let pin = |shard, name: &str| Pin { shard: ShardId(shard), node: node(name, 0).node };
     PlacementPolicy {
         strategy: Strategy { name: StrategyName::new("own").expect("a name"), version: 2 },
@@ -103,15 +112,15 @@ pub(super) fn policy() -> PlacementPolicy {
     }
 }
 
-pub(super) fn placement() -> ControlRecord {
+pub(in crate::wire) fn placement() -> ControlRecord {
     ControlRecord::Placement(DesiredPlacement { nonce: Nonce(0xfeed), policy: Arc::new(policy()) })
 }
 
-pub(super) fn order() -> RebalanceOrder {
+pub(in crate::wire) fn order() -> RebalanceOrder {
     RebalanceOrder { wish: Wish::Pause, asked: Asked::new("ann", "the \"big\" sale"), id: Nonce(0xbeef) }
 }
 
-pub(super) fn orders() -> ControlRecord {
+pub(in crate::wire) fn orders() -> ControlRecord {
     let orders = Orders {
         rebalance: Some(order()),
         drains: vec![(node("n2", 0x4d2), Asked::new("ben", ""))],
@@ -120,7 +129,7 @@ pub(super) fn orders() -> ControlRecord {
     ControlRecord::Orders(OrdersRecord { nonce: Nonce(0xfeed), orders: Arc::new(orders) })
 }
 
-pub(super) fn release() -> ControlRecord {
+pub(in crate::wire) fn release() -> ControlRecord {
     ControlRecord::Release(ReleaseReport {
         node: node("n1", 0x4d2),
         nonce: Nonce(3),
@@ -129,7 +138,7 @@ pub(super) fn release() -> ControlRecord {
 }
 
 /// Three shards of each state, two moves that have not begun, and a member of each standing.
-pub(super) fn snapshot() -> ControlRecord {
+pub(in crate::wire) fn snapshot() -> ControlRecord {
     let (a, b, c, d) = (node("n1", 1), node("n2", 2), node("n3", 3), node("n4", u64::MAX));
     let member = |node: &NodeRef, status, since| {
         let trust = if since == 1 { Trust::Suspected } else { Trust::Full };
@@ -175,7 +184,7 @@ pub(super) fn snapshot() -> ControlRecord {
     ControlRecord::Snapshot(TopologySnapshot { nonce: Nonce(0xfeed), topology })
 }
 
-pub(super) fn entry() -> Entry {
+pub(in crate::wire) fn entry() -> Entry {
     let (a, b) = (node("n1", 1), node("n2", 2));
     let events: Vec<TopologyEvent> = vec![
         ClusterEvent::ClusterCreated { uid: ClusterUid(7), settings: ClusterSettings::default() }.into(),
@@ -213,6 +222,7 @@ pub(super) fn entry() -> Entry {
         AssignmentEvent::ShardsOrphaned { shards: shards("7-8") }.into(),
     ];
     Entry {
+        format: Format::FIRST,
         cluster: ClusterUid(7),
         epoch: Epoch(31),
         term: Term(26),
@@ -225,7 +235,7 @@ pub(super) fn entry() -> Entry {
     }
 }
 
-pub(super) fn commit(codec: PayloadCodec) -> CommitRecord {
+pub(in crate::wire) fn commit(codec: PayloadCodec) -> CommitRecord {
     let (reply, event): (&[u8], &[u8]) = match codec {
         PayloadCodec::Json => (br#"{"balance":90}"#, br#"{"Withdrawn": {"amount": 10}}"#),
         PayloadCodec::Binary => (&[90], &[1, 10]),
@@ -269,7 +279,7 @@ pub(super) fn commit(codec: PayloadCodec) -> CommitRecord {
     }
 }
 
-pub(super) fn ask() -> AskFrame {
+pub(in crate::wire) fn ask() -> AskFrame {
     let key = ActorKey { kind: ActorKind::new("account").expect("a kind"), id: ActorId::new("alice").expect("an id") };
     AskFrame {
         id: CommandId { origin: Incarnation(0x4d2), sequence: 300 },
@@ -288,7 +298,7 @@ pub(super) fn ask() -> AskFrame {
     }
 }
 
-pub(super) fn answers() -> Vec<Answer> {
+pub(in crate::wire) fn answers() -> Vec<Answer> {
     let owner = Some(node("n2", 2).node);
     vec![
         Answer::Replied(Bytes::from_static(b"90")),
@@ -307,7 +317,7 @@ pub(super) fn answers() -> Vec<Answer> {
     ]
 }
 
-pub(super) fn frames() -> Vec<Frame> {
+pub(in crate::wire) fn frames() -> Vec<Frame> {
     let answer = |(nth, answer)| {
         let id = CommandId { origin: Incarnation(0x4d2), sequence: 300 + nth as u64 };
         Frame::Answer(AnswerFrame { id, sending: 2, view: Epoch(31), answer })
@@ -316,7 +326,7 @@ pub(super) fn frames() -> Vec<Frame> {
 }
 
 /// A warm actor with something in each of its places and an empty one, and each thing that can become of them.
-pub(super) fn warm_frames() -> Vec<Frame> {
+pub(in crate::wire) fn warm_frames() -> Vec<Frame> {
     let (shard, drain_epoch) = (ShardId(1023), Epoch(300));
     let actor = |id: &str| ActorAddress {
         key: ActorKey { kind: ActorKind::new("account").expect("a kind"), id: ActorId::new(id).expect("an id") },
@@ -340,9 +350,9 @@ pub(super) fn warm_frames() -> Vec<Frame> {
     [Frame::Warm(warm), Frame::Warm(nothing)].into_iter().chain(verdicts.map(taken)).collect()
 }
 
-pub(super) const WAKE: Option<WallTime> = Some(WallTime { unix_millis: 1_770_000_000_123 });
+pub(in crate::wire) const WAKE: Option<WallTime> = Some(WallTime { unix_millis: 1_770_000_000_123 });
 
-pub(super) fn claims() -> Vec<Claim> {
+pub(in crate::wire) fn claims() -> Vec<Claim> {
     let leader = node("n1", 0x4d2);
     let term = Term(26);
     vec![
@@ -368,7 +378,7 @@ pub(super) fn claims() -> Vec<Claim> {
 }
 
 /// With something in each of its places.
-pub(super) fn actor_snapshot() -> ActorSnapshot {
+pub(in crate::wire) fn actor_snapshot() -> ActorSnapshot {
     let reply = |codec, bytes: &'static [u8]| StoredReply { codec, bytes: Bytes::from_static(bytes) };
     let json = || reply(PayloadCodec::Json, b"{\"balance\":7}");
     let timer = Timer {
@@ -396,7 +406,7 @@ pub(super) fn actor_snapshot() -> ActorSnapshot {
     }
 }
 
-pub(super) fn letter() -> DeadLetter {
+pub(in crate::wire) fn letter() -> DeadLetter {
     DeadLetter {
         actor: ActorAddress {
             key: ActorKey {
