@@ -89,8 +89,8 @@ async fn a_cluster_is_upgraded_node_by_node_and_back_and_nobody_meets_what_it_ca
 
     // An old build finds out from the log, before it has told anybody of itself.
     let config = NatsConfig { format_max: 1, ..NatsConfig::new([server.url()]) };
-    let old = Node::builder("n3").namespace(NAMESPACE).profile(Profile::Fast).actor::<Odd>().nats(config).start();
-    let old = timeout(LIMIT, old).await.expect("in time").expect("it starts, and then finds out");
+    let old = Node::builder("n3").namespace(NAMESPACE).profile(Profile::Fast).actor::<Odd>().nats(config).launch();
+    let old = timeout(LIMIT, old).await.expect("in time").expect("it connects, and then finds out");
     let found = timeout(LIMIT, async {
         while old.source().picture().is_none_or(|picture| picture.phase != "faulty") {
             sleep(Duration::from_millis(20)).await;
