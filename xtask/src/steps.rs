@@ -298,7 +298,15 @@ pub fn mutants(root: &Path, arguments: &[String]) -> Result<()> {
     let hunt = "shard::tests::owners::each_rule_of_commands_that_is_taken_away_is_missed";
     let mut owners = vec!["test", "--quiet", "--profile", "mutants", "--package", "aether-runtime", "--lib", "--"];
     owners.extend(["--nocapture", "--exact", hunt]);
-    run_cargo(root, &owners, &environment)
+    let output = cargo(root).args(&owners).envs(environment).stderr(Stdio::inherit()).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.iter().for_each(|line| out::line((*line).to_owned()));
+    ensure!(output.status.success(), "a rule of commands was taken away and not missed");
+    // A test that has been renamed is none that cargo finds, and then all tests pass.
+    let hunted = lines.iter().any(|line| line.contains("rules of commands are missed"));
+    ensure!(hunted, "nobody has hunted for the rules of commands: is there still a test {hunt}?");
+    Ok(())
 }
 
 /// The tree of the program without the feature must not hold the NATS client.
