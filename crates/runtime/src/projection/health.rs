@@ -260,6 +260,13 @@ fn verdict(node: &NodeRef, status: NodeStatus, health: &Health, facts: &Facts) -
     }
 }
 
+/// For how long shards may be with a node that is not heard: by then it has been found silent and fenced, its serve lease is
+/// over, and they are others'.
+fn unserved_max(profile: Profile) -> Duration {
+    let timings = profile.member();
+    timings.suspect_after() + timings.serve_lease_over() + timings.heartbeat_every() * 2
+}
+
 fn critical(topology: &Topology, nodes: &[NodeHealth], facts: &Facts, because: &mut dyn FnMut(String)) {
     for suspicion in &facts.suspicions {
         because(format!("a split brain is suspected: {suspicion}"));
@@ -279,6 +286,16 @@ fn critical(topology: &Topology, nodes: &[NodeHealth], facts: &Facts, because: &
     let orphaned = topology.assignment().orphaned();
     if orphaned > 0 {
         because(format!("{orphaned} shards have no owner"));
+    }
+    for NodeHealth { node, verdict } in nodes {
+        let Verdict::Silent { since } = verdict else { continue };
+        let shards = topology.assignment().owned_by(node.incarnation);
+        if shards > 0 && *since > unserved_max(facts.profile) {
+            because(format!(
+                "nobody serves {shards} shards: {} has them and has not been heard for {since:.1?}",
+                node.node
+            ));
+        }
     }
     if topology.leadership().leader().is_none() {
         because(format!("nobody leads since term {}", topology.leadership().term()));

@@ -293,6 +293,19 @@ fn the_cluster_is_as_bad_as_the_worst_of_its_reasons() {
 }
 
 #[test]
+fn shards_of_a_node_that_is_not_heard_are_an_alarm_once_they_should_be_anothers() {
+    let log = Log::new();
+    for (silent_for, alarms) in [(3_000, false), (11_300, false), (11_500, true)] {
+        let mut facts = facts(Phase::Active);
+        facts.heard.insert(life("a", 1).node, (life("a", 1), Duration::from_millis(silent_for)));
+        let view = HealthView::of(&log.fold, &log.projected().health, &facts);
+        let said =
+            |(_, reason): &(ClusterVerdict, String)| reason.contains("a has them and has not been heard for 11.5s");
+        assert_eq!(view.reasons.iter().any(said), alarms, "{silent_for}: {:?}", view.reasons);
+    }
+}
+
+#[test]
 fn an_actor_that_is_set_aside_and_a_shard_that_is_not_right_are_for_somebody_to_look_at() {
     let log = Log::new();
     let facts = Facts { quarantined: 2, unreconciled: 1, ..facts(Phase::Active) };
