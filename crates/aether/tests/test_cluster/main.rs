@@ -174,7 +174,7 @@ fn wanted(name: &str, unless: u64) -> u64 {
 fn in_a_storm_what_is_acknowledged_is_what_is_stored() {
     let (first, seeds) = (wanted("AETHER_SEED", 1), wanted("AETHER_SEEDS", 4));
     let each = wanted("AETHER_COMMANDS", 8_000).div_ceil(seeds);
-    let (mut all, mut strikes, mut passed) = (Agreed::default(), 0, Duration::ZERO);
+    let (mut all, mut strikes, mut warm, mut passed) = (Agreed::default(), 0, 0, Duration::ZERO);
     for seed in first..first + seeds {
         let storm = storm(seed, each, seed % 2 == 0);
         if seeds > 4 {
@@ -182,13 +182,15 @@ fn in_a_storm_what_is_acknowledged_is_what_is_stored() {
         }
         all += storm.agreed;
         strikes += storm.strikes;
+        warm += storm.warm;
         passed += storm.passed;
     }
     eprintln!(
-        "{seeds} seeds from {first}: {all}; {strikes} things broken in {:.0} s of virtual time",
+        "{seeds} seeds from {first}: {all}; {strikes} things broken, {warm} actors came warm in {:.0} s of virtual time",
         passed.as_secs_f64()
     );
-    assert!(all.done > each && all.seen > 0 && strikes > seeds, "too little happened: {all}, {strikes} strikes");
+    let enough = all.done > each && all.seen > 0 && strikes > seeds && warm > seeds;
+    assert!(enough, "too little happened: {all}, {strikes} strikes, {warm} warm");
 }
 
 /// As many storms of moves as are wanted, those with odd seeds on three replicas.

@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use aether::metrics::names;
 use aether::prelude::*;
 use aether::test_cluster::TestCluster;
 use aether_domain::testing::history::{Agreed, Book, Told};
@@ -117,8 +118,16 @@ pub(crate) struct Storm {
     pub(crate) agreed: Agreed,
     /// How often something was broken.
     pub(crate) strikes: u64,
+    /// How many actors came warm with their shards and were used, on the nodes that are left.
+    pub(crate) warm: u64,
     /// How much virtual time it took.
     pub(crate) passed: Duration,
+}
+
+fn warm_used(node: &Node) -> u64 {
+    let counters = node.source().picture().map(|picture| picture.counters).unwrap_or_default();
+    let used = counters.iter().filter(|counter| counter.metric == names::HANDED_OVER && counter.label == Some("used"));
+    used.map(|counter| counter.count).sum()
 }
 
 /// Plays one storm of that many operations.
@@ -151,6 +160,7 @@ pub(crate) fn storm(seed: u64, commands: u64, three_replicas: bool) -> Storm {
         };
         let judged = book.borrow().check_all(history);
         let agreed = judged.unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
-        Storm { agreed, strikes: strikes.get(), passed: cluster.elapsed() }
+        let warm = cluster.running().iter().map(|id| warm_used(&cluster.node(id))).sum();
+        Storm { agreed, strikes: strikes.get(), warm, passed: cluster.elapsed() }
     })
 }
