@@ -131,6 +131,7 @@ impl ShardHost {
             shards: config.shards,
             cells: config.shards.all().map(cell).collect(),
             memory: memory.clone(),
+            telling: Mutex::default(),
             view: Mutex::default(),
             letters: Letterbox::new(config.dead_letters),
             ward: Ward::default(),
@@ -168,7 +169,9 @@ impl ShardHost {
     /// Views must come in the order of their epochs.
     pub fn view_changed(&self, view: &Arc<View>) {
         let follows = self.inner.handover.view_changed(view);
-        let mut last = lock(&self.inner.view);
+        let in_order = lock(&self.inner.telling);
+        // Shards are run from here on, and may ask whose they are.
+        let last = lock(&self.inner.view).replace(view.clone());
         let same_life = last.as_ref().is_some_and(|last| last.me == view.me);
         let same_lives = last.as_ref().is_some_and(|last| last.lives == view.lives);
         let lives = Arc::new(view.lives.clone());
@@ -190,8 +193,7 @@ impl ShardHost {
             }
             self.inner.offer(shard, told(view, route));
         }
-        *last = Some(view.clone());
-        drop(last);
+        drop(in_order);
         self.inner.handover.perform(follows);
     }
 
@@ -304,8 +306,8 @@ async fn reconcile(inner: Weak<Inner>, closing: CancellationToken) {
         }
         let Some(inner) = inner.upgrade() else { return };
         // Views are told with this lock held, so what a shard has not been told yet is in its inbox.
-        let view = lock(&inner.view);
-        let Some(view) = view.as_ref() else { continue };
+        let _in_order = lock(&inner.telling);
+        let Some(view) = lock(&inner.view).clone() else { continue };
         let (now, mut reconciler) = (inner.clocks.now().at, lock(&inner.reconciler));
         for shard in inner.shards.all() {
             let (standing, route) = (inner.cells[shard.index()].standing(), view.route(shard));
@@ -314,7 +316,7 @@ async fn reconcile(inner: Weak<Inner>, closing: CancellationToken) {
             let Some(difference) = reconciler.look(now, shard, standing, route) else { continue };
             inner.reconciled.fetch_add(1, Ordering::Relaxed);
             tracing::error!(node = %view.me, %shard, epoch = %view.epoch, "ShardReconciled: the shard {difference}");
-            inner.offer(shard, told(view, route));
+            inner.offer(shard, told(&view, route));
         }
     }
 }

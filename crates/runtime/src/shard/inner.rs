@@ -48,6 +48,9 @@ pub(super) struct Inner {
     pub(super) clocks: Clocks,
     pub(super) shards: ShardCount,
     pub(super) cells: Box<[Cell]>,
+    /// Held by whoever tells shards what they are to be, so that they are told in order. Whoever runs a shard may not ask for
+    /// it.
+    pub(super) telling: Mutex<()>,
     pub(super) view: Mutex<Option<Arc<View>>>,
     pub(super) letters: Letterbox,
     pub(super) ward: Ward,
