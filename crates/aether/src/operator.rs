@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use aether_domain::orders::{Asked, Orders, RebalanceOrder, Wish};
+use aether_domain::orders::{Asked, Orders, RebalanceOrder, TooManyDrains, Wish};
 use aether_domain::ports::{ControlStore, Expected, ReadError, WriteError};
-use aether_domain::records::{ControlKey, ControlRecord, LeaseState, OrdersRecord};
+use aether_domain::records::{ControlKey, ControlRecord, LeaseState, MemberState, OrdersRecord, StoredRecord};
 use aether_domain::{NodeId, NodeRef, Nonce, Revision, Term};
 
 use crate::entropy;
@@ -35,6 +35,9 @@ pub enum OrderRefused {
         /// That life.
         node: NodeRef,
     },
+    /// As many nodes are asked to leave as can be.
+    #[error(transparent)]
+    TooManyDrains(#[from] TooManyDrains),
     /// There is no leader to step down.
     #[error("nobody leads")]
     NobodyLeads,
@@ -49,11 +52,11 @@ impl From<ReadError> for OrderRefused {
 /// Writes what is to be under `key` instead of what is there now. Something that nobody can read is written over.
 ///
 /// # Errors
-/// [`OrderRefused::Unreachable`] or [`OrderRefused::Undecided`].
+/// [`OrderRefused::Unreachable`], [`OrderRefused::Undecided`], or why there is nothing to write.
 pub(crate) async fn change(
     control: &dyn ControlStore,
     key: ControlKey,
-    to: impl Fn(Nonce, Option<ControlRecord>) -> ControlRecord,
+    to: impl Fn(Nonce, Option<ControlRecord>) -> Result<ControlRecord, OrderRefused>,
 ) -> Result<(), OrderRefused> {
     let nonce = Nonce(entropy::seed());
     for _ in 0..ATTEMPTS_MAX {
@@ -65,7 +68,7 @@ pub(crate) async fn change(
             Err(ReadError::Corrupt { sequence, .. }) => (None, Expected::At(Revision(sequence))),
             Err(error @ ReadError::Unavailable { .. }) => return Err(error.into()),
         };
-        match control.write(&to(nonce, found), expected).await {
+        match control.write(&to(nonce, found)?, expected).await {
             Ok(_) => return Ok(()),
             Err(WriteError::Conflict { .. } | WriteError::Unknown { .. }) => {}
             Err(error @ WriteError::Unavailable { .. }) => return Err(OrderRefused::Unreachable(Box::new(error))),
@@ -74,14 +77,17 @@ pub(crate) async fn change(
     Err(OrderRefused::Undecided)
 }
 
-async fn ask(control: &dyn ControlStore, asking: impl Fn(&mut Orders)) -> Result<(), OrderRefused> {
+async fn ask(
+    control: &dyn ControlStore,
+    asking: impl Fn(&mut Orders) -> Result<(), OrderRefused>,
+) -> Result<(), OrderRefused> {
     let to = |nonce, found| {
         let mut orders = match found {
             Some(ControlRecord::Orders(record)) => Arc::unwrap_or_clone(record.orders),
             _ => Orders::default(),
         };
-        asking(&mut orders);
-        ControlRecord::Orders(OrdersRecord { nonce, orders: Arc::new(orders) })
+        asking(&mut orders)?;
+        Ok(ControlRecord::Orders(OrdersRecord { nonce, orders: Arc::new(orders) }))
     };
     change(control, ControlKey::Orders, to).await
 }
@@ -93,7 +99,11 @@ async fn ask(control: &dyn ControlStore, asking: impl Fn(&mut Orders)) -> Result
 pub async fn rebalance(control: &dyn ControlStore, wish: Wish, asked: &Asked) -> Result<Nonce, OrderRefused> {
     let id = Nonce(entropy::seed());
     let order = RebalanceOrder { wish, asked: asked.clone(), id };
-    ask(control, |orders| orders.rebalance = Some(order.clone())).await?;
+    let asking = |orders: &mut Orders| {
+        orders.rebalance = Some(order.clone());
+        Ok(())
+    };
+    ask(control, asking).await?;
     Ok(id)
 }
 
@@ -109,11 +119,37 @@ pub async fn drain(control: &dyn ControlStore, node: &NodeId, asked: &Asked) -> 
         Some(ControlRecord::Member(member)) => member.node,
         _ => return Err(OrderRefused::NoSuchNode { node: node.clone() }),
     };
+    let heard = heard(control).await?;
     let asking = |orders: &mut Orders| {
-        orders.drain(life.clone(), asked.clone());
+        orders.drains.retain(|(node, _)| !heard.contains(node));
+        orders.drain(life.clone(), asked.clone())?;
+        Ok(())
     };
     ask(control, asking).await?;
     Ok(life)
+}
+
+/// If as many lives are asked to leave as can be: those of them that have heard it, or are over. They need not be asked any more.
+async fn heard(control: &dyn ControlStore) -> Result<Vec<NodeRef>, OrderRefused> {
+    let orders = match control.read(&ControlKey::Orders).await {
+        Ok(Some(StoredRecord { record: ControlRecord::Orders(record), .. })) => record.orders,
+        Ok(_) | Err(ReadError::Corrupt { .. }) => return Ok(Vec::new()),
+        Err(error @ ReadError::Unavailable { .. }) => return Err(error.into()),
+    };
+    let mut heard = Vec::new();
+    if orders.drains.len() >= Orders::DRAINS_MAX {
+        for (node, _) in &orders.drains {
+            let stored = control.read(&ControlKey::Member(node.node.clone())).await?;
+            let waits = stored.is_some_and(|stored| match stored.record {
+                ControlRecord::Member(member) => {
+                    member.node == *node && matches!(member.state, MemberState::Starting | MemberState::Alive)
+                }
+                _ => false,
+            });
+            heard.extend((!waits).then(|| node.clone()));
+        }
+    }
+    Ok(heard)
 }
 
 /// Asks the present leader to give the lead to another node; answers the term it leads in. A leader that no other Active node
@@ -126,7 +162,11 @@ pub async fn step_down(control: &dyn ControlStore, asked: &Asked) -> Result<Term
         Some(ControlRecord::Lease(lease)) if lease.state == LeaseState::Held => lease.term,
         _ => return Err(OrderRefused::NobodyLeads),
     };
-    ask(control, |orders| orders.step_down = Some((term, asked.clone()))).await?;
+    let asking = |orders: &mut Orders| {
+        orders.step_down = Some((term, asked.clone()));
+        Ok(())
+    };
+    ask(control, asking).await?;
     Ok(term)
 }
 

@@ -87,7 +87,7 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// The most lives that are asked to leave at a time. Whoever asks one more forgets the one asked first.
+    /// The most lives that are asked to leave at a time.
     pub const DRAINS_MAX: usize = 64;
 
     /// Who asks that life to leave, if somebody does.
@@ -96,18 +96,27 @@ impl Orders {
     }
 
     /// Asks that life to leave; false if it is asked already.
-    pub fn drain(&mut self, node: NodeRef, asked: Asked) -> bool {
+    ///
+    /// # Errors
+    /// [`TooManyDrains`]: nothing is asked.
+    pub fn drain(&mut self, node: NodeRef, asked: Asked) -> Result<bool, TooManyDrains> {
         if self.drains(&node).is_some() {
-            return false;
+            return Ok(false);
         }
         // Another life of the same node is over.
         self.drains.retain(|(drained, _)| drained.node != node.node);
-        let surplus = (self.drains.len() + 1).saturating_sub(Self::DRAINS_MAX);
-        self.drains.drain(..surplus);
+        if self.drains.len() >= Self::DRAINS_MAX {
+            return Err(TooManyDrains);
+        }
         self.drains.push((node, asked));
-        true
+        Ok(true)
     }
 }
+
+/// As many lives are asked to leave as can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} nodes are asked to leave already; wait until some have", Orders::DRAINS_MAX)]
+pub struct TooManyDrains;
 
 #[cfg(test)]
 mod tests {
@@ -117,16 +126,16 @@ mod tests {
     #[test]
     fn a_life_is_asked_to_leave_once_and_the_list_is_bounded() {
         let mut orders = Orders::default();
-        assert!(orders.drain(life("n1", 1), Asked::new("ann", "disk")));
-        assert!(!orders.drain(life("n1", 1), Asked::new("ben", "again")));
+        assert_eq!(orders.drain(life("n1", 1), Asked::new("ann", "disk")), Ok(true));
+        assert_eq!(orders.drain(life("n1", 1), Asked::new("ben", "again")), Ok(false));
         assert_eq!(orders.drains(&life("n1", 1)).map(Asked::by), Some("ann"));
-        assert!(orders.drain(life("n1", 2), Asked::default()));
+        assert_eq!(orders.drain(life("n1", 2), Asked::default()), Ok(true));
         assert_eq!(orders.drains(&life("n1", 1)), None, "that life is over");
-        for nth in 0..Orders::DRAINS_MAX {
-            assert!(orders.drain(life(&format!("m{nth}"), 1), Asked::default()));
+        for nth in 1..Orders::DRAINS_MAX {
+            assert_eq!(orders.drain(life(&format!("m{nth}"), 1), Asked::default()), Ok(true));
         }
-        assert_eq!(orders.drains.len(), Orders::DRAINS_MAX);
-        assert_eq!(orders.drains(&life("n1", 2)), None, "asked first, forgotten first");
+        assert_eq!(orders.drain(life("n2", 1), Asked::default()), Err(TooManyDrains), "nobody is forgotten");
+        assert_eq!(orders.drain(life("n1", 3), Asked::default()), Ok(true), "in the place of its life before");
     }
 
     #[test]

@@ -116,7 +116,9 @@ impl From<OrderRefused> for Refused {
                 (StatusCode::SERVICE_UNAVAILABLE, "ask again: it is harmless if it was written")
             }
             OrderRefused::NoSuchNode { .. } => (StatusCode::NOT_FOUND, "see /v1/nodes"),
-            OrderRefused::Over { .. } | OrderRefused::NobodyLeads => (StatusCode::CONFLICT, "see /v1/cluster"),
+            OrderRefused::Over { .. } | OrderRefused::TooManyDrains(_) | OrderRefused::NobodyLeads => {
+                (StatusCode::CONFLICT, "see /v1/cluster")
+            }
         };
         Self::new(status, refused.to_string(), cure)
     }

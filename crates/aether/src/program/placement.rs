@@ -70,7 +70,7 @@ async fn write(control: &dyn ControlStore, to: impl Fn(&PlacementPolicy) -> Plac
             Some(ControlRecord::Placement(desired)) => desired.policy,
             _ => Arc::default(),
         };
-        ControlRecord::Placement(DesiredPlacement { nonce, policy: Arc::new(to(&wanted)) })
+        Ok(ControlRecord::Placement(DesiredPlacement { nonce, policy: Arc::new(to(&wanted)) }))
     };
     operator::change(control, ControlKey::Placement, desired).await.context("the placement was not asked for")
 }

@@ -185,7 +185,7 @@ fn whoever_is_asked_to_leave_by_an_operator_leaves_as_if_its_process_had_been_to
         let leader = world.leader().expect("a leader");
         let at = if leads { leader } else { (0..3).find(|at| *at != leader).expect("another") };
         let (node, before) = (world.nodes[at].machine.me().clone(), world.log.len());
-        world.order(|orders| assert!(orders.drain(node.clone(), ann())));
+        world.order(|orders| assert_eq!(orders.drain(node.clone(), ann()), Ok(true)));
         let took = world.until(SOON, "it is let go", |world| world.nodes[at].stopped.is_some());
         assert_eq!(world.nodes[at].stopped, Some(StopReason::Left), "{}", world.describe());
         assert!(took < Duration::from_secs(3), "{took:?}");
@@ -211,7 +211,7 @@ fn nothing_is_moved_onto_whoever_is_asked_to_leave_although_it_has_not_said_so_y
     let moving = world.nodes[newcomer].machine.topology().assignment().moving();
     world.nodes[newcomer].frozen = true;
     let (node, before) = (world.nodes[newcomer].machine.me().clone(), world.log.len());
-    world.order(|orders| assert!(orders.drain(node.clone(), ann())));
+    world.order(|orders| assert_eq!(orders.drain(node.clone(), ann()), Ok(true)));
     pass(&mut world, Duration::from_secs(1));
     assert_eq!(given_up(&world.log[before..]), BTreeMap::from([(CancelReason::DestinationGone, moving)]));
     assert_eq!(begun(&world.log[before..]), 0, "{}", world.describe());
