@@ -3,6 +3,7 @@
 //! Epochs, terms and counts are numbers; identities that need all their bits (incarnation, cluster) are hex text.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aether_domain::assignment::ShardState;
 use aether_domain::cluster::{Member, OpenPlan};
@@ -495,11 +496,21 @@ impl ReadyView {
             ("nats-connected", picture.is_some_and(|picture| picture.nats.is_none_or(|nats| nats.connected))),
             ("not-draining", staying),
             ("settled", picture.is_some_and(|picture| picture.settled)),
+            ("view-fresh", picture.is_some_and(is_view_fresh)),
             ("no-fault", picture.is_some() && fault.is_none()),
         ]);
         let ready = checks.values().all(|holds| *holds);
         Self { ready, phase: picture.map_or("starting", |picture| picture.phase), checks, fault }
     }
+}
+
+/// By how much a node's view may be behind what others say they have applied.
+const VIEW_LATE_MAX: Duration = Duration::from_secs(2);
+
+/// Whether the node has applied whatever others have said for a while that they have.
+fn is_view_fresh(picture: &Picture) -> bool {
+    let told = picture.heartbeats.values().filter(|(_, age)| *age >= VIEW_LATE_MAX).map(|(record, _)| record.view);
+    told.max().is_none_or(|latest| latest <= picture.topology.epoch())
 }
 
 /// `GET /v1/health`.

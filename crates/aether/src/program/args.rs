@@ -177,7 +177,7 @@ pub(super) struct RebalanceArgs {
     #[arg(long, group = "wish")]
     pub(super) cancel: bool,
     /// Where a node's admin pages are; for --plan.
-    #[arg(long, env = "AETHER_ADMIN_URL")]
+    #[arg(long, env = "AETHER_ADMIN_URL", required_unless_present_any = ["apply", "pause", "resume", "cancel"])]
     pub(super) url: Option<String>,
     /// How to show it.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
@@ -188,10 +188,10 @@ pub(super) struct RebalanceArgs {
 
 #[cfg(feature = "nats")]
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct NodesArgs {
     /// Where a node's admin pages are.
-    #[arg(long, env = "AETHER_ADMIN_URL")]
+    #[arg(long, env = "AETHER_ADMIN_URL", required = true)]
     pub(super) url: Option<String>,
     /// How to show it.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
@@ -217,10 +217,10 @@ pub(super) enum NodesCommand {
 
 #[cfg(feature = "nats")]
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct LeaderArgs {
     /// Where a node's admin pages are.
-    #[arg(long, env = "AETHER_ADMIN_URL")]
+    #[arg(long, env = "AETHER_ADMIN_URL", required = true)]
     pub(super) url: Option<String>,
     /// How to show it.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]

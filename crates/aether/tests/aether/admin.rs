@@ -8,10 +8,13 @@ use std::time::Duration;
 use aether::admin::{self, Bound, Pages};
 use aether_domain::assignment::{AssignmentCommand, PlannedMove};
 use aether_domain::cluster::ClusterCommand;
+use aether_domain::orders::{Asked, Orders, Wish};
 use aether_domain::policy::{Pin, PlacementPolicy};
+use aether_domain::ports::{ControlStore, Expected};
+use aether_domain::records::{ControlKey, ControlRecord};
 use aether_domain::testing::life;
 use aether_domain::topology::Draft;
-use aether_domain::{ShardId, ShardSet};
+use aether_domain::{Epoch, ShardId, ShardSet};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -51,7 +54,8 @@ impl Reply {
 /// One request with plain text in and out, so that the test sees what is on the wire.
 async fn ask(served: &Served, method: &str, path: &str, headers: &str) -> Reply {
     let address = served.url.trim_start_matches("http://").to_owned();
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}\r\n");
+    let end = if headers.contains("\r\n\r\n") { "" } else { "\r\n" };
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}{end}");
     let text = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).expect("it listens");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
@@ -177,6 +181,13 @@ async fn readiness_says_which_condition_does_not_hold() {
         (|picture| picture.phase = "draining", "not-draining"),
         (|picture| picture.fault = Some("the log went back".into()), "no-fault"),
         (|picture| picture.settled = false, "settled"),
+        (
+            |picture| {
+                let (record, age) = picture.heartbeats.get_mut(&node("n2").node).expect("it beats");
+                (record.view, *age) = (Epoch(2), Duration::from_secs(2));
+            },
+            "view-fresh",
+        ),
     ] {
         let mut shown = picture();
         spoil(&mut shown);
@@ -228,4 +239,88 @@ fn an_announcement_is_whole_and_a_folder_that_cannot_be_written_is_named() {
     let nowhere = folder.path().join("missing").join("n1.url");
     let refusal = admin::announce(&nowhere, &["http://a".into()]).expect_err("no folder").to_string();
     assert!(refusal.contains("missing") && refusal.contains("admin.announce"), "{refusal}");
+}
+
+/// A cluster that can be asked something: what is asked is in the control store.
+struct Operated {
+    picture: admin::Picture,
+    control: Arc<dyn ControlStore>,
+}
+
+impl admin::Source for Operated {
+    fn picture(&self) -> Option<admin::Picture> {
+        Some(self.picture.clone())
+    }
+    fn topology_events(&self, _: aether::Since) -> Option<aether::TopologyEvents> {
+        None
+    }
+    fn why(&self, _: ShardId) -> Option<aether_runtime::projection::Why> {
+        None
+    }
+    fn control(&self) -> Option<Arc<dyn ControlStore>> {
+        Some(Arc::clone(&self.control))
+    }
+}
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+async fn operated(picture: admin::Picture, token: Option<&str>) -> (Served, Arc<dyn ControlStore>) {
+    let control = aether::MemoryHub::new().ports(&node("n1").node).control;
+    let bound = Bound::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
+    let (url, stop) = (bound.url(), CancellationToken::new());
+    let source = Arc::new(Operated { picture, control: Arc::clone(&control) });
+    let pages = Pages::of_operated_node(source, token.map(aether::config::Secret::new));
+    tokio::spawn(bound.serve(pages, stop.clone()));
+    (Served { url, stop }, control)
+}
+
+async fn post(served: &Served, path: &str, token: Option<&str>, body: &str) -> Reply {
+    let token = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
+    ask(served, "POST", path, &format!("{token}content-length: {}\r\n\r\n{body}", body.len())).await
+}
+
+async fn orders(control: &dyn ControlStore) -> Orders {
+    match control.read(&ControlKey::Orders).await.expect("it answers").map(|stored| stored.record) {
+        Some(ControlRecord::Orders(record)) => Orders::clone(&record.orders),
+        None => Orders::default(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn nothing_can_be_asked_without_the_token() {
+    for path in ["/v1/rebalance", "/v1/nodes/n2/drain", "/v1/leader/step-down"] {
+        let (served, control) = operated(picture(), None).await;
+        assert_eq!(post(&served, path, Some(TOKEN), "").await.status, 404, "{path}");
+        assert_eq!(orders(&*control).await, Orders::default());
+        let (served, control) = operated(picture(), Some(TOKEN)).await;
+        for wrong in [None, Some(""), Some("0123456789abcdef0123456789abcdeg"), Some("0123456789abcdef")] {
+            assert_eq!(post(&served, path, wrong, "").await.status, 401, "{path} {wrong:?}");
+        }
+        let large = " ".repeat(admin::BODY_BYTES_MAX + 1);
+        assert_eq!(post(&served, path, Some(TOKEN), &large).await.status, 413, "{path}");
+        assert_eq!(post(&served, path, Some(TOKEN), "{\"how\": 1}").await.status, 400, "{path}");
+        assert_eq!(orders(&*control).await, Orders::default());
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_over_http_is_written_where_the_cluster_sees_it() {
+    let (served, control) = operated(picture(), Some(TOKEN)).await;
+    let body = r#"{"wish": "pause", "by": "ann", "why": "the sale"}"#;
+    let reply = post(&served, "/v1/rebalance", Some(TOKEN), body).await;
+    // Nobody leads here who could take it up.
+    assert_eq!((reply.status, &reply.json()["taken_up"]), (202, &json!(false)));
+    let order = orders(&*control).await.rebalance.expect("it was asked");
+    assert_eq!((order.wish, order.asked), (Wish::Pause, Asked::new("ann", "the sale")));
+    assert_eq!(post(&served, "/v1/rebalance", Some(TOKEN), r#"{"wish": "stop"}"#).await.status, 400);
+
+    assert_eq!(post(&served, "/v1/nodes/n9/drain", Some(TOKEN), "").await.status, 404);
+    assert_eq!(post(&served, "/v1/leader/step-down", Some(TOKEN), "").await.status, 409, "nobody has the lease");
+    let record = ControlRecord::Member(crate::sample::heartbeat("n2"));
+    control.write(&record, Expected::Absent).await.expect("stored");
+    assert_eq!(post(&served, "/v1/nodes/n2/drain", Some(TOKEN), "").await.status, 202);
+    let asked = orders(&*control).await;
+    assert_eq!(asked.drains(&node("n2")).map(Asked::by), Some("somebody over HTTP"));
+    assert!(asked.rebalance.is_some(), "what was asked before is not forgotten");
 }

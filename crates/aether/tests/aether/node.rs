@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aether::demo::bank::{Account, AccountError, Balance, Deposit, Open};
 use aether::prelude::*;
+use aether_domain::orders::Asked;
 use aether_placement::StickyBalanced;
 use tokio::time::timeout;
 
@@ -66,4 +67,23 @@ async fn a_second_node_of_the_same_id_ends_and_the_first_goes_on() {
     first.kill().await;
     let ended = timeout(Duration::from_secs(10), first.ended()).await.expect("it has ended");
     assert!(matches!(ended, Ended::Killed { .. }), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_an_operator_asks_to_leave_hands_over_and_ends_in_good_order() {
+    let hub = MemoryHub::new();
+    let (first, second) = (started("n1", &hub).await, started("n2", &hub).await);
+    for id in 0..64u64 {
+        first.actor::<Account>(id).ask(Open { operation: 1 }).await.expect("opened");
+    }
+    let control = hub.ports(second.id()).control;
+    let asked = Asked::new("ann", "a new disk");
+    let life = aether::operator::drain(&*control, first.id(), &asked).await.expect("it is asked");
+    assert_eq!(life.node, *first.id());
+    let ended = timeout(Duration::from_secs(30), first.ended()).await.expect("at most 20 s");
+    assert!(matches!(ended, Ended::Left { .. }), "{ended}");
+    for id in 0..64u64 {
+        assert_eq!(second.actor::<Account>(id).ask(Balance {}).await, Ok(0), "account {id}");
+    }
+    second.kill().await;
 }

@@ -58,7 +58,16 @@ fn nobody() -> String {
 
 #[test]
 fn a_wrong_command_line_is_usage() {
-    for arguments in [&["nodes"][..], &["node"], &["node", "--conf", "x"], &["demo", "--nodes", "0"], &[]] {
+    for arguments in [
+        &["nodes"][..],
+        &["leader"],
+        &["rebalance"],
+        &["rebalance", "--pause", "--resume"],
+        &["node"],
+        &["node", "--conf", "x"],
+        &["demo", "--nodes", "0"],
+        &[],
+    ] {
         assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
     }
     // As many as cluster-up allows, and a number that no multiplication may overflow.

@@ -255,6 +255,10 @@ impl Aggregate for ShardAssignment {
                 let over = NodeRef { node: node.node.clone(), incarnation: *previous };
                 self.keep_pending(|from, to| *to != over && *from != over);
             }
+            // Whoever is well again keeps what it has.
+            TopologyEvent::Cluster(ClusterEvent::NodeTrusted { node }) => {
+                self.keep_pending(|from, _| from != node);
+            }
             // What it was to be given it is not given any more.
             TopologyEvent::Cluster(ClusterEvent::NodeSuspected { node, .. }) => {
                 self.keep_pending(|_, to| to != node);
@@ -262,7 +266,6 @@ impl Aggregate for ShardAssignment {
             TopologyEvent::Cluster(
                 ClusterEvent::NodeJoined { .. }
                 | ClusterEvent::NodeRelieved { .. }
-                | ClusterEvent::NodeTrusted { .. }
                 | ClusterEvent::PlacementRejected { .. },
             )
             | TopologyEvent::Leadership(_) => {}
