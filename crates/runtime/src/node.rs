@@ -228,7 +228,10 @@ impl Runtime {
                 () = counting => {}
             }
         });
-        // Whoever is made to leave gives its feeds back, as one that is told so by its own process does.
+        // Whoever is made to leave takes no more requests of clients, so that what it has taken is answered before it is let
+        // go, and gives its feeds back, as one that is told so by its own process does.
+        let takes_requests = shutdown.child_token();
+        let no_more_requests = takes_requests.clone();
         let (mut leaving, given_back, ended) = (statuses.clone(), feeds.clone(), shutdown.clone());
         tasks.spawn(async move {
             let told = tokio::select! {
@@ -237,6 +240,7 @@ impl Runtime {
                 told = leaving.wait_for(|status| status.phase == Phase::Draining) => told.is_ok(),
             };
             if told {
+                no_more_requests.cancel();
                 given_back.stop().await;
             }
         });
@@ -287,7 +291,7 @@ impl Runtime {
             }
         });
         let standing = gateway::Standing { clock: Arc::clone(&clock), lease: serving };
-        tasks.spawn(gateway::serve(ports.gateway, router.clone(), hash, standing, shutdown.clone()));
+        tasks.spawn(gateway::serve(ports.gateway, router.clone(), hash, standing, takes_requests));
         let inner = Inner {
             strategies: config.strategies,
             hash,

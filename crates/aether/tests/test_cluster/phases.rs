@@ -8,9 +8,11 @@ use aether::test_cluster::TestCluster;
 use aether_domain::assignment::{AssignmentEvent, ShardState};
 use aether_domain::cluster::ClusterEvent;
 use aether_domain::policy::{MoveCaps, Pin};
+use aether_domain::ports::{GatewayAnswer, ReadMode};
 use aether_domain::records::{ControlKey, ControlRecord};
 use aether_domain::topology::TopologyEvent;
 use aether_domain::{Incarnation, NodeId, Sequence, ShardId};
+use aether_infra_memory::GatewayCall;
 
 use crate::tally::{Add, Tally};
 
@@ -351,5 +353,46 @@ fn a_planned_move_holds_up_its_actor_for_a_few_messages_only() {
         eprintln!("{MOVES} planned moves: a call took {half:?} at the longest in half of them, {most:?} in all");
         cluster.assert_invariants().await;
         assert!(half <= Duration::from_millis(25) && most <= Duration::from_millis(40), "{longest:?}");
+    });
+}
+
+/// A client that is no node adds one after the other through the gateway, whichever node takes it.
+async fn keep_calling(cluster: &TestCluster, over: &Cell<bool>) -> u64 {
+    let mut asked = 0;
+    while !over.get() {
+        asked += 1;
+        let call = GatewayCall {
+            kind: "tally".into(),
+            id: (asked % 50).to_string(),
+            command: "add".into(),
+            payload: br#"{"by":1}"#[..].into(),
+            message: None,
+            mode: ReadMode::Strict,
+            timeout: Duration::from_secs(10),
+        };
+        let answer = cluster.hub().gateway_ask(call).await;
+        assert!(matches!(answer, GatewayAnswer::Replied(_)), "{answer:?} at {:?}", cluster.elapsed());
+        cluster.advance(Duration::from_millis(10)).await;
+    }
+    asked
+}
+
+#[test]
+fn no_clients_request_fails_while_nodes_join_and_leave() {
+    TestCluster::seeded(1).nodes(3).actor::<Tally>().run(async |cluster| {
+        let over = Cell::new(false);
+        let come_and_go = async {
+            for (joins, leaves) in [("n4", "n1"), ("n1", "n2"), ("n2", "n3")] {
+                cluster.add(joins).await;
+                cluster.advance(Duration::from_secs(2)).await;
+                cluster.drain(leaves).await;
+                cluster.advance(Duration::from_secs(2)).await;
+            }
+            over.set(true);
+        };
+        let clients = futures_util::future::join_all((0..5).map(|_| keep_calling(&cluster, &over)));
+        let (asked, ()) = futures_util::future::join(clients, come_and_go).await;
+        assert!(asked.iter().sum::<u64>() > 500, "{asked:?}");
+        cluster.assert_invariants().await;
     });
 }

@@ -40,8 +40,9 @@ pub struct Standing {
     pub lease: Arc<ServeLease>,
 }
 
-/// Serves clients until `shutdown`; requests under way are answered first, as their own time-outs allow. A request that
-/// may have waited while this process did not run, or that comes while the node does not serve, is refused.
+/// Serves clients from when the node serves for the first time until `shutdown`; requests under way are answered first, as
+/// their own time-outs allow. A request that may have waited while this process did not run, or that comes while the node
+/// does not serve, is refused.
 pub async fn serve(
     gateway: Arc<dyn Gateway>,
     router: Router,
@@ -51,6 +52,10 @@ pub async fn serve(
 ) {
     let (tasks, places) = (TaskTracker::new(), Arc::new(Semaphore::new(GATEWAY_REQUESTS_MAX)));
     let listen = async {
+        // Whoever is not taken in yet would be given requests only to refuse them.
+        while !standing.lease.holds(standing.clock.now()) {
+            sleep(LOOK_EVERY).await;
+        }
         loop {
             let taken = take_requests(&*gateway, &router, &hash, &standing, &tasks, &places).await;
             let Err(fault) = taken else { return };
