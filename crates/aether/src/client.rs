@@ -168,6 +168,28 @@ impl<A: Actor> RemoteActor<A> {
         }
     }
 
+    /// Sends at most once and waits for nothing: nobody says what becomes of it, and nobody tries again.
+    ///
+    /// # Errors
+    /// [`AskError::Unavailable`] while not connected, [`AskError::Invalid`] or [`AskError::Codec`] if it cannot be sent:
+    /// nothing was run.
+    pub async fn tell<C, I>(&self, command: C) -> Result<(), AskError<A::Error>>
+    where
+        C: Command,
+        A: Handle<C>,
+        A::Commands: Contains<C, I>,
+    {
+        let payload = codec::encode(PayloadCodec::Json, &command)
+            .map_err(|cause| AskError::Codec { cause, maybe_applied: false })?;
+        let timeout = self.timeout.clamp(TRY_MIN, GATEWAY_TIMEOUT_MAX);
+        let (kind, id, command, mode) = (A::KIND, self.id.as_str(), C::NAME, self.mode);
+        let command = GatewayCommand { kind, id, command, payload: &payload, message_id: None, mode, timeout };
+        self.client.gateway.tell(&command).await.map_err(|error| match error {
+            GatewayError::Unsendable { reason } => AskError::Invalid { reason, maybe_applied: false },
+            _ => AskError::Unavailable { retry_after: TRY_AGAIN_AFTER, maybe_applied: false },
+        })
+    }
+
     /// What became of the command `C` that was, or was to be, asked under that name; asked of the history, and final: see
     /// [`ActorRef::outcome_of`](aether_runtime::actor_ref::ActorRef::outcome_of).
     ///

@@ -140,24 +140,9 @@ impl GatewayClient {
     /// # Errors
     /// [`GatewayError`] if there is no answer of the cluster's; never `Rejected` or `Failed`.
     pub async fn ask(&self, command: &GatewayCommand<'_>) -> Result<GatewayAnswer, GatewayError> {
-        let GatewayCommand { kind, id, command, payload, message_id, mode, timeout } = *command;
-        let request = RequestV1 {
-            kind: kind.into(),
-            id: id.into(),
-            command: command.into(),
-            payload: Some(serde_json::from_slice(payload).map_err(unsendable)?),
-            message_id: message_id.map(|MessageId(id)| format!("{id:032x}")),
-            mode: Some(match mode {
-                ReadMode::Strict => ModeV1::Strict,
-                ReadMode::Leased => ModeV1::Leased,
-                ReadMode::Log => ModeV1::Log,
-            }),
-            timeout_ms: Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
-        };
-        let request = serde_json::to_vec(&request).map_err(unsendable)?;
-        let within = timeout + ANSWER_GRACE;
+        let (request, within) = (written(command)?, command.timeout + ANSWER_GRACE);
         self.connection.check().map_err(|error| GatewayError::NoNode { cause: error.into() })?;
-        let request = Request::new().payload(request.into()).timeout(Some(within));
+        let request = Request::new().payload(request).timeout(Some(within));
         let asked = self.connection.client.send_request(self.connection.names.gateway_subject(), request);
         let answer = asked.await.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders => GatewayError::NoNode { cause: error.into() },
@@ -169,10 +154,47 @@ impl GatewayClient {
         understand(&answer.payload)
     }
 
+    /// Sends one command at most once and waits for nothing: what becomes of it nobody says.
+    ///
+    /// # Errors
+    /// [`GatewayError::NoNode`] while not connected, and [`GatewayError::Unsendable`]: it was not sent.
+    pub async fn tell(&self, command: &GatewayCommand<'_>) -> Result<(), GatewayError> {
+        let request = written(command)?;
+        self.connection.check().map_err(|error| GatewayError::NoNode { cause: error.into() })?;
+        let (client, subject) = (&self.connection.client, self.connection.names.gateway_subject());
+        if request.len() > client.max_payload() {
+            let (bytes, bytes_max) = (request.len(), client.max_payload());
+            let reason = format!("{bytes} bytes exceed the bound of {bytes_max}");
+            return Err(GatewayError::Unsendable { reason });
+        }
+        // The gateway answers everybody; nobody listens there.
+        let sent = client.publish_with_reply(subject, client.new_inbox(), request).await;
+        sent.map_err(|error| GatewayError::NoNode { cause: error.into() })
+    }
+
     /// Ends the connection.
     pub async fn close(self) {
         self.connection.close().await;
     }
+}
+
+/// A command as the gateway reads it.
+fn written(command: &GatewayCommand<'_>) -> Result<Bytes, GatewayError> {
+    let GatewayCommand { kind, id, command, payload, message_id, mode, timeout } = *command;
+    let request = RequestV1 {
+        kind: kind.into(),
+        id: id.into(),
+        command: command.into(),
+        payload: Some(serde_json::from_slice(payload).map_err(unsendable)?),
+        message_id: message_id.map(|MessageId(id)| format!("{id:032x}")),
+        mode: Some(match mode {
+            ReadMode::Strict => ModeV1::Strict,
+            ReadMode::Leased => ModeV1::Leased,
+            ReadMode::Log => ModeV1::Log,
+        }),
+        timeout_ms: Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+    };
+    Ok(serde_json::to_vec(&request).map_err(unsendable)?.into())
 }
 
 fn unsendable(error: serde_json::Error) -> GatewayError {

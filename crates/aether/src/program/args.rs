@@ -28,6 +28,8 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Show the moves of shards, as one of their nodes sees them.
     Moves(MovesArgs),
+    /// Show how feeds stand, as one node that has subscribed to them sees them.
+    Feeds(StatusArgs),
     /// Say where shards are to be, and see what became of it.
     #[cfg(feature = "nats")]
     #[command(subcommand)]

@@ -5,6 +5,7 @@
 
 mod args;
 mod demo;
+mod feeds;
 #[cfg(feature = "nats")]
 mod letters;
 #[cfg(feature = "nats")]
@@ -77,6 +78,7 @@ pub fn main() -> ExitCode {
             Command::Load(args) => load::run(args).await?,
             Command::Status(args) => status::run(args).await?,
             Command::Moves(args) => moves::run(args).await?,
+            Command::Feeds(args) => feeds::run(args).await?,
             #[cfg(feature = "nats")]
             Command::Placement(command) => placement::run(command).await?,
             #[cfg(feature = "nats")]

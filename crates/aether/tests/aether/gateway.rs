@@ -68,9 +68,17 @@ async fn a_client_is_typed_both_ways_and_asks_the_history() {
     }
     assert_eq!(account.outcome_of::<Deposit, _>(MessageId(7)).await, Ok(Fate::Applied(100)));
     assert_eq!(account.outcome_of::<Deposit, _>(MessageId(8)).await, Ok(Fate::NotApplied));
+    // What is told is run, and nobody says so.
+    account.tell(Withdraw { operation: 6, amount: 20 }).await.expect("it is sent");
+    let arrived = async {
+        while account.ask(Balance {}).await != Ok(50) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, arrived).await.expect("it arrives");
     let refused = account.ask_with_id(MessageId(8), Deposit { operation: 5, amount: 100 }).await;
     assert!(matches!(&refused, Err(AskError::Invalid { maybe_applied: false, .. })), "{refused:?}");
-    assert_eq!(node.actor::<Account>(42).ask(Balance {}).await, Ok(70), "a node says the same");
+    assert_eq!(node.actor::<Account>(42).ask(Balance {}).await, Ok(50), "a node says the same");
     assert!(client.try_actor::<Account>(&42).is_ok() && Client::connect(&config, "No Name").await.is_err());
     client.close().await;
     node.drain().await;
