@@ -301,7 +301,9 @@ pub fn mutants(root: &Path, arguments: &[String]) -> Result<()> {
     let output = cargo(root).args(&owners).envs(environment).stderr(Stdio::inherit()).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let lines: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines.iter().for_each(|line| out::line((*line).to_owned()));
+    for line in &lines {
+        out::line(line);
+    }
     ensure!(output.status.success(), "a rule of commands was taken away and not missed");
     // A test that has been renamed is none that cargo finds, and then all tests pass.
     let hunted = lines.iter().any(|line| line.contains("rules of commands are missed"));

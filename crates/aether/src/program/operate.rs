@@ -129,7 +129,7 @@ pub(super) async fn leader(args: LeaderArgs) -> anyhow::Result<()> {
         let view: ClusterView = status::view(&url, &body)?;
         match args.output {
             Output::Json => {
-                out::line(serde_json::json!({ "leader": view.leader, "term": view.term, "epoch": view.epoch }))
+                out::line(serde_json::json!({ "leader": view.leader, "term": view.term, "epoch": view.epoch }));
             }
             Output::Table => {
                 let leader = view.leader.as_deref().unwrap_or("nobody");
