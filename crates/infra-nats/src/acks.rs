@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_nats::{Client, Message, Subscriber};
-use futures_util::StreamExt;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{oneshot, watch};
 
 /// How often it is seen who has waited too long: a time-out is late by this much at most.
@@ -87,7 +87,7 @@ impl Acks {
         Place { acks: self, number, answer }
     }
 
-    fn take(&self, answers: Vec<Message>) {
+    fn take(&self, answers: impl IntoIterator<Item = Message>) {
         let mut open = self.lock();
         for answer in answers {
             let number = answer.subject.strip_prefix(self.prefix.as_str()).and_then(|number| number.parse().ok());
@@ -157,14 +157,23 @@ impl Place<'_> {
 }
 
 /// Hands answers out until nobody publishes here any more or the connection has ended for good.
-async fn hand_out(acks: Weak<Acks>, answers: Subscriber, mut losses: watch::Receiver<u64>) {
-    let mut answers = answers.ready_chunks(ANSWERS_AT_ONCE);
+async fn hand_out(acks: Weak<Acks>, mut answers: Subscriber, mut losses: watch::Receiver<u64>) {
+    // Kept, because it is large: made anew for each few answers it would cost more than these.
+    let mut ready = Vec::with_capacity(ANSWERS_AT_ONCE);
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            chunk = answers.next() => match (chunk, acks.upgrade()) {
-                (Some(chunk), Some(acks)) => acks.take(chunk),
+            answer = answers.next() => match (answer, acks.upgrade()) {
+                (Some(answer), Some(acks)) => {
+                    ready.push(answer);
+                    while ready.len() < ANSWERS_AT_ONCE
+                        && let Some(Some(answer)) = answers.next().now_or_never()
+                    {
+                        ready.push(answer);
+                    }
+                    acks.take(ready.drain(..));
+                }
                 _ => break,
             },
             Ok(()) = losses.changed() => match acks.upgrade() {

@@ -207,13 +207,27 @@ impl Names {
         format!("_INBOX_{}", self.namespace)
     }
 
+    /// Written for every commit, so without the machinery of formats.
     fn actor_subject(&self, area: &str, actor: &ActorAddress) -> String {
         let Slot(slot) = actor.slot;
         let ActorKey { kind, id } = &actor.key;
-        let (lane, rest) = (slot >> 12, slot & 0xfff);
-        format!("aether.{}.{area}.{lane:x}.{rest:03x}.{kind}.{}", self.namespace, actor_token(id))
+        let hex = |shift: u32| char::from(HEX[usize::from(slot >> shift & 0xf)]);
+        let mut subject = String::with_capacity(SUBJECT_BYTES);
+        for part in ["aether.", self.namespace.as_str(), ".", area, "."] {
+            subject.push_str(part);
+        }
+        subject.extend([hex(12), '.', hex(8), hex(4), hex(0), '.']);
+        subject.push_str(kind.as_str());
+        subject.push('.');
+        push_token(&mut subject, id);
+        subject
     }
 }
+
+/// Room for most subjects.
+const SUBJECT_BYTES: usize = 96;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// A control key as the bucket names it.
 pub fn control_key(key: &ControlKey) -> String {
@@ -241,10 +255,17 @@ pub fn control_key(key: &ControlKey) -> String {
 /// # Ok::<(), aether_domain::InvalidId>(())
 /// ```
 pub fn actor_token(id: &ActorId) -> String {
+    let mut token = String::new();
+    push_token(&mut token, id);
+    token
+}
+
+fn push_token(text: &mut String, id: &ActorId) {
     if is_plain(id.as_str()) {
-        id.as_str().to_owned()
+        text.push_str(id.as_str());
     } else {
-        format!("={}", base64url::encode(id.as_str().as_bytes()))
+        text.push('=');
+        text.push_str(&base64url::encode(id.as_str().as_bytes()));
     }
 }
 
