@@ -263,7 +263,7 @@ impl<T> Busy<T> {
         } else {
             self.note(decided.asked.work.id);
         }
-        self.decided.push_back(decided);
+        push(&mut self.decided, decided);
     }
     pub(super) fn pop_decided(&mut self) -> Option<Decided<T>> {
         let decided = self.decided.pop_front()?;
@@ -274,7 +274,7 @@ impl<T> Busy<T> {
     pub(super) fn push_waiting(&mut self, asked: Asked<T>) {
         self.held += asked.held();
         self.note(asked.work.id);
-        self.waiting.push_back(asked);
+        push(&mut self.waiting, asked);
     }
     pub(super) fn push_waiting_first(&mut self, asked: Asked<T>) {
         self.held += asked.held();
@@ -361,6 +361,15 @@ impl<T> Busy<T> {
         }
         expired
     }
+}
+
+/// Adds an item. Most queues only ever hold one, which then takes no more memory than it needs: four would be too large for
+/// what allocators are quick with.
+fn push<I>(queue: &mut VecDeque<I>, item: I) {
+    if queue.capacity() == 0 {
+        queue.reserve_exact(1);
+    }
+    queue.push_back(item);
 }
 
 impl<T> Asked<T> {
