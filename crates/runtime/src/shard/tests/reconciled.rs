@@ -101,7 +101,7 @@ async fn a_command_that_is_given_up_while_a_view_is_told_holds_nobody_up() {
     let (done, told) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         shown.view_changed(&telling);
-        drop(done.send(()));
+        let _ = done.send(());
     });
     tokio::time::timeout(Duration::from_secs(10), told).await.expect("it ends").expect("it does not panic");
     let outcome = answer.await.expect("it is answered");
