@@ -3,6 +3,7 @@
 //! What is asked is written into the control store and nowhere else; what became of it is read from the log. What is shown is
 //! asked of a node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::cluster::ClusterEvent;
@@ -13,7 +14,6 @@ use aether_domain::{NodeId, Nonce};
 use aether_runtime::subscription::{Since, topology_events};
 use anyhow::{Context, bail};
 use futures_util::StreamExt as _;
-use std::sync::Arc;
 
 use super::args::{AskArgs, LeaderArgs, LeaderCommand, NodesArgs, NodesCommand, Output, RebalanceArgs};
 use super::{nats_config, out, settings, status};
