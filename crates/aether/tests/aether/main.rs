@@ -12,6 +12,7 @@ mod gateway;
 mod histories;
 mod load;
 mod metrics;
+mod moves;
 mod node;
 #[cfg(all(unix, feature = "nats"))]
 mod program;
