@@ -193,20 +193,21 @@ fn in_a_storm_what_is_acknowledged_is_what_is_stored() {
     assert!(enough, "too little happened: {all}, {strikes} strikes, {warm} warm");
 }
 
-/// As many storms of moves as are wanted, those with odd seeds on three replicas.
+/// As many storms of moves as are wanted, in foul weather those with odd seeds on three replicas: those hold elections, and
+/// a command that is refused by itself meanwhile may be overtaken.
 fn storms_of_moves(weather: Weather, seeds: u64, asks: u64) -> Moved {
     let (first, seeds) = (wanted("AETHER_SEED", 1), wanted("AETHER_SEEDS", seeds));
     let each = wanted("AETHER_ASKS", asks).div_ceil(seeds);
     let mut all = Moved::default();
     for seed in first..first + seeds {
-        let moved = storm_of_moves(seed, each, weather, seed % 2 == 1);
+        let moved = storm_of_moves(seed, each, weather, weather == Weather::Foul && seed % 2 == 1);
         if seeds > 4 {
             eprintln!("seed {seed}: {moved}");
         }
         all += moved;
     }
     eprintln!("{seeds} seeds from {first}: {all}");
-    assert!(all.moves * 1_000 > all.asks && all.strikes > seeds, "too little happened: {all}");
+    assert!(all.moves * 1_000 > all.asks && all.strikes >= seeds, "too little happened: {all}");
     all
 }
 
