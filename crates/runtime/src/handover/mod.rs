@@ -4,7 +4,7 @@
 //! use: the first command of each proves by compare-and-set what came. So nothing here has to succeed, and everything may
 //! be forgotten at any moment; it only costs reads. See `docs/PROTOCOL.md`, section 7.
 //!
-//! [`machine`] is pure and decides, `service` does; `book` is what people see of it. How an actor is captured, and used
+//! `machine` is pure and decides, `service` does; `book` is what people see of it. How an actor is captured, and used
 //! where it came, is the shard's trade (`shard/warm.rs`).
 
 mod book;
