@@ -195,6 +195,7 @@ fn in_a_storm_what_is_acknowledged_is_what_is_stored() {
 
 /// As many storms of moves as are wanted, in foul weather those with odd seeds on three replicas: those hold elections, and
 /// a command that is refused by itself meanwhile may be overtaken.
+#[expect(clippy::print_stderr, reason = "what a storm did is what `cargo xtask simulate moves` shows")]
 fn storms_of_moves(weather: Weather, seeds: u64, asks: u64) -> Moved {
     let (first, seeds) = (wanted("AETHER_SEED", 1), wanted("AETHER_SEEDS", seeds));
     let each = wanted("AETHER_ASKS", asks).div_ceil(seeds);

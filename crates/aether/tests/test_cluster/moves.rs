@@ -276,7 +276,7 @@ pub(crate) fn storm_of_moves(seed: u64, asks: u64, weather: Weather, three_repli
             match event {
                 TopologyEvent::Assignment(AssignmentEvent::ShardMigrated { shards, .. }) => moves += shards.len(),
                 TopologyEvent::Assignment(AssignmentEvent::ShardMigrationFailed { shards, .. }) => {
-                    given_up += shards.len()
+                    given_up += shards.len();
                 }
                 _ => {}
             }

@@ -154,7 +154,7 @@ fn a_move_in_which(who: Who, fault: Fault, step: Step, seed: u64) {
                 still && owner.is_some_and(|owner| owner != *victim) && cluster.owners_at_once(cast.shard).len() == 1
             };
             until(&cluster, "the shard to be served by somebody who is well", is_resolved).await;
-            let took = cluster.elapsed() - since;
+            let took = cluster.elapsed().saturating_sub(since);
             assert!(took <= RESOLVED_WITHIN, "{who:?} {fault:?} at {step:?}, seed {seed}: resolved after {took:?}");
             cluster.end_faults().await;
             cluster.settle().await.expect("it comes to rest");
@@ -267,7 +267,10 @@ fn a_leader_replaced_five_times_in_one_plan_leaves_each_shard_moved_once_and_no_
                 cluster.pause(&leader);
                 let since = cluster.elapsed();
                 until(&cluster, "another leader", || cluster.leader().is_some_and(|next| next != leader)).await;
-                assert!(cluster.elapsed() - since < RESOLVED_WITHIN, "a frozen leader is replaced in time");
+                assert!(
+                    cluster.elapsed().saturating_sub(since) < RESOLVED_WITHIN,
+                    "a frozen leader is replaced in time"
+                );
                 cluster.resume(&leader);
                 last = Some(leader);
             }
@@ -298,7 +301,7 @@ fn twenty_nodes_restarted_at_once_have_everything_again() {
             cluster.restart(id).await;
         }
         cluster.settle().await.expect("it comes to rest");
-        let took = cluster.elapsed() - since;
+        let took = cluster.elapsed().saturating_sub(since);
         for id in 0..40 {
             assert_eq!(cluster.ask::<Tally, _, _>(id, Add { by: 2 }).await, Ok(5));
         }
@@ -324,7 +327,7 @@ fn a_planned_move_holds_up_its_actor_for_a_few_messages_only() {
                 let (name, since) = (cluster.next_name(), cluster.elapsed());
                 let through = format!("n{}", 1 + nth % 5);
                 cluster.ask_through::<Tally, _, _>(&through, name, ACTOR, Add { by: 1 }).await.expect("nothing fails");
-                let took = cluster.elapsed() - since;
+                let took = cluster.elapsed().saturating_sub(since);
                 if let Some(last) = longest.borrow_mut().last_mut() {
                     *last = took.max(*last);
                 }
