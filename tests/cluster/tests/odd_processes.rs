@@ -57,11 +57,12 @@ impl Drop for Supervised {
 
 /// Three supervised nodes of odd actors, and one in this process that asks them and carries next to nothing itself.
 struct Stage {
+    /// Before the folder, which has the files that say which processes they are.
+    _nodes: Vec<Supervised>,
     server: NatsServer,
     folder: tempfile::TempDir,
     starts: PathBuf,
     asker: Node,
-    _nodes: Vec<Supervised>,
 }
 
 impl Stage {
@@ -74,7 +75,7 @@ impl Stage {
         let asker = Node::builder("asker").namespace(NAMESPACE).profile(Profile::Fast).actor::<Odd>();
         let asker = asker.nats(NatsConfig::new([server.url()])).start();
         let asker = timeout(LIMIT, asker).await.expect("in time").expect("it starts");
-        let stage = Self { server, folder, starts, asker, _nodes: nodes.into() };
+        let stage = Self { _nodes: nodes.into(), server, folder, starts, asker };
         stage
             .until("the others own the shards", || {
                 let picture = stage.asker.source().picture().expect("it has begun");
