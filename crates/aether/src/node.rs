@@ -72,21 +72,26 @@ impl Node {
         self.status.borrow().phase == Phase::Active
     }
 
-    /// Waits until this node serves and every shard of the cluster has an owner.
+    /// Waits until this node serves, every shard of the cluster has an owner, and clients' requests reach it.
     ///
     /// # Errors
     /// [`Ended`] if it ends by itself before that.
     pub async fn ready(&self) -> Result<(), Ended> {
         let mut status = self.status.clone();
-        let ready = status.wait_for(|status| {
-            let assignment = status.topology.assignment();
-            status.phase == Phase::Active && !assignment.shards().is_empty() && assignment.orphaned() == 0
-        });
+        let mut listens = self.runtime.gateway_listens();
+        let ready = async {
+            let served = status.wait_for(|status| {
+                let assignment = status.topology.assignment();
+                status.phase == Phase::Active && !assignment.shards().is_empty() && assignment.orphaned() == 0
+            });
+            served.await.map(drop)?;
+            listens.wait_for(|listens| *listens).await.map(drop)
+        };
         tokio::select! {
             biased;
             ended = self.ended() => Err(ended),
             ready = ready => match ready {
-                Ok(_) => Ok(()),
+                Ok(()) => Ok(()),
                 // Its status ends a moment before it says why.
                 Err(_) => Err(self.ended().await),
             },

@@ -121,6 +121,7 @@ struct Inner {
     split_brain: watch::Receiver<Arc<SplitBrain>>,
     projections: Arc<RwLock<Projections>>,
     migrated: Arc<Migrated>,
+    gateway_listens: watch::Receiver<bool>,
     feeds: Feeds,
     stopped: watch::Receiver<Option<StopReason>>,
     control: mpsc::Sender<Input>,
@@ -290,7 +291,8 @@ impl Runtime {
                 router_shutdown.cancel();
             }
         });
-        let standing = gateway::Standing { clock: Arc::clone(&clock), lease: serving };
+        let (listening, gateway_listens) = watch::channel(false);
+        let standing = gateway::Standing { clock: Arc::clone(&clock), lease: serving, listening };
         tasks.spawn(gateway::serve(ports.gateway, router.clone(), hash, standing, takes_requests));
         let inner = Inner {
             strategies: config.strategies,
@@ -302,6 +304,7 @@ impl Runtime {
             split_brain,
             projections,
             migrated,
+            gateway_listens,
             feeds,
             stopped,
             control: notify,
@@ -315,6 +318,11 @@ impl Runtime {
     /// What this node is doing, as it changes.
     pub fn status(&self) -> watch::Receiver<Arc<Status>> {
         self.inner.status.clone()
+    }
+
+    /// Whether requests of clients reach this node: from soon after it serves for the first time.
+    pub fn gateway_listens(&self) -> watch::Receiver<bool> {
+        self.inner.gateway_listens.clone()
     }
 
     /// Every entry of the topology log behind `since`, and every later one: see [`crate::subscription`].

@@ -13,7 +13,7 @@ use aether_domain::records::PayloadCodec;
 use aether_domain::{ActorId, ActorKey, ActorKind, InvalidId};
 use aether_placement::ShardHash;
 use futures_util::StreamExt;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,6 +38,8 @@ pub struct Standing {
     pub clock: Arc<dyn Clock>,
     /// Until when it serves.
     pub lease: Arc<ServeLease>,
+    /// Told once clients' requests can reach this node.
+    pub listening: watch::Sender<bool>,
 }
 
 /// Serves clients from when the node serves for the first time until `shutdown`; requests under way are answered first, as
@@ -81,6 +83,7 @@ async fn take_requests(
     places: &Arc<Semaphore>,
 ) -> Result<(), aether_domain::ports::SendError> {
     let mut requests = gateway.listen().await?;
+    standing.listening.send_replace(true);
     let mut awake = Awake::since(standing.clock.now());
     loop {
         let request = tokio::select! {

@@ -121,7 +121,8 @@ impl Pair {
             kinds.register::<Tank>().expect("a kind");
             let lease = Arc::new(ServeLease::default());
             lease.extend(Monotonic::from_start(Duration::from_secs(1_000_000)));
-            let standing = gateway::Standing { clock: clock.clone(), lease: Arc::clone(&lease) };
+            let listening = watch::Sender::new(false);
+            let standing = gateway::Standing { clock: clock.clone(), lease: Arc::clone(&lease), listening };
             let config = HostConfig::new(clock.clone(), &ports, kinds, 7, lease, ShardCount::DEFAULT);
             let (host, mut released) = ShardHost::new(config);
             tokio::spawn(async move { while released.recv().await.is_some() {} });
