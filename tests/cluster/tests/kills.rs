@@ -130,12 +130,7 @@ fn on_three_servers_nodes_die_and_then_a_node_together_with_a_server() -> Result
 fn open_plan(cluster: &Cluster, leader: &str) -> Result<Option<String>> {
     let (views, dir) = (cluster.views()?, cluster.dir());
     let source = views.into_keys().find(|id| id != leader && id != "n4").context("a source that does not lead")?;
-    let known = cluster.file()?.node("n4").is_ok();
-    if known {
-        cluster::restart(dir, "n4")?;
-    } else {
-        cluster::add(dir, "n4")?;
-    }
+    cluster::begin(dir, "n4")?;
     cluster::stop(dir, &source)?;
     let moves = format!("{}/v1/moves", cluster.node(leader)?.admin_url);
     let planned = wait_for("the leader to plan moves to n4", Deadline::after(PLAN_LIMIT), || {

@@ -20,7 +20,7 @@ mod watch;
 pub use config::{NodeConfig, Profile};
 pub use down::{Ending, down};
 pub use file::{ClusterFile, LoadRecord, NatsRecord, NodeRecord, Supervisor};
-pub use node::{add, drain, kill, restart, restart_all, resume, stop};
+pub use node::{add, begin, drain, kill, restart, restart_all, resume, stop};
 pub use program::{build, workspace_root};
 pub use status::{LoadStatus, NodeStatus, Status, status};
 pub use up::{NatsChoice, UpOptions, up};

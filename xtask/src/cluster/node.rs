@@ -9,7 +9,7 @@ use super::{
     file::{ClusterFile, NodeRecord},
     launch::{ANNOUNCE_LIMIT, Files, announced, wait_while_alive},
     up::start_node,
-    view::ClusterView,
+    view::{ClusterView, NodeView},
 };
 use crate::{
     clock::{Deadline, wait_for},
@@ -104,6 +104,10 @@ fn has_left(views: &[ClusterView], id: &str) -> Result<bool> {
 /// # Errors
 /// There is no such node, or it does not become ready.
 pub fn restart(dir: &Path, id: &str) -> Result<()> {
+    restart_until(Until::Ready, dir, id)
+}
+
+fn restart_until(until: Until, dir: &Path, id: &str) -> Result<()> {
     let dir = std::path::absolute(dir)?;
     // Where no cluster is, nothing is written.
     separate(&dir)?;
@@ -114,7 +118,7 @@ pub fn restart(dir: &Path, id: &str) -> Result<()> {
     if let Some(place) = file.nodes.iter_mut().find(|node| node.id == id) {
         *place = node;
     }
-    settle(file, &dir, id)
+    settle(file, &dir, id, until)
 }
 
 /// Starts all these nodes again at once, with the configurations they had, ending first those that run, and waits until
@@ -137,7 +141,7 @@ pub fn restart_all(dir: &Path, ids: &[String]) -> Result<()> {
         }
         file.save(&dir)?;
     }
-    ids.iter().try_for_each(|id| settle(ClusterFile::load(&dir)?, &dir, id))
+    ids.iter().try_for_each(|id| settle(ClusterFile::load(&dir)?, &dir, id, Until::Ready))
 }
 
 /// Adds a node to the cluster and waits until it is ready.
@@ -145,6 +149,23 @@ pub fn restart_all(dir: &Path, ids: &[String]) -> Result<()> {
 /// # Errors
 /// There is a node of that id already, or it does not become ready.
 pub fn add(dir: &Path, id: &str) -> Result<()> {
+    add_until(Until::Ready, dir, id)
+}
+
+/// Adds a node, or starts it again if there is one of that id, and waits only until it is Active: shards that it is to be
+/// given are still on their way, or not even planned.
+///
+/// # Errors
+/// It does not become Active.
+pub fn begin(dir: &Path, id: &str) -> Result<()> {
+    if ClusterFile::load(dir)?.node(id).is_ok() {
+        restart_until(Until::Active, dir, id)
+    } else {
+        add_until(Until::Active, dir, id)
+    }
+}
+
+fn add_until(until: Until, dir: &Path, id: &str) -> Result<()> {
     let dir = std::path::absolute(dir)?;
     // Where no cluster is, nothing is written.
     separate(&dir)?;
@@ -156,11 +177,20 @@ pub fn add(dir: &Path, id: &str) -> Result<()> {
     ensure!(id != "load" && id != "demo", "`{id}` is the name of another process of this cluster; choose another id");
     let node = start_node(&file, &dir, id)?;
     file.nodes.push(node);
-    settle(file, &dir, id)
+    settle(file, &dir, id, until)
 }
 
-/// Records a started node, learns where it answers and waits until it is ready.
-fn settle(mut file: ClusterFile, dir: &Path, id: &str) -> Result<()> {
+/// What a started node is waited for.
+#[derive(Clone, Copy)]
+enum Until {
+    /// That it counts itself Active.
+    Active,
+    /// That it is ready: it has found its place.
+    Ready,
+}
+
+/// Records a started node, learns where it answers and waits for it.
+fn settle(mut file: ClusterFile, dir: &Path, id: &str, until: Until) -> Result<()> {
     file.save(dir)?;
     let node = file.node(id)?.clone();
     let urls = announced(id, &node.process, &Files::of(dir, id), Deadline::after(ANNOUNCE_LIMIT))?;
@@ -169,8 +199,16 @@ fn settle(mut file: ClusterFile, dir: &Path, id: &str) -> Result<()> {
     }
     file.save(dir)?;
     let ready = format!("{}/readyz", urls[0].trim_end_matches('/'));
-    wait_while_alive("to be ready", id, &node.process, &node.log, Deadline::after(READY_LIMIT), || {
-        Ok(http::get(&ready, ASK_LIMIT).ok().filter(|reply| reply.status == 200).map(drop))
+    let what = match until {
+        Until::Active => "to be Active",
+        Until::Ready => "to be ready",
+    };
+    wait_while_alive(what, id, &node.process, &node.log, Deadline::after(READY_LIMIT), || match until {
+        Until::Active => {
+            let view = ClusterView::ask(&urls[0]).ok();
+            Ok(view.and_then(|view| view.node(id).is_some_and(NodeView::is_active).then_some(())))
+        }
+        Until::Ready => Ok(http::get(&ready, ASK_LIMIT).ok().filter(|reply| reply.status == 200).map(drop)),
     })
 }
 

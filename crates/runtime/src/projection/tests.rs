@@ -238,7 +238,7 @@ fn the_cluster_is_as_bad_as_the_worst_of_its_reasons() {
     };
     let leader_silent = |for_secs| {
         move |facts: &mut Facts| {
-            facts.heard.insert(life("b", 1).node, (life("b", 1), Duration::from_secs(for_secs)));
+            facts.heard.insert(life("a", 1).node, (life("a", 1), Duration::from_secs(for_secs)));
         }
     };
     assert_eq!(of(&log, &leader_silent(5)).1, "a has not been heard for 5.0s", "as any node");
@@ -297,7 +297,7 @@ fn shards_of_a_node_that_is_not_heard_are_an_alarm_once_they_should_be_anothers(
     let log = Log::new();
     for (silent_for, alarms) in [(3_000, false), (11_300, false), (11_500, true)] {
         let mut facts = facts(Phase::Active);
-        facts.heard.insert(life("a", 1).node, (life("a", 1), Duration::from_millis(silent_for)));
+        facts.heard.insert(life("b", 1).node, (life("b", 1), Duration::from_millis(silent_for)));
         let view = HealthView::of(&log.fold, &log.projected().health, &facts);
         let said =
             |(_, reason): &(ClusterVerdict, String)| reason.contains("b has them and has not been heard for 11.5s");

@@ -130,14 +130,15 @@ pub(super) fn rebalance(
     let mut moves: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
     let in_doubt = |node: &NodeRef| facts.doubtful.contains(&node.incarnation);
     let (suspected, mut relieved) = (distrusted(topology, Trust::Suspected), distrusted(topology, Trust::Relieved));
-    let avoided = |relieved: &BTreeSet<_>| relieved.union(&facts.leaving).copied().collect::<BTreeSet<Incarnation>>();
-    if active(draft).iter().all(|life| avoided(&relieved).contains(life)) {
-        // Nobody is left who could carry what it has.
-        relieved.clear();
-    }
+    // Whoever leaves or is relieved is given nothing, unless nobody else is left who could carry what it has.
+    let living = active(draft);
+    let fits = |avoided: &BTreeSet<_>| living.iter().any(|life| !avoided.contains(life));
+    let both: BTreeSet<_> = relieved.union(&facts.leaving).copied().collect();
+    let avoided = [both, facts.leaving.clone(), relieved.clone()].into_iter().find(fits).unwrap_or_default();
+    relieved.retain(|life| avoided.contains(life));
     let held = topology.cluster().wish() != Wish::Resume;
     let mut is_forced = false;
-    let (steps, rejected) = Planning::of(topology, &avoided(&relieved)).with(loads).run(facts)?;
+    let (steps, rejected) = Planning::of(topology, &avoided).with(loads).run(facts)?;
     for (shard, from, to, class) in steps {
         if let Some(from) = from
             && !backed_off.contains_key(&shard)
