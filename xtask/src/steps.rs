@@ -418,7 +418,8 @@ mod tests {
     fn a_bench_that_does_not_exist_is_refused_with_the_names_of_those_that_do() {
         let refused = bench(Path::new("."), &["plaecment".to_owned()]).expect_err("there is none").to_string();
         assert!(
-            refused.contains("plaecment") && refused.contains("local, leader, residents, nats, handover, placement, map"),
+            refused.contains("plaecment")
+                && refused.contains("local, leader, residents, nats, handover, placement, map"),
             "{refused}"
         );
     }
