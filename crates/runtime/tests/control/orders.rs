@@ -107,14 +107,20 @@ fn while_redistribution_is_paused_a_newcomer_is_given_nothing_until_it_goes_on_w
     assert!(world.refusals.is_empty(), "{:?}", world.refusals);
 }
 
-#[test]
-fn a_pause_lets_what_is_under_way_end_and_begins_nothing_more() {
+/// Three nodes that do not release what a fourth is to be given; where the log ended before it came, and which it is.
+fn moves_under_way() -> (World, usize, usize) {
     let mut world = three(Profile::Default);
     world.releases_max = 0;
     let before = world.log.len();
     let newcomer = world.start("n4");
     world
         .until(SOON, "moves are under way", |world| world.nodes[newcomer].machine.topology().assignment().moving() > 0);
+    (world, before, newcomer)
+}
+
+#[test]
+fn a_pause_lets_what_is_under_way_end_and_begins_nothing_more() {
+    let (mut world, before, newcomer) = moves_under_way();
     let moving = world.nodes[newcomer].machine.topology().assignment().moving();
     world.wish(Wish::Pause);
     world.until(SOON, "it is taken up", |world| world.is_taken_up(Wish::Pause));
@@ -132,12 +138,7 @@ fn a_pause_lets_what_is_under_way_end_and_begins_nothing_more() {
 
 #[test]
 fn a_cancelled_plan_gives_up_what_is_under_way_and_is_not_made_again() {
-    let mut world = three(Profile::Default);
-    world.releases_max = 0;
-    let before = world.log.len();
-    let newcomer = world.start("n4");
-    world
-        .until(SOON, "moves are under way", |world| world.nodes[newcomer].machine.topology().assignment().moving() > 0);
+    let (mut world, before, newcomer) = moves_under_way();
     let moving = world.nodes[newcomer].machine.topology().assignment().moving();
     world.wish(Wish::Cancel);
     let took = world.until(SOON, "the plan is over", |world| {
