@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use aether_domain::MessageId;
 use aether_domain::ports::{BoxError, Gateway, GatewayAnswer, GatewayRequest, ReadMode, SendError, Updates};
-use async_nats::Message;
+use async_nats::{Message, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::future::{BoxFuture, Either};
+use futures_util::{FutureExt, StreamExt, future, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::runtime::Handle;
 
 use crate::connection::Connection;
 use crate::names::GATEWAY_GROUP;
@@ -162,7 +162,7 @@ async fn answer(connection: Connection, to: async_nats::Subject, bytes: Bytes) {
     }
 }
 
-async fn accept(connection: &Connection, runtime: &Handle, message: Message) -> Option<GatewayRequest> {
+async fn accept(connection: &Connection, message: Message) -> Option<GatewayRequest> {
     let Some(reply_to) = message.reply else {
         tracing::debug!("a gateway request without a reply subject was dropped");
         return None;
@@ -175,18 +175,17 @@ async fn accept(connection: &Connection, runtime: &Handle, message: Message) -> 
         }
     };
     let Understood { kind, id, command, payload, message, mode, timeout } = understood;
-    let (connection, runtime) = (connection.clone(), runtime.clone());
+    let connection = connection.clone();
     let respond = Box::new(move |given: GatewayAnswer| {
         let bytes = written(given, connection.client.max_payload());
-        // Ends by itself within the request time-out; there is at most one for each request taken.
-        runtime.spawn(answer(connection, reply_to, bytes));
+        answer(connection, reply_to, bytes).boxed()
     });
     Some(GatewayRequest { kind, id, command, payload, message, mode, timeout, respond })
 }
 
 #[async_trait]
 impl Gateway for NatsGateway {
-    async fn listen(&self) -> Result<Updates<GatewayRequest>, SendError> {
+    async fn listen(&self, until: BoxFuture<'static, ()>) -> Result<Updates<GatewayRequest>, SendError> {
         let unavailable = |cause: BoxError| SendError::Unavailable { cause };
         let connection = self.connection.clone();
         connection.check().map_err(|error| unavailable(error.into()))?;
@@ -195,15 +194,48 @@ impl Gateway for NatsGateway {
         let requests = subscribed.map_err(|error| unavailable(error.into()))?;
         let requests = requests.map_err(|error| unavailable(error.into()))?;
         connection.round_trip().await.map_err(unavailable)?;
-        let start = (requests, connection, Handle::current());
-        Ok(Box::pin(stream::unfold(start, |(mut requests, connection, runtime)| async {
+        let listening = Listening { requests, connection, until: Some(until) };
+        Ok(Box::pin(stream::unfold(listening, |mut listening| async {
             loop {
-                let message = requests.next().await?;
-                if let Some(request) = accept(&connection, &runtime, message).await {
-                    return Some((request, (requests, connection, runtime)));
+                let message = listening.next().await?;
+                if let Some(request) = accept(&listening.connection, message).await {
+                    return Some((request, listening));
                 }
             }
         })))
+    }
+}
+
+/// A subscription that ends without losing what is on its way.
+struct Listening {
+    requests: Subscriber,
+    connection: Connection,
+    /// Until when requests are taken; nothing once none is any more.
+    until: Option<BoxFuture<'static, ()>>,
+}
+
+impl Listening {
+    async fn next(&mut self) -> Option<Message> {
+        if let Some(until) = &mut self.until {
+            if let Either::Right((message, _)) = future::select(until, self.requests.next()).await {
+                return message;
+            }
+            self.until = None;
+            self.leave().await;
+        }
+        self.requests.next().now_or_never()?
+    }
+
+    /// Leaves the queue. When this returns, all that the server has given us is in our hands.
+    ///
+    /// The client's own ways to end a subscription forget it before the server has: what the server sends until then is
+    /// dropped. With a last message that never comes it is kept here, and the server takes a number of so many digits for
+    /// none and ends it at once. (A server that waited for that message would go on until the subscription is dropped.)
+    async fn leave(&mut self) {
+        let left = self.requests.unsubscribe_after(u64::MAX).await.is_ok();
+        if !left || self.connection.round_trip().await.is_err() {
+            tracing::warn!("clients' requests that were on their way to this node may stay unanswered: no connection");
+        }
     }
 }
 

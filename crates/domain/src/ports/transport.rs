@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use super::{BoxError, Updates, WarmFrame, WarmTakenFrame};
 use crate::ids::{ActorAddress, CommandId, Epoch, MessageId, NodeId, NodeRef};
@@ -237,11 +238,12 @@ impl Answer {
 /// Commands from clients that are no node, in JSON.
 #[async_trait]
 pub trait Gateway: Send + Sync {
-    /// Begins to take requests; each is given to one node of the cluster.
+    /// Begins to take requests; each is given to one node of the cluster. Once `until` is ready no more are taken: those
+    /// that were on their way to this node still come, and then the stream ends. Dropping it loses them.
     ///
     /// # Errors
     /// [`SendError::Unavailable`] if it cannot begin.
-    async fn listen(&self) -> Result<Updates<GatewayRequest>, SendError>;
+    async fn listen(&self, until: BoxFuture<'static, ()>) -> Result<Updates<GatewayRequest>, SendError>;
 }
 
 /// A client's command.
@@ -260,8 +262,8 @@ pub struct GatewayRequest {
     pub mode: ReadMode,
     /// How long the client waits.
     pub timeout: Duration,
-    /// Answers the client; dropping it unanswered leaves the client to its time-out.
-    pub respond: Box<dyn FnOnce(GatewayAnswer) + Send>,
+    /// Answers the client, and is ready when that is on its way; dropping it unanswered leaves the client to its time-out.
+    pub respond: Box<dyn FnOnce(GatewayAnswer) -> BoxFuture<'static, ()> + Send>,
 }
 
 /// Every [`GatewayAnswer::Failed`] code.

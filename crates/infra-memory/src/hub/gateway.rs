@@ -1,6 +1,7 @@
 //! Commands from clients in the same process, each given to one of the nodes that take them, in turn.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use aether_domain::ids::{MessageId, NodeId};
 use aether_domain::ports::{Gateway, GatewayAnswer, GatewayRequest, ReadMode, SendError, Updates};
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::{self, BoxFuture, Either};
 use futures_util::stream;
 use tokio::sync::oneshot;
 
@@ -67,13 +69,13 @@ impl MemoryHub {
             mode: call.mode,
             timeout,
             // A client that has gone away needs no answer.
-            respond: Box::new(move |given| drop(answer.send(given))),
+            respond: Box::new(move |given| {
+                drop(answer.send(given));
+                Box::pin(future::ready(()))
+            }),
         };
-        let Some(inbox) = self.next_desk() else {
-            return failed("unavailable", "no node takes requests now; try again", false);
-        };
-        if !inbox.put(request, bytes) {
-            return failed("busy", "the node's queue of requests is full; try again", false);
+        if let Err(refused) = self.give(request, bytes) {
+            return refused;
         }
         // A request dropped unanswered leaves the client to its time-out, as over a network.
         let never = std::future::pending::<GatewayAnswer>;
@@ -84,15 +86,18 @@ impl MemoryHub {
         }
     }
 
-    fn next_desk(&self) -> Option<Arc<Inbox<GatewayRequest>>> {
+    /// Queues a request where it is next in turn. Whoever has stopped taking requests before gets none.
+    fn give(&self, request: GatewayRequest, bytes: usize) -> Result<(), GatewayAnswer> {
         let mut server = self.lock();
         let desk = &server.gateway;
         let mut order = desk.listeners.range(desk.last + 1..).chain(desk.listeners.range(..=desk.last));
-        let (number, inbox) = order
-            .find(|(_, (node, _))| server.switches.away(node).is_none())
-            .map(|(number, (_, inbox))| (*number, inbox.clone()))?;
+        let next = order.find(|(_, (node, _))| server.switches.away(node).is_none());
+        let Some((&number, (_, inbox))) = next else {
+            return Err(failed("unavailable", "no node takes requests now; try again", false));
+        };
+        let fits = inbox.put(request, bytes);
         server.gateway.last = number;
-        Some(inbox)
+        if fits { Ok(()) } else { Err(failed("busy", "the node's queue of requests is full; try again", false)) }
     }
 }
 
@@ -102,17 +107,18 @@ fn failed(code: &'static str, reason: &str, maybe_applied: bool) -> GatewayAnswe
 
 #[async_trait]
 impl Gateway for Connection {
-    async fn listen(&self) -> Result<Updates<GatewayRequest>, SendError> {
+    async fn listen(&self, until: BoxFuture<'static, ()>) -> Result<Updates<GatewayRequest>, SendError> {
         self.reach().map_err(SendFailure::Unavailable)?;
         let inbox = Arc::new(Inbox::new(DESK_REQUESTS_MAX, DESK_BYTES_MAX));
         let mut server = self.hub.lock();
         let number = server.gateway.next;
         server.gateway.next += 1;
         server.gateway.listeners.insert(number, (self.node.clone(), inbox.clone()));
-        let listening = Listening { hub: self.hub.clone(), node: self.node.clone(), number, inbox };
-        Ok(Box::pin(stream::unfold(listening, |listening| async move {
+        let until = Some(until);
+        let listening = Listening { hub: self.hub.clone(), node: self.node.clone(), number, inbox, until };
+        Ok(Box::pin(stream::unfold(listening, |mut listening| async move {
             loop {
-                match listening.inbox.take().await {
+                match listening.take().await? {
                     Taken::Message(request) => {
                         listening.hub.awake(&listening.node).await;
                         return Some((request, listening));
@@ -130,10 +136,30 @@ struct Listening {
     node: NodeId,
     number: u64,
     inbox: Arc<Inbox<GatewayRequest>>,
+    /// Until when requests are taken; nothing once none is any more.
+    until: Option<BoxFuture<'static, ()>>,
+}
+
+impl Listening {
+    /// What comes next; nothing once no more are taken and none is left.
+    async fn take(&mut self) -> Option<Taken<GatewayRequest>> {
+        if let Some(until) = &mut self.until {
+            if let Either::Right((taken, _)) = future::select(until, pin!(self.inbox.take())).await {
+                return Some(taken);
+            }
+            self.until = None;
+            self.leave();
+        }
+        self.inbox.try_take()
+    }
+
+    fn leave(&self) {
+        self.hub.lock().gateway.listeners.remove(&self.number);
+    }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.hub.lock().gateway.listeners.remove(&self.number);
+        self.leave();
     }
 }

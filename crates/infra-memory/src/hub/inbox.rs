@@ -70,7 +70,8 @@ impl<T> Inbox<T> {
         }
     }
 
-    fn try_take(&self) -> Option<Taken<T>> {
+    /// The next message if there is one.
+    pub(super) fn try_take(&self) -> Option<Taken<T>> {
         let mut queue = self.lock();
         if queue.closed {
             return Some(Taken::Closed);

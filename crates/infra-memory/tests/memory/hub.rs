@@ -1,5 +1,6 @@
 //! The hub's switches, as the tests of other crates use them.
 
+use std::future::pending;
 use std::time::Duration;
 
 use aether_domain::ids::{
@@ -213,7 +214,7 @@ async fn a_client_always_gets_an_answer() {
     let long = Duration::from_secs(60);
     assert_eq!(code(&hub.gateway_ask(call(long)).await), ("unavailable", false), "nobody listens");
 
-    let mut requests = hub.ports(&a.node).gateway.listen().await.expect("a node takes requests");
+    let mut requests = hub.ports(&a.node).gateway.listen(Box::pin(pending())).await.expect("a node takes requests");
     let drops = async {
         let request = requests.next().await.expect("the request arrives");
         drop(request);

@@ -1,5 +1,6 @@
 //! Commands from clients that are no node, in whatever language.
 
+use std::future::pending;
 use std::time::Duration;
 
 use aether_domain::MessageId;
@@ -20,7 +21,7 @@ async fn an_ask_is_answered_refused_or_failed_in_json() {
     let client = GatewayClient::connect(&config(server.url()), &namespace()).await.expect("a client");
     let early = client.ask_json("account", "a", "Open", &json!(null), None, SHORT).await;
     assert!(matches!(&early, Err(error @ GatewayError::NoNode { .. }) if !error.maybe_applied()), "{early:?}");
-    let mut requests = ports.gateway.listen().await.expect("a gateway");
+    let mut requests = ports.gateway.listen(Box::pin(pending())).await.expect("a gateway");
     let answers = [
         GatewayAnswer::Replied(Bytes::from_static(b"{\"balance\":90}")),
         GatewayAnswer::Rejected(Bytes::from_static(b"\"no funds\"")),
@@ -32,7 +33,7 @@ async fn an_ask_is_answered_refused_or_failed_in_json() {
             assert_eq!((&*request.kind, &*request.id, &*request.command), ("account", "al ice", "Withdraw"));
             assert_eq!((&request.payload[..], request.mode), (&b"{\"amount\":10}"[..], ReadMode::Strict));
             assert_eq!((request.message, request.timeout), (Some(MessageId(7)), SHORT));
-            (request.respond)(answer);
+            (request.respond)(answer).await;
         }
         drop(requests.next().await.expect("a request nobody answers"));
     });
@@ -57,7 +58,7 @@ async fn an_ask_is_answered_refused_or_failed_in_json() {
 async fn a_malformed_request_is_answered_and_never_passed_on() {
     let server = server();
     let ports = ports(&server).await;
-    let mut requests = ports.gateway.listen().await.expect("a gateway");
+    let mut requests = ports.gateway.listen(Box::pin(pending())).await.expect("a gateway");
     let serving = tokio::spawn(async move { next(&mut requests).await.id });
     let client = stranger(&server).await.client();
     for bad in ["", "not json", "{}", "{\"kind\":1}"] {
@@ -77,10 +78,10 @@ async fn each_request_goes_to_one_node() {
     let (a, b) = (ports(&server).await, ports(&server).await);
     let mut serving = Vec::new();
     for (ports, name) in [(a, "a"), (b, "b")] {
-        let mut requests = ports.gateway.listen().await.expect("a gateway");
+        let mut requests = ports.gateway.listen(Box::pin(pending())).await.expect("a gateway");
         serving.push(tokio::spawn(async move {
             while let Some(request) = requests.next().await {
-                (request.respond)(GatewayAnswer::Replied(Bytes::from(format!("\"{name}\""))));
+                (request.respond)(GatewayAnswer::Replied(Bytes::from(format!("\"{name}\"")))).await;
             }
         }));
     }

@@ -8,11 +8,11 @@ mod awake;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::ports::{Answer, Gateway, GatewayAnswer, GatewayRequest};
+use aether_domain::ports::{Answer, Gateway, GatewayAnswer, GatewayRequest, Updates};
 use aether_domain::records::PayloadCodec;
 use aether_domain::{ActorId, ActorKey, ActorKind, InvalidId};
 use aether_placement::ShardHash;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -42,9 +42,9 @@ pub struct Standing {
     pub listening: watch::Sender<bool>,
 }
 
-/// Serves clients from when the node serves for the first time until `shutdown`; requests under way are answered first, as
-/// their own time-outs allow. A request that may have waited while this process did not run, or that comes while the node
-/// does not serve, is refused.
+/// Serves clients from when the node serves for the first time until `shutdown`; requests that are on their way to this
+/// node by then, or under way, are answered first, as their own time-outs allow. A request that may have waited while this
+/// process did not run, or that comes while the node does not serve, is refused.
 pub async fn serve(
     gateway: Arc<dyn Gateway>,
     router: Router,
@@ -53,37 +53,44 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let (tasks, places) = (TaskTracker::new(), Arc::new(Semaphore::new(GATEWAY_REQUESTS_MAX)));
-    let listen = async {
-        // Whoever is not taken in yet would be given requests only to refuse them.
-        while !standing.lease.holds(standing.clock.now()) {
-            sleep(LOOK_EVERY).await;
-        }
-        loop {
-            let taken = take_requests(&*gateway, &router, &hash, &standing, &tasks, &places).await;
-            let Err(fault) = taken else { return };
-            tracing::warn!(%fault, "the gateway cannot listen yet");
-            sleep(LISTEN_AGAIN).await;
-        }
-    };
-    tokio::select! {
-        biased;
-        () = shutdown.cancelled() => {}
-        () = listen => shutdown.cancelled().await,
+    if let Some(requests) = listen(&*gateway, &standing, &shutdown).await {
+        standing.listening.send_replace(true);
+        take_requests(requests, &router, &hash, &standing, &tasks, &places).await;
     }
     tasks.close();
     tasks.wait().await;
 }
 
-async fn take_requests(
+/// Begins to take requests as soon as the node serves; nothing if that never comes before `shutdown`.
+async fn listen(
     gateway: &dyn Gateway,
+    standing: &Standing,
+    shutdown: &CancellationToken,
+) -> Option<Updates<GatewayRequest>> {
+    while !shutdown.is_cancelled() {
+        // Whoever is not taken in yet would be given requests only to refuse them.
+        let pause = if standing.lease.holds(standing.clock.now()) {
+            match gateway.listen(shutdown.clone().cancelled_owned().boxed()).await {
+                Ok(requests) => return Some(requests),
+                Err(fault) => tracing::warn!(%fault, "the gateway cannot listen yet"),
+            }
+            LISTEN_AGAIN
+        } else {
+            LOOK_EVERY
+        };
+        shutdown.run_until_cancelled(sleep(pause)).await;
+    }
+    None
+}
+
+async fn take_requests(
+    mut requests: Updates<GatewayRequest>,
     router: &Router,
     hash: &ShardHash,
     standing: &Standing,
     tasks: &TaskTracker,
     places: &Arc<Semaphore>,
-) -> Result<(), aether_domain::ports::SendError> {
-    let mut requests = gateway.listen().await?;
-    standing.listening.send_replace(true);
+) {
     let mut awake = Awake::since(standing.clock.now());
     loop {
         let request = tokio::select! {
@@ -91,16 +98,19 @@ async fn take_requests(
             request = requests.next() => request.map(Some),
             () = sleep(LOOK_EVERY) => Some(None),
         };
-        let Some(request) = request else { return Ok(()) };
+        let Some(request) = request else { return };
         let now = standing.clock.now();
         let fresh = awake.look(now) && standing.lease.holds(now);
         let Some(request) = request else { continue };
+        let respond = |request: GatewayRequest, code, reason| {
+            tasks.spawn((request.respond)(failed(code, reason, false)));
+        };
         if !fresh {
-            (request.respond)(failed("unavailable", "this node does not serve at the moment: ask again", false));
+            respond(request, "unavailable", "this node does not serve at the moment: ask again");
             continue;
         }
         let Ok(place) = places.clone().try_acquire_owned() else {
-            (request.respond)(failed("busy", "this node serves as many clients as it may: try again", false));
+            respond(request, "busy", "this node serves as many clients as it may: try again");
             continue;
         };
         let (router, hash) = (router.clone(), *hash);
@@ -127,7 +137,7 @@ async fn serve_one(router: &Router, hash: &ShardHash, request: GatewayRequest) {
         }
         Err(fault) => failed("invalid", fault.to_string(), false),
     };
-    respond(answer);
+    respond(answer).await;
 }
 
 fn key(kind: &str, id: &str) -> Result<ActorKey, InvalidId> {
