@@ -30,8 +30,8 @@ impl Deadline {
     }
 }
 
-/// Measures how long something takes.
-#[derive(Clone, Copy, Debug)]
+/// Measures how long something takes. One is less than another that was started later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
@@ -43,6 +43,12 @@ impl Stopwatch {
     /// Time from then until `later` was started; zero if that was earlier.
     pub fn until(self, later: Self) -> Duration {
         later.0.saturating_duration_since(self.0)
+    }
+
+    /// One that was started so much later.
+    #[must_use]
+    pub fn later(self, span: Duration) -> Self {
+        Self(self.0 + span)
     }
 
     /// Time since [`Stopwatch::start`].

@@ -84,6 +84,14 @@ pub fn all_but(percent: usize, calls: &[Call]) -> Duration {
     took.get(last).copied().unwrap_or_default()
 }
 
+/// The times in which none of these calls was answered, each from one answer to the next: since when, and how long.
+pub fn silences(calls: &[Call]) -> Vec<(Stopwatch, Duration)> {
+    let answered = calls.iter().filter(|call| call.failed.is_none());
+    let mut answered: Vec<_> = answered.map(|call| call.began.later(call.took)).collect();
+    answered.sort_unstable();
+    answered.windows(2).map(|pair| (pair[0], pair[0].until(pair[1]))).collect()
+}
+
 /// Whether every one of these calls was answered.
 ///
 /// # Errors
@@ -95,4 +103,30 @@ pub fn all_answered(calls: &[Call]) -> Result<()> {
     let said = first.map(|(call, why)| format!("{why}, after {:?}", call.took)).unwrap_or_default();
     ensure!(count == 0, "{count} of {} calls failed, the first with: {said}", calls.len());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_lasts_from_one_answer_to_the_next_whichever_call_it_answers() {
+        let begin = Stopwatch::start();
+        let call = |began: u64, took: u64, failed: bool| Call {
+            began: begin.later(Duration::from_millis(began)),
+            took: Duration::from_millis(took),
+            failed: failed.then(|| "refused".to_owned()),
+        };
+        for (calls, expected) in [
+            (vec![], vec![]),
+            (vec![call(0, 5, false)], vec![]),
+            // The second call is answered before the first, and a failure is no answer.
+            (vec![call(2, 3, false), call(0, 9, false), call(4, 2, true), call(6, 10, false)], vec![(5, 4), (9, 7)]),
+        ] {
+            let silent = silences(&calls).into_iter();
+            let silent: Vec<_> =
+                silent.map(|(since, took)| (begin.until(since).as_millis(), took.as_millis())).collect();
+            assert_eq!(silent, expected);
+        }
+    }
 }

@@ -17,7 +17,7 @@ mod operator;
 mod probe;
 pub mod timelines;
 
-pub use calls::{Call, Calls, all_answered, all_but};
+pub use calls::{Call, Calls, all_answered, all_but, silences};
 pub use cluster::{Cluster, Spec, alone};
 pub use history::{History, Stored};
 pub use link::{Carrier, Link, Weather};

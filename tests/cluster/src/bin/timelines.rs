@@ -38,7 +38,7 @@ struct Arguments {
     /// One JSON object on the last line.
     #[arg(long)]
     json: bool,
-    /// Build the nodes optimised.
+    /// Build the nodes, and whoever measures them, optimised.
     #[arg(long)]
     release: bool,
     /// Use this aether program and build none.

@@ -47,7 +47,7 @@ pub struct Measured {
 
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {:.3} s", self.what, self.took.as_secs_f64())
+        write!(f, "{}: {:.4} s", self.what, self.took.as_secs_f64())
     }
 }
 
@@ -58,22 +58,20 @@ pub struct Row {
     pub timeline: &'static str,
     /// From what to what.
     pub what: String,
-    #[serde(skip)]
-    bound: Bound,
     /// What half of the rounds must be within.
-    pub bound_p50_ms: Option<u128>,
+    pub bound_p50_ms: Option<f64>,
     /// What all but one in a hundred must be within.
-    pub bound_p99_ms: Option<u128>,
+    pub bound_p99_ms: Option<f64>,
     /// What all must be within.
-    pub bound_max_ms: Option<u128>,
+    pub bound_max_ms: Option<f64>,
     /// What half of the rounds were within.
-    pub p50_ms: u128,
+    pub p50_ms: f64,
     /// What all but one in a hundred were within.
-    pub p99_ms: u128,
+    pub p99_ms: f64,
     /// The longest.
-    pub max_ms: u128,
+    pub max_ms: f64,
     /// Every round.
-    pub rounds_ms: Vec<u128>,
+    pub rounds_ms: Vec<f64>,
     /// Whether everything promised was kept.
     pub met: bool,
 }
@@ -84,29 +82,28 @@ impl Row {
         Self {
             timeline,
             what: measured.what.to_owned(),
-            bound: measured.bound,
-            bound_p50_ms: half.map(|bound| bound.as_millis()),
-            bound_p99_ms: most.map(|bound| bound.as_millis()),
-            bound_max_ms: all.map(|bound| bound.as_millis()),
-            p50_ms: 0,
-            p99_ms: 0,
-            max_ms: 0,
+            bound_p50_ms: half.map(millis),
+            bound_p99_ms: most.map(millis),
+            bound_max_ms: all.map(millis),
+            p50_ms: 0.0,
+            p99_ms: 0.0,
+            max_ms: 0.0,
             rounds_ms: Vec::new(),
             met: true,
         }
     }
 
     fn add(&mut self, took: Duration) {
-        self.rounds_ms.push(took.as_millis());
+        self.rounds_ms.push(millis(took));
         let mut sorted = self.rounds_ms.clone();
-        sorted.sort_unstable();
+        sorted.sort_unstable_by(f64::total_cmp);
         self.p50_ms = sorted[(sorted.len() - 1) / 2];
         self.p99_ms = sorted[(sorted.len() * 99).div_ceil(100) - 1];
         self.max_ms = sorted[sorted.len() - 1];
-        let within = |took: u128, bound: Option<Duration>| bound.is_none_or(|bound| took <= bound.as_millis());
-        self.met = within(self.p50_ms, self.bound.half)
-            && within(self.p99_ms, self.bound.most)
-            && within(self.max_ms, self.bound.all);
+        let within = |took: f64, bound: Option<f64>| bound.is_none_or(|bound| took <= bound);
+        self.met = within(self.p50_ms, self.bound_p50_ms)
+            && within(self.p99_ms, self.bound_p99_ms)
+            && within(self.max_ms, self.bound_max_ms);
     }
 }
 
@@ -150,7 +147,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = |millis: u128| format!("{}.{:03}", millis / 1000, millis % 1000);
+        let seconds = |millis: f64| format!("{:.4}", millis / 1000.0);
         writeln!(f, "{}", self.conditions)?;
         writeln!(f, "| timeline | from the fault to | bound (s) | p50 | p99 | max | n | |")?;
         writeln!(f, "|---|---|---|---|---|---|---|---|")?;
@@ -171,6 +168,11 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// In milliseconds, to the tenth above.
+fn millis(span: Duration) -> f64 {
+    f64::from(u32::try_from(span.as_micros().div_ceil(100)).unwrap_or(u32::MAX)) / 10.0
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use xtask::{
 };
 
 use super::{Bound, Measured, Stage, leader::shards, node::SERVED_LIMIT};
-use crate::{Call, Seen, all_answered, all_but};
+use crate::{Seen, all_answered, all_but, silences};
 
 /// How many shards are moved by a round, one after the other.
 const MOVES: usize = 25;
@@ -30,8 +30,13 @@ const LOADED_LIMIT: Duration = Duration::from_secs(120);
 /// How long one move, or all moves of a plan, are waited for; what is promised is asserted of what was measured.
 const MOVED_LIMIT: Duration = Duration::from_secs(30);
 
-/// An operator wants one shard after the other on another node. What counts is the longest that a call of its actor took
-/// that was under way at any moment of the move: to whichever node it came, and with everything that calls take anyway.
+/// An operator wants one shard after the other on another node, while one of its actors is asked every 2 ms by a client at
+/// the gateway, each call begun when it is time for it.
+///
+/// *Unavailable* is the actor for the longest time without an answer to any of those calls, of all such times that touch the
+/// move, from its first entry in the log to its last as an observer of the log hears of them. Nothing is taken off: what
+/// remains of it while nothing moves, the pace of the calls and the load's turns on the same cores, is reported beside it. So
+/// is the longest of the calls under way meanwhile, which is that time and the way of a call.
 pub(super) fn planned(stage: &mut Stage, round: usize) -> Result<Vec<Measured>> {
     let (ids, owners) = (stage.ids(), stage.cluster.owners()?);
     let bound =
@@ -55,18 +60,24 @@ pub(super) fn planned(stage: &mut Stage, round: usize) -> Result<Vec<Measured>> 
         thread::sleep(ASKED_AROUND);
         let calls = stage.prober.hang_up(calls);
         all_answered(&calls)?;
-        let meanwhile = |call: &&Call| {
-            let over_before = call.began.until(began.at) > call.took;
-            let begun_after = ended.at.until(call.began) > Duration::ZERO;
+        let touches = |since: Stopwatch, took: Duration| {
+            let over_before = since.until(began.at) > took;
+            let begun_after = ended.at.until(since) > Duration::ZERO;
             !over_before && !begun_after
         };
-        let took = calls.iter().filter(meanwhile).map(|call| call.took).max().unwrap_or_default();
-        measured.push(Measured { what: "one of its actor's calls at the longest", took, bound });
-        let took = began.at.until(ended.at);
-        measured.push(Measured { what: "from its first entry to its last", took, bound: Bound::default() });
-        let others: Vec<_> = calls.iter().filter(|call| !meanwhile(call)).cloned().collect();
-        let took = all_but(50, &others);
-        measured.push(Measured { what: "a call while nothing moves, half of them", took, bound: Bound::default() });
+        let (meanwhile, before): (Vec<_>, Vec<_>) =
+            silences(&calls).into_iter().partition(|(since, took)| touches(*since, *took));
+        let longest =
+            |silences: &[(Stopwatch, Duration)]| silences.iter().map(|(_, took)| *took).max().unwrap_or_default();
+        let (asked, others): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| touches(call.began, call.took));
+        let only_told = |what, took| Measured { what, took, bound: Bound::default() };
+        measured.extend([
+            Measured { what: "one of its actors unavailable", took: longest(&meanwhile), bound },
+            only_told("the same at other times, at the longest", longest(&before)),
+            only_told("a call meanwhile at the longest", all_but(0, &asked)),
+            only_told("a call at other times, half of them", all_but(50, &others)),
+            only_told("from its first entry to its last", began.at.until(ended.at)),
+        ]);
     }
     stage.operator.want(|policy| policy.pins.clear())?;
     Ok(measured)
