@@ -37,7 +37,8 @@ const TAKE_BACK_AFTER: Duration = Duration::from_millis(300);
 const STEAL_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// A node that others have found unwell lets them contend this much earlier.
 const DISTRUSTED_STANDS_BACK: Duration = Duration::from_secs(2);
-/// Entries are at least this far apart, so that what happens together is one entry.
+/// Entries are at least this far apart, so that what happens together is one entry; but one that ends every move under way
+/// has nothing to wait for, while everybody who asks for what moves waits for it.
 const ENTRY_GAP: Duration = Duration::from_millis(5);
 /// How long to wait before reading or appending again after a failure.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -102,7 +103,10 @@ pub(crate) struct Coordinator {
     renew_at: Monotonic,
     writing: Option<PendingWrite>,
     appending: Option<PendingAppend>,
+    /// Until when nothing is tried again after a failure.
     retry_at: Monotonic,
+    /// Until when the next entry is gathered.
+    gathers_until: Monotonic,
     /// Until then this node, which gave the lease back because the log did not answer it, leaves it to others.
     stands_aside: Monotonic,
     /// The holder whose lease was last taken because nobody found it, and when.
@@ -149,6 +153,7 @@ impl Coordinator {
             writing: None,
             appending: None,
             retry_at: Monotonic::ZERO,
+            gathers_until: Monotonic::ZERO,
             stands_aside: Monotonic::ZERO,
             stole: None,
             probed: BTreeMap::new(),
@@ -241,7 +246,7 @@ impl Coordinator {
         match outcome {
             AppendResult::Ok(position) => {
                 let landed = (pending.entry().clone(), *position);
-                self.retry_at = pending.first_sent() + ENTRY_GAP;
+                self.gathers_until = pending.first_sent() + ENTRY_GAP;
                 self.appending = None;
                 return Some(landed);
             }
@@ -279,7 +284,7 @@ impl Coordinator {
         if let Some(pending) = &self.appending {
             match pending.met(entry, at) {
                 Met::Ours => {
-                    self.retry_at = pending.first_sent() + ENTRY_GAP;
+                    self.gathers_until = pending.first_sent() + ENTRY_GAP;
                     self.appending = None;
                 }
                 Met::InItsPlace => {
@@ -695,8 +700,11 @@ impl Coordinator {
         if self.appending.is_some() || !s.timers.reached(self.retry_at) {
             return;
         }
-        let Some(uid) = s.topology.cluster().uid() else { return };
         let facts = facts!(self, s);
+        if !s.timers.reached(self.gathers_until) && !policy::all_released(s.topology, &facts) {
+            return;
+        }
+        let Some(uid) = s.topology.cluster().uid() else { return };
         let next = policy::next_entry(s.topology, &facts, &mut self.memory, s.timers);
         s.effects.extend(self.memory.notes.drain(..).map(Effect::Note));
         match next {

@@ -23,7 +23,7 @@ use crate::control::{
 const STILLNESS_MIN: Duration = Duration::from_millis(1_500);
 /// A node that asked to leave ends after this long even if nobody has let it go.
 const LEAVE_WITHIN: Duration = Duration::from_secs(20);
-/// Releases are gathered for this long, so that what is released together is one report.
+/// Releases are gathered for this long while more are on their way, so that what is released together is one report.
 const RELEASE_GATHER: Duration = Duration::from_millis(3);
 /// Own heartbeats answered within this are "in good time": silence of others is only judged then.
 const WELL_WITHIN: Duration = Duration::from_secs(1);
@@ -519,7 +519,13 @@ impl Member {
             return;
         }
         let since = *self.released_since.get_or_insert(s.timers.now());
-        if !s.timers.reached(since + RELEASE_GATHER) {
+        let more = s.topology.assignment().iter().any(|(shard, state)| match state {
+            ShardState::Draining { from, drain_epoch, .. } => {
+                from == me && self.released.get(&shard) != Some(&drain_epoch)
+            }
+            _ => false,
+        });
+        if more && !s.timers.reached(since + RELEASE_GATHER) {
             return;
         }
         self.released_since = None;

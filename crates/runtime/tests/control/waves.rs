@@ -87,3 +87,32 @@ fn an_operator_may_allow_fewer_moves_to_set_out_a_second() {
     assert!((Duration::from_secs(6)..Duration::from_secs(8)).contains(&took), "{took:?}");
     assert!(world.refusals.is_empty(), "{:?}", world.refusals);
 }
+
+#[test]
+fn a_move_that_is_alone_waits_for_messages_only_and_others_for_those_that_end_soon_after() {
+    use aether_domain::policy::{Pin, PlacementPolicy};
+    // How many shards their source releases before it is asked again, and how long the move takes at the least and most.
+    for (shards, at_once, least, most) in [(1, 1, 0, 0), (7, 7, 0, 0), (2, 1, 3, 6)] {
+        let mut world = World::new(Profile::Default);
+        for name in ["n1", "n2", "n3"] {
+            world.start(name);
+        }
+        world.until(SOON, "three balanced nodes", |world| world.settled(3));
+        let viewer = world.leader().expect("a leader");
+        let topology = world.nodes[viewer].machine.topology().clone();
+        let source = |shard: &ShardId| topology.owner(*shard).is_some_and(|(node, _)| node.node.as_str() == "n2");
+        let of_n2 = topology.assignment().iter().map(|(shard, _)| shard).filter(source).take(shards);
+        let pins = of_n2.map(|shard| Pin { shard, node: NodeId::new("n3").expect("a name") }).collect();
+        world.releases_max = at_once;
+        let before = world.log.len();
+        world.ask_for(PlacementPolicy { pins, ..PlacementPolicy::default() });
+        let has = |world: &World, name| {
+            let mut events = world.log[before..].iter().flat_map(|stored| &stored.entry.events);
+            events.any(|event: &TopologyEvent| event.name() == name)
+        };
+        world.until(SOON, "the move", |world| has(world, "ShardMigrationStarted"));
+        let took = world.until(SOON, "its end", |world| has(world, "ShardMigrated"));
+        let bounds = Duration::from_millis(least)..=Duration::from_millis(most);
+        assert!(bounds.contains(&took), "{shards} shards, {at_once} released at once: {took:?}");
+    }
+}

@@ -34,6 +34,7 @@ use gray::Unwell;
 use load::Heat;
 use loads::Moved;
 pub(super) use membership::{doubtful, leaving, suspects};
+pub(super) use moves::all_released;
 use moves::{Drains, Pace};
 use planning::Rejections;
 use table::{LEADING, Turn};

@@ -134,6 +134,28 @@ pub(super) fn cancel(
     Ok(())
 }
 
+/// Whether there are moves under way, and the source of each has reported it as released.
+pub(in crate::coordinator) fn all_released(topology: &Topology, facts: &Facts<'_>) -> bool {
+    let mut under_way = topology.assignment().iter().filter_map(|(shard, state)| match state {
+        ShardState::Draining { from, drain_epoch, .. } => Some((shard, from, drain_epoch)),
+        _ => None,
+    });
+    let released = |(shard, from, drain_epoch)| {
+        node_of(topology, from).is_some_and(|from| is_released(facts, &from, shard, drain_epoch))
+    };
+    under_way.next().is_some_and(released) && under_way.all(released)
+}
+
+/// Whether that source reports the shard as released under that drain.
+fn is_released(facts: &Facts<'_>, from: &NodeRef, shard: ShardId, drain_epoch: Epoch) -> bool {
+    facts.sightings.release(&from.node).is_some_and(|(report, _)| {
+        report.node == *from
+            && report.released.iter().any(|(shards, epoch)| {
+                (*epoch == drain_epoch || is_on(Mutant::OldReleaseCounts)) && shards.contains(shard)
+            })
+    })
+}
+
 /// Moves what its source reports as released.
 pub(super) fn complete(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Causes) -> Result<(), String> {
     let topology = draft.topology();
@@ -141,12 +163,7 @@ pub(super) fn complete(draft: &mut Draft, facts: &Facts<'_>, causes: &mut Causes
     for (shard, state) in topology.assignment().iter() {
         let ShardState::Draining { from, to, drain_epoch, .. } = state else { continue };
         let (Some(from), Some(to)) = (node_of(topology, from), node_of(topology, to)) else { continue };
-        let released = facts.sightings.release(&from.node).is_some_and(|(report, _)| {
-            report.node == from
-                && report.released.iter().any(|(shards, epoch)| {
-                    (*epoch == drain_epoch || is_on(Mutant::OldReleaseCounts)) && shards.contains(shard)
-                })
-        });
+        let released = is_released(facts, &from, shard, drain_epoch);
         if (released || is_on(Mutant::MovesBeforeRelease)) && topology.cluster().is_active(&to) {
             ready.entry((from, to, drain_epoch)).or_default().push(shard);
         }
