@@ -94,6 +94,14 @@ impl Identity {
         })
     }
 
+    /// Asks it to end (SIGTERM), and does not wait. It is no error if it was gone already.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::SIGTERM).map(drop)
+    }
+
     /// Kills it (SIGKILL) and waits until it is gone. It is no error if it was gone already.
     ///
     /// # Errors

@@ -53,6 +53,18 @@ impl Operator {
         })
     }
 
+    /// Whether that node has released the shard that the entry of that epoch asked it for.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn has_released(&self, node: &str, shard: usize, drain_epoch: u64) -> Result<bool> {
+        let (key, shard) = (ControlKey::Release(NodeId::new(node)?), ShardId(u16::try_from(shard)?));
+        let found = self.runtime.block_on(self.control.read(&key)).context("a release cannot be read")?;
+        let Some(ControlRecord::Release(report)) = found.map(|stored| stored.record) else { return Ok(false) };
+        let mut released = report.released.iter();
+        Ok(released.any(|(shards, epoch)| epoch.0 == drain_epoch && shards.contains(shard)))
+    }
+
     /// Changes what is wanted. A leader adopts it as soon as it sees it.
     ///
     /// # Errors

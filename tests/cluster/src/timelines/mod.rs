@@ -3,17 +3,23 @@
 //!
 //! - `figure`: what was measured, what was promised, and the table of both.
 //! - `stage`: servers, links, nodes, load, an observer of the log and a prober of every shard.
-//! - `commands`: many commands while everything is broken in turn, and a judge of every answer.
+//! - `askers`: clients that keep a book about what they are told, which is judged.
+//! - `commands`: many commands while everything is broken in turn.
+//! - `order`: askers that do not wait for answers, while shards move in good order.
+//! - `phases`: a move whose source or destination fails in one phase of it.
 //! - `leader`, `moves`, `node`, `rolling`, `server`: the timelines themselves.
 //!
 //! Every timeline begins and ends with a whole, balanced cluster, and ends with the load's audit: nothing acknowledged is
 //! lost or doubled, no answer was wrong. Whoever plays them decides how often, and on how many servers.
 
+mod askers;
 pub mod commands;
 mod figure;
 mod leader;
 mod moves;
 mod node;
+pub mod order;
+pub mod phases;
 mod rolling;
 mod server;
 mod stage;

@@ -1,0 +1,262 @@
+//! One move of one shard, and its source or its destination fails in one phase of it.
+//!
+//! A slow link holds a phase open: whoever must notice something, or say it, does so later. Phases are seen from outside, in
+//! the log, in the release report and on the admin pages. A scene whose fault came too late is judged like any other, and
+//! played once more.
+
+use std::{thread, time::Duration};
+
+use aether_domain::testing::history::Agreed;
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use xtask::{
+    clock::{Deadline, Stopwatch},
+    cluster, http, interrupt, out,
+};
+
+use super::{
+    Conditions, Stage,
+    askers::{Asked, Askers},
+    leader::shards,
+};
+use crate::{Seen, Weather};
+
+/// Twice the time that a source has for its release: within that a move is over, whoever fails.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(10);
+/// How much later a node hears and is heard whose part holds a phase open: many looks, and less than a heartbeat.
+const LATE: Duration = Duration::from_millis(150);
+/// How long a phase is waited for, and how often it is looked for.
+const PHASE_LIMIT: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// How long a node may take to answer a question about the move.
+const ASK_LIMIT: Duration = Duration::from_secs(1);
+/// How often a scene is played at most until its fault comes in time.
+const ATTEMPTS_MAX: usize = 5;
+/// How many shards are moved in turn, and how many accounts of each are asked.
+const SHARDS_ASKED: usize = 16;
+const ACCOUNTS_A_SHARD: usize = 4;
+/// How many actors of a shard are in memory when it moves.
+const RESIDENT: usize = 200;
+/// How many ask at once, and how long each of them waits between two questions.
+const CLIENTS: u64 = 16;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A phase of a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The log asks the source for the shard, and the source has not released it.
+    Draining,
+    /// The source has sent its actors, and nobody has acknowledged them.
+    Sending,
+    /// The source has released the shard, and the log does not say whose it is now.
+    Released,
+    /// The log says that it is the destination's, which has not read that yet.
+    Assigned,
+}
+
+/// Who fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Whose shard it was.
+    Source,
+    /// Whose it is to be.
+    Destination,
+}
+
+/// How it fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// SIGKILL.
+    Killed,
+    /// SIGSTOP, until the shard is served by somebody else.
+    Frozen,
+}
+
+/// Who fails in which phase, and how.
+pub type Scene = (Phase, Who, Fault);
+
+/// One move of one shard.
+struct Move<'a> {
+    stage: &'a Stage,
+    shard: usize,
+    source: String,
+    destination: String,
+    /// Somebody who has no part in it.
+    witness: String,
+    /// Where the log ended before it.
+    place: usize,
+}
+
+impl<'a> Move<'a> {
+    /// A move of that shard between two who do not lead; nothing if the leader owns it.
+    fn of(stage: &'a Stage, shard: usize) -> Result<Option<Self>> {
+        let (leader, owners, mut ids) = (stage.cluster.leader()?, stage.cluster.owners()?, stage.ids());
+        let source = owners[shard].clone();
+        ids.retain(|id| *id != leader && *id != source);
+        let place = stage.observer.so_far();
+        Ok((source != leader).then(|| Self {
+            stage,
+            shard,
+            source,
+            destination: ids.swap_remove(shard % ids.len()),
+            witness: leader,
+            place,
+        }))
+    }
+
+    /// The first entry since it was wanted that says so of its shard.
+    fn said(&self, name: &'static str) -> Option<Seen> {
+        self.stage.observer.since(self.place).into_iter().find(|seen| {
+            let mut runs = seen.events(name).filter_map(|event| shards(event["shards"].as_str()?).ok());
+            runs.any(|shards| shards.contains(&self.shard))
+        })
+    }
+
+    fn ask(&self, id: &str, page: &str) -> Result<Value> {
+        http::get_json(&format!("{}{page}", self.stage.node(id)?.admin_url), ASK_LIMIT)
+    }
+
+    /// How far its source says it is.
+    fn phase_at_source(&self) -> Option<String> {
+        let said = self.ask(&self.source, &format!("/v1/moves/{}", self.shard)).ok()?;
+        let latest = said["moves"].as_array()?.first()?;
+        (latest["role"] == "source").then(|| latest["phase"].as_str().map(str::to_owned))?
+    }
+
+    fn is_released(&self, drain: &Seen) -> Result<bool> {
+        let epoch = drain.entry["epoch"].as_str().context("an entry has an epoch")?;
+        self.stage.operator.has_released(&self.source, self.shard, u64::from_str_radix(epoch, 16)?)
+    }
+
+    /// Whether it is in that phase now.
+    fn is_in(&self, phase: Phase) -> Result<bool> {
+        let Some(drain) = self.said("ShardMigrationStarted") else { return Ok(false) };
+        let assigned = self.said("ShardMigrated");
+        Ok(match phase {
+            Phase::Draining => !self.is_released(&drain)?,
+            Phase::Sending => self.phase_at_source().as_deref() == Some("sent") && !self.is_released(&drain)?,
+            Phase::Released => assigned.is_none() && self.is_released(&drain)?,
+            Phase::Assigned => match assigned {
+                None => false,
+                Some(entry) => {
+                    let epoch = u64::from_str_radix(entry.entry["epoch"].as_str().unwrap_or_default(), 16)?;
+                    self.ask(&self.destination, "/v1/cluster")?["epoch"].as_u64() < Some(epoch)
+                }
+            },
+        })
+    }
+
+    /// Whether it is past that phase.
+    fn is_past(&self, phase: Phase) -> Result<bool> {
+        let Some(drain) = self.said("ShardMigrationStarted") else { return Ok(false) };
+        match phase {
+            Phase::Draining | Phase::Sending => self.is_released(&drain),
+            Phase::Released => Ok(self.said("ShardMigrated").is_some()),
+            // Whoever must read that it has the shard is late all the time.
+            Phase::Assigned => Ok(false),
+        }
+    }
+
+    /// Whether a node that is well has it, as the witness has read in the log.
+    fn is_with_somebody_well(&self, victim: &str) -> Result<bool> {
+        let Ok(shard) = self.ask(&self.witness, &format!("/v1/shards/{}", self.shard)) else { return Ok(false) };
+        Ok(shard["state"] == "owned" && shard["owner"].as_str().is_some_and(|owner| owner != victim))
+    }
+}
+
+/// Plays these scenes on those conditions, while clients ask the actors that move, and judges what they were told.
+///
+/// # Errors
+/// A shard was not served in time, was without an owner, or the histories are not what was told.
+pub fn play(conditions: &Conditions, scenes: &[Scene]) -> Result<Agreed> {
+    let mut stage = Stage::up(conditions)?;
+    let played = played(&stage, scenes).with_context(|| format!("on {conditions}"));
+    if played.is_err() {
+        stage.leave_traces();
+    }
+    played
+}
+
+fn played(stage: &Stage, scenes: &[Scene]) -> Result<Agreed> {
+    let all = stage.cluster.owners()?.len();
+    let moved: Vec<_> = (0..SHARDS_ASKED).map(|nth| nth * (all / SHARDS_ASKED) + 5).collect();
+    let mut accounts = Vec::new();
+    for shard in &moved {
+        accounts.extend(stage.prober.accounts(&[*shard], ACCOUNTS_A_SHARD)?);
+    }
+    let asked = Asked { accounts, clients: CLIENTS, pause: PAUSE, questions: u64::MAX, seed: 1 };
+    let mut askers = Askers::begin(stage, asked)?;
+    let mut turns = moved.iter().cycle();
+    for scene in scenes {
+        let mut met = false;
+        for _ in 0..ATTEMPTS_MAX {
+            interrupt::check()?;
+            met = one(stage, *scene, &mut turns).with_context(|| format!("{scene:?}"))?;
+            if met {
+                break;
+            }
+        }
+        ensure!(met, "{scene:?}: the fault came too late {ATTEMPTS_MAX} times in a row");
+    }
+    askers.end()?;
+    stage.rest()?;
+    stage.caught_up()?;
+    let orphaned = stage.observer.since(0).into_iter().find(|seen| seen.has("ShardsOrphaned"));
+    ensure!(orphaned.is_none(), "no shard is ever without an owner: {orphaned:?}");
+    let agreed = askers.judge()?;
+    out::note(format!("    {agreed}"));
+    Ok(agreed)
+}
+
+/// Plays one, with the next shard that does not belong to the leader; answers whether the fault came in time.
+fn one<'a>(stage: &Stage, (phase, who, fault): Scene, turns: &mut impl Iterator<Item = &'a usize>) -> Result<bool> {
+    stage.operator.want(|policy| policy.pins.clear())?;
+    let moving = turns.find_map(|shard| Move::of(stage, *shard).transpose()).context("shards in turn")??;
+    let (others, victim) = match who {
+        Who::Source => (&moving.destination, &moving.source),
+        Who::Destination => (&moving.source, &moving.destination),
+    };
+    stage.prober.load(&stage.prober.accounts(&[moving.shard], RESIDENT)?, PHASE_LIMIT)?;
+    let late = match phase {
+        Phase::Draining | Phase::Sending => &moving.source,
+        Phase::Released => &moving.witness,
+        Phase::Assigned => &moving.destination,
+    };
+    stage.link(late)?.becomes(Weather::Slow(LATE));
+    stage.operator.pin(moving.shard, &moving.destination)?;
+    let deadline = Deadline::after(PHASE_LIMIT);
+    while !moving.is_in(phase)? {
+        if moving.is_past(phase)? {
+            break;
+        }
+        ensure!(!deadline.passed(), "shard {} does not come so far", moving.shard);
+        thread::sleep(LOOK_EVERY);
+    }
+    let process = stage.node(victim)?.process;
+    match fault {
+        Fault::Killed => process.kill()?,
+        Fault::Frozen => cluster::stop(stage.cluster.dir(), victim)?,
+    }
+    let since = Stopwatch::start();
+    let met = !moving.is_past(phase)?;
+    stage.link(late)?.becomes(Weather::Fair);
+    stage.prober.until_served(&[moving.shard], since, RESOLVED_WITHIN)?;
+    while !moving.is_with_somebody_well(victim)? {
+        ensure!(since.elapsed() < RESOLVED_WITHIN, "shard {} is not with somebody well", moving.shard);
+        thread::sleep(LOOK_EVERY);
+    }
+    let took = since.elapsed();
+    ensure!(took < RESOLVED_WITHIN, "shard {} was resolved after {took:?} only", moving.shard);
+    let end = if moving.said("ShardMigrationFailed").is_some() { "given up" } else { "carried on" };
+    let when = if met { "" } else { ", too late" };
+    out::note(format!(
+        "    {phase:?}: {who:?} {fault:?}{when}: shard {} (beside {others}) served and settled after {:.2} s, {end}",
+        moving.shard,
+        took.as_secs_f64()
+    ));
+    if fault == Fault::Frozen {
+        cluster::resume(stage.cluster.dir(), victim)?;
+    }
+    stage.rest()?;
+    Ok(met)
+}
