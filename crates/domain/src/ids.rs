@@ -31,26 +31,57 @@ pub enum InvalidId {
     },
 }
 
-fn token(what: &'static str, text: &str, max: usize, rule: &'static str) -> Result<Arc<str>, InvalidId> {
+fn token<'a>(what: &'static str, text: &'a str, max: usize, rule: &'static str) -> Result<&'a str, InvalidId> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     if text.is_empty() || text.len() > max || !text.chars().all(fits) {
         return Err(InvalidId::Name { what, text: text.chars().take(64).collect(), rule });
     }
-    Ok(text.into())
+    Ok(text)
+}
+
+/// The most bytes of a name that is kept in place.
+const PLACED_BYTES_MAX: usize = 32;
+
+/// A name's text in place: copying it touches nothing that other threads touch.
+///
+/// Invariant: UTF-8; unused bytes are 0, and no name has such. So texts are compared as their bytes are.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct PlacedText {
+    bytes: [u8; PLACED_BYTES_MAX],
+    len: u8,
+}
+
+impl From<&str> for PlacedText {
+    /// The text of a name, whose bound has been checked.
+    fn from(name: &str) -> Self {
+        let mut bytes = [0; PLACED_BYTES_MAX];
+        bytes[..name.len()].copy_from_slice(name.as_bytes());
+        Self { bytes, len: name.len() as u8 }
+    }
+}
+
+impl std::ops::Deref for PlacedText {
+    type Target = str;
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("it was copied whole from a text")
+    }
 }
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $rule:literal) => {
+        name!($(#[$doc])* $name in Arc<str>, $what, $max, $rule);
+    };
+    ($(#[$doc:meta])* $name:ident in $text:ty, $what:literal, $max:expr, $rule:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name($text);
         impl $name {
             #[doc = concat!("Checks and takes a name: ", $rule, ".")]
             ///
             /// # Errors
             /// [`InvalidId::Name`] if the text breaks that rule.
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
-                token($what, text.as_ref(), $max, $rule).map(Self)
+                token($what, text.as_ref(), $max, $rule).map(|text| Self(text.into()))
             }
             /// The name as text.
             pub fn as_str(&self) -> &str {
@@ -59,12 +90,12 @@ macro_rules! name {
         }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
         impl std::str::FromStr for $name {
@@ -102,7 +133,7 @@ name!(
 );
 name!(
     /// The stable name of an actor type: part of subjects, metrics and history.
-    ActorKind, "actor kind", 32, "1 to 32 of a-z, 0-9, _ and -"
+    ActorKind in PlacedText, "actor kind", PLACED_BYTES_MAX, "1 to 32 of a-z, 0-9, _ and -"
 );
 
 /// The identity of one actor within its kind: any text of 1 to 128 bytes.
@@ -515,6 +546,21 @@ mod tests {
         for bad in ["", "N1", "a.b", "a*", "ä", "a b", &"x".repeat(33)] {
             assert!(NodeId::new(bad).is_err(), "{bad:?} was taken");
         }
+    }
+
+    #[test]
+    fn names_that_are_kept_in_place_compare_as_their_texts_do() {
+        let longest = "x".repeat(32);
+        let texts = ["a", "a-", "a0", "ab", "b", "x", &longest[1..], &longest];
+        let kind = |text: &str| ActorKind::new(text).expect("a kind");
+        for one in texts {
+            assert_eq!((kind(one).as_str(), kind(one).to_string()), (one, one.to_string()));
+            for other in texts {
+                assert_eq!(kind(one).cmp(&kind(other)), one.cmp(other), "{one:?} {other:?}");
+                assert_eq!(kind(one) == kind(other), one == other, "{one:?} {other:?}");
+            }
+        }
+        assert!(ActorKind::new("x".repeat(33)).is_err());
     }
 
     #[test]

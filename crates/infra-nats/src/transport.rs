@@ -119,7 +119,7 @@ impl Transport for NatsTransport {
     async fn send(&self, from: &NodeRef, to: &NodeRef, frames: Vec<Frame>) -> Result<(), SendError> {
         let connection = &self.connection;
         let (bytes_max, format) = (connection.client.max_payload(), connection.formats.writes());
-        let payload = encode_frames(from, frames, bytes_max, format).map_err(|fault| match fault {
+        let payload = encode_frames(from, &frames, bytes_max, format).map_err(|fault| match fault {
             WireFault::TooLarge { bytes, bytes_max } => SendError::TooLarge { bytes, bytes_max },
             fault => unavailable(fault),
         })?;

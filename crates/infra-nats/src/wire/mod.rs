@@ -94,7 +94,7 @@ pub(crate) fn decode_commit(payload: &[u8], header: Option<&str>, reads: Format)
 /// One message of frames from `from`, at most `bytes_max` long.
 pub(crate) fn encode_frames(
     from: &NodeRef,
-    frames: Vec<Frame>,
+    frames: &[Frame],
     bytes_max: usize,
     format: Format,
 ) -> Result<Bytes, WireFault> {

@@ -27,7 +27,7 @@ fn read(written: Format, reads: Format) -> Vec<Result<(), WireFault>> {
         }));
     }
     let from = samples::node("n1", 1);
-    let bytes = encode_frames(&from, samples::frames(), 1 << 20, written).expect("it fits");
+    let bytes = encode_frames(&from, &samples::frames(), 1 << 20, written).expect("it fits");
     outcomes.push(
         decode_frames(&bytes, reads).map(|found| assert_eq!((found.from, found.frames), (from, samples::frames()))),
     );

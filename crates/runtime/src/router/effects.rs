@@ -12,7 +12,7 @@ use aether_domain::{CommandId, Epoch, Monotonic, NodeRef, ShardId};
 use super::ask::{Target, Try};
 use super::bounds::{REPLY_BYTES_MAX, RETRY_NEXT_LIFE};
 use super::core::Core;
-use super::lanes::Caller;
+use super::lanes::{Caller, EFFECTS_KEPT};
 use super::machine::{Effect, Input};
 use super::window;
 use crate::link::{Link, Undelivered};
@@ -48,15 +48,14 @@ impl Core {
             }
             let (view, now) = (self.view.load(), self.clock.now());
             state.over |= matches!(input, Input::Over);
-            let mut inputs = VecDeque::from([input]);
-            let mut effects = Vec::new();
-            while let Some(input) = inputs.pop_front() {
-                state.asks.step(now, &view, input, &mut effects);
-                for effect in effects.drain(..) {
+            let (mut next, mut unsent) = (Some(input), VecDeque::new());
+            while let Some(input) = next.take() {
+                state.asks.step(now, &view, input, &mut state.effects);
+                for effect in state.effects.drain(..) {
                     match effect {
                         Effect::Send { to, attempt } => match self.send(now, &to, attempt) {
                             Ok(link) => flush = Some(link),
-                            Err(sequence) => inputs.push_back(Input::NotSent { sequence }),
+                            Err(sequence) => unsent.push_back(sequence),
                         },
                         Effect::Deliver { attempt } => state.outbox.push_back(attempt),
                         Effect::Complete { token, answer } => drop(token.send(answer)),
@@ -66,6 +65,10 @@ impl Core {
                         }
                     }
                 }
+                next = unsent.pop_front().map(|sequence| Input::NotSent { sequence });
+            }
+            if state.effects.capacity() > EFFECTS_KEPT {
+                state.effects = Vec::new();
             }
             !state.outbox.is_empty() && !state.delivering
         };

@@ -11,10 +11,13 @@ use tokio::sync::oneshot;
 
 use super::ask::Try;
 use super::budget::NodeBudget;
-use super::machine::ShardAsks;
+use super::machine::{Effect, ShardAsks};
 
 /// Tells a caller what became of its ask; one that has gone away does not hear it.
 pub(crate) type Caller = oneshot::Sender<Answer>;
+
+/// Room for more effects than this is not kept by a lane.
+pub(crate) const EFFECTS_KEPT: usize = 4;
 
 /// One shard's asks.
 pub(crate) struct Lane {
@@ -26,6 +29,8 @@ pub(crate) struct Lane {
 /// What lies behind the lock.
 pub(crate) struct LaneState {
     pub(crate) asks: ShardAsks<Caller>,
+    /// What the machine wants done, while it is done. Empty otherwise, and kept for its memory: one is the rule.
+    pub(crate) effects: Vec<Effect<Caller>>,
     /// Commands for this node's own shard that waited or were refused before, in order. They are delivered one at a
     /// time outside the lock, by whoever set `delivering`; while there are any, no command is begun in place.
     pub(crate) outbox: VecDeque<Try>,
@@ -39,7 +44,8 @@ pub(crate) struct LaneState {
 impl Lane {
     fn new(shard: ShardId, origin: Incarnation, budget: Arc<NodeBudget>) -> Self {
         let asks = ShardAsks::new(shard, origin, budget);
-        let state = LaneState { asks, outbox: VecDeque::new(), delivering: false, over: false, begun: 0 };
+        let (effects, outbox) = (Vec::new(), VecDeque::new());
+        let state = LaneState { asks, effects, outbox, delivering: false, over: false, begun: 0 };
         Self { state: Mutex::new(state), wakes_at: AtomicU64::new(u64::MAX) }
     }
 

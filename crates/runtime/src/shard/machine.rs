@@ -2,7 +2,6 @@
 //!
 //! What becomes of one actor's commands is in `core.rs` (on the way to a record) and `resolve.rs` (after it).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aether_domain::mutants::{Mutant, is_on};
@@ -29,8 +28,8 @@ pub(crate) struct ShardMachine<T> {
     ownership: Ownership,
     pub(super) core: Core<T>,
     pub(super) residents: Residents<T>,
-    /// The actors with something under way.
-    busy: BTreeSet<ActorAddress>,
+    /// How many actors have something under way.
+    busy: usize,
     /// Those that came with the shard and were not asked yet.
     pub(super) warm: Waiting,
 }
@@ -78,7 +77,7 @@ impl<T> ShardMachine<T> {
             core: Core::new(seed, memory.clone()),
             residents: Residents::new(&kinds, memory.clone()),
             kinds,
-            busy: BTreeSet::new(),
+            busy: 0,
             warm: Waiting::new(memory),
         }
     }
@@ -207,7 +206,7 @@ impl<T> ShardMachine<T> {
         let Open { command, ran } = open;
         self.core.wall = now.wall;
         let actor = work.actor.clone();
-        let full = self.is_full() && !self.busy.contains(&actor);
+        let full = self.is_full() && !self.residents.is_busy(&actor);
         if full {
             self.core.counts.busy_shard += 1;
         }
@@ -284,7 +283,7 @@ impl<T> ShardMachine<T> {
 
     /// Whether no more actors may begin anything.
     pub(super) fn is_full(&self) -> bool {
-        self.busy.len() >= BUSY_ACTORS_MAX
+        self.busy >= BUSY_ACTORS_MAX
     }
 
     /// Does something with one actor and keeps the books about it.
@@ -298,11 +297,7 @@ impl<T> ShardMachine<T> {
         self.core.note_timers(slot, actor);
         let is_busy = slot.busy.is_some();
         self.core.memory.waits(held, slot.held().weight());
-        if is_busy && !was_busy {
-            self.busy.insert(actor.clone());
-        } else if was_busy && !is_busy {
-            self.busy.remove(actor);
-        }
+        self.busy = self.busy + usize::from(is_busy) - usize::from(was_busy);
         if !is_busy && self.core.leaving.is_some() {
             self.follow(actor);
         } else if !is_busy {
@@ -342,14 +337,14 @@ impl<T> ShardMachine<T> {
         self.core.agenda.clear();
         let moving = Answer::Moving { to: Some(to.clone()) };
         self.ownership = Ownership::Leaving { drain_epoch, to };
-        for actor in self.busy.clone() {
+        for actor in self.residents.busy() {
             let Some(slot) = self.residents.get_mut(&actor) else { continue };
             let held = slot.held().weight();
             if let Some(busy) = &mut slot.busy {
                 self.core.abandon_unsealed(&mut slot.live, busy, &moving);
                 if busy.is_over() {
                     slot.busy = None;
-                    self.busy.remove(&actor);
+                    self.busy -= 1;
                 }
             }
             self.core.memory.waits(held, slot.held().weight());
@@ -376,7 +371,7 @@ impl<T> ShardMachine<T> {
 
     fn release_if_done(&mut self) {
         if let Ownership::Leaving { drain_epoch, to } = &self.ownership
-            && self.busy.is_empty()
+            && self.busy == 0
         {
             let (drain_epoch, to) = (*drain_epoch, to.clone());
             self.tell_captured();
@@ -388,13 +383,14 @@ impl<T> ShardMachine<T> {
     /// Drops everything: the shard is somebody else's.
     fn deactivate(&mut self, owner: Option<NodeId>, later: Option<Epoch>) {
         let not_owner = Answer::NotOwner { owner: owner.clone() };
-        for actor in std::mem::take(&mut self.busy) {
+        for actor in self.residents.busy() {
             let Some(slot) = self.residents.get_mut(&actor) else { continue };
             self.core.memory.waits(slot.held().weight(), 0);
             if let Some(mut busy) = slot.busy.take() {
                 self.core.abandon(&mut slot.live, &mut busy, &not_owner);
             }
         }
+        self.busy = 0;
         self.residents.forget_idle();
         self.warm.take_all();
         self.core.captured.clear();
@@ -408,7 +404,7 @@ impl<T> ShardMachine<T> {
     }
 
     fn tick(&mut self, now: Now) {
-        for actor in self.busy.clone() {
+        for actor in self.residents.busy() {
             self.with_slot(now, &actor, |core, slot| {
                 let Some(busy) = &mut slot.busy else { return };
                 for (to, maybe_applied) in busy.expire(now.at) {

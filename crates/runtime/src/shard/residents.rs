@@ -88,6 +88,24 @@ impl<T> Residents<T> {
         self.kinds[self.memory.place(&actor.key.kind)?].awake.get_mut(&actor.key.id)
     }
 
+    /// Whether the actor has something under way.
+    pub(super) fn is_busy(&self, actor: &ActorAddress) -> bool {
+        let of = self.memory.place(&actor.key.kind).map(|kind| &self.kinds[kind]);
+        of.and_then(|of| of.awake.get(&actor.key.id)).is_some_and(|slot| slot.busy.is_some())
+    }
+
+    /// The actors with something under way, in the order of their names.
+    #[expect(clippy::disallowed_methods, reason = "in whatever order they come, they are sorted")]
+    pub(super) fn busy(&self) -> Vec<ActorAddress> {
+        let busy = self.kinds.iter().flat_map(|of| {
+            let busy = of.awake.iter().filter(|(_, slot)| slot.busy.is_some());
+            busy.map(|(id, slot)| of.address(id, slot.hashed))
+        });
+        let mut busy: Vec<_> = busy.collect();
+        busy.sort_unstable();
+        busy
+    }
+
     /// The actor, awake, if it is in memory.
     pub(super) fn awaken(&mut self, actor: &ActorAddress, epoch: Epoch) -> Option<&mut Slot<T>> {
         let of = &mut self.kinds[self.memory.place(&actor.key.kind)?];

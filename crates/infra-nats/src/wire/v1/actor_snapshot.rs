@@ -28,7 +28,7 @@ pub(super) struct ActorSnapshotB1 {
     timers: Vec<TimerB1>,
 }
 
-impl Body for ActorSnapshotB1 {
+impl Body<'_> for ActorSnapshotB1 {
     const KIND: Kind = Kind::ActorSnapshot;
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct ManifestB1 {
     pub(crate) chunks: Vec<u64>,
 }
 
-impl Body for ManifestB1 {
+impl Body<'_> for ManifestB1 {
     const KIND: Kind = Kind::SnapshotManifest;
 }
 

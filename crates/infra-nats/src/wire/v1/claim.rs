@@ -29,7 +29,7 @@ struct LifeB1 {
     incarnation: u64,
 }
 
-impl Body for ClaimB1 {
+impl Body<'_> for ClaimB1 {
     const KIND: Kind = Kind::Claim;
 }
 

@@ -277,7 +277,7 @@ fn named(name: &str) -> Result<Cow<'static, str>, WireFault> {
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-struct CommitB1 {
+struct CommitB1<'a> {
     shard_epoch: u64,
     owner: u64,
     nonce: u64,
@@ -285,25 +285,25 @@ struct CommitB1 {
     prev_sequence: u64,
     prev_hash: u64,
     at_ms: u64,
-    commands: Vec<CommandB1>,
-    events: Vec<EventB1>,
+    commands: Vec<CommandB1<'a>>,
+    events: Vec<EventB1<'a>>,
     timers: Vec<TimerChangeB1>,
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-struct CommandB1 {
+struct CommandB1<'a> {
     origin: u64,
     sequence: u64,
     floor: u64,
     message: Option<u128>,
-    reply: Bytes,
+    reply: &'a [u8],
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-struct EventB1 {
+struct EventB1<'a> {
     schema: u32,
-    name: String,
-    payload: Bytes,
+    name: &'a str,
+    payload: &'a [u8],
 }
 
 #[derive(SchemaWrite, SchemaRead)]
@@ -373,24 +373,21 @@ impl From<TimerChangeB1> for TimerChange {
     }
 }
 
-impl Body for CommitB1 {
+impl<'a> Body<'a> for CommitB1<'a> {
     const KIND: Kind = Kind::Commit;
 }
 
-impl From<&CommitRecord> for CommitB1 {
-    fn from(record: &CommitRecord) -> Self {
-        let command = |mark: &CommandMark| CommandB1 {
+impl<'a> From<&'a CommitRecord> for CommitB1<'a> {
+    fn from(record: &'a CommitRecord) -> Self {
+        let command = |mark: &'a CommandMark| CommandB1 {
             origin: mark.id.origin.0,
             sequence: mark.id.sequence,
             floor: mark.floor,
             message: mark.message.map(|MessageId(id)| id),
-            reply: mark.reply.clone(),
+            reply: &mark.reply,
         };
-        let event = |event: &EventRecord| EventB1 {
-            schema: event.schema,
-            name: event.name.clone().into_owned(),
-            payload: event.payload.clone(),
-        };
+        let event =
+            |event: &'a EventRecord| EventB1 { schema: event.schema, name: &event.name, payload: &event.payload };
         Self {
             shard_epoch: record.shard_epoch.0,
             owner: record.owner.0,
@@ -406,17 +403,18 @@ impl From<&CommitRecord> for CommitB1 {
     }
 }
 
-impl TryFrom<CommitB1> for CommitRecord {
+impl TryFrom<CommitB1<'_>> for CommitRecord {
     type Error = WireFault;
-    fn try_from(dto: CommitB1) -> Result<Self, WireFault> {
-        let command = |mark: CommandB1| CommandMark {
+    fn try_from(dto: CommitB1<'_>) -> Result<Self, WireFault> {
+        let command = |mark: CommandB1<'_>| CommandMark {
             id: CommandId { origin: Incarnation(mark.origin), sequence: mark.sequence },
             floor: mark.floor,
             message: mark.message.map(MessageId),
-            reply: mark.reply,
+            reply: Bytes::copy_from_slice(mark.reply),
         };
-        let event = |event: EventB1| {
-            Ok(EventRecord { schema: event.schema, name: named(&event.name)?, payload: event.payload })
+        let event = |event: EventB1<'_>| {
+            let payload = Bytes::copy_from_slice(event.payload);
+            Ok(EventRecord { schema: event.schema, name: named(event.name)?, payload })
         };
         Ok(Self {
             shard_epoch: Epoch(dto.shard_epoch),
@@ -445,7 +443,7 @@ pub(crate) fn encode_commit(record: &CommitRecord) -> Result<Encoded, WireFault>
 /// The record that stored bytes hold; their first byte tells the encoding.
 pub(crate) fn decode_commit(payload: &[u8], header: Option<&str>) -> Result<CommitRecord, WireFault> {
     if payload.first() == Some(&b'A') {
-        envelope::decode::<CommitB1>(payload)?.try_into()
+        envelope::decode::<CommitB1<'_>>(payload)?.try_into()
     } else {
         json::decode::<CommitV1<'_>>(payload, header, CommitRecord::BYTES_MAX)?.try_into()
     }

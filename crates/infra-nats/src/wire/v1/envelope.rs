@@ -3,7 +3,6 @@
 //! The checksum covers everything but itself, so a flipped kind or length is seen too. The body is the bincode 2
 //! `standard()` format, written and read by wincode: this is the only file that knows either.
 
-use bytes::{BufMut, BytesMut};
 use wincode::config::Configuration;
 use wincode::int_encoding::{LittleEndian, VarInt};
 use wincode::len::BincodeLen;
@@ -53,46 +52,70 @@ const WIRE: Wire = Configuration::default()
     .with_preallocation_size_limit::<PREALLOCATION_BYTES_MAX>()
     .with_deserialization_size_limit::<BODY_BYTES_MAX>();
 
-/// What can be an envelope's body.
-pub(super) trait Body:
-    Sized + SchemaWrite<Wire, Src = Self> + for<'de> SchemaRead<'de, Wire, Dst = Self>
-{
+/// What can be an envelope's body. It may borrow from what it is read from.
+pub(super) trait Body<'de>: Sized + SchemaWrite<Wire, Src = Self> + SchemaRead<'de, Wire, Dst = Self> {
     /// The kind that says so.
     const KIND: Kind;
 }
 
 /// The envelope around `body`.
-pub(super) fn encode<T: Body>(body: &T, bytes_max: usize) -> Result<Encoded, WireFault> {
-    wrap(T::KIND, &write(body)?, bytes_max)
+pub(super) fn encode<'a, T: Body<'a>>(body: &T, bytes_max: usize) -> Result<Encoded, WireFault> {
+    let size = wincode::config::serialized_size(body, WIRE).map_err(unwritten)?;
+    let mut bytes = begin(usize::try_from(size).unwrap_or(usize::MAX), bytes_max)?;
+    wincode::config::serialize_into(&mut bytes, body, WIRE).map_err(unwritten)?;
+    Ok(seal(T::KIND, bytes))
 }
 
 /// The body that `bytes` envelop.
-pub(super) fn decode<T: Body>(bytes: &[u8]) -> Result<T, WireFault> {
+pub(super) fn decode<'de, T: Body<'de>>(bytes: &'de [u8]) -> Result<T, WireFault> {
     read(unwrap(bytes, T::KIND)?)
 }
 
 /// The bytes of a body.
-pub(super) fn write<T: Body>(body: &T) -> Result<Vec<u8>, WireFault> {
-    wincode::config::serialize(body, WIRE).map_err(|error| WireFault::Body(error.to_string()))
+pub(super) fn write<'a, T: Body<'a>>(body: &T) -> Result<Vec<u8>, WireFault> {
+    wincode::config::serialize(body, WIRE).map_err(unwritten)
+}
+
+/// Adds the bytes of a body to others.
+pub(super) fn write_behind<'a, T: Body<'a>>(bytes: &mut Vec<u8>, body: &T) -> Result<(), WireFault> {
+    wincode::config::serialize_into(bytes, body, WIRE).map_err(unwritten)
+}
+
+fn unwritten(error: wincode::WriteError) -> WireFault {
+    WireFault::Body(error.to_string())
 }
 
 /// The body of all these bytes.
-pub(super) fn read<T: Body>(bytes: &[u8]) -> Result<T, WireFault> {
+pub(super) fn read<'de, T: Body<'de>>(bytes: &'de [u8]) -> Result<T, WireFault> {
     bounded(bytes.len(), BODY_BYTES_MAX)?;
     wincode::config::deserialize_exact(bytes, WIRE).map_err(|error| WireFault::Body(error.to_string()))
 }
 
 /// The envelope around the bytes of a body of that kind.
 pub(super) fn wrap(kind: Kind, body: &[u8], bytes_max: usize) -> Result<Encoded, WireFault> {
-    bounded(HEAD_BYTES + body.len(), bytes_max.min(ENVELOPE_BYTES_MAX))?;
-    let mut bytes = BytesMut::with_capacity(HEAD_BYTES + body.len());
-    bytes.put_slice(&MAGIC);
-    bytes.put_slice(&[FORMAT, kind as u8, 0]);
-    bytes.put_u32_le(body.len() as u32);
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(&bytes), body);
-    bytes.put_u32_le(checksum);
-    bytes.put_slice(body);
-    Ok(Encoded { payload: bytes.freeze(), checksum: None })
+    let mut bytes = begin(body.len(), bytes_max)?;
+    bytes.extend_from_slice(body);
+    Ok(seal(kind, bytes))
+}
+
+/// Room for an envelope around a body of so many bytes, with its head left open.
+fn begin(body_bytes: usize, bytes_max: usize) -> Result<Vec<u8>, WireFault> {
+    let bytes = HEAD_BYTES.saturating_add(body_bytes);
+    bounded(bytes, bytes_max.min(ENVELOPE_BYTES_MAX))?;
+    let mut room = Vec::with_capacity(bytes);
+    room.extend_from_slice(&[0; HEAD_BYTES]);
+    Ok(room)
+}
+
+/// The envelope, now that its body stands behind the open head.
+fn seal(kind: Kind, mut bytes: Vec<u8>) -> Encoded {
+    let (head, body) = bytes.split_at_mut(HEAD_BYTES);
+    head[..2].copy_from_slice(&MAGIC);
+    head[2..5].copy_from_slice(&[FORMAT, kind as u8, 0]);
+    head[5..CRC_AT].copy_from_slice(&(body.len() as u32).to_le_bytes());
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&head[..CRC_AT]), body);
+    head[CRC_AT..].copy_from_slice(&checksum.to_le_bytes());
+    Encoded { payload: bytes.into(), checksum: None }
 }
 
 /// The bytes of the body that `bytes` envelop, if it is of that kind.

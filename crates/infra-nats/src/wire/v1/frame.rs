@@ -16,39 +16,39 @@ use super::handover::{WarmB1, WarmTakenB1};
 use super::{WireFault, bounded};
 
 #[derive(SchemaWrite, SchemaRead)]
-struct FramesB1 {
-    node: String,
+struct FramesB1<'a> {
+    node: &'a str,
     incarnation: u64,
     /// Each by itself, so that one that cannot be understood leaves the others alone.
-    frames: Vec<Bytes>,
+    frames: Vec<&'a [u8]>,
 }
 
-impl Body for FramesB1 {
+impl<'a> Body<'a> for FramesB1<'a> {
     const KIND: Kind = Kind::Frames;
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-enum FrameB1 {
-    Ask(AskB1),
-    Answer(AnswerFrameB1),
+enum FrameB1<'a> {
+    Ask(AskB1<'a>),
+    Answer(AnswerFrameB1<'a>),
     Warm(WarmB1),
     WarmTaken(WarmTakenB1),
 }
 
-impl Body for FrameB1 {
+impl<'a> Body<'a> for FrameB1<'a> {
     const KIND: Kind = Kind::Frames;
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-struct AskB1 {
+struct AskB1<'a> {
     origin: u64,
     sequence: u64,
     floor: u64,
-    kind: String,
-    id: String,
+    kind: &'a str,
+    id: &'a str,
     slot: u16,
-    command: String,
-    payload: Bytes,
+    command: &'a str,
+    payload: &'a [u8],
     codec: CodecB1,
     message: Option<u128>,
     mode: ModeB1,
@@ -91,57 +91,57 @@ enum ModeB1 {
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-struct AnswerFrameB1 {
+struct AnswerFrameB1<'a> {
     origin: u64,
     sequence: u64,
     sending: u32,
     view: u64,
-    answer: AnswerB1,
+    answer: AnswerB1<'a>,
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-enum AnswerB1 {
-    Replied { reply: Bytes },
-    Looked { reply: Bytes },
-    Rejected { refusal: Bytes },
-    NotOwner { owner: Option<String> },
-    Moving { to: Option<String> },
+enum AnswerB1<'a> {
+    Replied { reply: &'a [u8] },
+    Looked { reply: &'a [u8] },
+    Rejected { refusal: &'a [u8] },
+    NotOwner { owner: Option<&'a str> },
+    Moving { to: Option<&'a str> },
     Behind,
     Unavailable { retry_after_micros: u64, maybe_applied: bool },
     Busy,
     Expired { maybe_applied: bool },
-    Poisoned { reason: String, maybe_applied: bool },
-    Invalid { reason: String, maybe_applied: bool },
-    Quarantined { reason: String, maybe_applied: bool },
+    Poisoned { reason: &'a str, maybe_applied: bool },
+    Invalid { reason: &'a str, maybe_applied: bool },
+    Quarantined { reason: &'a str, maybe_applied: bool },
 }
 
 fn micros(of: Duration) -> u64 {
     u64::try_from(of.as_micros()).unwrap_or(u64::MAX)
 }
 
-impl From<Frame> for FrameB1 {
-    fn from(frame: Frame) -> Self {
+impl<'a> From<&'a Frame> for FrameB1<'a> {
+    fn from(frame: &'a Frame) -> Self {
         match frame {
             Frame::Ask(ask) => Self::Ask(ask.into()),
             Frame::Answer(answer) => Self::Answer(answer.into()),
             Frame::Warm(warm) => Self::Warm(warm.into()),
-            Frame::WarmTaken(taken) => Self::WarmTaken(taken.into()),
+            Frame::WarmTaken(taken) => Self::WarmTaken((*taken).into()),
         }
     }
 }
 
-impl From<AskFrame> for AskB1 {
-    fn from(ask: AskFrame) -> Self {
-        let ActorAddress { key: ActorKey { kind, id }, slot: Slot(slot) } = ask.actor;
+impl<'a> From<&'a AskFrame> for AskB1<'a> {
+    fn from(ask: &'a AskFrame) -> Self {
+        let ActorAddress { key: ActorKey { kind, id }, slot: Slot(slot) } = &ask.actor;
         Self {
             origin: ask.id.origin.0,
             sequence: ask.id.sequence,
             floor: ask.floor,
-            kind: kind.as_str().to_owned(),
-            id: id.as_str().to_owned(),
-            slot,
-            command: ask.command,
-            payload: ask.payload,
+            kind: kind.as_str(),
+            id: id.as_str(),
+            slot: *slot,
+            command: &ask.command,
+            payload: &ask.payload,
             codec: ask.codec.into(),
             message: ask.message.map(|MessageId(id)| id),
             mode: match ask.mode {
@@ -158,37 +158,44 @@ impl From<AskFrame> for AskB1 {
     }
 }
 
-impl From<AnswerFrame> for AnswerFrameB1 {
-    fn from(frame: AnswerFrame) -> Self {
-        let name = |node: NodeId| node.as_str().to_owned();
+impl<'a> From<&'a AnswerFrame> for AnswerFrameB1<'a> {
+    fn from(frame: &'a AnswerFrame) -> Self {
+        let name = |node: &'a Option<NodeId>| node.as_ref().map(NodeId::as_str);
         Self {
             origin: frame.id.origin.0,
             sequence: frame.id.sequence,
             sending: frame.sending,
             view: frame.view.0,
-            answer: match frame.answer {
+            answer: match &frame.answer {
                 Answer::Replied(reply) => AnswerB1::Replied { reply },
                 Answer::Looked(reply) => AnswerB1::Looked { reply },
                 Answer::Rejected(refusal) => AnswerB1::Rejected { refusal },
-                Answer::NotOwner { owner } => AnswerB1::NotOwner { owner: owner.map(name) },
-                Answer::Moving { to } => AnswerB1::Moving { to: to.map(name) },
+                Answer::NotOwner { owner } => AnswerB1::NotOwner { owner: name(owner) },
+                Answer::Moving { to } => AnswerB1::Moving { to: name(to) },
                 Answer::Behind => AnswerB1::Behind,
                 Answer::Unavailable { retry_after, maybe_applied } => {
-                    AnswerB1::Unavailable { retry_after_micros: micros(retry_after), maybe_applied }
+                    let retry_after_micros = micros(*retry_after);
+                    AnswerB1::Unavailable { retry_after_micros, maybe_applied: *maybe_applied }
                 }
                 Answer::Busy => AnswerB1::Busy,
-                Answer::Expired { maybe_applied } => AnswerB1::Expired { maybe_applied },
-                Answer::Poisoned { reason, maybe_applied } => AnswerB1::Poisoned { reason, maybe_applied },
-                Answer::Invalid { reason, maybe_applied } => AnswerB1::Invalid { reason, maybe_applied },
-                Answer::Quarantined { reason, maybe_applied } => AnswerB1::Quarantined { reason, maybe_applied },
+                Answer::Expired { maybe_applied } => AnswerB1::Expired { maybe_applied: *maybe_applied },
+                Answer::Poisoned { reason, maybe_applied } => {
+                    AnswerB1::Poisoned { reason, maybe_applied: *maybe_applied }
+                }
+                Answer::Invalid { reason, maybe_applied } => {
+                    AnswerB1::Invalid { reason, maybe_applied: *maybe_applied }
+                }
+                Answer::Quarantined { reason, maybe_applied } => {
+                    AnswerB1::Quarantined { reason, maybe_applied: *maybe_applied }
+                }
             },
         }
     }
 }
 
-impl TryFrom<FrameB1> for Frame {
+impl TryFrom<FrameB1<'_>> for Frame {
     type Error = InvalidId;
-    fn try_from(frame: FrameB1) -> Result<Self, InvalidId> {
+    fn try_from(frame: FrameB1<'_>) -> Result<Self, InvalidId> {
         match frame {
             FrameB1::Ask(ask) => ask.try_into().map(Self::Ask),
             FrameB1::Answer(answer) => answer.try_into().map(Self::Answer),
@@ -198,16 +205,16 @@ impl TryFrom<FrameB1> for Frame {
     }
 }
 
-impl TryFrom<AskB1> for AskFrame {
+impl TryFrom<AskB1<'_>> for AskFrame {
     type Error = InvalidId;
-    fn try_from(ask: AskB1) -> Result<Self, InvalidId> {
+    fn try_from(ask: AskB1<'_>) -> Result<Self, InvalidId> {
         let key = ActorKey { kind: ActorKind::new(ask.kind)?, id: ActorId::new(ask.id)? };
         Ok(Self {
             id: CommandId { origin: Incarnation(ask.origin), sequence: ask.sequence },
             floor: ask.floor,
             actor: ActorAddress { key, slot: Slot(ask.slot) },
-            command: ask.command,
-            payload: ask.payload,
+            command: ask.command.to_owned(),
+            payload: Bytes::copy_from_slice(ask.payload),
             codec: ask.codec.into(),
             message: ask.message.map(MessageId),
             mode: match ask.mode {
@@ -224,18 +231,18 @@ impl TryFrom<AskB1> for AskFrame {
     }
 }
 
-impl TryFrom<AnswerFrameB1> for AnswerFrame {
+impl TryFrom<AnswerFrameB1<'_>> for AnswerFrame {
     type Error = InvalidId;
-    fn try_from(frame: AnswerFrameB1) -> Result<Self, InvalidId> {
-        let node = |name: Option<String>| name.map(NodeId::new).transpose();
+    fn try_from(frame: AnswerFrameB1<'_>) -> Result<Self, InvalidId> {
+        let (node, bytes) = (|name: Option<&str>| name.map(NodeId::new).transpose(), Bytes::copy_from_slice);
         Ok(Self {
             id: CommandId { origin: Incarnation(frame.origin), sequence: frame.sequence },
             sending: frame.sending,
             view: Epoch(frame.view),
             answer: match frame.answer {
-                AnswerB1::Replied { reply } => Answer::Replied(reply),
-                AnswerB1::Looked { reply } => Answer::Looked(reply),
-                AnswerB1::Rejected { refusal } => Answer::Rejected(refusal),
+                AnswerB1::Replied { reply } => Answer::Replied(bytes(reply)),
+                AnswerB1::Looked { reply } => Answer::Looked(bytes(reply)),
+                AnswerB1::Rejected { refusal } => Answer::Rejected(bytes(refusal)),
                 AnswerB1::NotOwner { owner } => Answer::NotOwner { owner: node(owner)? },
                 AnswerB1::Moving { to } => Answer::Moving { to: node(to)? },
                 AnswerB1::Behind => Answer::Behind,
@@ -244,22 +251,31 @@ impl TryFrom<AnswerFrameB1> for AnswerFrame {
                 }
                 AnswerB1::Busy => Answer::Busy,
                 AnswerB1::Expired { maybe_applied } => Answer::Expired { maybe_applied },
-                AnswerB1::Poisoned { reason, maybe_applied } => Answer::Poisoned { reason, maybe_applied },
-                AnswerB1::Invalid { reason, maybe_applied } => Answer::Invalid { reason, maybe_applied },
-                AnswerB1::Quarantined { reason, maybe_applied } => Answer::Quarantined { reason, maybe_applied },
+                AnswerB1::Poisoned { reason, maybe_applied } => {
+                    Answer::Poisoned { reason: reason.to_owned(), maybe_applied }
+                }
+                AnswerB1::Invalid { reason, maybe_applied } => {
+                    Answer::Invalid { reason: reason.to_owned(), maybe_applied }
+                }
+                AnswerB1::Quarantined { reason, maybe_applied } => {
+                    Answer::Quarantined { reason: reason.to_owned(), maybe_applied }
+                }
             },
         })
     }
 }
 
 /// One message of frames from `from`, at most `bytes_max` long.
-pub(crate) fn encode_frames(from: &NodeRef, frames: Vec<Frame>, bytes_max: usize) -> Result<Bytes, WireFault> {
-    let frame = |frame| envelope::write(&FrameB1::from(frame)).map(Bytes::from);
-    let body = FramesB1 {
-        node: from.node.as_str().to_owned(),
-        incarnation: from.incarnation.0,
-        frames: frames.into_iter().map(frame).collect::<Result<_, _>>()?,
-    };
+pub(crate) fn encode_frames(from: &NodeRef, frames: &[Frame], bytes_max: usize) -> Result<Bytes, WireFault> {
+    // All of them behind each other, and where each ends.
+    let (mut written, mut ends) = (Vec::new(), Vec::with_capacity(frames.len()));
+    for frame in frames {
+        envelope::write_behind(&mut written, &FrameB1::from(frame))?;
+        ends.push(written.len());
+    }
+    let begins = std::iter::once(&0).chain(&ends);
+    let frames = begins.zip(&ends).map(|(begin, end)| &written[*begin..*end]).collect();
+    let body = FramesB1 { node: from.node.as_str(), incarnation: from.incarnation.0, frames };
     envelope::encode(&body, bytes_max).map(|encoded| encoded.payload)
 }
 
@@ -277,11 +293,11 @@ pub(crate) struct Received {
 /// Who sent a message, and its frames.
 pub(crate) fn decode_frames(payload: &[u8]) -> Result<Received, WireFault> {
     bounded(payload.len(), ENVELOPE_BYTES_MAX)?;
-    let body: FramesB1 = envelope::decode(payload)?;
+    let body: FramesB1<'_> = envelope::decode(payload)?;
     let from = NodeRef { node: NodeId::new(body.node)?, incarnation: Incarnation(body.incarnation) };
     let (mut frames, mut refused) = (Vec::with_capacity(body.frames.len()), Vec::new());
     for bytes in body.frames {
-        match read_frame(&bytes) {
+        match read_frame(bytes) {
             Ok(frame) => frames.push(frame),
             Err(fault) => refused.push(fault),
         }
@@ -291,7 +307,7 @@ pub(crate) fn decode_frames(payload: &[u8]) -> Result<Received, WireFault> {
 
 /// The frame that these bytes hold, if it is within its own bound.
 fn read_frame(bytes: &[u8]) -> Result<Frame, WireFault> {
-    let frame = Frame::try_from(envelope::read::<FrameB1>(bytes)?)?;
+    let frame = Frame::try_from(envelope::read::<FrameB1<'_>>(bytes)?)?;
     match &frame {
         Frame::Ask(ask) => bounded(ask.payload.len(), AskFrame::PAYLOAD_BYTES_MAX)?,
         Frame::Warm(warm) => bounded(warm.bytes(), WarmFrame::BYTES_MAX)?,

@@ -42,8 +42,8 @@ enum VerdictB1 {
     Unwanted,
 }
 
-impl From<WarmFrame> for WarmB1 {
-    fn from(frame: WarmFrame) -> Self {
+impl From<&WarmFrame> for WarmB1 {
+    fn from(frame: &WarmFrame) -> Self {
         let actor = |warm: &WarmActor| WarmActorB1 {
             kind: warm.actor.key.kind.as_str().to_owned(),
             id: warm.actor.key.id.as_str().to_owned(),

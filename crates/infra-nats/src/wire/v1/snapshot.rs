@@ -52,7 +52,7 @@ struct SnapshotB1 {
     pending: Vec<PendingB1>,
 }
 
-impl Body for SnapshotB1 {
+impl Body<'_> for SnapshotB1 {
     const KIND: Kind = Kind::TopologySnapshot;
 }
 

@@ -14,7 +14,7 @@ struct WakeB1 {
     at_ms: Option<u64>,
 }
 
-impl Body for WakeB1 {
+impl Body<'_> for WakeB1 {
     const KIND: Kind = Kind::Wake;
 }
 

@@ -12,17 +12,18 @@
 //! It does not send, encode or wait: [`super::service`] does. A command that runs in place on this node touches it only
 //! to be given an id and to be taken off the window, unless it is refused.
 
+mod asks;
 mod refusals;
 mod sending;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aether_domain::ports::Answer;
 use aether_domain::{CommandId, Epoch, Incarnation, Monotonic, NodeRef, ShardId};
 
+use self::asks::Asks;
 use super::ask::{Pending, Place, Request, Target, Try};
 use super::bounds::{RETRY_NEXT_LIFE, STRAGGLERS_WAIT};
 use super::budget::NodeBudget;
@@ -95,8 +96,7 @@ pub(crate) struct ShardAsks<T> {
     minted: u64,
     budget: Arc<NodeBudget>,
     window: Window,
-    asks: BTreeMap<u64, Pending<T>>,
-    timers: BTreeSet<(Monotonic, u64)>,
+    asks: Asks<T>,
     seen: Option<Epoch>,
     target: Target,
     hold: Option<Hold>,
@@ -115,8 +115,7 @@ impl<T> ShardAsks<T> {
             minted: 0,
             budget,
             window: Window::default(),
-            asks: BTreeMap::new(),
-            timers: BTreeSet::new(),
+            asks: Asks::new(),
             seen: None,
             target: Target::Nowhere,
             hold: None,
@@ -158,7 +157,7 @@ impl<T> ShardAsks<T> {
 
     /// When [`Input::Look`] is due, if nothing else happens.
     pub(crate) fn wakes_at(&self) -> Option<Monotonic> {
-        let timer = self.timers.first().map(|(at, _)| *at);
+        let timer = self.asks.next_wake().map(|(at, _)| at);
         let retry = self.hold.as_ref().filter(|_| self.target != Target::Nowhere).and_then(|hold| hold.retry_at);
         [timer, retry].into_iter().flatten().min()
     }
@@ -230,12 +229,12 @@ impl<T> ShardAsks<T> {
     /// Whether somebody other than the present target still has to answer.
     fn stragglers(&self) -> bool {
         let elsewhere = |ask: &Pending<T>| matches!(&ask.place, Place::Out(to) if *to != self.target);
-        self.asks.values().any(elsewhere) || (self.target != Target::Here && self.begun_here() > 0)
+        self.asks.iter().map(|(_, ask)| ask).any(elsewhere) || (self.target != Target::Here && self.begun_here() > 0)
     }
 
     fn over(&mut self, effects: &mut Vec<Effect<T>>) {
         for sequence in self.sequences(|_| true) {
-            let maybe_applied = self.asks[&sequence].maybe_applied();
+            let maybe_applied = self.asks.get(sequence).is_some_and(Pending::maybe_applied);
             self.complete(sequence, Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied }, effects);
         }
         self.window.clear();
@@ -268,7 +267,7 @@ impl<T> ShardAsks<T> {
         }
         let sequence = self.mint();
         self.window.open(sequence);
-        self.insert(sequence, Pending::new(token, request, deadline));
+        self.asks.insert(sequence, Pending::new(token, request, deadline));
         if self.target == Target::Nowhere && self.hold.is_none() {
             self.hold = Some(Hold { refused: None, reach: Epoch::ZERO, retry_at: None });
         }
@@ -307,14 +306,8 @@ impl<T> ShardAsks<T> {
         }
         let mut ask = Pending::new(Some(token), request, deadline);
         (ask.place, ask.unanswered, ask.sendings) = (Place::Out(Target::Here), 1, 1);
-        self.insert(sequence, ask);
-        true
-    }
-
-    /// Looks after a command whose sequence is open.
-    fn insert(&mut self, sequence: u64, ask: Pending<T>) {
-        self.timers.insert((ask.wake, sequence));
         self.asks.insert(sequence, ask);
+        true
     }
 }
 

@@ -20,7 +20,7 @@ impl<T> ShardAsks<T> {
         answer: Answer,
         effects: &mut Vec<Effect<T>>,
     ) {
-        let Some(ask) = self.asks.get_mut(&sequence) else { return };
+        let Some(ask) = self.asks.get_mut(sequence) else { return };
         ask.unanswered = ask.unanswered.saturating_sub(1);
         ask.lost.take_if(|_| ask.unanswered == 0);
         let current = matches!(&ask.place, Place::Out(to) if to == sent.to);
@@ -74,7 +74,7 @@ impl<T> ShardAsks<T> {
 
     /// It never left: as if its target had refused it.
     pub(super) fn not_sent(&mut self, now: Monotonic, sequence: u64, effects: &mut Vec<Effect<T>>) {
-        let Some(ask) = self.asks.get_mut(&sequence) else { return };
+        let Some(ask) = self.asks.get_mut(sequence) else { return };
         let Place::Out(to @ Target::There(_)) = ask.place.clone() else { return };
         ask.unanswered = ask.unanswered.saturating_sub(1);
         self.hold_back(sequence, effects);
@@ -84,7 +84,7 @@ impl<T> ShardAsks<T> {
     /// An answer shows that what was sent arrives, so the last sending's answer is on its way too: one more sending now
     /// would only move the last one further off.
     fn wait_for_the_last(&mut self, now: Monotonic, sequence: u64) {
-        let Some(ask) = self.asks.get(&sequence) else { return };
+        let Some(ask) = self.asks.get(sequence) else { return };
         if matches!(ask.place, Place::Out(_)) {
             let left = ask.deadline.since(now);
             let wake = if left >= RESEND_LEFT_MIN * 2 { now + RESEND_AFTER.max(left / 2) } else { ask.deadline };
@@ -94,14 +94,14 @@ impl<T> ShardAsks<T> {
 
     /// It can never leave, though an earlier sending of it may have.
     pub(super) fn too_large(&mut self, sequence: u64, reason: String, effects: &mut Vec<Effect<T>>) {
-        let Some(ask) = self.asks.get_mut(&sequence) else { return };
+        let Some(ask) = self.asks.get_mut(sequence) else { return };
         ask.unanswered = ask.unanswered.saturating_sub(1);
         let maybe_applied = ask.maybe_applied();
         self.complete(sequence, Answer::Invalid { reason, maybe_applied }, effects);
     }
 
     pub(super) fn refused_alone(&mut self, now: Monotonic, sequence: u64, after: Option<Duration>) {
-        let Some(ask) = self.asks.get_mut(&sequence) else { return };
+        let Some(ask) = self.asks.get_mut(sequence) else { return };
         let pause = match after {
             Some(after) => after.clamp(BACK_OFF_MIN, RETRY_AFTER_MAX),
             None => back_off(ask.round, sequence >> 16),
@@ -124,14 +124,10 @@ impl<T> ShardAsks<T> {
     }
 
     pub(super) fn wake(&mut self, now: Monotonic, view: &View, effects: &mut Vec<Effect<T>>) {
-        while let Some((at, sequence)) = self.timers.first().copied()
+        while let Some((at, sequence)) = self.asks.next_wake()
             && at <= now
+            && let Some(ask) = self.asks.get(sequence)
         {
-            let Some(ask) = self.asks.get(&sequence) else {
-                debug_assert!(false, "a timer belongs to an ask");
-                self.timers.remove(&(at, sequence));
-                continue;
-            };
             if ask.deadline <= now {
                 let maybe_applied = ask.maybe_applied();
                 self.complete(sequence, Answer::Expired { maybe_applied }, effects);
@@ -152,7 +148,7 @@ impl<T> ShardAsks<T> {
                 }
                 continue;
             }
-            if let (Some(to), Some(ask)) = (lost, self.asks.get_mut(&sequence)) {
+            if let (Some(to), Some(ask)) = (lost, self.asks.get_mut(sequence)) {
                 ask.lost = Some(to);
             }
             self.send(now, view, sequence, effects);

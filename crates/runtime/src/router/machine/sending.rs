@@ -12,7 +12,7 @@ impl<T> ShardAsks<T> {
     pub(super) fn send(&mut self, now: Monotonic, view: &View, sequence: u64, effects: &mut Vec<Effect<T>>) {
         let (target, floor) = (self.target.clone(), self.window.floor().unwrap_or(sequence));
         let id = CommandId { origin: self.origin, sequence };
-        let Some(ask) = self.asks.get_mut(&sequence) else { return };
+        let Some(ask) = self.asks.get_mut(sequence) else { return };
         // A life that goes on has told, or will tell, what it did; only one that is over may have been ended by it.
         if ask.lost.take_if(|to| to.is_gone(view)).is_some() {
             ask.attempt = ask.attempt.saturating_add(1);
@@ -48,7 +48,7 @@ impl<T> ShardAsks<T> {
 
     /// Lets a command wait for the hold, or refuses it if too many do and it is certainly not applied.
     pub(super) fn hold_back(&mut self, sequence: u64, effects: &mut Vec<Effect<T>>) {
-        let Some(ask) = self.asks.get_mut(&sequence) else { return };
+        let Some(ask) = self.asks.get_mut(sequence) else { return };
         let (bytes, deadline) = (ask.request.bytes(), ask.deadline);
         let fits = self.held < HELD_PER_SHARD_MAX && self.held_bytes + bytes <= HELD_BYTES_PER_SHARD_MAX;
         if !(fits && self.budget.hold(bytes)) {
@@ -68,7 +68,7 @@ impl<T> ShardAsks<T> {
 
     /// Nobody will say what became of its last sending.
     pub(super) fn lose(&mut self, sequence: u64, effects: &mut Vec<Effect<T>>) {
-        if let Some(ask) = self.asks.get_mut(&sequence)
+        if let Some(ask) = self.asks.get_mut(sequence)
             && let Place::Out(to) = &ask.place
         {
             ask.lost = Some(to.clone());
@@ -82,16 +82,14 @@ impl<T> ShardAsks<T> {
     }
 
     pub(super) fn set_wake(&mut self, sequence: u64, wake: Monotonic) {
-        if let Some(ask) = self.asks.get_mut(&sequence) {
+        if let Some(ask) = self.asks.get(sequence) {
             let wake = wake.min(ask.deadline);
-            self.timers.remove(&(ask.wake, sequence));
-            self.timers.insert((wake, sequence));
-            ask.wake = wake;
+            self.asks.set_wake(sequence, wake);
         }
     }
 
     pub(super) fn take_from_hold(&mut self, sequence: u64) {
-        if let Some(ask) = self.asks.get(&sequence) {
+        if let Some(ask) = self.asks.get(sequence) {
             let bytes = ask.request.bytes();
             self.held -= 1;
             self.held_bytes -= bytes;
@@ -106,11 +104,10 @@ impl<T> ShardAsks<T> {
     }
 
     pub(super) fn forget(&mut self, sequence: u64) -> Option<Pending<T>> {
-        if self.asks.get(&sequence)?.place == Place::Waiting {
+        if self.asks.get(sequence)?.place == Place::Waiting {
             self.take_from_hold(sequence);
         }
-        let ask = self.asks.remove(&sequence)?;
-        self.timers.remove(&(ask.wake, sequence));
+        let ask = self.asks.remove(sequence)?;
         self.window.close(sequence);
         self.budget.give_back(ask.request.bytes());
         Some(ask)

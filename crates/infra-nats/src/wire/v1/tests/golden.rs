@@ -100,7 +100,7 @@ fn a_topology_snapshot_is_these_bytes_for_ever() {
 fn frames_of_every_kind_are_these_bytes_for_ever() {
     let from = samples::node("n1", 0x4d2);
     let golden = include_str!("../golden/frames.hex.txt");
-    assert_eq!(as_hex(&encode_frames(&from, samples::frames(), 1 << 20).expect("it fits")), golden);
+    assert_eq!(as_hex(&encode_frames(&from, &samples::frames(), 1 << 20).expect("it fits")), golden);
     assert_eq!(samples::sound_frames(&hex(golden)), (from, samples::frames()));
 }
 
@@ -108,7 +108,7 @@ fn frames_of_every_kind_are_these_bytes_for_ever() {
 fn warm_actors_and_what_becomes_of_them_are_these_bytes_for_ever() {
     let from = samples::node("n1", 0x4d2);
     let golden = include_str!("../golden/warm_frames.hex.txt");
-    assert_eq!(as_hex(&encode_frames(&from, samples::warm_frames(), 1 << 20).expect("it fits")), golden);
+    assert_eq!(as_hex(&encode_frames(&from, &samples::warm_frames(), 1 << 20).expect("it fits")), golden);
     assert_eq!(samples::sound_frames(&hex(golden)), (from, samples::warm_frames()));
 }
 

@@ -37,7 +37,7 @@ fn decode_everything(bytes: &[u8]) -> usize {
 fn everything() -> Vec<Encoded> {
     let commit = |codec| encode_commit(&samples::commit(codec)).expect("it fits");
     let frames = [samples::frames(), samples::warm_frames()];
-    let frames = frames.map(|frames| encode_frames(&samples::node("n1", 1), frames, 1 << 20).expect("it fits"));
+    let frames = frames.map(|frames| encode_frames(&samples::node("n1", 1), &frames, 1 << 20).expect("it fits"));
     let control = [samples::lease(), samples::member(), samples::release(), samples::orders()];
     let mut all: Vec<_> = control.iter().map(|record| encode_control(record).expect("it fits")).collect();
     all.push(encode_entry(&samples::entry()).expect("it fits"));
@@ -140,7 +140,7 @@ fn a_small_text_cannot_name_more_shards_than_any_cluster_has() {
 fn frames_of_a_kind_that_is_not_known_leave_the_others_of_their_message_alone() {
     let [first, .., last] = &samples::frames()[..] else { panic!("there are several") };
     let sent = vec![first.clone(), last.clone()];
-    let bytes = encode_frames(&samples::node("n1", 1), sent.clone(), 1 << 20).expect("it fits");
+    let bytes = encode_frames(&samples::node("n1", 1), &sent, 1 << 20).expect("it fits");
     // The message's head, its sender (a name of two bytes and a number of one), how many frames: then the first one's length
     // and its kind, of which there are no 200.
     let at = 13 + 3 + 1 + 1;
@@ -170,7 +170,7 @@ fn a_length_prefix_that_lies_reserves_no_memory() {
 
 #[test]
 fn bytes_behind_the_end_of_a_body_are_refused() {
-    let frames = encode_frames(&samples::node("n1", 1), Vec::new(), 1 << 20).expect("it fits");
+    let frames = encode_frames(&samples::node("n1", 1), &[], 1 << 20).expect("it fits");
     let mut body = frames[13..].to_vec();
     body.push(0);
     let mut bytes = vec![b'A', b'E', 1, 1, 0];

@@ -368,7 +368,7 @@ proptest! {
         let answers = [Answer::Replied(payload), Answer::Invalid { reason: text, maybe_applied: true }];
         let mut frames = vec![Frame::Ask(ask)];
         frames.extend(answers.map(|answer| Frame::Answer(AnswerFrame { id, sending: 7, view: Epoch(numbers[1]), answer })));
-        let bytes = encode_frames(&from, frames.clone(), 1 << 20).expect("it fits");
+        let bytes = encode_frames(&from, &frames, 1 << 20).expect("it fits");
         prop_assert_eq!(samples::sound_frames(&bytes), (from, frames));
     }
 
@@ -384,7 +384,7 @@ proptest! {
         warm.snapshot.state = state.into();
         let frame = WarmFrame { actors: Arc::new(vec![warm; many]), chunk: many as u32, ..sample };
         let frames = vec![Frame::Warm(frame)];
-        let bytes = encode_frames(&from, frames.clone(), 1 << 20).expect("it fits");
+        let bytes = encode_frames(&from, &frames, 1 << 20).expect("it fits");
         prop_assert_eq!(samples::sound_frames(&bytes), (from, frames));
     }
 
@@ -463,7 +463,7 @@ fn a_frame_of_more_warm_actors_than_there_may_be_is_refused() {
     for (more, fits) in [(0, true), (1, false)] {
         warm.snapshot.state = vec![7; warm.snapshot.state.len() + WarmFrame::BYTES_MAX - warm.bytes() + more].into();
         let frames = vec![Frame::Warm(WarmFrame { actors: Arc::new(vec![warm.clone()]), ..sample.clone() })];
-        let bytes = encode_frames(&from, frames, 1 << 20).expect("the sender has its own check");
+        let bytes = encode_frames(&from, &frames, 1 << 20).expect("the sender has its own check");
         assert_eq!(crate::wire::v1::decode_frames(&bytes).expect("the message is sound").refused.is_empty(), fits);
     }
 }
@@ -473,12 +473,12 @@ fn the_largest_command_fits_into_a_message() {
     let mut ask = samples::ask();
     ask.payload = vec![7; AskFrame::PAYLOAD_BYTES_MAX].into();
     let from = samples::node("n1", 1);
-    let bytes = encode_frames(&from, vec![Frame::Ask(ask.clone())], 1 << 20).expect("it fits");
+    let bytes = encode_frames(&from, &[Frame::Ask(ask.clone())], 1 << 20).expect("it fits");
     assert_eq!(samples::sound_frames(&bytes), (from.clone(), vec![Frame::Ask(ask.clone())]));
     ask.payload = vec![7; AskFrame::PAYLOAD_BYTES_MAX + 1].into();
-    let bytes = encode_frames(&from, vec![Frame::Ask(ask.clone())], 1 << 20).expect("the sender has its own check");
+    let bytes = encode_frames(&from, &[Frame::Ask(ask.clone())], 1 << 20).expect("the sender has its own check");
     let read = crate::wire::v1::decode_frames(&bytes).expect("the message is sound");
     assert!(read.frames.is_empty() && matches!(&read.refused[..], [WireFault::TooLarge { .. }]), "{read:?}");
     let two = vec![Frame::Ask(ask.clone()), Frame::Ask(ask)];
-    assert!(matches!(encode_frames(&from, two, 1 << 20), Err(WireFault::TooLarge { .. })));
+    assert!(matches!(encode_frames(&from, &two, 1 << 20), Err(WireFault::TooLarge { .. })));
 }

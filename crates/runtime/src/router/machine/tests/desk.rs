@@ -105,7 +105,7 @@ impl Desk {
 
     /// An answer to the last sending.
     pub(super) fn answer(&mut self, nth: u64, from: &str, known: u64, answer: Answer) {
-        let sending = self.asks.asks.get(&sequence(nth, SHARD)).map_or(1, |ask| ask.sendings);
+        let sending = self.asks.asks.get(sequence(nth, SHARD)).map_or(1, |ask| ask.sendings);
         self.answer_to(nth, sending, from, known, answer);
     }
 
@@ -139,8 +139,8 @@ impl Desk {
     /// Nothing is outstanding and every budget is given back.
     pub(super) fn is_idle(&self) -> bool {
         self.asks.outstanding() == 0
-            && self.asks.asks.is_empty()
-            && self.asks.timers.is_empty()
+            && self.asks.asks.len() == 0
+            && self.asks.asks.next_wake().is_none()
             && (self.asks.held, self.asks.held_bytes) == (0, 0)
             && (self.budget.held_bytes(), self.budget.outstanding_bytes()) == (0, 0)
     }

@@ -100,10 +100,10 @@ proptest! {
             }
             counted = desk.sent.len();
             prop_assert!(desk.asks.held <= OUTSTANDING_PER_SHARD_MAX);
-            let waiting = desk.asks.asks.values().filter(|ask| ask.place == Place::Waiting).count();
+            let waiting = desk.asks.asks.iter().filter(|(_, ask)| ask.place == Place::Waiting).count();
             prop_assert_eq!(waiting, desk.asks.held, "the hold's books");
             prop_assert!(waiting == 0 || desk.asks.hold.is_some(), "whatever waits, waits for a hold");
-            prop_assert_eq!(desk.asks.timers.len(), desk.asks.asks.len(), "one timer an ask");
+            prop_assert!(desk.asks.asks.is_sound(), "ascending, and one timer an ask");
         }
         prop_assert!(first_sends.is_sorted(), "first sends out of order: {:?}", first_sends);
         desk.pass(ms(5_000));
