@@ -85,6 +85,13 @@ enum Command {
     /// Break a real cluster on purpose and measure; what follows is passed on, for example timelines --profile fast.
     Chaos {
         /// timelines --profile default|fast, --replicas 1|3, --nodes N, --repeat N, --only NAME, --json.
+        /// commands --count N, --nats 1|3, --nodes N, --seed S, --release, --history FILE.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        arguments: Vec<String>,
+    },
+    /// Judge a history: what askers were told against what is stored. The file's form is in docs/TESTING.md.
+    Histcheck {
+        /// FILE, or - for the standard input.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         arguments: Vec<String>,
     },
@@ -249,6 +256,7 @@ impl Cli {
             Command::Ci { skip_tests } => steps::ci(&root, skip_tests),
             Command::Simulate { arguments } => steps::simulate(&root, &arguments),
             Command::Chaos { arguments } => steps::chaos(&root, &arguments),
+            Command::Histcheck { arguments } => steps::histcheck(&root, &arguments),
             Command::Mutants { arguments } => steps::mutants(&root, &arguments),
             Command::BigEndian { debian } => big_endian::run(&root, debian),
             Command::Placement { arguments } => steps::placement(&root, &arguments),

@@ -154,7 +154,7 @@ pub fn fmt(root: &Path) -> Result<()> {
 }
 
 /// Every bench: its package and its name.
-const BENCHES: [(&str, &str); 7] = [
+const BENCHES: [(&str, &str); 8] = [
     ("aether-runtime", "local"),
     ("aether-runtime", "leader"),
     ("aether-runtime", "residents"),
@@ -162,6 +162,7 @@ const BENCHES: [(&str, &str); 7] = [
     ("aether", "handover"),
     ("aether-placement", "placement"),
     ("aether-placement", "map"),
+    ("aether-histcheck", "histories"),
 ];
 
 /// `cargo xtask bench`: every bench of the workspace, or the one that the first argument names, with the other
@@ -259,6 +260,16 @@ pub fn chaos(root: &Path, arguments: &[String]) -> Result<()> {
     let mut all =
         vec!["run", "--quiet", "--profile", profile, "--package", "aether-cluster-tests", "--bin", which, "--"];
     all.extend(rest.iter().map(String::as_str));
+    run_cargo(root, &all, &[])
+}
+
+/// `cargo xtask histcheck FILE`: holds what askers were told against what is stored, as a file says both.
+///
+/// # Errors
+/// They do not agree, or the file is no history: it has said which.
+pub fn histcheck(root: &Path, arguments: &[String]) -> Result<()> {
+    let mut all = vec!["run", "--quiet", "--release", "--package", "aether-histcheck", "--"];
+    all.extend(arguments.iter().map(String::as_str));
     run_cargo(root, &all, &[])
 }
 

@@ -1,13 +1,14 @@
-//! The text of a history, read into operations and stored writes.
+//! The text of a history, read and judged.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
 
-use serde::Deserialize;
+use aether_domain::testing::history::{Agreed, Book, Call, Kept, Told};
 use thiserror::Error;
 
-/// The most bytes of one line.
-pub const LINE_BYTES_MAX: usize = 64 * 1024;
+use crate::line::{Kind, LINE_BYTES_MAX, Line};
 
 /// A text that is no history.
 #[derive(Debug, Error)]
@@ -27,7 +28,7 @@ pub enum Malformed {
         /// From 1.
         line: usize,
     },
-    /// A line is not one of the five kinds.
+    /// A line is none of a history.
     #[error("line {line}: {cause}")]
     NotALine {
         /// From 1.
@@ -36,7 +37,7 @@ pub enum Malformed {
         #[source]
         cause: serde_json::Error,
     },
-    /// Lines contradict each other.
+    /// A line lacks something, or contradicts another one.
     #[error("line {line}: {reason}")]
     Contradiction {
         /// From 1.
@@ -46,118 +47,67 @@ pub enum Malformed {
     },
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Invoke,
-    Ok,
-    Fail,
-    Info,
-    Stored,
+/// One line about a question.
+#[derive(Debug)]
+struct Moment {
+    t: u64,
+    /// Questions come before answers at the same instant.
+    what: What,
+    op: u64,
+    line: usize,
 }
 
-/// Any line: flat, since that is read several times faster than one of five shapes.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    #[serde(rename = "line")]
-    kind: Kind,
-    t: Option<u64>,
-    op: Option<u64>,
-    actor: Option<String>,
-    id: Option<String>,
-    lane: Option<String>,
-    add: Option<i64>,
-    #[serde(default)]
-    stale: bool,
-    value: Option<i64>,
-    version: Option<u64>,
-    sequence: Option<u64>,
-    epoch: Option<u64>,
-    events: Option<u64>,
+#[derive(Debug)]
+enum What {
+    Call { actor: Arc<str>, id: u128, turn: Option<u64> },
+    Told(Told<i64>),
 }
 
-/// A name that was met: its place among all of its sort.
-pub(crate) type Name = usize;
-
-/// Names by their place.
+/// What is stored of one actor.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
-    texts: Vec<String>,
-    known: HashMap<String, Name>,
-}
-
-impl Names {
-    fn of(&mut self, text: String) -> Name {
-        if let Some(&name) = self.known.get(&text) {
-            return name;
-        }
-        self.texts.push(text.clone());
-        self.known.insert(text, self.texts.len() - 1);
-        self.texts.len() - 1
-    }
-
-    pub(crate) fn text(&self, name: Name) -> &str {
-        &self.texts[name]
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.texts.len()
-    }
-}
-
-/// What became of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    Ok { at: u64, value: Option<i64>, version: Option<u64> },
-    Failed,
-    Unknown,
-}
-
-/// One operation.
-#[derive(Clone, Debug)]
-pub(crate) struct Op {
-    pub(crate) number: u64,
-    pub(crate) actor: Name,
-    /// Which write it is; nothing of a read.
-    pub(crate) write: Option<Name>,
-    pub(crate) add: i64,
-    pub(crate) lane: Option<Name>,
-    pub(crate) stale: bool,
-    pub(crate) invoked: u64,
-    pub(crate) end: End,
-}
-
-/// One write in an actor's history.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stored {
-    pub(crate) sequence: u64,
-    pub(crate) epoch: u64,
-    pub(crate) version: u64,
-    pub(crate) events: u64,
-    pub(crate) write: Name,
-    pub(crate) add: i64,
+struct Store {
+    born: i64,
+    /// Each operation's id and value.
+    commands: Vec<(Option<u128>, i64)>,
+    /// Where the last one is.
+    sequence: u64,
+    epoch: u64,
+    version: u64,
+    /// The first thing wrong with those.
+    broken: Option<String>,
 }
 
 /// A whole history.
 #[derive(Debug, Default)]
 pub struct History {
-    pub(crate) actors: Names,
-    /// Ids of writes, each with its actor: an id names a write of one actor.
-    pub(crate) writes: Names,
-    pub(crate) lanes: Names,
-    pub(crate) ops: Vec<Op>,
-    /// By actor.
-    pub(crate) stored: Vec<Vec<Stored>>,
+    moments: Vec<Moment>,
+    stores: BTreeMap<Arc<str>, Store>,
+}
+
+/// What a judgement says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What was compared, of the actors with whom nothing is wrong.
+    pub agreed: Agreed,
+    /// The first thing that is wrong with each of the others.
+    pub wrong: Vec<String>,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agreed, wrong } = self;
+        write!(f, "{agreed}; {} actors wrong", wrong.len())?;
+        wrong.iter().try_for_each(|wrong| write!(f, "\n  {wrong}"))
+    }
 }
 
 impl History {
     /// Reads a history.
     ///
     /// # Errors
-    /// [`Malformed`], with the first line that is no line of a history or contradicts an earlier one.
+    /// [`Malformed`], with the first line that is no line of a history or contradicts another one.
     pub fn read(mut text: impl BufRead) -> Result<Self, Malformed> {
-        let (mut history, mut places) = (Self::default(), BTreeMap::<u64, Place>::new());
+        let mut history = Self::default();
         let (mut bytes, mut line) = (Vec::new(), 0);
         loop {
             line += 1;
@@ -165,12 +115,8 @@ impl History {
             let limit = LINE_BYTES_MAX as u64 + 1;
             let read = text.by_ref().take(limit).read_until(b'\n', &mut bytes);
             if read.map_err(|cause| Malformed::Unreadable { line, cause })? == 0 {
-                let lost = places.iter().find(|(_, place)| place.op.is_none());
-                let contradiction = |number| format!("operation {number} ends and never begins");
-                return match lost {
-                    Some((number, _)) => Err(Malformed::Contradiction { line, reason: contradiction(number) }),
-                    None => Ok(history),
-                };
+                history.moments.sort_by_key(|moment| (moment.t, matches!(moment.what, What::Told(_)), moment.op));
+                return Ok(history);
             }
             if bytes.len() > LINE_BYTES_MAX {
                 return Err(Malformed::TooLong { line });
@@ -179,107 +125,115 @@ impl History {
                 continue;
             }
             let told: Line = serde_json::from_slice(&bytes).map_err(|cause| Malformed::NotALine { line, cause })?;
-            history.take(told, &mut places).map_err(|reason| Malformed::Contradiction { line, reason })?;
+            history.take(told, line).map_err(|reason| Malformed::Contradiction { line, reason })?;
         }
     }
 
-    /// How many operations there are, and how many stored writes.
-    pub fn size(&self) -> (usize, usize) {
-        (self.ops.len(), self.stored.iter().map(Vec::len).sum())
-    }
-
-    fn take(&mut self, line: Line, places: &mut BTreeMap<u64, Place>) -> Result<(), String> {
-        match line.kind {
-            Kind::Stored => self.take_stored(line),
-            kind => {
-                let number = needed(line.op, "op")?;
-                let at = needed(line.t, "t")?;
-                match kind {
-                    Kind::Invoke => self.invoke(line, number, at, places),
-                    Kind::Ok => self.end(number, at, places, End::Ok { at, value: line.value, version: line.version }),
-                    Kind::Fail => self.end(number, at, places, End::Failed),
-                    Kind::Info | Kind::Stored => self.end(number, at, places, End::Unknown),
+    /// Holds what was told against what is stored.
+    ///
+    /// # Errors
+    /// [`Malformed::Contradiction`]: a question is asked twice, ended twice, or ended before it is asked.
+    pub fn judge(&self) -> Result<Verdict, Malformed> {
+        let mut book: Book<&str, i64> = Book::default();
+        // Each question; nothing once it has ended.
+        let mut calls: HashMap<u64, Option<Call>> = HashMap::new();
+        for Moment { op, what, line, .. } in &self.moments {
+            let contradiction = |what| {
+                let reason = format!("question {op} is {what}");
+                Malformed::Contradiction { line: *line, reason }
+            };
+            match what {
+                What::Call { actor, id, turn } => {
+                    let call = match turn {
+                        Some(asker) => book.call_in_turn(&**actor, *id, *asker),
+                        None => book.call(&**actor, *id),
+                    };
+                    if calls.insert(*op, Some(call)).is_some() {
+                        return Err(contradiction("asked twice"));
+                    }
+                }
+                What::Told(told) => match calls.get_mut(op).map(Option::take) {
+                    None => return Err(contradiction("ended and was not asked before")),
+                    Some(None) => return Err(contradiction("ended twice")),
+                    Some(Some(call)) => book.told(call, told.clone()),
+                },
+            }
+        }
+        let kept = |actor: &&str| {
+            let store = self.stores.get(*actor);
+            let (born, commands) = store.map(|store| (store.born, store.commands.clone())).unwrap_or_default();
+            Kept { commits: &[], born: Some(born), commands }
+        };
+        let mut verdict = Verdict { agreed: Agreed::default(), wrong: Vec::new() };
+        for (actor, judged) in book.check_each(self.stores.keys().map(|actor| &**actor), kept) {
+            let store = self.stores.get(actor);
+            match (judged, store.and_then(|store| store.broken.as_ref())) {
+                (_, Some(broken)) => verdict.wrong.push(format!("{actor}: {broken}")),
+                (Err(wrong), None) => verdict.wrong.push(wrong.to_string()),
+                (Ok(agreed), None) => {
+                    let records = store.map_or(0, |store| store.commands.len() as u64);
+                    verdict.agreed += Agreed { records, ..agreed };
                 }
             }
         }
+        Ok(verdict)
     }
 
-    fn actor(&mut self, actor: Option<String>) -> Result<Name, String> {
-        let actor = self.actors.of(needed(actor, "actor")?);
-        self.stored.resize_with(self.actors.len(), Vec::new);
-        Ok(actor)
-    }
-
-    fn write(&mut self, actor: Name, id: &str) -> Name {
-        self.writes.of(format!("{}#{id}", self.actors.text(actor)))
-    }
-
-    fn take_stored(&mut self, line: Line) -> Result<(), String> {
-        let actor = self.actor(line.actor)?;
-        let write = self.write(actor, &needed(line.id, "id")?);
-        let stored = Stored {
-            sequence: needed(line.sequence, "sequence")?,
-            epoch: line.epoch.unwrap_or_default(),
-            version: needed(line.version, "version")?,
-            events: line.events.unwrap_or(1),
-            write,
-            add: line.add.unwrap_or_default(),
+    fn take(&mut self, told: Line, line: usize) -> Result<(), String> {
+        let (t, op) = (told.t, told.op);
+        let mut moment = |what| {
+            self.moments.push(Moment { t: needed(t, "t")?, op: needed(op, "op")?, what, line });
+            Ok(())
         };
-        self.stored[actor].push(stored);
-        Ok(())
-    }
-
-    fn invoke(
-        &mut self,
-        line: Line,
-        number: u64,
-        invoked: u64,
-        places: &mut BTreeMap<u64, Place>,
-    ) -> Result<(), String> {
-        let actor = self.actor(line.actor)?;
-        let write = line.id.map(|id| self.write(actor, &id));
-        let lane = line.lane.map(|lane| self.lanes.of(lane));
-        let place = places.entry(number).or_default();
-        if place.op.is_some() {
-            return Err(format!("operation {number} begins twice"));
+        match told.kind {
+            Kind::Call => moment(What::Call {
+                actor: needed(told.actor, "actor")?.into(),
+                id: id(&needed(told.id, "id")?)?,
+                turn: told.turn,
+            }),
+            Kind::Done => moment(What::Told(Told::Done(needed(told.value, "value")?))),
+            Kind::Seen => moment(What::Told(Told::Seen { value: needed(told.value, "value")?, fresh: !told.stale })),
+            Kind::No => moment(What::Told(Told::No)),
+            Kind::Unsure => moment(What::Told(Told::Unsure)),
+            Kind::Born => {
+                self.stores.entry(needed(told.actor, "actor")?.into()).or_default().born = needed(told.value, "value")?;
+                Ok(())
+            }
+            Kind::Stored => {
+                let store = self.stores.entry(needed(told.actor, "actor")?.into()).or_default();
+                let place = (needed(told.sequence, "sequence")?, told.epoch.unwrap_or_default());
+                store.follow(place, needed(told.version, "version")?, told.events.unwrap_or(1));
+                let id = told.id.as_deref().map(id).transpose()?;
+                store.commands.push((id, needed(told.value, "value")?));
+                Ok(())
+            }
         }
-        let end = place.end.unwrap_or(End::Unknown);
-        follows(number, invoked, place.ended)?;
-        place.op = Some(self.ops.len());
-        let add = line.add.unwrap_or_default();
-        self.ops.push(Op { number, actor, write, add, lane, stale: line.stale, invoked, end });
-        Ok(())
-    }
-
-    fn end(&mut self, number: u64, at: u64, places: &mut BTreeMap<u64, Place>, end: End) -> Result<(), String> {
-        let place = places.entry(number).or_default();
-        if place.end.replace(end).is_some() {
-            return Err(format!("operation {number} ends twice"));
-        }
-        place.ended = Some(at);
-        if let Some(op) = place.op {
-            follows(number, self.ops[op].invoked, Some(at))?;
-            self.ops[op].end = end;
-        }
-        Ok(())
     }
 }
 
-/// Where an operation is, and what was told of its end: lines come in any order.
-#[derive(Default)]
-struct Place {
-    op: Option<usize>,
-    end: Option<End>,
-    ended: Option<u64>,
-}
-
-fn follows(number: u64, invoked: u64, ended: Option<u64>) -> Result<(), String> {
-    match ended {
-        Some(ended) if ended < invoked => Err(format!("operation {number} ends before it begins")),
-        _ => Ok(()),
+impl Store {
+    /// Takes the next place. Operations of one record are at the same one.
+    fn follow(&mut self, (sequence, epoch): (u64, u64), version: u64, events: u64) {
+        let broken = if sequence < self.sequence {
+            Some(format!("sequence {sequence} stands behind {}", self.sequence))
+        } else if epoch < self.epoch {
+            Some(format!("sequence {sequence} is of epoch {epoch}, after one of {}", self.epoch))
+        } else if Some(version) != self.version.checked_add(events) {
+            Some(format!("sequence {sequence} makes version {version} of {} with {events} events", self.version))
+        } else {
+            None
+        };
+        self.broken = self.broken.take().or(broken);
+        (self.sequence, self.epoch, self.version) = (sequence, epoch, version);
     }
 }
 
 fn needed<T>(field: Option<T>, name: &str) -> Result<T, String> {
     field.ok_or_else(|| format!("{name} is missing"))
+}
+
+fn id(text: &str) -> Result<u128, String> {
+    let hex = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let id = if hex { u128::from_str_radix(text, 16).ok() } else { None };
+    id.ok_or_else(|| format!("the id {text:?} is not 1 to 32 hex digits"))
 }

@@ -1,45 +1,36 @@
-//! Judges a history: what callers asked and were told, against what is stored of each actor.
+//! Histories as text, for any program that asks, breaks things and wants to know: what askers were told, and what is stored.
 //!
-//! A history is text, one JSON object a line, so that any program in any language can write one while it runs. Four kinds
-//! of line tell of operations, one of what is stored:
+//! The judge is the one of all tests, [`aether_domain::testing::history`]; this is its text, one JSON object a line, so that
+//! a program in any language can write one while it runs:
 //!
 //! ```text
-//! {"line":"invoke","t":1200,"op":1,"actor":"account/7","id":"a1","add":5}
-//! {"line":"invoke","t":1300,"op":2,"actor":"account/7"}
-//! {"line":"ok","t":1900,"op":1,"value":5,"version":1}
-//! {"line":"ok","t":2000,"op":2,"value":0}
-//! {"line":"stored","actor":"account/7","sequence":17,"epoch":3,"version":1,"id":"a1","add":5}
+//! {"line":"call","t":1200,"op":1,"actor":"account/7","id":"a1"}
+//! {"line":"call","t":1300,"op":2,"actor":"account/7","id":"a2"}
+//! {"line":"done","t":1900,"op":1,"value":5}
+//! {"line":"seen","t":2000,"op":2,"value":0}
+//! {"line":"stored","actor":"account/7","sequence":17,"epoch":3,"version":1,"id":"a1","value":5}
 //! ```
 //!
-//! - `invoke`: an operation begins. `op` is its number, used once. With `id` it is a *write*, which adds `add` (0 without) to the
-//!   actor's value; an operation that is asked again under the same id is the same write. Without `id` it is a *read*. `lane`
-//!   names a caller whose writes to one actor must be stored in the order in which they were invoked; `"stale":true` marks a
-//!   read that may answer what was true earlier.
-//! - `ok`: it was acknowledged, with what the caller was told: the actor's `value` after it and the actor's `version`, each
-//!   if it was told.
-//! - `fail`: the caller was told that nothing was applied.
-//! - `info`: the caller does not know. An operation that is not ended by any line is that, too.
-//! - `stored`: one write in an actor's history. `sequence` is its place in the store, `epoch` the owner's at that time (0
-//!   without), `version` the actor's after it and `events` how many it has grown by (1 without).
+//! - `call`: somebody begins to ask. `op` is the question's number, used once. `id`, 1 to 32 hex digits, says which operation
+//!   it is: one that is asked again under its id is the same operation. `turn` names an asker, by a number, who does not wait
+//!   for answers and whose operations must be stored in the order in which they were asked.
+//! - `done`: it is stored, and this `value` was replied.
+//! - `seen`: it changed nothing; the actor's value was that. With `"stale":true` it may have been so at any time before.
+//! - `no`: it is not stored, nor will be.
+//! - `unsure`: nobody knows. A question that no line ends is that, too.
+//! - `stored`: one operation in an actor's history, with the `value` that whoever asked for it must have been told. `sequence`
+//!   is its record's place in the store, `epoch` the owner's shard epoch (0 without), `version` the actor's after it, and
+//!   `events` by how many it has grown (1 without). `id` is left out of what nobody kept a book about.
+//! - `born`: an actor's value before its first operation (0 without).
 //!
-//! `t` is in nanoseconds, of one clock for all lines, from any beginning; what happened at the same instant counts as
-//! concurrent. Lines may stand in any order, but for those of one actor's store, which stand as they are stored. A text is
-//! bounded: [`LINE_BYTES_MAX`] a line, and numbers as JSON writes them.
+//! A value is a whole number. `t` is a time on one clock for all lines, in any unit, from any beginning; what is told at the
+//! instant at which something else is asked counts as told later. Lines stand in any order, but for those of one actor's
+//! store, which stand as they are stored. A text is bounded: [`LINE_BYTES_MAX`] a line.
 //!
-//! # What is judged
-//! 1. Every acknowledged write is stored once; no write twice; none of which its caller was told that nothing was applied
-//!    (by all who asked for it), and none that nobody asked for.
-//! 2. Real time: what was acknowledged before a write was asked is before it in the history.
-//! 3. Every answer is explained by a place in the history: that of the write itself, or, for a read, one that is neither
-//!    before anything acknowledged earlier, nor behind anything that was asked only later.
-//! 4. Versions go on without a gap, sequences grow, and epochs never go back.
-//! 5. Writes of one lane to one actor are stored in the order in which they were asked.
-//!
-//! The stored history is the order that is claimed, so that no order has to be searched for: the whole takes n log n time.
-//! (The rules are those of a register's linearizability with a known order of writes: Herlihy and Wing, 1990.)
+//! What is judged, besides what the judge says: versions go on without a gap, sequences never go back, nor do epochs.
 
-mod check;
 mod history;
+mod line;
 
-pub use check::{Report, VIOLATIONS_KEPT, Violation, Wrong, check};
-pub use history::{History, LINE_BYTES_MAX, Malformed};
+pub use history::{History, Malformed, Verdict};
+pub use line::{LINE_BYTES_MAX, write};

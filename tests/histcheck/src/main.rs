@@ -6,7 +6,7 @@ use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use aether_histcheck::{History, check};
+use aether_histcheck::History;
 use anyhow::{Context, Result};
 use clap::Parser;
 
@@ -37,7 +37,7 @@ fn judged(arguments: &Arguments) -> Result<bool> {
         let file = File::open(&arguments.file).with_context(|| format!("{name} cannot be opened"))?;
         History::read(BufReader::new(file))
     };
-    let report = check(&history.with_context(|| format!("{name} is no history"))?);
-    println!("{report}");
-    Ok(report.holds())
+    let verdict = history.and_then(|history| history.judge()).with_context(|| format!("{name} is no history"))?;
+    println!("{verdict}");
+    Ok(verdict.wrong.is_empty())
 }

@@ -74,14 +74,19 @@ pub struct Book<A, V> {
     moment: usize,
 }
 
+/// One question, as a book keeps it.
 #[derive(Clone, Debug)]
-struct Asking<A, V> {
-    actor: A,
-    name: u128,
+pub struct Asking<A, V> {
+    /// Who was asked.
+    pub actor: A,
+    /// Which operation it is.
+    pub name: u128,
     /// Whose turn it was, if they were taken.
-    in_turn: Option<u64>,
-    called: usize,
-    told: Option<(usize, Told<V>)>,
+    pub in_turn: Option<u64>,
+    /// The moment at which it was asked: how many things had happened in the book.
+    pub called: usize,
+    /// The moment at which it was answered, and how; nothing if it never was.
+    pub told: Option<(usize, Told<V>)>,
 }
 
 /// What a history and a book do not agree about.
@@ -206,18 +211,40 @@ impl<A: Ord + Clone + Display, V: Ord + Clone + Debug> Book<A, V> {
         self.calls.iter().map(line).collect()
     }
 
+    /// Every question, in the order in which they were asked.
+    pub fn calls(&self) -> impl Iterator<Item = &Asking<A, V>> {
+        self.calls.iter()
+    }
+
+    /// Holds the records of each actor, and of those `besides`, against the book; `kept` is asked for them. Tells of each
+    /// actor what was compared, or the first thing that is wrong.
+    pub fn check_each<'a>(
+        &self,
+        besides: impl IntoIterator<Item = A>,
+        mut kept: impl FnMut(&A) -> Kept<'a, V>,
+    ) -> Vec<(A, Result<Agreed, Wrong>)> {
+        let mut by_actor: BTreeMap<A, Vec<&Asking<A, V>>> = BTreeMap::new();
+        for asking in &self.calls {
+            by_actor.entry(asking.actor.clone()).or_default().push(asking);
+        }
+        for actor in besides {
+            by_actor.entry(actor).or_default();
+        }
+        let judged = by_actor.into_iter().map(|(actor, calls)| {
+            let judged = judge(&kept(&actor), &calls).map_err(|what| Wrong { what: format!("{actor}: {what}") });
+            (actor, judged)
+        });
+        judged.collect()
+    }
+
     /// Holds the records of each actor against the book; `kept` is asked for them.
     ///
     /// # Errors
     /// [`Wrong`]: the first thing that is.
-    pub fn check_all<'a>(&self, mut kept: impl FnMut(&A) -> Kept<'a, V>) -> Result<Agreed, Wrong> {
-        let mut by_actor: BTreeMap<&A, Vec<&Asking<A, V>>> = BTreeMap::new();
-        for asking in &self.calls {
-            by_actor.entry(&asking.actor).or_default().push(asking);
-        }
+    pub fn check_all<'a>(&self, kept: impl FnMut(&A) -> Kept<'a, V>) -> Result<Agreed, Wrong> {
         let mut agreed = Agreed::default();
-        for (actor, calls) in by_actor {
-            agreed += judge(&kept(actor), &calls).map_err(|what| Wrong { what: format!("{actor}: {what}") })?;
+        for (_, judged) in self.check_each([], kept) {
+            agreed += judged?;
         }
         Ok(agreed)
     }

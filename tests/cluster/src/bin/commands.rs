@@ -30,6 +30,9 @@ struct Arguments {
     /// Build the nodes optimised.
     #[arg(long)]
     release: bool,
+    /// Write the history to this file, for `cargo xtask histcheck`.
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
     /// Use this aether program and build none.
     #[arg(long, value_name = "PATH", conflicts_with = "release")]
     program: Option<PathBuf>,
@@ -57,6 +60,6 @@ fn run(asked: Arguments) -> Result<()> {
         supervised: false,
         load: 1,
     };
-    out::line(storm(&conditions, asked.count, asked.seed)?.to_string());
+    out::line(storm(&conditions, asked.count, asked.seed, asked.history.as_deref())?.to_string());
     Ok(())
 }

@@ -6,6 +6,10 @@
 //! Deposits only make a balance greater, so that each balance is one moment of its account.
 
 use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufWriter, Write as _},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -112,14 +116,23 @@ impl Askers {
         self.working.drain(..).try_for_each(|client| self.runtime.block_on(client).context("a client panicked"))
     }
 
-    /// Compares what was told with what is stored.
+    /// Compares what was told with what is stored; `written` is where both are written, too.
     ///
     /// # Errors
     /// The first thing that does not agree.
-    pub(super) fn judge(self) -> Result<Agreed> {
+    pub(super) fn judge(self, written: Option<&Path>) -> Result<Agreed> {
         let book = self.clients.book.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = judge(&book, &self.clients.accounts, &self.config, &self.namespace);
-        let agreed = self.runtime.block_on(kept)?;
+        let accounts = &self.clients.accounts;
+        let histories = self.runtime.block_on(histories(&self.config, &self.namespace, accounts))?;
+        let kept = all_kept(accounts, &histories)?;
+        if let Some(path) = written {
+            let file = File::create(path).with_context(|| format!("{} cannot be made", path.display()))?;
+            let mut file = BufWriter::new(file);
+            aether_histcheck::write(&book, |account| kept[account].clone(), &mut file)?;
+            file.flush()?;
+        }
+        let agreed = book.check_all(|account| kept[account].clone())?;
+        drop(kept);
         drop(book);
         self.runtime.shutdown_background();
         Ok(agreed)
@@ -137,9 +150,12 @@ pub(super) async fn judge(
     namespace: &Namespace,
 ) -> Result<Agreed> {
     let histories = histories(config, namespace, accounts).await?;
-    let kept = histories.iter().map(|commits| kept(commits)).collect::<Result<Vec<_>>>()?;
-    let place = |account| accounts.iter().position(|known| *known == account).unwrap_or(usize::MAX);
-    Ok(book.check_all(|account| kept[place(*account)].clone())?)
+    let kept = all_kept(accounts, &histories)?;
+    Ok(book.check_all(|account| kept[account].clone())?)
+}
+
+fn all_kept<'a>(accounts: &[u64], histories: &'a [Vec<StoredCommit>]) -> Result<BTreeMap<u64, Kept<'a, u64>>> {
+    accounts.iter().zip(histories).map(|(account, commits)| Ok((*account, kept(commits)?))).collect()
 }
 
 /// A small generator of numbers, for what is broken and asked: the order in which answers come is nobody's to choose.

@@ -1,6 +1,6 @@
 //! Many commands on real processes, while nodes, links and servers are broken: what is stored is what was acknowledged.
 
-use std::{fmt, thread, time::Duration};
+use std::{fmt, path::Path, thread, time::Duration};
 
 use aether_domain::testing::history::Agreed;
 use anyhow::{Context, Result};
@@ -45,20 +45,21 @@ impl fmt::Display for Judged {
     }
 }
 
-/// Asks `commands` questions on those conditions while everything is broken in turn, and judges.
+/// Asks `commands` questions on those conditions while everything is broken in turn, and judges. `written` is where the
+/// history is written.
 ///
 /// # Errors
 /// What was told and what is stored do not agree, or the cluster does not come to rest; the seed is in the message.
-pub fn storm(conditions: &Conditions, commands: u64, seed: u64) -> Result<Judged> {
+pub fn storm(conditions: &Conditions, commands: u64, seed: u64, written: Option<&Path>) -> Result<Judged> {
     let mut stage = Stage::up(conditions)?;
-    let judged = played(&mut stage, commands, seed).with_context(|| format!("seed {seed}, on {conditions}"));
+    let judged = played(&mut stage, commands, seed, written).with_context(|| format!("seed {seed}, on {conditions}"));
     if judged.is_err() {
         stage.leave_traces();
     }
     judged
 }
 
-fn played(stage: &mut Stage, commands: u64, seed: u64) -> Result<Judged> {
+fn played(stage: &mut Stage, commands: u64, seed: u64, written: Option<&Path>) -> Result<Judged> {
     let accounts = (ACCOUNTS_FROM..ACCOUNTS_FROM + ACCOUNTS).collect();
     let asked = Asked { accounts, clients: CLIENTS, pause: Duration::ZERO, questions: commands, seed };
     let began = Stopwatch::start();
@@ -78,7 +79,7 @@ fn played(stage: &mut Stage, commands: u64, seed: u64) -> Result<Judged> {
     // How soon it is at rest is measured by the timelines; here it only has to be.
     let calm = Deadline::after(REST_LIMIT);
     wait_for("the cluster to be at rest", calm, || Ok(stage.servers_healthy().and_then(|()| stage.rest()).ok()))?;
-    Ok(Judged { agreed: askers.judge()?, broken, took })
+    Ok(Judged { agreed: askers.judge(written)?, broken, took })
 }
 
 /// Breaks one thing for a while.

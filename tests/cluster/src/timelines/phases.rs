@@ -203,7 +203,7 @@ fn played(stage: &Stage, scenes: &[Scene]) -> Result<Agreed> {
     stage.caught_up()?;
     let orphaned = stage.observer.since(0).into_iter().find(|seen| seen.has("ShardsOrphaned"));
     ensure!(orphaned.is_none(), "no shard is ever without an owner: {orphaned:?}");
-    let agreed = askers.judge()?;
+    let agreed = askers.judge(None)?;
     out::note(format!("    {agreed}"));
     Ok(agreed)
 }

@@ -3,11 +3,12 @@
 mod clean;
 mod doctored;
 mod oracle;
+mod text;
 
-use aether_histcheck::{History, Report, check};
+use aether_histcheck::{History, Verdict};
 use serde_json::Value;
 
-fn judged(lines: &[Value]) -> Report {
+fn judged(lines: &[Value]) -> Verdict {
     let text = lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
-    check(&History::read(text.as_bytes()).expect("a history"))
+    History::read(text.as_bytes()).and_then(|history| history.judge()).expect("a history")
 }
