@@ -4,6 +4,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::ports::{ControlStore, Delivery, Frame, Ports, SendError, TopologyLog, Transport, Updates, Whose};
@@ -34,6 +35,9 @@ use crate::splitbrain::{self, SplitBrain};
 use crate::subscription::{Growth, ShardMigrations, Since, TopologyEvents, migrations_of, topology_events_beside};
 use crate::view::{ServeLease, View};
 use crate::vitals::{Costs, Vitals};
+
+/// How long a handler that runs is waited for when the node ends.
+const HANDLER_ENDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a node is told once.
 #[derive(Clone, Debug)]
@@ -436,7 +440,7 @@ impl Runtime {
     }
 
     /// Leaves the cluster in good order: gives its feeds back, hands every shard over, is let go, and ends. Answers once it has
-    /// ended, at the latest after 20 s.
+    /// ended, at the latest after 20 s and what [`Self::stop`] takes.
     pub async fn drain(&self) -> Option<StopReason> {
         self.inner.feeds.stop().await;
         // A node that has ended already has nothing to be told.
@@ -457,13 +461,29 @@ impl Runtime {
         }
     }
 
-    /// Ends at once, without a word to anybody: to the others it looks like a crash.
+    /// Ends at once, without a word to anybody: to the others it looks like a crash. A handler cannot be cut: one that still runs
+    /// after 3 s is left to the watchdog, and keeps its thread.
     pub async fn stop(&self) {
         self.inner.shutdown.cancel();
-        self.inner.feeds.kill().await;
-        self.inner.host.close().await;
-        self.inner.tasks.close();
-        self.inner.tasks.wait().await;
+        let ended = async {
+            self.inner.feeds.kill().await;
+            self.inner.host.close().await;
+            self.inner.tasks.close();
+            self.inner.tasks.wait().await;
+        };
+        let stuck = async {
+            loop {
+                tokio::time::sleep(HANDLER_ENDS_WITHIN).await;
+                if self.inner.host.runs_a_handler() {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = ended => {}
+            () = stuck => tracing::error!("a handler does not end: the node ends without it"),
+        }
     }
 }
 

@@ -262,6 +262,11 @@ impl ShardHost {
         self.inner.cells.iter().map(|cell| cell.stuck_for(now)).max().unwrap_or_default()
     }
 
+    /// Whether some shard runs what users wrote at this moment.
+    pub(crate) fn runs_a_handler(&self) -> bool {
+        self.inner.runs_a_handler()
+    }
+
     /// How long appends take, for whoever measures this node.
     pub(crate) fn append_times(&self) -> Arc<Latencies> {
         Arc::clone(&self.inner.append_times)

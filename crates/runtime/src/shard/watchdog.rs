@@ -59,6 +59,9 @@ pub struct StuckHandler {
     pub running: Duration,
 }
 
+/// How often it is looked whether a handler runs for that long: then the executor is woken. Less than a heartbeat of any profile.
+const WAKE_EVERY: Duration = Duration::from_millis(50);
+
 /// How many words of eight bytes name what runs.
 const WORDS: usize = 12;
 
@@ -148,7 +151,14 @@ struct Seen {
     named: bool,
 }
 
-/// Watches until the host ends.
+impl Inner {
+    /// Whether some shard runs what users wrote at this moment.
+    pub(super) fn runs_a_handler(&self) -> bool {
+        self.cells.iter().any(|cell| cell.running.since() != 0)
+    }
+}
+
+/// Watches until the host has ended and nothing runs any more.
 pub(super) fn watch(host: &Arc<Inner>, watchdog: Watchdog) -> std::io::Result<()> {
     let host = Arc::downgrade(host);
     let thread = std::thread::Builder::new().name("aether-watchdog".to_owned());
@@ -160,12 +170,16 @@ fn run(host: &Weak<Inner>, watchdog: &Watchdog) {
     let mut seen = Vec::new();
     let mut last: Option<Monotonic> = None;
     loop {
-        std::thread::sleep(every);
+        std::thread::sleep(every.min(WAKE_EVERY));
         let Some(host) = host.upgrade() else { return };
-        if host.closed.load(Ordering::Relaxed) {
+        if host.closed.load(Ordering::Relaxed) && !host.runs_a_handler() {
             return;
         }
         let now = host.clocks.now().at;
+        wake_the_executor(&host, now);
+        if last.is_some_and(|last| now.since(last) < every) {
+            continue;
+        }
         // A process that was frozen has not run what it was running either.
         let ran = last.map_or(Duration::ZERO, |last| now.since(last)).min(every * 2);
         last = Some(now);
@@ -176,6 +190,15 @@ fn run(host: &Weak<Inner>, watchdog: &Watchdog) {
                 (watchdog.end)(&stuck);
             }
         }
+    }
+}
+
+/// Sees to it that somebody waits for timers and sockets while a handler runs. Whoever did so before may be the very thread that
+/// took the handler up; the executor wakes no other for a single task, so that all of them would sleep until the handler ends.
+fn wake_the_executor(host: &Inner, now: Monotonic) {
+    let before = now.since_start().saturating_sub(WAKE_EVERY).as_nanos() as u64;
+    if host.cells.iter().map(|cell| cell.running.since()).any(|since| since != 0 && since < before) {
+        drop(host.runtime.spawn(async {}));
     }
 }
 
