@@ -242,3 +242,35 @@ fn a_leader_that_is_alone_does_not_step_down() {
     pass(&mut world, SOON);
     assert_eq!(world.nodes[0].machine.leads().map(|(term, _)| term), Some(term));
 }
+
+#[test]
+fn all_who_stay_fail_in_one_entry_while_everybody_else_is_about_to_leave_and_the_last_of_them_carries_on() {
+    for profile in [Profile::Default, Profile::Fast] {
+        let mut world = three(profile);
+        let leader = world.leader().expect("a leader");
+        let (leaves, stays) = ((leader + 1) % 3, (leader + 2) % 3);
+        // Before the leader can say anything, the only one who stays dies, and both others are asked to leave.
+        let before = world.log.len();
+        world.log_away.insert(leader);
+        world.dies(stays);
+        for at in [leaves, leader] {
+            world.queue.push_back((at, Input::Leave));
+            world.drain_queue();
+        }
+        world.log_away.clear();
+        world.until(SOON, "who stayed has failed", |world| world.log.len() > before);
+        let entry = &world.log[before..=before];
+        let happened = cluster_events(entry).filter_map(|event| match event {
+            ClusterEvent::NodeFailed { node, .. } | ClusterEvent::NodeDraining { node } => Some(node.clone()),
+            _ => None,
+        });
+        let happened: std::collections::BTreeSet<_> = happened.collect();
+        let both = [stays, leaves].map(|at| world.nodes[at].machine.me().clone());
+        assert_eq!(happened, both.into(), "{}", world.describe());
+        assert_eq!(plan_causes(entry), [RebalanceCause::Drain], "the leader takes what the other had");
+        world.until(SOON, "both are let go", |world| {
+            [leader, leaves].iter().all(|at| world.nodes[*at].stopped == Some(StopReason::Left))
+        });
+        assert!(world.refusals.is_empty(), "{profile:?}: {:?}", world.refusals);
+    }
+}
