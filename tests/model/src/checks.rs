@@ -35,12 +35,20 @@ pub(crate) fn fault(state: &State, rules: Rules) -> Option<&'static str> {
         return Some("two nodes serve the shard under a lease that holds (I7)");
     }
     let mut last = 0;
-    for entry in state.log.iter() {
-        if let Entry::TermStarted(term) = entry {
-            if term <= last {
-                return Some("a term was started twice (I1)");
+    for (before, entry) in (0..).zip(state.log.iter()) {
+        match entry {
+            Entry::TermStarted(term) if term <= last => return Some("a term was started twice (I1)"),
+            Entry::TermStarted(term) => last = term,
+            Entry::Drain if state.is_paused(before) && !state.has(before, Entry::Leaves) => {
+                return Some("a move begins while redistribution is paused (I4)");
             }
-            last = term;
+            Entry::Left if state.shard(before).owner == Node::A => {
+                return Some("a node is let go that owns the shard (I2)");
+            }
+            Entry::Owned(Node::A) if state.has(before, Entry::Left) => {
+                return Some("a node that has left is given the shard (I3)");
+            }
+            _ => {}
         }
     }
     None

@@ -33,11 +33,15 @@ pub enum Rule {
     LookThroughHistory,
     /// R13: a lost answer is no failure.
     UnknownIsNoFailure,
+    /// Section 11: while the log says that redistribution is paused, no move begins but off a node that leaves.
+    PauseHolds,
+    /// Section 6: a node that leaves is let go once it owns nothing.
+    LetGoWithNothing,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::LogBehindTheLast,
         Self::LeaseFromSending,
         Self::FenceByCompareAndSet,
@@ -53,6 +57,8 @@ impl Rule {
         Self::Dedupe,
         Self::LookThroughHistory,
         Self::UnknownIsNoFailure,
+        Self::PauseHolds,
+        Self::LetGoWithNothing,
     ];
 }
 
@@ -101,13 +107,17 @@ pub struct Bounds {
     pub moves: bool,
     /// Whether a move may be given up.
     pub cancels: bool,
+    /// How many words an operator says on redistribution: a pause, that it goes on, and so on in turn. Leaders hear them at once.
+    pub words: u8,
+    /// Whether A may be asked to leave.
+    pub leaves: bool,
 }
 
 impl Bounds {
     /// How many ticks a serve lease lasts.
     pub const LEASE: u8 = 2;
     /// The most entries any world has.
-    pub const ENTRIES_MAX: usize = 6;
+    pub const ENTRIES_MAX: usize = 7;
     /// The most records any world has.
     pub const RECORDS_MAX: usize = 4;
     /// The most appends, and answers to them, under way at once.

@@ -21,6 +21,14 @@ pub(crate) enum Entry {
     Owned(Node),
     /// A is to release the shard for B.
     Drain,
+    /// Redistribution is paused.
+    Paused,
+    /// It goes on.
+    Resumed,
+    /// A is about to leave: what it has must move.
+    Leaves,
+    /// A has left.
+    Left,
 }
 
 /// What the log says of the shard.
@@ -129,6 +137,10 @@ pub struct State {
     // What callers were told, a bit a command.
     pub(crate) acknowledged: u8,
     pub(crate) denied: u8,
+    // What operators ask.
+    /// How many words they have said on redistribution; after an odd number it is to be paused.
+    pub(crate) words: u8,
+    pub(crate) a_leaves: bool,
     // What has been used of the bounds.
     pub(crate) beats: u8,
     pub(crate) passivations: u8,
@@ -162,6 +174,8 @@ impl State {
             answers: Row::new(),
             acknowledged: 0,
             denied: 0,
+            words: 0,
+            a_leaves: false,
             beats: 0,
             passivations: 0,
             moves: 0,
@@ -175,10 +189,21 @@ impl State {
             match entry {
                 Entry::Owned(owner) => shard = Shard { owner, draining: false, epoch },
                 Entry::Drain => shard = Shard { draining: true, epoch, ..shard },
-                Entry::TermStarted(_) => {}
+                Entry::TermStarted(_) | Entry::Paused | Entry::Resumed | Entry::Leaves | Entry::Left => {}
             }
         }
         shard
+    }
+
+    /// Whether the first `entries` of the log say last that redistribution is paused.
+    pub(crate) fn is_paused(&self, entries: u8) -> bool {
+        let words = self.log.first(entries).filter(|entry| matches!(entry, Entry::Paused | Entry::Resumed));
+        words.last() == Some(Entry::Paused)
+    }
+
+    /// Whether the first `entries` of the log have that one.
+    pub(crate) fn has(&self, entries: u8, wanted: Entry) -> bool {
+        self.log.first(entries).any(|entry| entry == wanted)
     }
 
     /// The last term in the log.

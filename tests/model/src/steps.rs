@@ -69,6 +69,16 @@ pub enum Step {
     AssignsAfterRelease(u8),
     /// A leader leaves the shard where it is after all.
     Cancels(u8),
+    /// An operator says the next word on redistribution.
+    SaysAWord,
+    /// A is asked to leave.
+    AskedToLeave,
+    /// A leader takes the last word on redistribution into the log.
+    TakesUp(u8),
+    /// A leader writes that A is about to leave.
+    WritesThatALeaves(u8),
+    /// A leader lets A go.
+    LetsGo(u8),
 }
 
 fn name(node: Node) -> &'static str {
@@ -126,6 +136,12 @@ impl From<'_> {
             self.may(Step::WrittenDead, |after| {
                 (after.is_dead, after.is_fenced, after.revision) = (true, true, after.revision + 1);
             });
+        }
+        if state.words < self.bounds.words {
+            self.may(Step::SaysAWord, |after| after.words += 1);
+        }
+        if self.bounds.leaves && !state.a_leaves {
+            self.may(Step::AskedToLeave, |after| after.a_leaves = true);
         }
         if self.bounds.deaths && !state.leaders[0].over {
             self.may(Step::LeaderDies, |after| after.leaders[0].over = true);
@@ -382,9 +398,10 @@ impl From<'_> {
         self.watch(number, leader);
         let may_write = room && (!behind || !self.rules.hold(Rule::LogBehindTheLast));
         let (shard, rules, bounds) = (state.shard(leader.knows), self.rules, self.bounds);
-        if !may_write || shard.owner != Node::A {
+        if !may_write {
             return;
         }
+        let (paused, leaves) = (state.is_paused(leader.knows), state.has(leader.knows, Entry::Leaves));
         let mut writes = |step, entry| {
             self.may(step, |after| {
                 after.log.push(entry);
@@ -392,6 +409,20 @@ impl From<'_> {
                 after.moves += u8::from(entry == Entry::Drain);
             });
         };
+        let asked = state.words % 2 == 1;
+        if asked != paused {
+            writes(Step::TakesUp(number), if asked { Entry::Paused } else { Entry::Resumed });
+        }
+        if state.a_leaves && !leaves {
+            writes(Step::WritesThatALeaves(number), Entry::Leaves);
+        }
+        let has_nothing = shard.owner != Node::A || !rules.hold(Rule::LetGoWithNothing);
+        if leaves && has_nothing && !state.has(leader.knows, Entry::Left) {
+            writes(Step::LetsGo(number), Entry::Left);
+        }
+        if shard.owner != Node::A {
+            return;
+        }
         if shard.draining {
             if state.released == Some(shard.epoch) || !rules.hold(Rule::WaitForRelease) {
                 writes(Step::AssignsAfterRelease(number), Entry::Owned(Node::B));
@@ -399,7 +430,10 @@ impl From<'_> {
             if bounds.cancels {
                 writes(Step::Cancels(number), Entry::Owned(Node::A));
             }
-        } else if bounds.moves && state.moves == 0 {
+        } else if bounds.moves
+            && state.moves <= u8::from(leaves)
+            && (!paused || leaves || !rules.hold(Rule::PauseHolds))
+        {
             writes(Step::Drains(number), Entry::Drain);
         }
         let over = leader.watches.is_some_and(|(_, since)| state.now >= since + Bounds::LEASE);

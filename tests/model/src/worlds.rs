@@ -23,6 +23,8 @@ const STILL: Bounds = Bounds {
     supervised: false,
     moves: false,
     cancels: false,
+    words: 0,
+    leaves: false,
 };
 
 /// One leader fails A, or moves its shard, while a command is under way.
@@ -35,6 +37,8 @@ const SUPERVISED: Bounds = Bounds { ticks: 3, heartbeats: 1, deaths: true, super
 /// Two leaders and no actor.
 const LEADERS: Bounds =
     Bounds { ticks: 2, entries: 6, second_leader: true, moves: true, cancels: true, deaths: true, ..STILL };
+/// Two leaders, no actor, and an operator who pauses redistribution, lets it go on, and asks A to leave.
+const ORDERS: Bounds = Bounds { ticks: 0, entries: 7, words: 2, leaves: true, deaths: false, ..LEADERS };
 /// Nothing but an actor that leaves memory and comes back, with stale reads.
 const ACTOR: Bounds = Bounds { commands: 2, records: 4, passivations: 2, ..STILL };
 /// Two owners that write at once.
@@ -49,6 +53,7 @@ pub fn sound(thorough: bool) -> Vec<World> {
         world("a death before a supervisor's eyes", SUPERVISED),
         world("a move, its cancellation, and deaths", MOVE),
         world("two leaders", LEADERS),
+        world("an operator's pause, and a node that leaves", ORDERS),
     ];
     if thorough {
         worlds.push(world("two owners of one actor", OWNERS));
@@ -62,6 +67,7 @@ pub fn sound(thorough: bool) -> Vec<World> {
 pub fn broken(rule: Rule) -> World {
     let (name, bounds) = match rule {
         Rule::LogBehindTheLast => ("two leaders", Bounds { ticks: 0, deaths: false, ..LEADERS }),
+        Rule::PauseHolds | Rule::LetGoWithNothing => ("an operator's pause, and a node that leaves", ORDERS),
         Rule::WaitForRelease => ("a move, its cancellation, and deaths", MOVE),
         Rule::LeaseFromSending | Rule::FenceByCompareAndSet | Rule::WaitForLease => {
             ("a serve lease and a fence", LEASE)
