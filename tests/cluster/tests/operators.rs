@@ -81,37 +81,15 @@ impl Stage {
         })
     }
 
-    /// The program with these arguments; what asks something finds NATS in the first node's file.
-    fn run(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(PROGRAM);
-        process::without_our_variables(&mut command);
-        command.args(arguments).stdin(Stdio::null());
-        command.output().context("the program starts")
-    }
-
+    /// What the program says to whoever asks something: NATS is where the first node's file says.
     fn asks(&self, arguments: &[&str]) -> Result<String> {
         let config = self.path("n1.toml");
-        self.says(&[arguments, &["--config", &config]].concat())
+        says(&[arguments, &["--config", &config]].concat())
     }
 
+    /// What the program says of what the first node shows.
     fn shows(&self, arguments: &[&str]) -> Result<String> {
-        self.says(&[arguments, &["--url", self.url("n1")]].concat())
-    }
-
-    fn says(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.run(arguments)?;
-        let (said, complained) =
-            (String::from_utf8(output.stdout)?, String::from_utf8_lossy(&output.stderr).into_owned());
-        ensure!(output.status.code() == Some(0), "{arguments:?} ended with {}: {said}{complained}", output.status);
-        Ok(said.trim_end().to_owned())
-    }
-
-    fn fails(&self, code: i32, arguments: &[&str], says: &str) -> Result<()> {
-        let output = self.run(arguments)?;
-        let complained = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.code() == Some(code), "{arguments:?} ended with {}: {complained}", output.status);
-        ensure!(output.stdout.is_empty() && complained.contains(says), "{arguments:?} says {complained}");
-        Ok(())
+        says(&[arguments, &["--url", self.url("n1")]].concat())
     }
 
     /// The status and the body of a POST to that node.
@@ -130,6 +108,29 @@ impl Stage {
         let status = head.split(' ').nth(1).context("a status")?.parse()?;
         Ok((status, serde_json::from_str(body).with_context(|| format!("JSON: {body}"))?))
     }
+}
+
+/// The program with these arguments.
+fn run(arguments: &[&str]) -> Result<Output> {
+    let mut command = Command::new(PROGRAM);
+    process::without_our_variables(&mut command);
+    command.args(arguments).stdin(Stdio::null()).output().context("the program starts")
+}
+
+fn says(arguments: &[&str]) -> Result<String> {
+    let Output { status, stdout, stderr } = run(arguments)?;
+    let (said, complained) = (String::from_utf8(stdout)?, String::from_utf8_lossy(&stderr).into_owned());
+    ensure!(status.code() == Some(0), "{arguments:?} ended with {status}: {said}{complained}");
+    Ok(said.trim_end().to_owned())
+}
+
+/// It ends with that code, and says why on standard error only.
+fn fails(code: i32, arguments: &[&str], why: &str) -> Result<()> {
+    let Output { status, stdout, stderr } = run(arguments)?;
+    let complained = String::from_utf8_lossy(&stderr).into_owned();
+    ensure!(status.code() == Some(code), "{arguments:?} ended with {status}: {complained}");
+    ensure!(stdout.is_empty() && complained.contains(why), "{arguments:?} says {complained}");
+    Ok(())
 }
 
 fn json(text: &str) -> Result<Value> {
@@ -184,13 +185,13 @@ fn on_the_command_line_redistribution_is_shown_paused_cancelled_and_gone_on_with
     let one = json(&stage.shows(&["moves", &here["shard"].to_string()])?)?;
     ensure!(fields(&one) == ["epoch", "moves"] && one["moves"][0]["shard"] == here["shard"], "{one}");
 
-    stage.fails(2, &["rebalance", "--pause", "--resume"], "cannot be used with")?;
-    stage.fails(2, &["rebalance"], "--url")?;
-    stage.fails(2, &["rebalance", "--plan"], "--url")?;
+    fails(2, &["rebalance", "--pause", "--resume"], "cannot be used with")?;
+    fails(2, &["rebalance"], "--url")?;
+    fails(2, &["rebalance", "--plan"], "--url")?;
     let nowhere = stage.path("nowhere.toml");
     std::fs::write(&nowhere, node_config(NAMESPACE, "n1", "nats://127.0.0.1:1", ""))?;
-    stage.fails(1, &["rebalance", "--pause", "--config", &nowhere], "127.0.0.1:1")?;
-    stage.fails(1, &["moves", "--url", "http://127.0.0.1:1"], "127.0.0.1:1")
+    fails(1, &["rebalance", "--pause", "--config", &nowhere], "127.0.0.1:1")?;
+    fails(1, &["moves", "--url", "http://127.0.0.1:1"], "127.0.0.1:1")
 }
 
 #[test]
@@ -218,19 +219,19 @@ fn on_the_command_line_a_node_is_drained_and_a_leader_steps_down() -> Result<()>
     ensure!(ended.code == Some(0), "{ended:?}");
     stage.until_whole(2)?;
     let config = stage.path("n1.toml");
-    stage.fails(1, &["nodes", "drain", "n9", "--config", &config], "n9")?;
+    fails(1, &["nodes", "drain", "n9", "--config", &config], "n9")?;
     // Whoever asks again, not knowing that it was done, is told so.
     ensure!(stage.asks(&["nodes", "drain", "n3", "--wait"])? == said);
-    stage.fails(1, &["nodes", "drain", "no such name", "--config", &config], "")?;
-    stage.fails(2, &["nodes"], "--url")?;
-    stage.fails(2, &["leader"], "--url")?;
+    fails(1, &["nodes", "drain", "no such name", "--config", &config], "")?;
+    fails(2, &["nodes"], "--url")?;
+    fails(2, &["leader"], "--url")?;
 
     let said = stage.asks(&["nodes", "drain", "n2"])?;
     ensure!(said.starts_with("n2/") && said.ends_with(" is asked to leave"), "{said}");
     let (_, mut left, _) = stage.nodes.remove(1);
     ensure!(left.end(LIMIT)?.code == Some(0));
     stage.until_whole(1)?;
-    stage.fails(1, &["leader", "step-down", "--config", &config], "is there another Active node to lead?")
+    fails(1, &["leader", "step-down", "--config", &config], "is there another Active node to lead?")
 }
 
 #[test]
