@@ -10,7 +10,7 @@ use crate::connection::Connection;
 use crate::feed::{Feed, From, Told};
 use crate::outcome;
 use crate::read::{self, Wanted, checksum_of, unavailable};
-use crate::wire::v1::{decode_checkpoint, encode_checkpoint};
+use crate::wire::{decode_checkpoint, encode_checkpoint};
 
 /// [`CheckpointStore`] on a JetStream stream.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ impl NatsCheckpointStore {
     ) -> Result<StoredCheckpoint, ReadError> {
         let corrupt = |reason: String| ReadError::Corrupt { sequence, reason: format!("{subject}: {reason}") };
         let feed = self.connection.names.feed_of(subject).ok_or_else(|| corrupt("not a feed of ours".to_owned()))?;
-        let checkpoint = decode_checkpoint(&feed, payload, checksum_of(headers));
+        let checkpoint = decode_checkpoint(&feed, payload, checksum_of(headers), self.connection.formats.reads());
         let checkpoint = checkpoint.map_err(|fault| corrupt(fault.to_string()))?;
         Ok(StoredCheckpoint { checkpoint, revision: Revision(sequence) })
     }
@@ -50,7 +50,8 @@ impl CheckpointStore for NatsCheckpointStore {
     }
 
     async fn write(&self, checkpoint: &Checkpoint, expected: Expected) -> Result<Revision, WriteError> {
-        let encoded = encode_checkpoint(checkpoint).map_err(|fault| WriteError::Unavailable { cause: fault.into() })?;
+        let encoded = encode_checkpoint(checkpoint, self.connection.formats.writes());
+        let encoded = encoded.map_err(|fault| WriteError::Unavailable { cause: fault.into() })?;
         let subject = self.connection.names.feed_subject(&checkpoint.feed);
         outcome::publish(&self.connection, &subject, &encoded, expected.revision().0).await.written()
     }

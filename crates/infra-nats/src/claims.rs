@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 
 use crate::connection::Connection;
-use crate::wire::v1::{decode_claim, encode_claim};
+use crate::wire::{decode_claim, encode_claim};
 
 /// [`Claims`] on core NATS.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ fn unavailable(cause: impl Into<BoxError>) -> SendError {
 impl Claims for NatsClaims {
     async fn tell(&self, claim: &Claim) -> Result<(), SendError> {
         let connection = &self.connection;
-        let payload = encode_claim(claim).map_err(unavailable)?;
+        let payload = encode_claim(claim, connection.formats.writes()).map_err(unavailable)?;
         // One that waited for a connection would be told when it is no longer believed.
         connection.check().map_err(unavailable)?;
         let sent = connection.client.publish(connection.names.claims_subject(), payload);
@@ -39,8 +39,9 @@ impl Claims for NatsClaims {
         connection.check().map_err(unavailable)?;
         let subscribe = connection.client.subscribe(connection.names.claims_subject());
         let messages = connection.bounded(subscribe).await.map_err(unavailable)?.map_err(unavailable)?;
+        let reads = connection.formats.reads();
         connection.round_trip().await.map_err(unavailable)?;
-        Ok(Box::pin(messages.map(|message| match decode_claim(&message.payload) {
+        Ok(Box::pin(messages.map(move |message| match decode_claim(&message.payload, reads) {
             Ok(claim) => Heard::Claim(claim),
             Err(fault) => Heard::Corrupt { reason: fault.to_string() },
         })))

@@ -5,7 +5,7 @@
 
 use aether_domain::Revision;
 use aether_domain::ports::{ControlStore, ControlUpdate, Expected, ReadError, Updates, WriteError};
-use aether_domain::records::{ControlKey, ControlRecord, StoredRecord};
+use aether_domain::records::{ControlKey, ControlRecord, Format, StoredRecord};
 use async_nats::HeaderMap;
 use async_trait::async_trait;
 
@@ -14,7 +14,7 @@ use crate::feed::{Feed, From, Told};
 use crate::names::control_key;
 use crate::outcome;
 use crate::read::{self, Wanted, checksum_of, unavailable};
-use crate::wire::v1::{decode_control, encode_control};
+use crate::wire::{decode_control, encode_control};
 
 /// What a key-value tool marks a deletion with.
 const DELETED_HEADER: &str = "KV-Operation";
@@ -36,11 +36,12 @@ fn decode(
     sequence: u64,
     headers: Option<&HeaderMap>,
     payload: &[u8],
+    reads: Format,
 ) -> Result<StoredRecord, String> {
     if headers.is_some_and(|headers| headers.get(DELETED_HEADER).is_some()) {
         return Err("it was deleted with a key-value tool; nothing of Aether deletes".to_owned());
     }
-    let record = decode_control(key, payload, checksum_of(headers)).map_err(|fault| fault.to_string())?;
+    let record = decode_control(key, payload, checksum_of(headers), reads).map_err(|fault| fault.to_string())?;
     Ok(StoredRecord { record, revision: Revision(sequence) })
 }
 
@@ -53,7 +54,8 @@ impl ControlStore for NatsControlStore {
         let Some(message) = read::get(&self.connection, &names.control_stream(), wanted).await? else {
             return Ok(None);
         };
-        let stored = decode(key, message.sequence, Some(&message.headers), &message.payload);
+        let stored =
+            decode(key, message.sequence, Some(&message.headers), &message.payload, self.connection.formats.reads());
         stored.map(Some).map_err(|reason| {
             let reason = format!("{}: {reason}", control_key(key));
             ReadError::Corrupt { sequence: message.sequence, reason }
@@ -61,17 +63,18 @@ impl ControlStore for NatsControlStore {
     }
 
     async fn write(&self, record: &ControlRecord, expected: Expected) -> Result<Revision, WriteError> {
-        let encoded = encode_control(record).map_err(|fault| WriteError::Unavailable { cause: fault.into() })?;
+        let encoded = encode_control(record, self.connection.formats.writes());
+        let encoded = encoded.map_err(|fault| WriteError::Unavailable { cause: fault.into() })?;
         let subject = self.connection.names.control_subject(&record.key());
         outcome::publish(&self.connection, &subject, &encoded, expected.revision().0).await.written()
     }
 
     async fn watch(&self) -> Result<Updates<ControlUpdate>, ReadError> {
-        let names = self.connection.names.clone();
+        let (names, reads) = (self.connection.names.clone(), self.connection.formats.reads());
         let feed =
             Feed::open(self.connection.clone(), names.control_stream(), names.control_subjects(), From::LastPerSubject);
         let feed = feed.await.map_err(unavailable)?;
-        Ok(Box::pin(futures_util::stream::unfold((feed, names), |(mut feed, names)| async {
+        Ok(Box::pin(futures_util::stream::unfold((feed, names), move |(mut feed, names)| async move {
             let update = loop {
                 break match feed.next().await? {
                     Told::CaughtUp => ControlUpdate::CaughtUp,
@@ -81,7 +84,7 @@ impl ControlStore for NatsControlStore {
                         None => corrupt(&subject, "not a key of ours".to_owned()),
                         // It comes with the rest and is not even looked at: over 256 entries it is a few bytes an entry.
                         Some(ControlKey::TopologySnapshot) => continue,
-                        Some(key) => match decode(&key, sequence, headers.as_ref(), &payload) {
+                        Some(key) => match decode(&key, sequence, headers.as_ref(), &payload, reads) {
                             Ok(stored) => ControlUpdate::Record(stored),
                             Err(reason) => corrupt(&control_key(&key), reason),
                         },

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 
 use crate::connection::Connection;
 use crate::read::{self, Wanted, checksum_of};
-use crate::wire::v1::{CHECKSUM_HEADER, WireFault, decode_letter, encode_letter};
+use crate::wire::v1::{CHECKSUM_HEADER, WireFault};
+use crate::wire::{decode_letter, encode_letter};
 
 /// [`DeadLetters`] on JetStream.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ impl NatsDeadLetters {
 #[async_trait]
 impl DeadLetters for NatsDeadLetters {
     async fn keep(&self, letter: &DeadLetter) -> Result<(), SaveError> {
-        let encoded = encode_letter(letter).map_err(|fault| match fault {
+        let encoded = encode_letter(letter, self.connection.formats.writes()).map_err(|fault| match fault {
             WireFault::TooLarge { bytes, bytes_max } => SaveError::TooLarge { bytes, bytes_max },
             fault => unavailable(fault),
         })?;
@@ -51,7 +52,8 @@ impl DeadLetters for NatsDeadLetters {
                 break;
             };
             let sequence = message.sequence;
-            match decode_letter(&message.payload, checksum_of(Some(&message.headers))) {
+            let header = checksum_of(Some(&message.headers));
+            match decode_letter(&message.payload, header, self.connection.formats.reads()) {
                 Ok(letter) => letters.push(StoredLetter { letter, sequence: Sequence(sequence) }),
                 Err(fault) if letters.is_empty() => {
                     return Err(ReadError::Corrupt { sequence, reason: fault.to_string() });

@@ -14,10 +14,8 @@ use serde_json::{Value, json};
 
 use crate::connection::Connection;
 use crate::read::unavailable;
-use crate::wire::v1::{
-    CHUNK_BYTES_MAX, Encoded, Kept, ManifestB1, WireFault, chunk, decode_chunk, decode_kept, manifest, snapshot_body,
-    whole,
-};
+use crate::wire::v1::{Encoded, Kept, ManifestB1, WireFault};
+use crate::wire::{append_chunk, decode_kept, encode_chunk, encode_kept, snapshot_body, snapshot_chunks};
 
 /// How many chunks of one snapshot are asked for at a time.
 const CHUNKS_AT_ONCE: usize = 8;
@@ -64,7 +62,7 @@ impl NatsSnapshotStore {
 
     /// The snapshot of a message, if it is one and all of it is there.
     async fn understand(&self, message: &Message) -> Result<Option<ActorSnapshot>, ReadError> {
-        let understood = match decode_kept(&message.payload) {
+        let understood = match decode_kept(&message.payload, self.connection.formats.reads()) {
             Ok(Kept::Whole(snapshot)) => Ok(snapshot),
             Ok(Kept::Chunks(manifest)) => self.put_together(&manifest).await?,
             Err(fault) => Err(fault),
@@ -78,9 +76,8 @@ impl NatsSnapshotStore {
         let mut body = Vec::new();
         for chunk in chunks {
             let Some(chunk) = chunk else { return Ok(Err(WireFault::Envelope("one of its chunks is gone"))) };
-            match decode_chunk(&chunk.payload) {
-                Ok(part) => body.extend_from_slice(part),
-                Err(fault) => return Ok(Err(fault)),
+            if let Err(fault) = append_chunk(&mut body, &chunk.payload, self.connection.formats.reads()) {
+                return Ok(Err(fault));
             }
         }
         Ok(manifest.decode(&body))
@@ -97,17 +94,14 @@ impl SnapshotStore for NatsSnapshotStore {
         let not_encoded = |fault: WireFault| SaveError::Unavailable { cause: fault.into() };
         let names = &self.connection.names;
         let body = snapshot_body(snapshot).map_err(not_encoded)?;
-        let message = if body.len() <= CHUNK_BYTES_MAX {
-            whole(&body)
-        } else {
-            let mut chunks = Vec::new();
-            for (nth, part) in body.chunks(CHUNK_BYTES_MAX).enumerate() {
-                let part = chunk(part).map_err(not_encoded)?;
-                chunks.push(self.publish(names.snapshot_chunk_subject(actor, nth), part).await?);
-            }
-            manifest(&body, chunks)
-        };
-        self.publish(names.snapshot_subject(actor), message.map_err(not_encoded)?).await?;
+        let format = self.connection.formats.writes();
+        let mut chunks = Vec::new();
+        for (nth, part) in snapshot_chunks(&body).enumerate() {
+            let part = encode_chunk(part, format).map_err(not_encoded)?;
+            chunks.push(self.publish(names.snapshot_chunk_subject(actor, nth), part).await?);
+        }
+        let kept = encode_kept(&body, chunks, format).map_err(not_encoded)?;
+        self.publish(names.snapshot_subject(actor), kept).await?;
         Ok(())
     }
 

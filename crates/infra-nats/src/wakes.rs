@@ -18,7 +18,7 @@ use crate::connection::Connection;
 use crate::feed::{Feed, From, Told};
 use crate::outcome;
 use crate::read::{self, Wanted, unavailable};
-use crate::wire::v1::{decode_wake, encode_wake};
+use crate::wire::{decode_wake, encode_wake};
 
 /// How long to wait when a replica is behind, at first; it doubles each time.
 const BEHIND_PAUSE: Duration = Duration::from_millis(5);
@@ -70,7 +70,7 @@ impl NatsWakeStore {
                     if !slots.iter().any(|slots| slots.contains(&actor.slot)) {
                         continue;
                     }
-                    match decode_wake(&payload) {
+                    match decode_wake(&payload, self.connection.formats.reads()) {
                         Ok(Some(at)) if at <= until => earliest.push((at, sequence, actor)),
                         Ok(_) => {}
                         Err(fault) => tracing::error!(%subject, %fault, "a wake cannot be understood"),
@@ -97,7 +97,8 @@ impl WakeStore for NatsWakeStore {
         at: Option<WallTime>,
         expected: Expected,
     ) -> Result<Revision, WriteError> {
-        let encoded = encode_wake(at).map_err(|fault| WriteError::Unavailable { cause: fault.into() })?;
+        let encoded = encode_wake(at, self.connection.formats.writes())
+            .map_err(|fault| WriteError::Unavailable { cause: fault.into() })?;
         let subject = self.connection.names.wake_subject(actor);
         outcome::publish(&self.connection, &subject, &encoded, expected.revision().0).await.written()
     }
@@ -107,7 +108,7 @@ impl WakeStore for NatsWakeStore {
         let subject = names.wake_subject(actor);
         let found = read::get(&self.connection, &names.wake_stream(), Wanted::LastOf(&subject)).await?;
         let Some(message) = found else { return Ok(None) };
-        let at = decode_wake(&message.payload).map_err(|fault| {
+        let at = decode_wake(&message.payload, self.connection.formats.reads()).map_err(|fault| {
             let reason = format!("{subject}: {fault}");
             ReadError::Corrupt { sequence: message.sequence, reason }
         })?;

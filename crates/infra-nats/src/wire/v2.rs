@@ -7,19 +7,32 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::v1::{Encoded, WireFault, checksum, payload_hash};
 
 const HEAD: &str = "{\"format\":1,";
-const NEXT: &str = "{\"format\":2,\"build\":\"next\",";
+const NEXT: &str = "{\"format\":2,\"written_by\":\"next\",";
 
-/// A text of format 1 in format 2.
-pub(super) fn text(plain: Encoded) -> Encoded {
-    let rest = plain.payload.strip_prefix(HEAD.as_bytes()).expect("format 1 begins so");
+/// A record of format 1 in format 2.
+pub(super) fn written(plain: Encoded) -> Encoded {
+    match plain.checksum {
+        Some(_) => text(&plain.payload),
+        None => Encoded { payload: envelope(&plain.payload), checksum: None },
+    }
+}
+
+/// A record of format 2 in format 1, with its checksum if it is a text.
+pub(super) fn plain(payload: &[u8], header: Option<&str>) -> Result<(Vec<u8>, Option<String>), WireFault> {
+    if payload.starts_with(b"{") { plain_text(payload, header) } else { Ok((plain_envelope(payload)?, None)) }
+}
+
+fn text(plain: &[u8]) -> Encoded {
+    let rest = plain.strip_prefix(HEAD.as_bytes()).expect("format 1 begins so");
     let payload = [NEXT.as_bytes(), rest].concat();
     Encoded { checksum: Some(checksum(&payload)), payload: payload.into() }
 }
 
-/// A text of format 2 in format 1, with its checksum.
-pub(super) fn plain_text(payload: &[u8], header: Option<&str>) -> Result<(Vec<u8>, Option<String>), WireFault> {
-    if header != Some(checksum(payload).as_str()) {
-        return Err(WireFault::Checksum);
+fn plain_text(payload: &[u8], header: Option<&str>) -> Result<(Vec<u8>, Option<String>), WireFault> {
+    match header {
+        None => return Err(WireFault::NoChecksum),
+        Some(header) if header != checksum(payload) => return Err(WireFault::Checksum),
+        Some(_) => {}
     }
     let rest = payload.strip_prefix(NEXT.as_bytes()).ok_or(WireFault::UnknownEncoding)?;
     let plain = [HEAD.as_bytes(), rest].concat();
@@ -27,8 +40,7 @@ pub(super) fn plain_text(payload: &[u8], header: Option<&str>) -> Result<(Vec<u8
     Ok((plain, Some(checksum)))
 }
 
-/// An envelope of format 1 in format 2.
-pub(super) fn envelope(plain: &[u8]) -> Bytes {
+fn envelope(plain: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(plain.len() + 8);
     bytes.put_slice(plain);
     bytes[2] = 2;
@@ -36,8 +48,7 @@ pub(super) fn envelope(plain: &[u8]) -> Bytes {
     bytes.freeze()
 }
 
-/// An envelope of format 2 in format 1.
-pub(super) fn plain_envelope(payload: &[u8]) -> Result<Vec<u8>, WireFault> {
+fn plain_envelope(payload: &[u8]) -> Result<Vec<u8>, WireFault> {
     let (plain, hash) = payload.split_last_chunk::<8>().ok_or(WireFault::UnknownEncoding)?;
     let mut plain = plain.to_vec();
     *plain.get_mut(2).ok_or(WireFault::UnknownEncoding)? = 1;

@@ -2,11 +2,10 @@
 
 use aether_domain::ports::Claim;
 use aether_domain::{Epoch, Incarnation, NodeId, NodeRef, Term};
-use bytes::Bytes;
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::envelope::{self, Body, Kind};
-use super::{WireFault, bounded};
+use super::{Encoded, WireFault, bounded};
 
 /// The most bytes of a claim: two names of nodes and seven numbers.
 const CLAIM_BYTES_MAX: usize = 256;
@@ -34,7 +33,7 @@ impl Body<'_> for ClaimB1 {
 }
 
 /// The claim as it is sent.
-pub(crate) fn encode_claim(claim: &Claim) -> Result<Bytes, WireFault> {
+pub(crate) fn encode_claim(claim: &Claim) -> Result<Encoded, WireFault> {
     let body = ClaimB1 {
         node: claim.node.node.to_string(),
         incarnation: claim.node.incarnation.0,
@@ -48,7 +47,7 @@ pub(crate) fn encode_claim(claim: &Claim) -> Result<Bytes, WireFault> {
         hash: claim.hash,
         serves: claim.serves,
     };
-    Ok(envelope::encode(&body, CLAIM_BYTES_MAX)?.payload)
+    envelope::encode(&body, CLAIM_BYTES_MAX)
 }
 
 /// The claim that those bytes hold.

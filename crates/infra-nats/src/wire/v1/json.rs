@@ -294,14 +294,14 @@ fn refused_by_head<T: JsonRecord>(payload: &[u8]) -> Option<WireFault> {
 struct Head {
     format: u32,
     kind: String,
-    /// From format 2 on.
+    /// The build, from format 2 on.
     #[serde(default)]
-    build: String,
+    written_by: String,
 }
 
 impl Head {
     fn build(&self) -> String {
-        self.build.chars().take(64).collect()
+        self.written_by.chars().take(64).collect()
     }
 }
 

@@ -51,7 +51,7 @@ fn everything() -> Vec<Encoded> {
     let body = snapshot_body(&samples::actor_snapshot()).expect("it fits");
     let kept = [whole(&body), chunk(&body), manifest(&body, vec![300])];
     all.extend(kept.map(|message| message.expect("it fits")));
-    all.extend(claims.iter().map(|claim| Encoded { payload: encode_claim(claim).expect("it fits"), checksum: None }));
+    all.extend(claims.iter().map(|claim| encode_claim(claim).expect("it fits")));
     all
 }
 
