@@ -72,6 +72,9 @@ pub struct NodeSettings {
     /// What it does once NATS has surely lost what it had acknowledged: it serves nothing any more, or goes on with what
     /// is left.
     pub on_regression: OnRegression,
+    /// The newest format that it reads, and so the newest that the cluster writes while it is a member; this build's newest, if
+    /// nothing is said.
+    pub format_max: Option<u8>,
     /// How long a handler may run before it is named in the log.
     pub slow_after: Duration,
     /// How long one may run before the process ends; for ever, if nothing is said.

@@ -17,7 +17,19 @@ use super::{AdminSettings, LoadSettings, LogFormat, LogSettings, NatsSettings, N
 /// Every key there is, by section. The first entry of a pair is empty for keys at the top.
 pub(super) const KEYS: [(&str, &[&str]); 7] = [
     ("", &["namespace", "profile"]),
-    ("node", &["id", "weight", "zone", "tags", "on_regression", "handler_slow_after_ms", "handler_end_after_ms"]),
+    (
+        "node",
+        &[
+            "id",
+            "weight",
+            "zone",
+            "tags",
+            "on_regression",
+            "format_max",
+            "handler_slow_after_ms",
+            "handler_end_after_ms",
+        ],
+    ),
     ("memory", &["residents_max", "resident_bytes_max", "waiting_bytes_max"]),
     ("nats", &["urls", "user", "password", "token", "creds", "replicas"]),
     ("admin", &["listen", "announce", "token_file"]),
@@ -66,6 +78,7 @@ struct RawNode {
     #[serde(deserialize_with = "list_or_commas")]
     tags: Option<Vec<String>>,
     on_regression: Option<String>,
+    format_max: Option<u8>,
     handler_slow_after_ms: Option<u64>,
     handler_end_after_ms: Option<u64>,
 }
@@ -204,6 +217,10 @@ impl RawNode {
             let problem = format!("{} tags are too many", tags.len());
             return Err(misfit("node.tags", problem, format!("keep at most {}", NodeInfo::TAGS_MAX)));
         }
+        if self.format_max == Some(0) {
+            let cure = "write 1 or more, or leave the key out for this build's newest";
+            return Err(misfit("node.format_max", "formats are numbered from 1", cure));
+        }
         let slow_after = Duration::from_millis(self.handler_slow_after_ms.unwrap_or(10_000));
         if slow_after < HANDLER_SLOW_AFTER_MIN {
             let problem = format!("{slow_after:?} is too soon to call a handler slow");
@@ -219,7 +236,7 @@ impl RawNode {
             let cure = "write at least handler_slow_after_ms, or 0 to let handlers run for ever";
             return Err(misfit("node.handler_end_after_ms", problem, cure));
         }
-        Ok(NodeSettings { id, weight, zone, tags, on_regression, slow_after, end_after })
+        Ok(NodeSettings { id, weight, zone, tags, on_regression, format_max: self.format_max, slow_after, end_after })
     }
 }
 

@@ -140,5 +140,7 @@ fn nats_config(settings: &crate::config::Settings, name: &str) -> aether_infra_n
     config.credentials = credentials;
     config.name = format!("aether {} {name}", settings.namespace);
     config.replicas = nats.replicas;
+    // Whether this build knows it, the connection finds out.
+    config.format_max = settings.node.format_max.unwrap_or(config.format_max);
     config
 }

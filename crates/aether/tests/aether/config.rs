@@ -15,6 +15,7 @@ weight = 2
 zone = "z1"
 tags = ["ssd", "eu"]
 on_regression = "accept_log"
+format_max = 1
 handler_slow_after_ms = 500
 handler_end_after_ms = 0
 [nats]
@@ -45,7 +46,7 @@ fn every_key_reaches_its_setting() {
         (settings.node.zone.as_ref().map(ToString::to_string), tags),
         (Some("z1".into()), vec!["eu".into(), "ssd".into()])
     );
-    assert_eq!(settings.node.on_regression, OnRegression::AcceptLog);
+    assert_eq!((settings.node.on_regression, settings.node.format_max), (OnRegression::AcceptLog, Some(1)));
     assert_eq!((settings.node.slow_after, settings.node.end_after), (Duration::from_millis(500), None));
     assert_eq!((settings.nats.urls.len(), settings.nats.replicas), (2, 3));
     assert_eq!(settings.nats.password.as_ref().map(aether::config::Secret::reveal), Some("do-not-print-me"));
@@ -96,6 +97,7 @@ fn a_refusal_names_the_place_the_key_and_what_to_do() {
             "[node]\nid = \"n1\"\non_regression = \"forget\"",
             &["node.on_regression", "\"forget\"", "`halt` or `accept_log`"],
         ),
+        ("[node]\nid = \"n1\"\nformat_max = 0", &["node.format_max", "numbered from 1"]),
         ("[node]\nid = \"n1\"\nhandler_slow_after_ms = 99", &["node.handler_slow_after_ms", "99ms", "at least 100"]),
         (
             "[node]\nid = \"n1\"\nhandler_end_after_ms = 9999",
