@@ -46,6 +46,8 @@ mod plans;
 mod regression;
 #[path = "control/rolling.rs"]
 mod rolling;
+#[path = "control/upgrades.rs"]
+mod upgrades;
 #[path = "control/waves.rs"]
 mod waves;
 
@@ -84,6 +86,8 @@ struct World {
     infos: BTreeMap<String, NodeInfo>,
     /// The newest format that nodes of that name read; the first one, unless told.
     reads: BTreeMap<String, Format>,
+    /// What nodes of that name say of their build; `test`, unless told.
+    builds: BTreeMap<String, String>,
     snapshot_every: u64,
     /// What was noted of snapshots, maps and regressions, by node.
     notes: Vec<(usize, Note)>,
@@ -131,6 +135,7 @@ impl World {
             strategies: Strategies::default(),
             infos: BTreeMap::new(),
             reads: BTreeMap::new(),
+            builds: BTreeMap::new(),
             snapshot_every: SNAPSHOT_EVERY,
             notes: Vec::new(),
         }
@@ -141,7 +146,9 @@ impl World {
         let seed = self.nodes.len() as u64 + 1;
         let (supervisor, reads) = (Some(Nonce(seed)), self.reads.get(name).copied().unwrap_or_default());
         let (strategies, info) = (self.strategies.clone(), self.infos.get(name).cloned().unwrap_or_default());
+        let build = self.builds.get(name).cloned().unwrap_or_else(|| "test".into());
         let config = ControlConfig {
+            build,
             info,
             supervisor,
             reads,

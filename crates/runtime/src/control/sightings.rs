@@ -75,6 +75,8 @@ pub struct Sightings {
     shard_loads: BTreeMap<NodeId, ShardLoadsSeen>,
     /// Of the lives in `members`.
     unanswered: BTreeMap<NodeId, Unanswered>,
+    /// The build that a node was last restarted with in the place of another one, and when that was seen.
+    rebuilt: Option<(String, Monotonic)>,
     /// Since when this node has been able to hear others; `None` while it is not.
     well_since: Option<Monotonic>,
     /// Whether the watch has lost its connection and not yet told what it missed.
@@ -89,6 +91,10 @@ impl Sightings {
     /// The record of a node.
     pub fn member(&self, node: &NodeId) -> Option<&Sighting> {
         self.members.get(node)
+    }
+    /// The build that a node was last restarted with in the place of another one, and when that was seen.
+    pub(crate) fn rebuilt(&self) -> Option<(&str, Monotonic)> {
+        self.rebuilt.as_ref().map(|(build, seen)| (build.as_str(), *seen))
     }
     /// Every node's record, by id.
     pub fn members(&self) -> impl Iterator<Item = (&NodeId, &Sighting)> {
@@ -168,6 +174,9 @@ impl Sightings {
                 };
                 let died = (record.state == MemberState::Dead).then(|| record.node.clone());
                 let dead = died.or_else(|| before.and_then(|before| before.dead.clone()));
+                if before.is_some_and(|seen| seen.record.node != record.node && seen.record.build != record.build) {
+                    self.rebuilt = Some((record.build.clone(), now));
+                }
                 self.unanswered.remove(key);
                 if !record.shard_loads.is_empty() {
                     let (node, mut loads) = (record.node.clone(), record.shard_loads.clone());

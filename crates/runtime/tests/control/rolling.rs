@@ -4,7 +4,7 @@ use super::*;
 
 const PAUSE: Duration = Duration::from_secs(2);
 
-fn nodes(count: usize, profile: Profile) -> World {
+pub(super) fn nodes(count: usize, profile: Profile) -> World {
     let mut world = World::new(profile);
     for nth in 1..=count {
         world.start(&format!("n{nth:02}"));
@@ -24,7 +24,7 @@ fn living(world: &World, name: &str) -> usize {
     world.nodes.iter().position(is_it).expect("it lives")
 }
 
-fn drain(world: &mut World, name: &str) {
+pub(super) fn drain(world: &mut World, name: &str) {
     let at = living(world, name);
     world.queue.push_back((at, Input::Leave));
     world.drain_queue();
@@ -32,7 +32,7 @@ fn drain(world: &mut World, name: &str) {
     assert_eq!(world.nodes[at].stopped, Some(StopReason::Left), "{}", world.describe());
 }
 
-fn come_back(world: &mut World, name: &str) {
+pub(super) fn come_back(world: &mut World, name: &str) {
     let at = world.start(name);
     world.until(SOON, "it is back", |world| is_active(world, at));
 }
@@ -58,7 +58,7 @@ fn drain_slowly(world: &mut World, name: &str, meanwhile: impl FnOnce(&mut World
     assert_eq!(world.nodes[at].stopped, Some(StopReason::Left), "{}", world.describe());
 }
 
-fn shards_at(world: &World, name: &str) -> usize {
+pub(super) fn shards_at(world: &World, name: &str) -> usize {
     let viewer = world.nodes.iter().position(|node| node.alive && node.machine.leads().is_some());
     let viewer = viewer.unwrap_or_else(|| world.nodes.iter().position(|node| node.alive).expect("one lives"));
     world.shards_of(viewer).get(name).copied().unwrap_or_default()
@@ -79,7 +79,7 @@ fn rolling_restart(world: &mut World, pause: Duration) -> usize {
 
 /// The first drain spreads one share, each of the others hands its share (of one node fewer) to whoever came back before,
 /// and the last to come back is given one: `S (1 + 2 / n)`, give or take a shard a node for what does not divide.
-fn at_most(shards: usize, nodes: usize) -> usize {
+pub(super) fn at_most(shards: usize, nodes: usize) -> usize {
     shards + (2 * shards).div_ceil(nodes) + nodes
 }
 

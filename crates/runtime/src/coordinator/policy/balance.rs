@@ -12,6 +12,7 @@ use aether_domain::policy::PlacementPolicy;
 use aether_domain::topology::{Draft, Topology};
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, PlanId, ShardId};
 
+use super::builds::{self, ROLLOUT_WITHIN, Rollout};
 use super::loads::Loads;
 use super::planning::Planning;
 use super::returns::Returns;
@@ -63,6 +64,7 @@ pub(super) struct Changes {
     /// What was looked at when shards were last found in balance: looking at the same again would find the same.
     balanced: Option<(Epoch, BTreeSet<Incarnation>, usize, bool)>,
     returns: Returns,
+    rollout: Rollout,
 }
 
 impl Changes {
@@ -114,9 +116,12 @@ pub(super) fn rebalance(
         return Ok(());
     }
     let backed_off = drains.backed_off(timers);
-    let waits = !hurries
-        && changes.returns.wait(facts.config.profile.own_time(topology.cluster().policy().return_grace), timers);
-    let avoided = facts.doubtful.union(&facts.leaving).copied().collect();
+    let outgoing = changes.rollout.outgoing(topology, facts);
+    let grace = facts.config.profile.own_time(topology.cluster().policy().return_grace);
+    // The next one of a roll-out may take its time; whoever has come back waits for it.
+    let grace = if outgoing.is_empty() { grace } else { grace.max(ROLLOUT_WITHIN) };
+    let waits = !hurries && changes.returns.wait(grace, timers);
+    let avoided = facts.doubtful.union(&facts.leaving).chain(&outgoing).copied().collect();
     let looked_at = (draft.epoch(), avoided, backed_off.len(), waits);
     if draft.is_empty() && changes.balanced.as_ref() == Some(&looked_at) {
         return Ok(());
@@ -138,7 +143,11 @@ pub(super) fn rebalance(
     relieved.retain(|life| avoided.contains(life));
     let held = topology.cluster().wish() != Wish::Resume;
     let mut is_forced = false;
-    let (steps, rejected) = Planning::of(topology, &avoided).with(loads).run(facts)?;
+    let (mut steps, rejected) = Planning::of(topology, &avoided).with(loads).run(facts)?;
+    if !outgoing.is_empty() {
+        let loads = Loads::of(topology, facts, moved);
+        steps = builds::prefer(steps, topology, &avoided, &outgoing, loads, facts)?;
+    }
     for (shard, from, to, class) in steps {
         if let Some(from) = from
             && !backed_off.contains_key(&shard)

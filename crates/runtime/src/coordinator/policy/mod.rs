@@ -5,6 +5,7 @@
 
 mod adoption;
 mod balance;
+mod builds;
 mod coverage;
 mod gray;
 mod load;
@@ -163,7 +164,11 @@ fn lives_of(topology: &Topology, fits: impl Fn(NodeStatus) -> bool) -> Vec<Incar
 }
 
 fn active(draft: &Draft) -> Vec<Incarnation> {
-    lives(draft, |status| status == NodeStatus::Active)
+    active_of(draft.topology())
+}
+
+fn active_of(topology: &Topology) -> Vec<Incarnation> {
+    lives_of(topology, |status| status == NodeStatus::Active)
 }
 
 /// The lives that are trusted no further than that.
