@@ -4,6 +4,7 @@
 //! waits is told when the answer comes, or that it will not be waited for: after the connection was lost, or too long.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -140,9 +141,13 @@ impl Open {
 }
 
 impl Place<'_> {
-    /// The reply subject.
+    /// The reply subject, in as much memory as it takes.
     pub(crate) fn subject(&self) -> String {
-        format!("{}{}", self.acks.prefix, self.number)
+        let digits = self.number.checked_ilog10().unwrap_or_default() as usize + 1;
+        let mut subject = String::with_capacity(self.acks.prefix.len() + digits);
+        // Writing to a text does not fail.
+        let _ = write!(subject, "{}{}", self.acks.prefix, self.number);
+        subject
     }
 
     /// The answer, whatever the server says.

@@ -207,13 +207,16 @@ impl Names {
         format!("_INBOX_{}", self.namespace)
     }
 
-    /// Written for every commit, so without the machinery of formats.
+    /// Written for every commit, so without the machinery of formats, and into as much memory as it takes: what has more
+    /// is moved or counted when it becomes a message's subject.
     fn actor_subject(&self, area: &str, actor: &ActorAddress) -> String {
         let Slot(slot) = actor.slot;
         let ActorKey { kind, id } = &actor.key;
         let hex = |shift: u32| char::from(HEX[usize::from(slot >> shift & 0xf)]);
-        let mut subject = String::with_capacity(SUBJECT_BYTES);
-        for part in ["aether.", self.namespace.as_str(), ".", area, "."] {
+        let begin = ["aether.", self.namespace.as_str(), ".", area, "."];
+        let bytes = begin.iter().map(|part| part.len()).sum::<usize>() + "0.000.".len();
+        let mut subject = String::with_capacity(bytes + kind.as_str().len() + 1 + token_bytes(id));
+        for part in begin {
             subject.push_str(part);
         }
         subject.extend([hex(12), '.', hex(8), hex(4), hex(0), '.']);
@@ -223,9 +226,6 @@ impl Names {
         subject
     }
 }
-
-/// Room for most subjects.
-const SUBJECT_BYTES: usize = 96;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -258,6 +258,12 @@ pub fn actor_token(id: &ActorId) -> String {
     let mut token = String::new();
     push_token(&mut token, id);
     token
+}
+
+/// How many bytes its token has.
+fn token_bytes(id: &ActorId) -> usize {
+    let bytes = id.as_bytes().len();
+    if is_plain(id.as_str()) { bytes } else { 1 + (bytes * 4).div_ceil(3) }
 }
 
 fn push_token(text: &mut String, id: &ActorId) {
@@ -322,6 +328,14 @@ mod tests {
     fn address(kind: &str, id: &str, slot: u16) -> ActorAddress {
         let kind = ActorKind::new(kind).expect("a kind");
         ActorAddress { key: ActorKey { kind, id: ActorId::new(id).expect("an id") }, slot: Slot(slot) }
+    }
+
+    #[test]
+    fn an_actors_subject_takes_as_much_memory_as_it_has_bytes() {
+        for id in ["a", "alice-7", "alice 7", "über", "a.b", &"x".repeat(128), &"ü".repeat(64)] {
+            let subject = names().event_subject(&address("account", id, 0x0a5b));
+            assert_eq!(subject.capacity(), subject.len(), "{subject}");
+        }
     }
 
     #[test]
