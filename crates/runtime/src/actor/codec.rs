@@ -12,6 +12,9 @@ use serde::de::DeserializeOwned;
 /// The most bytes one encoded value may have: 1 MiB.
 pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Room that a value is written into first: more than most take, and as much as the JSON writer begins with.
+const ROOM_BYTES: usize = 128;
+
 /// How much memory one byte may claim, which is what bincode's limit counts: a small `u128` takes 16.
 const MEMORY_A_BYTE: usize = 16;
 
@@ -53,7 +56,9 @@ fn encode_within<T: Serialize>(codec: PayloadCodec, value: &T, bytes_max: usize)
     let encoded = match codec {
         PayloadCodec::Json => serde_json::to_vec(value).map_err(|fault| fault.to_string()),
         PayloadCodec::Binary => {
-            bincode::serde::encode_to_vec(value, bincode::config::standard()).map_err(|fault| fault.to_string())
+            let mut bytes = Vec::with_capacity(ROOM_BYTES);
+            let written = bincode::serde::encode_into_std_write(value, &mut bytes, bincode::config::standard());
+            written.map(|_| bytes).map_err(|fault| fault.to_string())
         }
     };
     match encoded {

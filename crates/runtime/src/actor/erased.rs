@@ -260,7 +260,8 @@ impl<A: Actor> Live<A> {
         command: &str,
         codec: PayloadCodec,
     ) -> Result<(Vec<EventRecord>, Vec<TimerChange>), Ran> {
-        let (mut bytes, mut events, mut read_back) = (0, Vec::new(), Vec::new());
+        let count = effect.events().len();
+        let (mut bytes, mut events, mut read_back) = (0, Vec::with_capacity(count), Vec::with_capacity(count));
         for event in effect.events() {
             let written = codec::encode(codec, event)
                 .and_then(|payload| Ok((codec::decode::<A::Event>(codec, &payload)?, payload)));

@@ -312,7 +312,7 @@ impl<T> Core<T> {
             prev_hash: slot.tail.hash,
             at: now.wall,
             codec: slot.kind.settings().codec,
-            commands: Vec::new(),
+            commands: Vec::with_capacity(busy.decided.len().min(CommitRecord::COMMANDS_MAX)),
             events: Vec::new(),
             timers: Vec::new(),
         };
@@ -328,8 +328,8 @@ impl<T> Core<T> {
                 }
                 changes += 1;
                 bytes += *event_bytes;
-                record.events.append(events);
-                record.timers.append(timers);
+                move_behind(&mut record.events, events);
+                move_behind(&mut record.timers, timers);
             }
             if let What::Change { stored, .. } = what {
                 let (id, floor, message) = (asked.work.id, asked.work.floor, asked.work.message);
@@ -461,5 +461,14 @@ impl<T> Core<T> {
         while let Some(asked) = busy.pop_waiting() {
             self.give_up(asked, answer);
         }
+    }
+}
+
+/// Moves all of one list behind another: the whole list, if it is the first.
+fn move_behind<I>(list: &mut Vec<I>, more: &mut Vec<I>) {
+    if list.is_empty() {
+        std::mem::swap(list, more);
+    } else {
+        list.append(more);
     }
 }
