@@ -31,6 +31,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use xtask::nats::{NatsServer, ServerOptions};
 
+/// That of the `aether` program, for both sides.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ACTORS: u64 = 1_000;
 const STATE_BYTES: usize = 1024;
 /// What one raw message has at most: below what a server takes by default.

@@ -35,6 +35,10 @@ use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use xtask::nats::{NatsServer, ServerOptions};
 
+/// That of the `aether` program, for both sides.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How often `--check` measures before it says that a row misses its goal: a neighbour on the machine is no miss.
 const ATTEMPTS_MAX: usize = 3;
 
