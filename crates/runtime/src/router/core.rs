@@ -25,7 +25,9 @@ use crate::clock::Clock;
 use crate::link::{Links, Wiring};
 use crate::view::View;
 
-/// One node's router, behind its handles.
+/// One node's router, behind its handles. Aligned, so that the count of these, which changes with every command, is apart
+/// from what is only read.
+#[repr(align(128))]
 pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) transport: Arc<dyn Transport>,
@@ -36,10 +38,11 @@ pub(crate) struct Core {
     pub(crate) views: watch::Receiver<Arc<View>>,
     pub(crate) links: Links,
     /// What other nodes have sent and no shard has yet.
-    pub(crate) intake: Intake,
+    pub(crate) intake: Box<Intake>,
     /// What arrives, while nobody waits for it.
     feed: Mutex<Option<Feed>>,
-    pub(crate) counters: Counters,
+    /// Written for every command, as `intake` is, so apart from what is only read.
+    pub(crate) counters: Box<Counters>,
     pub(crate) tasks: TaskTracker,
     pub(crate) over: CancellationToken,
     /// Cancelled when the transport has taken the listener down with it: this node hears of nobody any more.
@@ -90,9 +93,9 @@ impl Core {
                 links: Links::new(view.me.clone(), wiring),
                 view: ArcSwap::new(view),
                 views,
-                intake: Intake::default(),
+                intake: Box::default(),
                 feed: Mutex::default(),
-                counters: Counters::default(),
+                counters: Box::default(),
                 tasks,
                 over,
                 deaf: CancellationToken::new(),

@@ -138,7 +138,7 @@ impl ShardHost {
             releases,
             loads: Mutex::new(Loads::new(config.loads_max)),
             evict_from: NextShard::default(),
-            appends: Semaphore::new(config.appends_max),
+            appends: Box::new(Semaphore::new(config.appends_max)),
             saves: Arc::new(Semaphore::new(SAVING_KIB_MAX)),
             append_times: Arc::default(),
             runtime: Handle::current(),

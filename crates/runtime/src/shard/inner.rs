@@ -37,7 +37,8 @@ use crate::message::{Outcome, Responder, Work};
 use crate::view::View;
 use crate::vitals::Latencies;
 
-/// A host's parts.
+/// A host's parts. Aligned, so that the count of those who hold it, which changes with every record, is apart from them.
+#[repr(align(128))]
 pub(super) struct Inner {
     pub(super) handover: Arc<Handover>,
     /// Itself.
@@ -61,7 +62,8 @@ pub(super) struct Inner {
     pub(super) evict_from: NextShard,
     /// What the shards hold together.
     pub(super) memory: Arc<Memory>,
-    pub(super) appends: Semaphore,
+    /// Written for every record, so apart from what is only read.
+    pub(super) appends: Box<Semaphore>,
     /// In KiB.
     pub(super) saves: Arc<Semaphore>,
     pub(super) append_times: Arc<Latencies>,

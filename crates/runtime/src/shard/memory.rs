@@ -36,14 +36,22 @@ pub(super) type KindPlace = usize;
 /// What a node's shards hold now, beside what they may.
 #[derive(Debug)]
 pub(super) struct Memory {
-    all: Held,
+    all: Apart<Held>,
+    /// In order.
+    names: Box<[ActorKind]>,
     /// By kind, in the order of their names.
-    kinds: Box<[(ActorKind, Held)]>,
-    waiting_bytes: AtomicUsize,
+    kinds: Box<[Apart<Held>]>,
+    waiting_bytes: Apart<AtomicUsize>,
     waiting_bytes_max: usize,
     /// Of actors that came warm and wait to be asked.
     warm_bytes: AtomicUsize,
 }
+
+/// What all threads write, for nearly every command, away from what they only read: otherwise whoever reads a kind's name
+/// waits for whoever counts.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Apart<T>(T);
 
 /// Actors that are held.
 #[derive(Debug)]
@@ -77,12 +85,13 @@ impl Memory {
     pub(super) fn new(limits: MemoryLimits, kinds: &KindRegistry) -> Self {
         let of_kind = kinds.kinds().map(|kind| {
             let settings = kind.settings();
-            (kind.name().clone(), Held::new(settings.residents_max, settings.resident_bytes_max))
+            Apart(Held::new(settings.residents_max, settings.resident_bytes_max))
         });
         Self {
-            all: Held::new(limits.residents_max, limits.resident_bytes_max),
+            all: Apart(Held::new(limits.residents_max, limits.resident_bytes_max)),
+            names: kinds.kinds().map(|kind| kind.name().clone()).collect(),
             kinds: of_kind.collect(),
-            waiting_bytes: AtomicUsize::new(0),
+            waiting_bytes: Apart(AtomicUsize::new(0)),
             waiting_bytes_max: limits.waiting_bytes_max,
             warm_bytes: AtomicUsize::new(0),
         }
@@ -90,7 +99,7 @@ impl Memory {
 
     /// Which kind that is; none if this node does not know it.
     pub(super) fn place(&self, kind: &ActorKind) -> Option<KindPlace> {
-        self.kinds.binary_search_by(|(known, _)| known.cmp(kind)).ok()
+        self.names.binary_search(kind).ok()
     }
 
     /// So many actors of that kind are there, or gone.
@@ -129,30 +138,30 @@ impl Memory {
 
     /// Whether one more actor of that kind may be read.
     pub(super) fn has_room(&self, kind: KindPlace) -> bool {
-        self.all.has_room() && self.kinds[kind].1.has_room()
+        self.all.0.has_room() && self.kinds[kind].0.has_room()
     }
 
     /// Of which kind actors have to leave before one more of `kind` may be read: the kind itself, or any.
     pub(super) fn tight(&self, kind: KindPlace) -> Option<KindPlace> {
-        (!self.kinds[kind].1.has_room()).then_some(kind)
+        (!self.kinds[kind].0.has_room()).then_some(kind)
     }
 
     /// Whether there are more actors than there may be, altogether.
     pub(super) fn is_over(&self) -> bool {
-        self.all.is_over()
+        self.all.0.is_over()
     }
 
     /// A kind of which there are more than there may be.
     pub(super) fn kind_over(&self) -> Option<KindPlace> {
-        self.kinds.iter().position(|(_, held)| held.is_over())
+        self.kinds.iter().position(|held| held.0.is_over())
     }
 
     /// What waits has changed by that many bytes.
     pub(super) fn waits(&self, before: usize, now: usize) {
         if now > before {
-            self.waiting_bytes.fetch_add(now - before, Ordering::Relaxed);
+            self.waiting_bytes.0.fetch_add(now - before, Ordering::Relaxed);
         } else if before > now {
-            self.waiting_bytes.fetch_sub(before - now, Ordering::Relaxed);
+            self.waiting_bytes.0.fetch_sub(before - now, Ordering::Relaxed);
         }
     }
 
@@ -162,7 +171,7 @@ impl Memory {
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes.load(Ordering::Relaxed)
+        self.waiting_bytes.0.load(Ordering::Relaxed)
     }
 
     /// So many bytes of actors that came warm are kept from now on; false if there is no room for them.
@@ -181,11 +190,11 @@ impl Memory {
     }
 
     pub(super) fn resident_bytes(&self) -> usize {
-        self.all.bytes.load(Ordering::Relaxed)
+        self.all.0.bytes.load(Ordering::Relaxed)
     }
 
     fn each(&self, kind: KindPlace, act: impl Fn(&Held)) {
-        act(&self.all);
-        act(&self.kinds[kind].1);
+        act(&self.all.0);
+        act(&self.kinds[kind].0);
     }
 }
