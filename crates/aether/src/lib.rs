@@ -75,6 +75,8 @@ pub mod supervised;
 pub mod telemetry;
 #[cfg(feature = "test-kit")]
 pub mod test_cluster;
+#[cfg(feature = "node")]
+pub mod verify;
 
 pub use aether_domain::ports::StartAt;
 #[cfg(feature = "node")]

@@ -34,6 +34,7 @@ pub mod testing;
 pub mod time;
 pub mod timing;
 pub mod topology;
+pub mod verification;
 
 pub use ids::{
     ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, FeedName, Incarnation, InvalidId,

@@ -86,7 +86,7 @@ impl Listening {
             };
             match decode(sequence, headers.as_ref(), &payload, self.reads) {
                 Err(reason) => return Some(corrupt(sequence, reason)),
-                Ok(commit) if commit.record.events.iter().any(|event| self.filter.takes_event(event)) => {
+                Ok(commit) if self.filter.takes_commit(&commit.record) => {
                     self.untold = 0;
                     return Some(BusUpdate::EventStored { actor, commit });
                 }

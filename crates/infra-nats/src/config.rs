@@ -17,6 +17,8 @@ pub struct NatsConfig {
     pub name: String,
     /// How many servers keep each stream: 1 or 3. Every node of a cluster says the same.
     pub replicas: usize,
+    /// Whether streams that are missing are made. Whoever only looks makes none, and is told that one is missing.
+    pub create_streams: bool,
     /// How long to look for a server that answers before giving up.
     pub connect_within: Duration,
     /// How long creating and checking the streams may take. Servers that have just started elect leaders first.
@@ -42,6 +44,7 @@ impl NatsConfig {
             tls: Tls::default(),
             name: "aether".to_owned(),
             replicas: 1,
+            create_streams: true,
             connect_within: Duration::from_secs(5),
             provision_within: Duration::from_secs(20),
             request_timeout: Self::REQUEST_TIMEOUT,

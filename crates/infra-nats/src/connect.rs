@@ -104,7 +104,8 @@ impl NatsSession {
     }
 }
 
-/// Connects, checks the server, makes the namespace's streams if they are missing and checks them.
+/// Connects, checks the server, makes the namespace's streams if they are missing (and [`NatsConfig::create_streams`] says so) and
+/// checks them.
 ///
 /// # Errors
 /// [`StartError`], each with what to do. It comes within `connect_within` when no server answers, and within
@@ -112,7 +113,7 @@ impl NatsSession {
 pub async fn connect(config: &NatsConfig, namespace: &Namespace) -> Result<NatsPorts, StartError> {
     let connection = open(config, namespace).await?;
     check_server(config, &connection).await?;
-    provision(&connection, config.replicas, config.provision_within).await?;
+    provision(&connection, config).await?;
     let promise = Promise::with(config.replicas);
     let ports = Ports {
         control: Arc::new(NatsControlStore::new(connection.clone())),

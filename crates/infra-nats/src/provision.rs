@@ -10,6 +10,7 @@ use async_nats::jetstream::context::RequestErrorKind;
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
+use crate::config::NatsConfig;
 use crate::connection::Connection;
 use crate::names::Names;
 use crate::start_error::{Difference, StartError};
@@ -108,8 +109,9 @@ fn streams(names: &Names, replicas: usize) -> Vec<Value> {
     ]
 }
 
-/// Makes what is missing and checks everything.
-pub(crate) async fn provision(connection: &Connection, replicas: usize, within: Duration) -> Result<(), StartError> {
+/// Makes what is missing, if it may, and checks everything.
+pub(crate) async fn provision(connection: &Connection, config: &NatsConfig) -> Result<(), StartError> {
+    let NatsConfig { replicas, provision_within: within, create_streams: create, .. } = *config;
     if !matches!(replicas, 1 | 3) {
         return Err(StartError::Settings { reason: format!("{replicas} replicas; choose 1 or 3") });
     }
@@ -118,7 +120,7 @@ pub(crate) async fn provision(connection: &Connection, replicas: usize, within: 
         let mut last = "no answer".to_owned();
         let attempts = async {
             loop {
-                match ensure(connection, &name, &wanted).await {
+                match ensure(connection, &name, &wanted, create).await {
                     Ok(found) => return Ok(found),
                     Err(Fault::Final(reason)) => return Err(reason),
                     Err(Fault::Passing(reason)) => last = reason,
@@ -145,12 +147,20 @@ enum Fault {
 }
 
 /// The stream's settings as the server has them, after making it if it was missing.
-async fn ensure(connection: &Connection, name: &str, wanted: &Value) -> Result<Map<String, Value>, Fault> {
+async fn ensure(
+    connection: &Connection,
+    name: &str,
+    wanted: &Value,
+    create: bool,
+) -> Result<Map<String, Value>, Fault> {
     const NOT_FOUND: u64 = 10059;
     const EXISTS_OTHERWISE: u64 = 10058;
     let info = format!("STREAM.INFO.{name}");
     match ask(connection, &info, &Value::Null).await {
-        Err((Some(NOT_FOUND), _)) => {}
+        Err((Some(NOT_FOUND), _)) if create => {}
+        Err((Some(NOT_FOUND), _)) => {
+            return Err(Fault::Final("there is none, and only nodes make it (is the namespace right?)".to_owned()));
+        }
         found => return found.map_err(|(code, reason)| fault(code, reason)),
     }
     match ask(connection, &format!("STREAM.CREATE.{name}"), wanted).await {

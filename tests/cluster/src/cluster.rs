@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use aether_domain::Namespace;
+use aether_infra_nats::NatsConfig;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -292,12 +294,45 @@ impl Cluster {
         .with_context(|| self.load().map_or_else(|error| error.to_string(), |load| load.to_string()))
     }
 
+    /// Compares what the load was told with what accounts answer, and judges everything that is stored. Answers how many
+    /// commands were acknowledged.
+    ///
+    /// # Errors
+    /// What differs, or the first thing that is wrong with what is stored.
+    pub fn verify(&self) -> Result<u64> {
+        let acknowledged = self.verify_load()?;
+        let findings = self.findings()?;
+        ensure!(findings.is_empty(), "{} things are wrong with what is stored: {}", findings.len(), findings[0]);
+        Ok(acknowledged)
+    }
+
+    /// Everything that is wrong with what is stored, as `aether verify` says it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn findings(&self) -> Result<Vec<String>> {
+        let file = self.file()?;
+        let namespace = Namespace::new(file.namespace.as_str())?;
+        let mut config = NatsConfig::new(file.nats_urls.iter().cloned());
+        (config.replicas, config.create_streams) = (file.replicas, false);
+        // What nodes of a build to come have written is judged as well.
+        config.format_max = NatsConfig::FORMAT_NEWEST + 1;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        runtime.block_on(async {
+            let nats = aether_infra_nats::connect(&config, &namespace).await?;
+            let mut findings = Vec::new();
+            aether::verify::verify(&nats.ports, |finding| findings.push(finding.to_string())).await?;
+            nats.session.close().await;
+            Ok(findings)
+        })
+    }
+
     /// Lets the load come to rest and compares: nothing lost, nothing applied twice, no wrong answer, sums exact.
     /// Answers how many commands were acknowledged.
     ///
     /// # Errors
     /// What differs, with the load's own words.
-    pub fn verify(&self) -> Result<u64> {
+    pub fn verify_load(&self) -> Result<u64> {
         let said = self.ask_load("?verify=1", VERIFY_LIMIT)?;
         for (name, expected) in [
             ("verified", Value::from(true)),

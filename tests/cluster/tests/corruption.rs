@@ -183,7 +183,13 @@ fn in_one_actors_history_which_is_quarantined_alone() -> Result<()> {
         prober.until_served(&others, Stopwatch::start(), LIMIT).context("everybody else")?;
         cluster.wait_progress(WORK, LIMIT)?;
         all_alive(cluster)?;
-        cluster.verify().map(drop)
+        cluster.verify_load()?;
+        let findings = cluster.findings()?;
+        ensure!(
+            findings.len() == 6 && findings.iter().all(|finding| finding.starts_with("histories at ")),
+            "{findings:?}"
+        );
+        Ok(())
     })
 }
 
@@ -230,6 +236,8 @@ fn in_the_topology_log_where_nodes_stop_serving_and_say_so() -> Result<()> {
             }
         }
         ensure!(stored == acknowledged, "acknowledged {acknowledged:?}, stored {stored:?}");
+        let findings = cluster.findings()?;
+        ensure!(findings.len() == 1 && findings[0].starts_with("topology log at "), "{findings:?}");
         out::note(format!("{verified} commands of the load were verified before"));
         Ok(())
     })

@@ -65,7 +65,8 @@ async fn trade(here: &Ports, there: &Ports) -> Result<()> {
     // The other shop follows what is stored, by whomever: it knows versions without asking, and hears of payments.
     let (versions, bus) = (Arc::clone(theirs.versions()), Arc::clone(&there.bus));
     let following = tokio::spawn(async move { versions.follow(&*bus, Whose::Everybody, StartAt::Beginning).await });
-    let payments = EventFilter { of: Whose::Kind(ActorKind::new("order")?), name: Some("paid".into()) };
+    let payments =
+        EventFilter { of: Whose::Kind(ActorKind::new("order")?), name: Some("paid".into()), eventless: false };
     let mut payments = theirs.subscribe(&payments, StartAt::Beginning).await?;
 
     let placed = append(&ours, &order, Version::ZERO, now, &["placed", "item_added"]).await?;

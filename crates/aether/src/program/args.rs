@@ -51,6 +51,9 @@ pub(super) enum Command {
     #[cfg(feature = "nats")]
     #[command(subcommand)]
     Actor(ActorCommand),
+    /// Read everything that a namespace has stored, and say what of it is not as it must be.
+    #[cfg(feature = "nats")]
+    Verify(VerifyArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -319,6 +322,18 @@ pub(super) struct StoreArgs {
     /// A node's TOML file, which says where NATS is; AETHER_SECTION__KEY variables win over it.
     #[arg(long)]
     pub(super) config: Option<PathBuf>,
+}
+
+/// Nothing is written, and no node is asked: the cluster may go on meanwhile, or be off. What is stored after it began is not
+/// looked at. Exit code 0: nothing is wrong; 3: something is, one line each; 1: not everything could be read.
+#[cfg(feature = "nats")]
+#[derive(Debug, clap::Args)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    /// How to show it; JSON is one object a line, the last one says how it ended.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(super) output: Output,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

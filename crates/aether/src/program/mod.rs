@@ -25,6 +25,8 @@ mod signals;
 mod status;
 #[cfg(all(unix, feature = "nats"))]
 mod supervise;
+#[cfg(feature = "nats")]
+mod verify;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,8 @@ pub mod exit {
     pub const ERROR: u8 = 1;
     /// The command line is wrong.
     pub const USAGE: u8 = 2;
+    /// What was looked at is not as it must be; standard output says what.
+    pub const CRITICAL: u8 = 3;
     /// Another process lives under this node's id. Starting again soon will not help.
     pub const NODE_ID_IN_USE: u8 = 78;
     /// A handler did not end, so its watchdog has ended the process. A supervisor starts it again.
@@ -91,6 +95,8 @@ pub fn main() -> ExitCode {
             Command::DeadLetters(command) => letters::run(command).await?,
             #[cfg(feature = "nats")]
             Command::Actor(command) => letters::actor(command).await?,
+            #[cfg(feature = "nats")]
+            Command::Verify(args) => return verify::run(args).await,
         }
         Ok(exit::OK)
     });

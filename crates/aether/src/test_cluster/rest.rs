@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::Sequence;
-use aether_domain::testing::history::{Agreed, Kept, as_stored, check_chain};
+use aether_domain::testing::history::{Agreed, Kept, as_stored};
 use aether_domain::topology::Topology;
+use aether_domain::verification::{Finding, Verification};
 use aether_runtime::control::Phase;
 use aether_runtime::control::service::Status;
 
@@ -52,7 +53,7 @@ impl TestCluster {
     /// The first thing that is wrong.
     pub async fn check_at_rest(&self) -> Result<Agreed, String> {
         self.settle().await?;
-        let truth = self.log_in_order()?;
+        let truth = self.verified()?;
         for status in self.statuses() {
             if *status.topology != truth {
                 return Err(format!("{} sees another topology than the log has", status.me));
@@ -64,20 +65,18 @@ impl TestCluster {
     /// Compares what was asked and answered so far with what is stored now. It may be called at any moment:
     ///
     /// - the topology log can be folded, with every invariant of its entries;
-    /// - every history is chained, its versions contiguous, its shard epochs never falling, no command in it twice;
+    /// - every history is chained, its versions contiguous, its shard epochs never falling, no command in it twice, each commit
+    ///   by the owner of its shard, and each snapshot of what is there;
     /// - what was acknowledged is there exactly once with the reply that was told, what was refused is not there, and what
     ///   was acknowledged before something else was asked stands before it.
     ///
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<Agreed, String> {
-        self.log_in_order()?;
+        self.verified()?;
         let stores = self.inner.hub.stores();
-        let mut histories = std::collections::BTreeMap::new();
-        for (actor, commits) in stores.histories() {
-            check_chain(commits).map_err(|wrong| format!("{}: {wrong}", actor.key))?;
-            histories.insert(actor.key.to_string(), commits);
-        }
+        let histories: std::collections::BTreeMap<_, _> =
+            stores.histories().map(|(actor, commits)| (actor.key.to_string(), commits)).collect();
         let state = self.lock();
         let known = state.book.names();
         let kept = |actor: &String| {
@@ -100,12 +99,23 @@ impl TestCluster {
         state.nodes.values().filter_map(|seat| Some(seat.node.as_ref()?.control_status())).collect()
     }
 
-    fn log_in_order(&self) -> Result<Topology, String> {
-        let mut topology = Topology::default();
-        for entry in self.inner.hub.stores().entries(Sequence::ZERO) {
-            topology.apply(entry).map_err(|wrong| format!("the entry at {} is wrong: {wrong:?}", entry.at.sequence))?;
+    /// Everything that is stored, judged by itself: the topology that it leads to, or the first thing that is wrong with it.
+    fn verified(&self) -> Result<Topology, String> {
+        let (stores, mut all) = (self.inner.hub.stores(), Verification::default());
+        let right = |mut found: Vec<Finding>| found.pop().map_or(Ok(()), |finding| Err(finding.to_string()));
+        for entry in stores.entries(Sequence::ZERO) {
+            right(all.entry(entry))?;
         }
-        Ok(topology)
+        for (actor, commit) in stores.commits_since(Sequence::ZERO) {
+            right(all.commit(actor, commit))?;
+        }
+        for (actor, commits) in stores.histories() {
+            for snapshot in stores.snapshots(actor) {
+                let from = commits.partition_point(|commit| commit.at.sequence < snapshot.at.sequence);
+                right(all.snapshot(actor, snapshot, &commits[from..]).into_iter().collect())?;
+            }
+        }
+        Ok(all.topology().clone())
     }
 
     fn at_rest(&self) -> Result<(), String> {

@@ -21,5 +21,6 @@ mod sample;
 mod supervise;
 #[cfg(feature = "nats")]
 mod topology;
+mod verify;
 #[cfg(feature = "nats")]
 mod watch;

@@ -1,9 +1,8 @@
 //! A stored history, checked as it is read.
 
-use super::Head;
 use crate::ids::{Sequence, Version};
 use crate::ports::ReadError;
-use crate::records::{ActorSnapshot, EventRecord, PayloadCodec, StoredCommit};
+use crate::records::{ActorSnapshot, Broken, EventRecord, Head, PayloadCodec, StoredCommit};
 use crate::time::WallTime;
 
 /// A stream as it was read.
@@ -34,14 +33,10 @@ pub struct Recorded {
 
 /// Where `commits` lead from `head`, if each follows the one before.
 pub(super) fn walk(mut head: Head, commits: &[StoredCommit]) -> Result<Head, ReadError> {
-    for StoredCommit { record, at } in commits {
-        let follows = (record.prev_sequence, record.prev_hash) == (head.at.sequence, head.at.hash);
-        if !follows || record.base != head.version || at.sequence <= head.at.sequence {
-            let Head { version, at: before, .. } = head;
-            let reason = format!("it does not follow {} with {version} events before", before.sequence);
-            return Err(ReadError::Corrupt { sequence: at.sequence.0, reason });
-        }
-        head = Head { version: record.version(), at: *at, shard_epoch: record.shard_epoch };
+    for commit in commits {
+        let corrupt =
+            |broken: Broken| ReadError::Corrupt { sequence: commit.at.sequence.0, reason: broken.to_string() };
+        head = head.follow(commit).map_err(corrupt)?;
     }
     Ok(head)
 }

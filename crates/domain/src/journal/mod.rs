@@ -24,13 +24,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::ids::{ActorAddress, ActorId, ActorKey, ActorKind, Epoch, Incarnation, InvalidId, Nonce, Slot, Version};
+use crate::ids::{ActorAddress, ActorId, ActorKey, ActorKind, Incarnation, InvalidId, Nonce, Slot, Version};
 use crate::ports::{
     BusUpdate, EventBus, EventFilter, EventStore, Ports, ReadError, SaveError, SnapshotStore, StartAt, Updates,
 };
-use crate::records::{ActorSnapshot, EventRecord, PayloadCodec, Position};
+use crate::records::{ActorSnapshot, EventRecord, PayloadCodec};
 use crate::time::WallTime;
 
+pub use crate::records::Head;
 pub use append::{AppendFailed, Doubt};
 pub use history::{Loaded, Recorded};
 pub use versions::{VERSIONS_MAX, Versions};
@@ -44,17 +45,6 @@ pub struct Journal {
     writer: Incarnation,
     nonces: Arc<Nonces>,
     versions: Arc<Versions>,
-}
-
-/// Where a stream ends, or a state was taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Head {
-    /// How many events there are up to here.
-    pub version: Version,
-    /// The last record.
-    pub at: Position,
-    /// What that record was fenced with: zero, unless an actor of a cluster wrote it.
-    pub shard_epoch: Epoch,
 }
 
 /// Events that are to be stored together or not at all.
@@ -141,12 +131,11 @@ impl Journal {
             }
             // The record it ends with is read too: that it is there proves that this is its history.
             let commits = self.events.read(stream, up_to).await?;
-            if commits.first().is_none_or(|first| first.at != snapshot.at || first.record.version() != snapshot.version)
-            {
+            let [first, behind @ ..] = commits.as_slice() else { continue };
+            if first.head() != snapshot.head() {
                 continue;
             }
-            let from = Head { version: snapshot.version, at: snapshot.at, shard_epoch: commits[0].record.shard_epoch };
-            let head = history::walk(from, &commits[1..])?;
+            let head = history::walk(first.head(), behind)?;
             self.versions.note(stream, head);
             let events = history::events(commits, snapshot.version);
             return Ok(Loaded { snapshot: Some(snapshot), events, head });

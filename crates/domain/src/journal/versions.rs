@@ -58,7 +58,7 @@ impl Versions {
     /// # Errors
     /// [`ReadError`] if it cannot begin.
     pub async fn follow(&self, bus: &dyn EventBus, of: Whose, start: StartAt) -> Result<(), ReadError> {
-        let mut updates = bus.subscribe(&EventFilter { of, name: None }, start).await?;
+        let mut updates = bus.subscribe(&EventFilter { of, ..EventFilter::default() }, start).await?;
         while let Some(update) = updates.next().await {
             match update {
                 BusUpdate::EventStored { actor, commit } => {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{ReadError, Updates};
 use crate::ids::{ActorAddress, ActorKind, Sequence};
-use crate::records::{EventRecord, StoredCommit};
+use crate::records::{CommitRecord, EventRecord, StoredCommit};
 
 /// Of which stored events somebody wants to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct EventFilter {
     pub of: Whose,
     /// Only events of that name; any, if it is `None`.
     pub name: Option<Arc<str>>,
+    /// Also commits without any event: those that only confirm, or only set timers.
+    pub eventless: bool,
 }
 
 /// Whose events.
@@ -42,6 +44,11 @@ impl EventFilter {
     pub fn takes_event(&self, event: &EventRecord) -> bool {
         self.name.as_ref().is_none_or(|name| **name == event.name)
     }
+    /// Whether it takes that commit of an actor it takes events of.
+    pub fn takes_commit(&self, commit: &CommitRecord) -> bool {
+        let CommitRecord { events, .. } = commit;
+        if events.is_empty() { self.eventless } else { events.iter().any(|event| self.takes_event(event)) }
+    }
 }
 
 /// Where to begin.
@@ -58,7 +65,7 @@ pub enum StartAt {
 /// What a subscriber is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BusUpdate {
-    /// A commit was stored by an actor that the filter takes, and at least one of its events is taken too.
+    /// A commit was stored that the filter takes.
     EventStored {
         /// Whose.
         actor: ActorAddress,

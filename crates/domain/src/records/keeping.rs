@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{PayloadCodec, Position};
+use super::{Head, PayloadCodec, Position};
 use crate::ids::{
     ActorAddress, CommandId, Epoch, FeedName, Incarnation, MessageId, NodeRef, Nonce, Revision, Sequence, Version,
 };
@@ -115,6 +115,10 @@ pub struct ActorSnapshot {
 }
 
 impl ActorSnapshot {
+    /// Where the history ended when it was taken.
+    pub fn head(&self) -> Head {
+        Head { version: self.version, at: self.at, shard_epoch: self.shard_epoch }
+    }
     /// How many bytes it takes, nearly: its state, and everything else as if each number in it took eight.
     pub fn bytes(&self) -> usize {
         const NUMBERS: usize = 32;

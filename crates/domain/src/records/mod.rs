@@ -5,9 +5,11 @@
 //! and stamps only for people.
 
 mod commit;
+mod head;
 mod keeping;
 
 pub use commit::{CommandMark, CommitRecord, EventRecord, PayloadCodec, StoredCommit};
+pub use head::{Broken, Head};
 pub use keeping::{
     ActorSnapshot, Checkpoint, DeadLetter, FeedState, MissedTicks, OriginMarks, StoredCheckpoint, StoredLetter,
     StoredReply, Timer, TimerChange, Wake, WarmActor,

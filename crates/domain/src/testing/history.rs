@@ -28,8 +28,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Display};
 
-use crate::ids::{Epoch, Version};
-use crate::records::{Position, StoredCommit};
+use crate::records::{Head, StoredCommit};
 
 /// What is known of one actor from its stored records.
 #[derive(Clone, Debug)]
@@ -264,29 +263,13 @@ impl<A: Ord + Clone + Display, V: Ord + Clone + Debug> Book<A, V> {
 /// # Errors
 /// What is wrong with which.
 pub fn check_chain(commits: &[StoredCommit]) -> Result<(), String> {
-    let (mut tail, mut version, mut epoch) = (Position::default(), Version::ZERO, Epoch::ZERO);
-    let mut ids = std::collections::BTreeSet::new();
-    for StoredCommit { record, at } in commits {
-        let place = at.sequence;
-        if at.sequence <= tail.sequence {
-            return Err(format!("the record at {place} stands behind {}", tail.sequence));
-        }
-        if (record.prev_sequence, record.prev_hash) != (tail.sequence, tail.hash) {
-            return Err(format!("the record at {place} does not follow the one at {}", tail.sequence));
-        }
-        if record.base != version {
-            return Err(format!("the record at {place} is based on version {}, not on {version}", record.base));
-        }
-        if record.shard_epoch < epoch {
-            return Err(format!(
-                "the record at {place} is of shard epoch {}, after one of {epoch}",
-                record.shard_epoch
-            ));
-        }
-        if let Some(twice) = record.commands.iter().find(|mark| !ids.insert(mark.id)) {
+    let (mut head, mut ids) = (Head::default(), std::collections::BTreeSet::new());
+    for commit in commits {
+        let place = commit.at.sequence;
+        head = head.follow(commit).map_err(|broken| format!("the record at {place}: {broken}"))?;
+        if let Some(twice) = commit.record.commands.iter().find(|mark| !ids.insert(mark.id)) {
             return Err(format!("the record at {place} has command {} once more", twice.id));
         }
-        (tail, version, epoch) = (*at, record.version(), record.shard_epoch);
     }
     Ok(())
 }

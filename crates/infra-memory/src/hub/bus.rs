@@ -77,8 +77,7 @@ impl Listening {
         let before = self.told;
         for (actor, commit) in server.stores.commits_since(self.told).take(LOOK_COMMITS_MAX) {
             self.told = commit.at.sequence;
-            if self.filter.takes_actor(actor) && commit.record.events.iter().any(|event| self.filter.takes_event(event))
-            {
+            if self.filter.takes_actor(actor) && self.filter.takes_commit(&commit.record) {
                 self.ready.push_back(BusUpdate::EventStored { actor: actor.clone(), commit: commit.clone() });
             }
         }

@@ -147,6 +147,20 @@ async fn a_max_payload_too_small_for_our_records_is_refused() {
 }
 
 #[tokio::test]
+async fn whoever_only_looks_makes_no_stream_and_is_told_which_is_missing() {
+    let server = server();
+    let looks = NatsConfig { create_streams: false, ..config(server.url()) };
+    for _ in 0..2 {
+        let error = refused(&looks).await;
+        let StartError::Provision { stream, reason, .. } = &error else { panic!("{error:?}") };
+        assert!(stream.ends_with("_TOP") && reason.contains("is the namespace right?"), "{error}");
+    }
+    for config in [&config(server.url()), &looks] {
+        connect(config, &namespace()).await.expect("somebody has made them").session.close().await;
+    }
+}
+
+#[tokio::test]
 async fn three_replicas_on_one_server_are_refused_with_the_servers_reason() {
     let server = server();
     let error = refused(&NatsConfig { replicas: 3, ..config(server.url()) }).await;

@@ -148,7 +148,7 @@ impl Feeds {
         options.check()?;
         // Several names are looked through here: the bus knows only one.
         let only = if let [name] = &options.names[..] { Some(name.as_str().into()) } else { None };
-        let filter = EventFilter { of, name: only };
+        let filter = EventFilter { of, name: only, eventless: false };
         let feed = FeedName::new(name)?;
         let mut running = self.running();
         if self.shared.kill.is_cancelled() {

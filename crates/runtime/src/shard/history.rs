@@ -1,7 +1,7 @@
 //! From a stored history to an actor in memory, or to the reason why there can be none.
 
 use aether_domain::mutants::{Mutant, is_on};
-use aether_domain::records::{Position, StoredCommit};
+use aether_domain::records::{Head, Position, StoredCommit};
 use aether_domain::{ActorId, Epoch, Sequence};
 
 use super::input::Found;
@@ -52,38 +52,23 @@ pub(super) fn replay(
     if let Some(later) = later.filter(|_| !is_on(Mutant::LoadsAnyway)) {
         return Err(Refused::Stale(later));
     }
-    let (instance, mut remembered, mut tail, mut written_under) = match snapshot {
-        None => (kind.instance(id), Remembered::default(), Position::default(), Epoch::ZERO),
-        Some(snapshot) => {
-            (kind.revive(id, snapshot), Remembered::of(snapshot, lives), snapshot.at, snapshot.shard_epoch)
-        }
+    let (instance, mut remembered, mut head) = match snapshot {
+        None => (kind.instance(id), Remembered::default(), Head::default()),
+        Some(snapshot) => (kind.revive(id, snapshot), Remembered::of(snapshot, lives), snapshot.head()),
     };
     let mut instance = instance.map_err(Refused::Quarantine)?;
     let mut growth = Growth::default();
-    let mut met_known = known.sequence == Sequence::ZERO || tail == known;
+    let mut met_known = known.sequence == Sequence::ZERO || head.at == known;
     let mut commits = commits.iter();
-    if let Some(snapshot) = snapshot
+    if snapshot.is_some()
         && let Some(last) = commits.next()
-        && (last.at, last.record.version(), last.record.shard_epoch) != (tail, snapshot.version, written_under)
+        && last.head() != head
     {
-        return Err(corrupt(last.at.sequence, format!("a snapshot says otherwise of {}", tail.sequence)));
+        return Err(corrupt(last.at.sequence, format!("a snapshot says otherwise of {}", head.at.sequence)));
     }
-    for StoredCommit { record, at } in commits {
-        if (record.prev_sequence, record.prev_hash) != (tail.sequence, tail.hash) || at.sequence <= tail.sequence {
-            let (before, after) = (tail.sequence, record.prev_sequence);
-            return Err(corrupt(at.sequence, format!("it follows {after}, but the record before is {before}")));
-        }
-        if record.base != instance.version() {
-            let (base, version) = (record.base, instance.version());
-            return Err(corrupt(
-                at.sequence,
-                format!("it is based on version {base}, but {version} events are before"),
-            ));
-        }
-        if record.shard_epoch < written_under {
-            let found = record.shard_epoch;
-            return Err(corrupt(at.sequence, format!("its shard epoch {found} is below {written_under} before it")));
-        }
+    for commit in commits {
+        let StoredCommit { record, at } = commit;
+        head = head.follow(commit).map_err(|broken| corrupt(at.sequence, broken.to_string()))?;
         if at.sequence == known.sequence {
             if at.hash != known.hash {
                 return Err(Refused::Quarantine(format!("history regressed: {} is another record now", at.sequence)));
@@ -98,14 +83,13 @@ pub(super) fn replay(
             remembered.note(mark, record.codec, lives);
         }
         growth = growth.with(record);
-        (tail, written_under) = (*at, record.shard_epoch);
     }
-    if tail.sequence < known.sequence {
+    if head.at.sequence < known.sequence {
         return Err(Refused::Short);
     }
     if !met_known {
         let known = known.sequence;
         return Err(Refused::Quarantine(format!("history regressed: the acknowledged record {known} is gone")));
     }
-    Ok(Replayed { instance, tail, remembered, growth })
+    Ok(Replayed { instance, tail: head.at, remembered, growth })
 }

@@ -109,16 +109,17 @@ async fn who_begins_behind_a_place_or_now_is_told_only_what_follows(world: Arc<d
 async fn a_subscriber_is_told_only_what_it_asked_for(world: Arc<dyn World>) {
     let place = place(&world).await;
     let (writer, reader) = (connect(&*place, "a").await, connect(&*place, "b").await);
-    let whose = |of| EventFilter { of, name: None };
+    let whose = |of| EventFilter { of, ..EventFilter::default() };
     let (anna, ann) = (actor("account", "anna"), actor("account", "ann"));
     let (other, odd) = (actor("accounts", "anna"), actor("account", "a.nna"));
-    let named = EventFilter { of: Whose::Kind(anna.key.kind.clone()), name: Some("opened".into()) };
+    let named = EventFilter { of: Whose::Kind(anna.key.kind.clone()), name: Some("opened".into()), eventless: false };
     let filters = [
         whose(Whose::Everybody),
         whose(Whose::Kind(anna.key.kind.clone())),
         whose(Whose::Actor(anna.clone())),
         whose(Whose::Actor(odd.clone())),
         named,
+        EventFilter { eventless: true, ..whose(Whose::Actor(odd.clone())) },
     ];
     let mut subscriptions = vec![];
     for filter in &filters {
@@ -132,9 +133,12 @@ async fn a_subscriber_is_told_only_what_it_asked_for(world: Arc<dyn World>) {
     let (_, last) = written[19].clone();
     let confirm = CommitRecord { events: vec![], ..commit(99, Version(5), last.at) };
     let at = settle::commit(&*writer.events, &odd, &confirm, last.at.sequence).await.expect("nobody else writes it");
+    written.push((odd.clone(), StoredCommit { record: confirm, at }));
     for (filter, updates) in filters.iter().zip(&mut subscriptions) {
         let expected = written.iter().filter(|(actor, stored)| {
-            filter.takes_actor(actor) && stored.record.events.iter().all(|event| filter.takes_event(event))
+            let events = &stored.record.events;
+            let taken = events.iter().all(|event| filter.takes_event(event));
+            filter.takes_actor(actor) && taken && (filter.eventless || !events.is_empty())
         });
         let expected: Vec<_> = expected.cloned().collect();
         assert!(!expected.is_empty());
@@ -145,7 +149,7 @@ async fn a_subscriber_is_told_only_what_it_asked_for(world: Arc<dyn World>) {
 async fn a_subscriber_learns_that_what_it_does_not_want_has_gone_by(world: Arc<dyn World>) {
     let place = place(&world).await;
     let ports = connect(&*place, "a").await;
-    let wants = EventFilter { of: Whose::Kind(actor("account", "anna").key.kind), name: None };
+    let wants = EventFilter { of: Whose::Kind(actor("account", "anna").key.kind), ..EventFilter::default() };
     let mut updates = subscribe(&*ports.bus, &wants, StartAt::Beginning).await;
     for round in 0..3 {
         let unwanted = append_many(&*ports.events, &actor("odd", &format!("o-{round}")), 20, "").await;

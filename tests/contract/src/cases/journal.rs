@@ -244,7 +244,7 @@ async fn what_is_stored_is_announced_to_other_nodes_as_they_want_it(world: Arc<d
     let place = place(&world).await;
     let (a, b) = (journal(&connect(&*place, "a").await, 1), journal(&connect(&*place, "b").await, 2));
     let (one, invoice) = (order("1"), stream("invoice", "1").expect("names"));
-    let only_paid = EventFilter { of: Whose::Kind(one.key.kind.clone()), name: Some("paid".into()) };
+    let only_paid = EventFilter { of: Whose::Kind(one.key.kind.clone()), name: Some("paid".into()), eventless: false };
     let mut paid = b.subscribe(&only_paid, StartAt::Beginning).await.expect("it begins");
     append(&a, &one, Version::ZERO, &["placed"]).await.expect("only a writes");
     append(&a, &invoice, Version::ZERO, &["paid"]).await.expect("only a writes");

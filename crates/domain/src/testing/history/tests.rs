@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::ids::{CommandId, Incarnation, MessageId, Nonce};
-use crate::records::{CommandMark, CommitRecord, EventRecord, PayloadCodec};
+use crate::ids::{CommandId, Epoch, Incarnation, MessageId, Nonce, Version};
+use crate::records::{CommandMark, CommitRecord, EventRecord, PayloadCodec, Position};
 use crate::time::WallTime;
 
 /// A small generator of numbers: the crate has no other.
