@@ -505,7 +505,7 @@ fn carried(host: ShardHost, router: Router, clock: Arc<dyn Clock>) -> impl Fn() 
         let rate = (stats.commands - before).saturating_mul(1000) / millis;
         let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let load = Load { actors: small(stats.resident_actors as u64), commands_per_second: small(rate) };
-        (load, vitals.read(host.stuck_for(), router.tallies()))
+        (load, vitals.read(host.stuck_for(), router.tallies(), host.unserved()))
     }
 }
 

@@ -46,6 +46,8 @@ mod plans;
 mod regression;
 #[path = "control/rolling.rs"]
 mod rolling;
+#[path = "control/unserved.rs"]
+mod unserved;
 #[path = "control/upgrades.rs"]
 mod upgrades;
 #[path = "control/waves.rs"]
@@ -300,6 +302,7 @@ impl World {
                 | Note::SnapshotNotStored { .. }
                 | Note::PlacementNotAdopted { .. }
                 | Note::MapDiffers { .. }
+                | Note::AskedToStepDown { .. }
                 | Note::RegressionAccepted { .. }),
             ) => self.notes.push((at, note)),
             Effect::Note(Note::Refused { reason }) => self.refusals.push(reason),

@@ -110,6 +110,13 @@ pub enum Act {
         /// For how long.
         lasts: Duration,
     },
+    /// Lets a node be unable to serve some of its shards, until they are given to somebody anew.
+    Stick {
+        /// Which.
+        of: Target,
+        /// How many of its shards.
+        count: usize,
+    },
     /// An operator wants another placement: which, comes of these bits.
     Place {
         /// What it is drawn from.
@@ -192,6 +199,7 @@ impl Act {
             Self::Slow { .. } => "slowness",
             Self::Gray { .. } => "gray node",
             Self::Recover(_) => "recovery",
+            Self::Stick { .. } => "stuck shards",
             Self::Place { .. } => "placement wanted",
             Self::Order { .. } => "order",
             Self::Collapse { .. } => "collapse",

@@ -110,6 +110,7 @@ pub(crate) enum Due {
     Release(Vec<(ShardId, Epoch)>),
     CatchUp,
     Late(Box<FabricEvent>),
+    Health,
 }
 
 /// What an operation was for.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use aether_domain::Epoch;
 use aether_domain::records::ControlKey;
 use aether_domain::records::{Health, Load};
+use aether_domain::{Epoch, ShardId};
 use aether_runtime::control::Input;
+use aether_runtime::view::{Route, View};
 use rand::{Rng, RngExt};
 
 use crate::act::{Act, Spoiled, Target};
@@ -39,6 +40,7 @@ impl World {
             | Act::Spoil { of, .. }
             | Act::Slow { of, .. }
             | Act::Gray { of, .. }
+            | Act::Stick { of, .. }
             | Act::Skip { of, .. } => match self.target(of) {
                 Some(node) => node,
                 None => return Ok(()),
@@ -106,6 +108,7 @@ impl World {
                 self.tell_health()?;
                 self.plan_act(lasts, Act::Recover(of));
             }
+            Act::Stick { count, .. } => self.stick(of, count)?,
             Act::Recover(node) => {
                 self.nodes[node].unwell = false;
                 self.tell_health()?;
@@ -258,13 +261,32 @@ impl World {
 
     /// Each node learns which others it finds unwell now.
     pub(crate) fn tell_health(&mut self) -> Result<(), String> {
-        let unwell: Vec<_> = self.nodes.iter().filter(|node| node.unwell).map(|node| node.id.clone()).collect();
-        for node in 0..self.nodes.len() {
-            let others = unwell.iter().filter(|id| **id != self.nodes[node].id);
-            let accuses = others.take(Health::ACCUSED_MAX).cloned().collect();
-            self.step(node, Input::Carries(Load::default(), Health { accuses, ..Health::default() }))?;
+        (0..self.nodes.len()).try_for_each(|node| self.tell_health_of(node))
+    }
+
+    /// A node learns which others it finds unwell now, and which of its shards it cannot serve.
+    pub(crate) fn tell_health_of(&mut self, node: usize) -> Result<(), String> {
+        let Some(process) = &self.nodes[node].process else { return Ok(()) };
+        let others = self.nodes.iter().filter(|other| other.unwell && other.id != self.nodes[node].id);
+        let accuses = others.take(Health::ACCUSED_MAX).map(|other| other.id.clone()).collect();
+        let health = Health { accuses, unserved: process.plane.stuck(), ..Health::default() };
+        self.step(node, Input::Carries(Load::default(), health))
+    }
+
+    /// A node cannot serve some of its shards any more, under the epochs that it has them under.
+    fn stick(&mut self, node: usize, count: usize) -> Result<(), String> {
+        let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
+        let view = View::of(process.machine.topology(), process.machine.me());
+        let mine = (0..).map(ShardId).zip(&view.routes).filter_map(|(shard, route)| match route {
+            Route::Mine { epoch } => Some((shard, *epoch)),
+            _ => None,
+        });
+        let mine: Vec<_> = mine.collect();
+        for _ in 0..count.min(mine.len()) {
+            let (shard, epoch) = mine[self.dice.random_range(0..mine.len())];
+            process.plane.stick(shard, epoch);
         }
-        Ok(())
+        self.tell_health_of(node)
     }
 
     fn crash(&mut self, node: usize, restart_after: Option<Duration>) {

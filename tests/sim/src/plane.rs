@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use aether_domain::{Epoch, NodeRef, ShardId};
+use aether_domain::{Epoch, NodeRef, ShardId, ShardSet};
 use aether_runtime::view::{Route, View};
 
 /// The shards one process would serve.
@@ -15,18 +15,26 @@ pub(crate) struct Plane {
     served: Vec<u64>,
     /// What was asked back, by which entry, and whether it was given.
     asked: BTreeMap<ShardId, (Epoch, bool)>,
+    /// What it cannot serve, each under one shard epoch.
+    stuck: BTreeMap<ShardId, Epoch>,
 }
 
 impl Plane {
     pub(crate) fn new(me: NodeRef) -> Self {
-        Self { me, served: Vec::new(), asked: BTreeMap::new() }
+        Self { me, served: Vec::new(), asked: BTreeMap::new(), stuck: BTreeMap::new() }
     }
 
-    /// Takes over a newer view; answers what it asks back that was not asked before.
-    pub(crate) fn view_changed(&mut self, view: &View) -> Vec<(ShardId, Epoch)> {
+    /// Takes over a newer view; answers what it asks back that was not asked before, and how many shards that could not be
+    /// served are another's now, or this one's anew.
+    pub(crate) fn view_changed(&mut self, view: &View) -> (Vec<(ShardId, Epoch)>, usize) {
         if self.me != view.me {
             *self = Self::new(view.me.clone());
         }
+        let stuck = self.stuck.len();
+        self.stuck.retain(|shard, under| match view.route(*shard) {
+            Route::Mine { epoch } | Route::Leaving { epoch, .. } => epoch == under,
+            Route::Nobody | Route::Remote { .. } => false,
+        });
         self.served = vec![0; view.routes.len().div_ceil(64)];
         let mut asked = Vec::new();
         for (index, route) in view.routes.iter().enumerate() {
@@ -46,9 +54,23 @@ impl Plane {
                 },
                 Route::Nobody | Route::Remote { .. } => false,
             };
+            let serves = serves && !self.stuck.contains_key(&shard);
             self.served[index / 64] |= u64::from(serves) << (index % 64);
         }
-        asked
+        (asked, stuck - self.stuck.len())
+    }
+
+    /// From now on it cannot serve that shard under that epoch, which it has it under.
+    pub(crate) fn stick(&mut self, shard: ShardId, epoch: Epoch) {
+        self.stuck.insert(shard, epoch);
+        if let Some(word) = self.served.get_mut(shard.index() / 64) {
+            *word &= !(1 << (shard.index() % 64));
+        }
+    }
+
+    /// What it cannot serve.
+    pub(crate) fn stuck(&self) -> ShardSet {
+        self.stuck.keys().copied().collect()
     }
 
     /// Releases a shard, if that is still asked; false if it is not.

@@ -222,6 +222,7 @@ impl World {
                 Ok(())
             }
             Due::Late(event) => self.taken_in(*event),
+            Due::Health => self.tell_health_of(node),
             Due::Release(shards) => {
                 for (shard, drain_epoch) in shards {
                     let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
@@ -338,11 +339,15 @@ impl World {
             }
             Effect::Publish => {
                 let view = View::of(process.machine.topology(), process.machine.me());
-                let asked = process.plane.view_changed(&view);
+                let (asked, freed) = process.plane.view_changed(&view);
                 self.checks.view(&view.me, process.machine.topology())?;
                 if !asked.is_empty() {
                     let at = self.now + self.draw_release();
                     self.plan_due(at, node, Due::Release(asked));
+                }
+                if freed > 0 {
+                    self.plan_due(self.now, node, Due::Health);
+                    (0..freed).for_each(|_| self.count("stuck shard given to another"));
                 }
             }
             Effect::ServeUntil(until) => process.lease.extend(until),
@@ -388,6 +393,7 @@ impl World {
         match note {
             Note::Elected { .. } => self.count("elected"),
             Note::SteppedDown { why, .. } => self.count(&format!("stepped down: {why}")),
+            Note::AskedToStepDown { .. } => self.count("stepped down on an order"),
             Note::AskedToLeave { .. } => {
                 self.count("left on an order");
                 if let Some(process) = &mut self.nodes[node].process {

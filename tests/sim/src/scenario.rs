@@ -124,6 +124,7 @@ impl Scenario {
         let mut acts = drawn.acts;
         acts.extend(wants);
         acts.extend(orders::draw(seed, heals_at));
+        acts.extend(draw_stuck(seed, heals_at));
         acts.sort_by_key(|(at, _)| *at);
         Self { acts, ..drawn }
     }
@@ -174,6 +175,21 @@ fn draw_acts(dice: &mut impl Rng, until: Duration) -> Vec<(Duration, Act)> {
         at += Duration::from_millis(dice.random_range(0..2 * gap_millis));
     }
     acts
+}
+
+/// When nodes are unable to serve some of their shards: in two of three seeds never. It comes of dice of its own, so that a
+/// seed without any of it is what it was.
+fn draw_stuck(seed: u64, until: Duration) -> Vec<(Duration, Act)> {
+    let mut dice = ChaCha8Rng::seed_from_u64(seed ^ 0x0005_71C4);
+    if dice.random_ratio(2, 3) {
+        return Vec::new();
+    }
+    let times = dice.random_range(1..=6);
+    let mut once = || {
+        let of = if dice.random_ratio(1, 3) { Target::Leader } else { Target::Anybody };
+        (until.mul_f64(dice.random_range(0.0..1.0)), Act::Stick { of, count: dice.random_range(1..=5) })
+    };
+    (0..times).map(|_| once()).collect()
 }
 
 fn draw_act(dice: &mut impl Rng, kind: u8) -> Act {

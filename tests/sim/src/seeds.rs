@@ -72,7 +72,7 @@ pub fn run_seeds(
 
 /// What should have happened at least once before many seeds mean much, by the names under which it is counted: each fault,
 /// and each way in which a node or a leader loses what it had.
-pub const MARKS: [&str; 57] = [
+pub const MARKS: [&str; 60] = [
     "NodeRelieved",
     "NodeSuspected",
     "NodeTrusted",
@@ -122,10 +122,13 @@ pub const MARKS: [&str; 57] = [
     "replacement",
     "slowness",
     "stale read",
+    "stepped down on an order",
     "stepped down: another leader's term is in the log",
     "stepped down: it resigned",
     "stepped down: the lease ran out before it was renewed",
     "stepped down: the lease was taken",
+    "stuck shard given to another",
+    "stuck shards",
     "suspected",
     "update twice",
     "watch reset",

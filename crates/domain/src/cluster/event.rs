@@ -145,11 +145,13 @@ pub enum RebalanceCause {
     Repair,
     /// A person asked.
     Operator,
+    /// Shards were with a node that has them and cannot serve them.
+    Unserved,
 }
 
 impl RebalanceCause {
     /// Every cause with its stable name.
-    pub const NAMES: [(Self, &'static str); 8] = [
+    pub const NAMES: [(Self, &'static str); 9] = [
         (Self::Join, "join"),
         (Self::Failure, "failure"),
         (Self::Drain, "drain"),
@@ -158,6 +160,7 @@ impl RebalanceCause {
         (Self::Load, "load"),
         (Self::Repair, "repair"),
         (Self::Operator, "operator"),
+        (Self::Unserved, "unserved"),
     ];
 
     /// The cause's stable name, as metrics and records carry it.

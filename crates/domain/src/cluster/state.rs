@@ -196,8 +196,12 @@ impl Cluster {
     pub fn wish(&self) -> Wish {
         self.order.as_ref().map_or(Wish::Resume, |(order, _)| order.wish)
     }
-    /// Whether that life's shards are to move whatever an operator asks of redistribution: it leaves, or is relieved of them.
+    /// Whether that life's shards are to move whatever an operator asks of redistribution: it leaves, is relieved of them, or
+    /// the plan under way is about shards that are not served where they are.
     pub fn must_give(&self, incarnation: Incarnation) -> bool {
+        if self.plan.as_ref().is_some_and(|plan| plan.cause == RebalanceCause::Unserved) {
+            return true;
+        }
         let member = self.owner(incarnation);
         member.is_some_and(|member| member.status == NodeStatus::Draining || member.trust == Trust::Relieved)
     }
@@ -342,6 +346,7 @@ impl Aggregate for Cluster {
                 }
                 let stays = |planned: &&PlannedMove| !self.must_give(planned.from.incarnation);
                 if self.wish() != Wish::Resume
+                    && *cause != RebalanceCause::Unserved
                     && let Some(planned) = moves.iter().find(stays)
                 {
                     return Err(Refusal::RebalancePaused { node: planned.from.clone() });

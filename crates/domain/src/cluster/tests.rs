@@ -261,21 +261,25 @@ fn an_order_is_taken_up_once_and_the_next_one_replaces_it() {
 
 #[test]
 fn while_redistribution_is_paused_only_those_who_leave_or_are_relieved_give_shards_away() {
-    let plan = |from: &str| Command::RebalanceShards {
+    let of_cause = |cause, from: &str| Command::RebalanceShards {
         plan: PlanId(9),
-        cause: RebalanceCause::Join,
+        cause,
         moves: vec![PlannedMove { shards: ShardId(3).into(), from: life(from, 1), to: life("e", 1) }],
     };
-    let planned = |from: &str| {
-        let Command::RebalanceShards { plan, cause, moves } = plan(from) else { unreachable!("it is one") };
+    let plan = |from: &str| of_cause(RebalanceCause::Join, from);
+    let planned_for = |cause, from: &str| {
+        let Command::RebalanceShards { plan, cause, moves } = of_cause(cause, from) else { unreachable!("it is one") };
         TopologyEvent::from(Event::RebalancingTriggered { plan, cause, moves })
     };
+    let planned = |from: &str| planned_for(RebalanceCause::Join, from);
+    let unserved = RebalanceCause::Unserved;
     for wish in [Wish::Pause, Wish::Cancel] {
         let order = || Event::RebalancingOrdered { order: ordered(wish, 1) }.into();
         let cluster = || [cluster_of("abcde"), vec![draining("b"), suspected("c"), relieved("c"), order()]].concat();
         given::<Cluster>(cluster()).when(plan("a")).then_refused(Refusal::RebalancePaused { node: life("a", 1) });
         given::<Cluster>(cluster()).when(plan("b")).then([planned("b")]);
         given::<Cluster>(cluster()).when(plan("c")).then([planned("c")]);
+        given::<Cluster>(cluster()).when(of_cause(unserved, "a")).then([planned_for(unserved, "a")]);
         let resumed = Event::RebalancingOrdered { order: ordered(Wish::Resume, 2) }.into();
         given::<Cluster>([cluster(), vec![resumed]].concat()).when(plan("a")).then([planned("a")]);
     }

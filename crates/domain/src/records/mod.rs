@@ -143,13 +143,18 @@ pub struct Health {
     pub mailbox_age: Duration,
     /// Nodes that do not answer this one as they should; at most [`Health::ACCUSED_MAX`].
     pub accuses: Vec<NodeId>,
+    /// Shards that the log gives to this life and that it cannot serve, although it has tried for a while; at most
+    /// [`Health::UNSERVED_MAX`], the others in their turn.
+    pub unserved: ShardSet,
 }
 
 impl Health {
     /// The most nodes that one accuses at a time.
     pub const ACCUSED_MAX: usize = 8;
+    /// The most shards that a node says it cannot serve at a time.
+    pub const UNSERVED_MAX: usize = 64;
 
-    /// The worse of two readings in each respect; who is accused is as the later one says.
+    /// The worse of two readings in each respect; who is accused and what is not served is as the later one says.
     #[must_use]
     pub fn or_worse(self, later: Self) -> Self {
         Self {
@@ -157,6 +162,7 @@ impl Health {
             commit_p99: self.commit_p99.max(later.commit_p99),
             mailbox_age: self.mailbox_age.max(later.mailbox_age),
             accuses: later.accuses,
+            unserved: later.unserved,
         }
     }
 }

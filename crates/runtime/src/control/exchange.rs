@@ -249,6 +249,13 @@ pub enum Note {
         /// Why.
         why: &'static str,
     },
+    /// This node led, and an operator asked it not to.
+    AskedToStepDown {
+        /// The term it led in.
+        term: Term,
+        /// Who asks, and why.
+        asked: Asked,
+    },
     /// This node is to hand over and leave, and it was not its own process that was told so.
     AskedToLeave {
         /// Who asks, and why.

@@ -350,6 +350,9 @@ impl Loop {
             }
             Note::Renewed { sent } => self.status.renewed = Some(sent),
             Note::SteppedDown { term, why } => tracing::warn!(node = %me.node, %term, why, "this node leads no more"),
+            Note::AskedToStepDown { term, asked } => {
+                tracing::warn!(node = %me.node, %term, %asked, "this leader was asked to step down");
+            }
             Note::AskedToLeave { asked } => tracing::warn!(node = %me, %asked, "this node was asked to leave"),
             Note::Suspected { node } => tracing::warn!(node = %me.node, suspect = %node, "a node is silent"),
             Note::Fenced { node } => {

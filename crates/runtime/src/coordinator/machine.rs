@@ -629,10 +629,11 @@ impl Coordinator {
             self.stands_aside = s.timers.now() + self.config.profile.lease().takeover();
         }
         let asked = s.sightings.orders().and_then(|orders| orders.step_down.as_ref());
-        let asked = asked.is_some_and(|(asked, _)| *asked == term);
-        let yields = s.leaving || asked || is_distrusted(s) && self.somebody_better(s);
+        let asked = asked.filter(|(of, _)| *of == term).map(|(_, asked)| asked.clone());
+        let yields = s.leaving || asked.is_some() || is_distrusted(s) && self.somebody_better(s);
         let hand_over = yields && !self.alone(s) && self.appending.is_none();
-        if asked && hand_over && !self.resigning {
+        if let Some(asked) = asked.filter(|_| hand_over && !self.resigning) {
+            s.effects.push(Effect::Note(Note::AskedToStepDown { term, asked }));
             self.stands_aside = s.timers.now() + self.config.profile.lease().takeover();
         }
         // Another leader may have begun to drain this node meanwhile: it cannot start a term any more.

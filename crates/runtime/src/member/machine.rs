@@ -11,7 +11,7 @@ use aether_domain::records::{
     ControlKey, ControlRecord, Health, Load, MemberRecord, MemberState, ReleaseReport, StoredRecord,
 };
 use aether_domain::topology::Topology;
-use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, Nonce, Revision, ShardId};
+use aether_domain::{Epoch, Incarnation, Monotonic, NodeRef, Nonce, Revision, ShardId, ShardSet};
 use aether_placement::MapDigest;
 
 use super::loads::told;
@@ -393,6 +393,7 @@ impl Member {
         self.heartbeat += 1;
         // Each reading is told once.
         let costs = self.costs.take().filter(|_| s.topology.cluster().policy().load.is_some());
+        let health = Health { unserved: self.unserved(s.topology), ..self.health.clone() };
         let shard_loads = costs.map_or_else(Vec::new, |costs| told(s.topology, self.me.incarnation, &costs));
         let record = MemberRecord {
             node: self.me.clone(),
@@ -406,16 +407,24 @@ impl Member {
             admin_url: self.config.admin_url.clone(),
             build: self.config.build.clone(),
             supervisor: self.config.supervisor,
-            health: self.health.clone(),
+            health,
             shard_loads,
             digest: s.digest.0,
             reads: self.config.reads,
         };
-        // What was worst is said once; who is accused, until that is taken back.
-        self.health = Health { accuses: std::mem::take(&mut self.health.accuses), ..Health::default() };
+        // What was worst is said once; who is accused and what is not served, until that is taken back.
+        let Health { accuses, unserved, .. } = std::mem::take(&mut self.health);
+        self.health = Health { accuses, unserved, ..Health::default() };
         self.next_beat = now + self.config.profile.member().heartbeat_every();
         let token = Token((s.fresh)());
         self.beating = Some(PendingWrite::send(ControlRecord::Member(record), expected, token, now, s.effects));
+    }
+
+    /// Of the shards that it was told it cannot serve, those that are still its own, as many as a record says.
+    fn unserved(&self, topology: &Topology) -> ShardSet {
+        let me = self.me.incarnation;
+        let mine = |shard: &ShardId| matches!(topology.assignment().shard(*shard), ShardState::Owned { owner, .. } if owner == me);
+        self.health.unserved.iter().filter(mine).take(Health::UNSERVED_MAX).collect()
     }
 
     fn beat_went(&mut self, progress: Progress, s: &mut Surroundings<'_>) {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use aether_domain::ports::{DeadLetters, EventStore, Ports, SnapshotStore, Transport, WakeStore};
-use aether_domain::{Epoch, NodeRef, ShardCount, ShardId};
+use aether_domain::{Epoch, NodeRef, ShardCount, ShardId, ShardSet};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ use super::loads::Loads;
 use super::machine::ShardMachine;
 use super::memory::{Memory, MemoryLimits};
 use super::quarantine::{Quarantined, Ward};
-use super::reconcile::RECONCILE_EVERY;
+use super::reconcile::{RECONCILE_EVERY, Stays};
 use super::stats::HostStats;
 use super::wakes::{self, Wakes};
 use super::watchdog::Watchdog;
@@ -251,6 +251,12 @@ impl ShardHost {
         self.inner.quarantined()
     }
 
+    /// The shards that are this node's and that it cannot serve, although it has tried for a while.
+    pub(crate) fn unserved(&self) -> ShardSet {
+        let view = lock(&self.inner.view).as_ref().map_or(Epoch::ZERO, |view| view.epoch);
+        lock(&self.inner.reconciler).given_up(self.inner.clocks.now().at, view)
+    }
+
     /// What each shard has done and has in memory, by shard.
     pub(crate) fn done(&self) -> Vec<Done> {
         self.inner.cells.iter().map(|cell| cell.meters.done()).collect()
@@ -318,9 +324,11 @@ async fn reconcile(inner: Weak<Inner>, closing: CancellationToken) {
             let (standing, route) = (inner.cells[shard.index()].standing(), view.route(shard));
             // Whoever came while it was looked at has left something for whoever holds it.
             inner.pump(shard);
-            let Some(difference) = reconciler.look(now, shard, standing, route) else { continue };
-            inner.reconciled.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(node = %view.me, %shard, epoch = %view.epoch, "ShardReconciled: the shard {difference}");
+            let Some(Stays { what, again }) = reconciler.look(now, shard, standing, route) else { continue };
+            if !again {
+                inner.reconciled.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(node = %view.me, %shard, epoch = %view.epoch, "ShardReconciled: the shard {what}");
+            }
             inner.offer(shard, told(&view, route));
         }
     }

@@ -1,5 +1,6 @@
 //! What the shards of this node do, held against what its view says they should: a difference that stays is a bug or a
-//! broken memory, and would be a shard that nobody serves. It is reported and put right.
+//! broken memory, and would be a shard that nobody serves. It is reported and put right; what cannot be put right here is told
+//! to the leader, which gives the shard to somebody else.
 //!
 //! Whoever is at work, or has something in its inbox, is not judged: it may be about to do what it should.
 
@@ -7,14 +8,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use aether_domain::{Epoch, Monotonic, ShardId};
+use aether_domain::{Epoch, Monotonic, ShardId, ShardSet};
 
 use crate::view::Route;
 
-/// How long a shard may differ from the view before it is put right.
+/// How long a shard may differ from the view before it is put right, and how long after that before it is tried again.
 pub(super) const PUT_RIGHT_AFTER: Duration = Duration::from_secs(1);
 /// How often shards are held against the view.
 pub(super) const RECONCILE_EVERY: Duration = Duration::from_millis(500);
+/// How long it is tried to serve a shard that is ours before others are told that it cannot be.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
 
 /// What a shard's machine takes itself to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,38 +70,81 @@ fn difference(standing: Standing, route: &Route) -> Option<Difference> {
     }
 }
 
-/// Differences as they were last seen, each with since when, and whether it was tried to put it right.
+/// The entry that says what the shard is to do.
+fn said_by(route: &Route) -> Epoch {
+    match route {
+        Route::Mine { epoch } => *epoch,
+        Route::Leaving { drain_epoch, .. } => *drain_epoch,
+        Route::Nobody | Route::Remote { .. } => Epoch::ZERO,
+    }
+}
+
+/// A difference as it was last seen.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    what: Difference,
+    /// The entry that it differs from.
+    from: Epoch,
+    since: Monotonic,
+    /// When it was last tried to put it right.
+    told: Option<Monotonic>,
+}
+
+/// What there is to do about a difference that stays: the shard is to be told again what the view says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stays {
+    pub(super) what: Difference,
+    /// Whether it was told so before, in vain: then it has been reported.
+    pub(super) again: bool,
+}
+
+/// Differences as they were last seen.
 #[derive(Debug, Default)]
 pub(super) struct Reconciler {
-    seen: BTreeMap<ShardId, (Difference, Monotonic, bool)>,
+    seen: BTreeMap<ShardId, Seen>,
 }
 
 impl Reconciler {
-    /// Takes what one shard does, or nothing if that cannot be said now. Answers with a difference that has just stayed for
-    /// too long: it is to be reported, and the shard is to be told again what the view says.
+    /// Takes what one shard does, or nothing if that cannot be said now. Answers with a difference that has stayed for too
+    /// long, once and then every so often as long as it stays.
     pub(super) fn look(
         &mut self,
         now: Monotonic,
         shard: ShardId,
         standing: Option<Standing>,
         route: &Route,
-    ) -> Option<Difference> {
-        let Some(difference) = standing.and_then(|standing| difference(standing, route)) else {
+    ) -> Option<Stays> {
+        let Some(what) = standing.and_then(|standing| difference(standing, route)) else {
             self.seen.remove(&shard);
             return None;
         };
-        let (known, since, told) = self.seen.entry(shard).or_insert((difference, now, false));
-        if *known != difference {
-            (*known, *since, *told) = (difference, now, false);
+        let from = said_by(route);
+        let fresh = Seen { what, from, since: now, told: None };
+        let seen = self.seen.entry(shard).or_insert(fresh);
+        if (seen.what, seen.from) != (what, from) {
+            *seen = fresh;
         }
-        let stays = now.since(*since) >= PUT_RIGHT_AFTER && !*told;
-        *told |= stays;
-        stays.then_some(difference)
+        if now.since(seen.told.unwrap_or(seen.since)) < PUT_RIGHT_AFTER {
+            return None;
+        }
+        let again = seen.told.replace(now).is_some();
+        Some(Stays { what, again })
     }
 
     /// How many shards differ although they were told what the view says.
     pub(super) fn stand(&self) -> usize {
-        self.seen.values().filter(|(_, _, told)| *told).count()
+        self.seen.values().filter(|seen| seen.told.is_some()).count()
+    }
+
+    /// The shards that are ours and that nothing here can make served: others have to be told, if another entry of the log can
+    /// help, which is one behind `view`.
+    pub(super) fn given_up(&self, now: Monotonic, view: Epoch) -> ShardSet {
+        let given_up = |seen: &Seen| match seen.what {
+            Difference::Unserved => now.since(seen.since) >= GIVEN_UP_AFTER,
+            Difference::Outlived { later } => now.since(seen.since) >= GIVEN_UP_AFTER && later <= view,
+            Difference::Kept | Difference::Anothers => false,
+        };
+        self.seen.iter().filter(|(_, seen)| given_up(seen)).map(|(shard, _)| *shard).collect()
     }
 }
 
@@ -145,15 +191,41 @@ mod tests {
         let (idle, serving) = (Some(Standing::Elsewhere { later: None }), Some(Standing::Serving(Epoch(7))));
         let mut look = |millis, standing| {
             let found = reconciler.look(at(millis), ShardId(3), standing, &mine);
-            (found, reconciler.stand())
+            (found.map(|stays| (stays.what, stays.again)), reconciler.stand())
         };
         assert_eq!(look(0, idle), (None, 0));
         assert_eq!(look(900, None), (None, 0), "it is at work");
         assert_eq!(look(1_000, idle), (None, 0));
         assert_eq!(look(1_999, idle), (None, 0));
-        assert_eq!(look(2_000, idle), (Some(Difference::Unserved), 1));
-        assert_eq!(look(3_000, idle), (None, 1), "it is said once, and stands");
+        assert_eq!(look(2_000, idle), (Some((Difference::Unserved, false)), 1));
+        assert_eq!(look(2_500, idle), (None, 1), "it was said, and stands");
+        assert_eq!(look(3_000, idle), (Some((Difference::Unserved, true)), 1), "it is tried again");
         assert_eq!(look(4_000, serving), (None, 0));
         assert_eq!(look(5_000, idle), (None, 0));
+    }
+
+    #[test]
+    fn what_is_ours_and_cannot_be_served_for_five_seconds_is_given_up_until_another_entry_says_so_again() {
+        let given_up = |standing, route: &Route, view| {
+            let mut reconciler = Reconciler::default();
+            reconciler.look(at(0), ShardId(3), Some(standing), route);
+            assert!(reconciler.given_up(at(4_999), Epoch(view)).is_empty(), "it is tried for a while");
+            !reconciler.given_up(at(5_000), Epoch(view)).is_empty()
+        };
+        let (mine, elsewhere) = (Route::Mine { epoch: Epoch(7) }, Standing::Elsewhere { later: None });
+        assert!(given_up(elsewhere, &mine, 9));
+        let outlived = Standing::Elsewhere { later: Some(Epoch(9)) };
+        assert!(given_up(outlived, &mine, 9), "the next entry is later than what was written under");
+        assert!(!given_up(outlived, &mine, 8), "nor would whoever had it next be believed");
+        let leaving = Route::Leaving { epoch: Epoch(7), drain_epoch: Epoch(9), to: life("b", 1) };
+        assert!(!given_up(Standing::Serving(Epoch(7)), &leaving, 9), "that move has a deadline of its own");
+        assert!(!given_up(Standing::Serving(Epoch(7)), &Route::Nobody, 9));
+
+        let mut reconciler = Reconciler::default();
+        for (millis, epoch) in [(0, 7), (4_000, 7), (6_000, 9)] {
+            reconciler.look(at(millis), ShardId(3), Some(elsewhere), &Route::Mine { epoch: Epoch(epoch) });
+        }
+        assert!(reconciler.given_up(at(10_999), Epoch(9)).is_empty(), "it was given to us anew");
+        assert_eq!(reconciler.given_up(at(11_000), Epoch(9)), ShardSet::from(ShardId(3)));
     }
 }

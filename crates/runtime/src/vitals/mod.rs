@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use aether_domain::Monotonic;
 use aether_domain::records::Health;
+use aether_domain::{Monotonic, ShardSet};
 
 pub(crate) use costs::{Costs, Done};
 pub(crate) use latencies::Latencies;
@@ -42,14 +42,15 @@ impl Vitals {
     }
 
     /// How well this node has been since it was last asked. `mailbox_age` is how long commands have waited without one
-    /// being taken; `tallies` what was asked of others so far and what they answered.
-    pub(crate) fn read(&self, mailbox_age: Duration, tallies: Vec<Tally>) -> Health {
+    /// being taken; `tallies` what was asked of others so far and what they answered; `unserved` what it cannot serve.
+    pub(crate) fn read(&self, mailbox_age: Duration, tallies: Vec<Tally>, unserved: ShardSet) -> Health {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         Health {
             loop_lag: Duration::from_micros(self.lag.swap(0, Ordering::Relaxed)),
             commit_p99: self.commits.take_p99(),
             mailbox_age,
             accuses: peers.accuse(self.clock.now(), tallies),
+            unserved,
         }
     }
 }

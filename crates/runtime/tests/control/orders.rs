@@ -26,12 +26,12 @@ impl World {
         self.drain_queue();
     }
 
-    fn wish(&mut self, wish: Wish) {
+    pub(super) fn wish(&mut self, wish: Wish) {
         let id = Nonce(self.revision + 1);
         self.order(|orders| orders.rebalance = Some(RebalanceOrder { wish, asked: ann(), id }));
     }
 
-    fn is_taken_up(&self, wish: Wish) -> bool {
+    pub(super) fn is_taken_up(&self, wish: Wish) -> bool {
         self.leader().is_some_and(|at| {
             let order = self.nodes[at].machine.topology().cluster().order();
             order.is_some_and(|(order, _)| order.wish == wish && order.asked == ann())
@@ -227,6 +227,17 @@ fn a_leader_that_is_asked_to_steps_down_once_and_another_leads() {
     let took = world.until(SOON, "another leads", |world| world.leader().is_some_and(|at| at != leader));
     assert!(took < Duration::from_secs(2), "{took:?}");
     let next = world.leader().expect("a leader");
+    let noted = |(at, note): &(usize, Note)| {
+        *at == leader && matches!(note, Note::AskedToStepDown { term: of, asked } if *of == term && *asked == ann())
+    };
+    assert_eq!(world.notes.iter().filter(|note| noted(note)).count(), 1, "{:?}", world.notes);
+    let cause = format!("step-down of {} asked by ann: the sale", world.nodes[leader].machine.me().node);
+    assert_eq!(
+        world.log.iter().filter(|stored| stored.entry.cause.contains(&cause)).count(),
+        1,
+        "{}",
+        world.describe()
+    );
     pass(&mut world, SOON);
     assert_eq!(world.leader(), Some(next), "the order is of one term");
     assert!(world.settled(3) && world.nodes[leader].alive);

@@ -60,6 +60,7 @@ struct HealthV1 {
     commit_p99_ms: u64,
     mailbox_age_ms: u64,
     accuses: Vec<Text<NodeId>>,
+    unserved: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -162,6 +163,7 @@ impl From<&MemberRecord> for MemberV1 {
                 commit_p99_ms: millis(record.health.commit_p99),
                 mailbox_age_ms: millis(record.health.mailbox_age),
                 accuses: record.health.accuses.iter().cloned().map(Text).collect(),
+                unserved: record.health.unserved.to_string(),
             },
             shard_loads: record.shard_loads.iter().map(|(shard, load)| (shard.0, *load)).collect(),
             digest: WideMark(record.digest),
@@ -176,6 +178,10 @@ impl TryFrom<MemberV1> for MemberRecord {
         let LoadV1 { actors, commands_per_second } = dto.load;
         if dto.health.accuses.len() > Health::ACCUSED_MAX {
             return Err(WireFault::TooMany { what: "accused nodes", count: dto.health.accuses.len() });
+        }
+        let unserved = ShardBudget::default().read(&dto.health.unserved)?;
+        if unserved.len() > Health::UNSERVED_MAX {
+            return Err(WireFault::TooMany { what: "shards that are not served", count: unserved.len() });
         }
         if dto.shard_loads.len() > MemberRecord::SHARD_LOADS_MAX {
             return Err(WireFault::TooMany { what: "loads of shards", count: dto.shard_loads.len() });
@@ -197,6 +203,7 @@ impl TryFrom<MemberV1> for MemberRecord {
                 commit_p99: Duration::from_millis(dto.health.commit_p99_ms),
                 mailbox_age: Duration::from_millis(dto.health.mailbox_age_ms),
                 accuses: dto.health.accuses.into_iter().map(|Text(node)| node).collect(),
+                unserved,
             },
             shard_loads: dto.shard_loads.into_iter().map(|(shard, load)| (ShardId(shard), load)).collect(),
             digest: dto.digest.0,

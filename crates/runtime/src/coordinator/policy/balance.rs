@@ -50,6 +50,7 @@ fn weight_of(cause: RebalanceCause) -> u8 {
         RebalanceCause::Failure => 4,
         RebalanceCause::Drain => 5,
         RebalanceCause::Operator => 6,
+        RebalanceCause::Unserved => 7,
     }
 }
 
@@ -84,7 +85,7 @@ pub(super) fn rebalance(
     causes: &mut Causes,
 ) -> Result<(), String> {
     let topology = draft.topology();
-    let Memory { changes, drains, rejections, moved, .. } = memory;
+    let Memory { changes, drains, rejections, moved, tries, .. } = memory;
     moved.look(before, timers.now());
     let membership = membership_of(topology);
     let change = match &changes.membership {
@@ -143,7 +144,7 @@ pub(super) fn rebalance(
     relieved.retain(|life| avoided.contains(life));
     let held = topology.cluster().wish() != Wish::Resume;
     let mut is_forced = false;
-    let (mut steps, rejected) = Planning::of(topology, &avoided).with(loads).run(facts)?;
+    let (mut steps, rejected) = Planning::of(topology, &avoided).with(loads).holding(tries.shards()).run(facts)?;
     if !outgoing.is_empty() {
         let loads = Loads::of(topology, facts, moved);
         steps = builds::prefer(steps, topology, &avoided, &outgoing, loads, facts)?;

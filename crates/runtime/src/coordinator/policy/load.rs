@@ -54,7 +54,8 @@ pub(super) fn smooth(turn: &mut Turn<'_>) -> Result<(), String> {
     heat.looked = Some(now);
     heat.too_hot.retain(|_, (_, last)| now.since(*last) < COOL_AFTER);
     let Some(loads) = Loads::of(before, facts, &memory.moved) else { return Ok(()) };
-    let planning = Planning::of(before, &distrusted(before, Trust::Suspected)).with(loads);
+    let planning = Planning::of(before, &distrusted(before, Trust::Suspected));
+    let planning = planning.with(loads).holding(memory.tries.shards());
     heat.too_hot.extend(planning.too_hot()?.into_iter().map(|hot| (hot.shard, (hot.percent, now))));
     let unwell = !facts.doubtful.is_empty() || !distrusted(before, Trust::Suspected).is_empty();
     let draining = before.cluster().members().any(|member| member.status == NodeStatus::Draining);

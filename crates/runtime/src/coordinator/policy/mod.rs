@@ -16,6 +16,7 @@ mod orders;
 pub(crate) mod planning;
 mod returns;
 pub(crate) mod table;
+mod unserved;
 
 use aether_domain::records::Format;
 use std::collections::BTreeSet;
@@ -39,6 +40,7 @@ pub(super) use moves::all_released;
 use moves::{Drains, Pace};
 use planning::Rejections;
 use table::{LEADING, Turn};
+use unserved::Tries;
 
 /// Why an entry is written, in words for people.
 pub(super) type Causes = Vec<String>;
@@ -77,6 +79,7 @@ pub(crate) struct Memory {
     pub(super) notes: Vec<Note>,
     moved: Moved,
     heat: Heat,
+    tries: Tries,
 }
 
 impl Memory {
@@ -96,6 +99,11 @@ pub(crate) fn first_entry(
 ) -> Result<(Draft, String), String> {
     let mut draft = Draft::new(topology);
     let mut cause = format!("election of {}", facts.me.node);
+    let (before, asked) =
+        (topology.leadership(), facts.sightings.orders().and_then(|orders| orders.step_down.as_ref()));
+    if let (Some(leader), Some((_, asked))) = (before.leader(), asked.filter(|(term, _)| *term == before.term())) {
+        cause += &format!(", step-down of {} asked by {asked}", leader.node);
+    }
     if topology.cluster().uid().is_none() {
         let created = ClusterCommand::CreateCluster { uid, settings: facts.config.settings };
         draft.cluster(&created).map_err(|refusal| refusal.to_string())?;

@@ -117,6 +117,22 @@ impl Planning {
         self
     }
 
+    /// The same, with those shards left where they are, unless that node is to have none or they have a place of their own.
+    pub(super) fn holding(mut self, shards: impl Iterator<Item = ShardId>) -> Self {
+        for shard in shards {
+            let at = self.current.get(shard.index()).copied().flatten();
+            let has_place = self.policy.pins.iter().any(|pin| pin.shard == shard)
+                || self.policy.rules.iter().any(|rule| rule.shards.contains(shard));
+            if let Some(to) = at.filter(|at| self.nodes[at.index()].state == NodeState::Receiving)
+                && !has_place
+                && self.in_flight.iter().all(|moving| moving.shard != shard)
+            {
+                self.in_flight.push(InFlight { shard, to });
+            }
+        }
+        self
+    }
+
     fn input(&self) -> PlacementInput<'_> {
         PlacementInput {
             seed: self.seed,

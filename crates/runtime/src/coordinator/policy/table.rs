@@ -7,7 +7,7 @@
 
 use aether_domain::topology::{Draft, Topology};
 
-use super::{Causes, Facts, Memory, adoption, balance, coverage, gray, load, membership, moves, orders};
+use super::{Causes, Facts, Memory, adoption, balance, coverage, gray, load, membership, moves, orders, unserved};
 use crate::control::Timers;
 
 /// What is seen leads to a command, and that to events.
@@ -96,6 +96,11 @@ pub(super) const LEADING: &[Leading] = policies! {
         ["CompleteMigration", "CompleteRebalance"]
         => ["ShardMigrated", "RebalancingCompleted"]
         by |t| moves::complete(&mut t.draft, t.facts, &mut t.causes), while settled: false;
+    "shards that are not served":
+        "shards that their owner says it cannot serve, 5 s after it has them; no plan under way; each once in 10 s",
+        ["RebalanceShards", "RejectPlacement"]
+        => ["RebalancingTriggered", "PlacementRejected"]
+        by unserved::move_on, while settled: true;
     "rebalancing":
         "shards out of balance, not where the policy wants them, or on a node that leaves or is relieved; membership quiet for \
          300 ms, no plan under way; for balance alone, nobody back for the policy's 10 s (fast: 5 s) after it left in good \

@@ -166,6 +166,7 @@ fn control_records() -> impl Strategy<Value = ControlRecord> {
                     commit_p99: Duration::from_millis(narrow[1].into()),
                     mailbox_age: Duration::from_millis(narrow[2].into()),
                     accuses: vec![accused; usize::from(narrow[3] as u8 % 9)],
+                    unserved: (0..narrow[1] as u16 % 65).map(|nth| ShardId(nth * 3)).collect(),
                 },
                 shard_loads: (0..narrow[0] as u16 % 513).map(|nth| (ShardId(nth * 7), narrow[1])).collect(),
                 reads: Format::FIRST,

@@ -88,6 +88,7 @@ pub(in crate::wire) fn member() -> ControlRecord {
             commit_p99: Duration::from_millis(12),
             mailbox_age: Duration::from_millis(40),
             accuses: vec![node("n2", 1).node],
+            unserved: shards("3-4,9"),
         },
         shard_loads: vec![(ShardId(0), 70), (ShardId(1023), u32::MAX)],
         reads: Format::FIRST,
