@@ -7,12 +7,13 @@ use aether_domain::cluster::{ClusterSettings, NodeInfo};
 use aether_domain::ports::{
     ControlStore, ControlUpdate, Delivery, Expected, Frame, Ports, ReadError, SendError, Transport, Updates, WriteError,
 };
-use aether_domain::records::{ControlKey, ControlRecord, Health, StoredRecord};
+use aether_domain::records::{CommitRecord, ControlKey, ControlRecord, Health, PayloadCodec, StoredRecord};
 use aether_domain::timing::Profile;
-use aether_domain::{Namespace, NodeId, NodeRef, Revision};
+use aether_domain::{Incarnation, Namespace, NodeId, NodeRef, Nonce, Revision, Sequence, Version, WallTime};
 use aether_infra_memory::MemoryHub;
 use aether_placement::ShardHash;
 use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle, KindRegistry};
+use aether_runtime::actor_ref::ActorRef;
 use aether_runtime::clock::BootClock;
 use aether_runtime::control::{OnRegression, Phase, StopReason, Strategies};
 use aether_runtime::node::{NodeConfig, Runtime};
@@ -260,4 +261,53 @@ async fn a_node_whose_executor_was_held_up_says_so_once() {
     says(&node, "it was late", |health| health.loop_lag >= Duration::from_millis(500)).await;
     says(&node, "all is well again", |health| health.loop_lag < Duration::from_millis(500)).await;
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_whose_actor_was_written_to_under_a_later_epoch_is_served_by_another_owner() {
+    let hub = MemoryHub::new();
+    let nodes = [start(&hub, "n1", 1), start(&hub, "n2", 2)];
+    for node in &nodes {
+        balanced(node, 2).await;
+    }
+    // As after a loss of the log's end: somebody has written under an epoch that the log has given to nobody.
+    let topology = Arc::clone(&nodes[0].status().borrow().topology);
+    let (me, shards) = (nodes[0].status().borrow().me.clone(), topology.cluster().settings().shards);
+    let is_meant = |counter: &ActorRef<Counter>| {
+        let state = topology.assignment().shard(counter.address().slot.shard(shards));
+        state.owner() == Some(me.incarnation) && state.epoch() < Some(topology.epoch())
+    };
+    let mut counters = (0..).map(|id: u64| nodes[0].actor::<Counter>(&id).expect("a valid id"));
+    let counter = counters.find(is_meant).expect("it owns half of the shards");
+    let by_nobody = CommitRecord {
+        shard_epoch: topology.epoch(),
+        owner: Incarnation(4_711),
+        nonce: Nonce(4_711),
+        base: Version(0),
+        prev_sequence: Sequence::ZERO,
+        prev_hash: 0,
+        at: WallTime::default(),
+        codec: PayloadCodec::Json,
+        commands: Vec::new(),
+        events: Vec::new(),
+        timers: Vec::new(),
+    };
+    let stored = ports(&hub, "n1").events.append(counter.address(), &by_nobody, Sequence::ZERO).await;
+    assert!(stored.is_ok(), "{stored:?}");
+    assert_eq!(counter.clone().timeout(Duration::from_secs(30)).ask(Up).await.expect("another owner answers"), 1);
+    let owner = |node: &Runtime| {
+        let topology = Arc::clone(&node.status().borrow().topology);
+        topology.owner(counter.address().slot.shard(shards)).map(|(owner, _)| owner.clone())
+    };
+    assert_eq!(owner(&nodes[0]), Some(nodes[1].status().borrow().me.clone()));
+    assert_eq!(nodes[0].stats().host.reconciled, 1, "it was reported once");
+    let right = async {
+        while nodes.iter().any(|node| node.stats().host.unreconciled > 0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), right).await.expect("nothing differs any more");
+    for node in &nodes {
+        node.stop().await;
+    }
 }
