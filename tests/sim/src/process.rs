@@ -373,6 +373,7 @@ impl World {
                     StopReason::Left => "left",
                     StopReason::LeftUnasked => "left unasked",
                     StopReason::PartEnded { part } => part,
+                    StopReason::LogUnreadable { .. } => "refused for an unreadable log",
                     StopReason::SettingsDiffer { .. } => "refused for its settings",
                     StopReason::NodeIdInUse { .. } => "driven out by its own id",
                 });

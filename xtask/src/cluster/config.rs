@@ -44,6 +44,8 @@ pub struct NodeConfig {
     pub id: String,
     /// Which zone it is in.
     pub zone: Option<String>,
+    /// The newest format it reads, if not its build's.
+    pub format_max: Option<u8>,
     /// Where it connects.
     pub nats_urls: Vec<String>,
     /// How many copies of each stream there must be.
@@ -68,6 +70,8 @@ struct Node<'a> {
     id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     zone: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format_max: Option<u8>,
 }
 
 #[derive(Serialize)]
@@ -97,7 +101,7 @@ impl NodeConfig {
         let file = File {
             namespace: &self.namespace,
             profile: self.profile,
-            node: Node { id: &self.id, zone: self.zone.as_deref() },
+            node: Node { id: &self.id, zone: self.zone.as_deref(), format_max: self.format_max },
             nats: Nats { urls: &self.nats_urls, replicas: self.replicas },
             admin: Admin { listen: "127.0.0.1:0", announce: &self.announce },
             load: workers.map(|workers| Load { workers, accounts: LOAD_ACCOUNTS_MIN.max(workers * ACCOUNTS_A_WORKER) }),
@@ -125,6 +129,7 @@ mod tests {
             profile: Profile::Fast,
             id: "n1".to_owned(),
             zone: None,
+            format_max: None,
             nats_urls: vec!["nats://127.0.0.1:4222".to_owned()],
             replicas: 3,
             announce: "/tmp/n1.url".into(),
@@ -152,9 +157,10 @@ announce = "/tmp/n1.url"
     }
 
     #[test]
-    fn a_node_with_a_zone_is_told_it() {
-        let text = NodeConfig { zone: Some("z2".to_owned()), ..config() }.render(None).expect("text");
-        assert!(text.contains("[node]\nid = \"n1\"\nzone = \"z2\"\n"), "{text}");
+    fn a_node_with_a_zone_or_a_newest_format_is_told_it() {
+        let config = NodeConfig { zone: Some("z2".to_owned()), format_max: Some(2), ..config() };
+        let text = config.render(None).expect("text");
+        assert!(text.contains("[node]\nid = \"n1\"\nzone = \"z2\"\nformat_max = 2\n"), "{text}");
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub struct ClusterFile {
     /// In how many zones the nodes are, by turns; in none if 0.
     #[serde(default)]
     pub zones: usize,
+    /// The newest format that is read by what is started from now on; what its build reads, unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format_max: Option<u8>,
     /// The program the nodes run.
     pub program: PathBuf,
     /// The servers that were started; empty where a running one is used.
@@ -265,6 +268,7 @@ pub(super) mod tests {
             keep: false,
             supervised: false,
             zones: 0,
+            format_max: None,
             program: "/bin/aether".into(),
             nats: Vec::new(),
             nodes: vec![NodeRecord {

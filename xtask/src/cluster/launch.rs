@@ -47,6 +47,7 @@ pub(super) fn node_config(file: &ClusterFile, id: &str, files: &Files) -> NodeCo
         profile: file.profile,
         id: id.to_owned(),
         zone: zone_of(id, file.zones),
+        format_max: file.format_max,
         nats_urls: file.own_urls.get(id).unwrap_or(&file.nats_urls).clone(),
         replicas: file.replicas,
         announce: files.announce.clone(),

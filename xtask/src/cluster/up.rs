@@ -112,6 +112,7 @@ pub fn up(options: &UpOptions) -> Result<ClusterFile> {
         keep: options.keep,
         supervised: options.supervise && options.nats != NatsChoice::InMemory,
         zones: options.zones,
+        format_max: None,
         program: std::path::absolute(&options.program)?,
         nats: Vec::new(),
         nodes: Vec::new(),

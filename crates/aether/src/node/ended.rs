@@ -33,6 +33,16 @@ pub enum Ended {
         /// The life that has it.
         by: String,
     },
+    /// It cannot read what is stored.
+    #[error(
+        "node {node} cannot join: {why}; if a newer build has written there, run that build here too; nothing was changed"
+    )]
+    LogUnreadable {
+        /// Which node.
+        node: NodeId,
+        /// Where, and what is wrong with it.
+        why: String,
+    },
     /// The cluster was founded with other settings.
     #[error(
         "the cluster that node {node} would join was founded with other settings ({founded}) than it has ({configured}); \
@@ -74,6 +84,7 @@ impl Ended {
             Some(StopReason::LeftUnasked) => Self::NotLetGo { node },
             Some(StopReason::PartEnded { part }) => Self::PartEnded { node, part },
             Some(StopReason::NodeIdInUse { by }) => Self::NodeIdInUse { node, by: by.incarnation.to_string() },
+            Some(StopReason::LogUnreadable { why }) => Self::LogUnreadable { node, why },
             Some(StopReason::SettingsDiffer { found, configured }) => {
                 let shown = |settings: aether_domain::cluster::ClusterSettings| {
                     let (shards, hash, seed) = (settings.shards.get(), settings.hash, settings.hash_seed);

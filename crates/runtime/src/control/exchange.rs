@@ -204,6 +204,11 @@ pub enum StopReason {
         /// Which life.
         by: NodeRef,
     },
+    /// It cannot read the log, and has told nobody of itself yet: a newer build has written there, or it is damaged.
+    LogUnreadable {
+        /// Where, and what is wrong with it.
+        why: String,
+    },
     /// The cluster in the log was founded with other settings than this node is configured with.
     SettingsDiffer {
         /// What the log says.

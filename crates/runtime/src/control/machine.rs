@@ -381,6 +381,9 @@ impl Machine {
             return self.accept(fault, effects);
         }
         effects.push(Effect::Note(Note::Fault { fault: fault.clone() }));
+        if matches!(fault, Fault::Unreadable { .. }) && self.member.is_unheard_of() {
+            effects.push(Effect::Stop(StopReason::LogUnreadable { why: fault.to_string() }));
+        }
         self.fault = Some(fault);
         // Others see its lease run out; what it meant to write it writes no more.
         self.coordinator.new_life();

@@ -117,6 +117,10 @@ impl Member {
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving_since.is_some()
     }
+    /// Whether this process has told nobody of itself yet.
+    pub(crate) fn is_unheard_of(&self) -> bool {
+        matches!(self.stage, Stage::Probing { .. }) && self.heartbeat == 0 && self.former.is_none()
+    }
     /// Whether this life's record is stored, so that others can see it.
     pub(crate) fn is_registered(&self) -> bool {
         matches!(self.stage, Stage::Registering | Stage::Member) && self.revision.is_some()
