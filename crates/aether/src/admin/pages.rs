@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aether_runtime::control::Preview;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
 use axum::http::{HeaderValue, StatusCode};
@@ -182,7 +183,7 @@ async fn placement(State(source): Shared) -> Result<Response, Refused> {
 
 async fn rebalance(State(source): Shared) -> Result<Response, Refused> {
     let picture = picture(&source)?;
-    let view = RebalanceView::of(&picture, source.preview().unwrap_or_else(|| Ok(Vec::new())));
+    let view = RebalanceView::of(&picture, source.preview().unwrap_or_else(|| Ok(Preview::default())));
     Ok(page(view.epoch, view))
 }
 

@@ -12,7 +12,7 @@ use aether_domain::records::MemberRecord;
 use aether_domain::topology::Topology;
 use aether_domain::{Namespace, NodeId, NodeRef, ShardId, ShardSet, Term};
 
-use aether_runtime::control::Step;
+use aether_runtime::control::Preview;
 use aether_runtime::feed::FeedStats;
 use aether_runtime::handover::{HandoverStats, MoveStatus};
 use aether_runtime::projection::{HealthView, Why};
@@ -34,7 +34,7 @@ pub trait Source: Send + Sync + 'static {
     fn why(&self, shard: ShardId) -> Option<Why>;
 
     /// What a plan would move if it were made now, or why there is none; nothing before the node has begun.
-    fn preview(&self) -> Option<Result<Vec<Step>, String>> {
+    fn preview(&self) -> Option<Result<Preview, String>> {
         None
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aether_domain::assignment::ShardState;
 use aether_domain::cluster::{Member, OpenPlan};
 use aether_domain::{Incarnation, ShardId, ShardSet};
-use aether_runtime::control::Step;
+use aether_runtime::control::Preview;
 use serde::{Deserialize, Serialize};
 
 use super::moves::ShardMoveView;
@@ -93,9 +93,10 @@ pub struct RebalanceView {
     pub order: Option<OrderView>,
     /// The plan under way.
     pub plan: Option<PlanView>,
-    /// What would move, moves under way not included. Moves for load are left out: only the leader knows the load.
+    /// What would move, moves under way not included. What moves for load only the leader knows: any other node says so in
+    /// `obstacle`.
     pub next: Vec<StepView>,
-    /// Why there is no plan, if there is none.
+    /// Why there is no plan, or where load decides, why nothing moves for it, or not yet.
     pub obstacle: Option<String>,
 }
 
@@ -313,9 +314,9 @@ impl OrderView {
 
 impl RebalanceView {
     /// What that plan would move, or why there is none.
-    pub fn of(picture: &Picture, preview: Result<Vec<Step>, String>) -> Self {
+    pub fn of(picture: &Picture, preview: Result<Preview, String>) -> Self {
         let (steps, obstacle) = match preview {
-            Ok(steps) => (steps, None),
+            Ok(Preview { steps, waits }) => (steps, waits),
             Err(why) => (Vec::new(), Some(why)),
         };
         let mut ways: BTreeMap<(String, Option<String>, String), ShardSet> = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aether_domain::ShardId;
 use aether_domain::ports::ControlStore;
 use aether_runtime::control::service::Status;
-use aether_runtime::control::{Step, preview, unmet};
+use aether_runtime::control::{Preview, preview, unmet};
 use aether_runtime::projection::{Facts, HealthView, Why};
 use aether_runtime::splitbrain::SplitBrain;
 use aether_runtime::subscription::{Since, TopologyEvents};
@@ -150,9 +150,9 @@ impl Source for Node {
         Some(Self::topology_events(self, since))
     }
 
-    fn preview(&self) -> Option<Result<Vec<Step>, String>> {
+    fn preview(&self) -> Option<Result<Preview, String>> {
         let status = Arc::clone(&self.status.borrow());
-        Some(preview(&status.topology, self.runtime.strategies(), &status.me))
+        Some(preview(&status.topology, self.runtime.strategies(), &status.me, status.outlook.as_deref()))
     }
 
     fn control(&self) -> Option<Arc<dyn ControlStore>> {

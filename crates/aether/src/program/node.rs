@@ -29,7 +29,7 @@ impl Source for Late {
     fn why(&self, shard: aether_domain::ShardId) -> Option<aether_runtime::projection::Why> {
         Source::why(self.0.get()?, shard)
     }
-    fn preview(&self) -> Option<Result<Vec<aether_runtime::control::Step>, String>> {
+    fn preview(&self) -> Option<Result<aether_runtime::control::Preview, String>> {
         self.0.get()?.preview()
     }
     fn control(&self) -> Option<Arc<dyn aether_domain::ports::ControlStore>> {

@@ -27,6 +27,7 @@ use super::timers::Timers;
 use crate::coordinator::append::AppendResult;
 use crate::coordinator::machine::{self as coordinator, Coordinator};
 use crate::coordinator::policy::obstacle;
+use crate::coordinator::policy::outlook::Outlook;
 use crate::member::machine::{self as member, Member};
 
 /// The control plane of one node.
@@ -125,6 +126,10 @@ impl Machine {
     /// placement can help them. Only a leader knows, and only where load decides.
     pub fn too_hot(&self) -> Vec<(ShardId, u32)> {
         self.coordinator.too_hot()
+    }
+    /// What this node goes by when it plans, if it leads and has looked around.
+    pub fn outlook(&self) -> Option<Arc<Outlook>> {
+        self.coordinator.outlook()
     }
     /// Until when this life may answer from memory.
     pub fn serve_until(&self) -> Monotonic {

@@ -16,7 +16,8 @@ mod sources;
 mod timers;
 
 pub use crate::coordinator::append::AppendResult;
-pub use crate::coordinator::policy::planning::{Step, preview, unmet};
+pub use crate::coordinator::policy::outlook::{Outlook, Preview, preview};
+pub use crate::coordinator::policy::planning::{Step, unmet};
 pub use crate::coordinator::policy::table::{Policy, all as policies};
 pub use crate::coordinator::strategies::{RegisterStrategyError, Strategies};
 pub(crate) use cas::{PendingWrite, Progress};

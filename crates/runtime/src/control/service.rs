@@ -26,6 +26,7 @@ use super::settling::Settling;
 use super::sources::{READ_BATCH, following, watching};
 use crate::clock::Clock;
 use crate::coordinator::append::AppendResult;
+use crate::coordinator::policy::outlook::Outlook;
 use crate::view::{ServeLease, View};
 
 /// Answers and notices waiting for the loop. Each operation under way holds at most one, and there are few of those; the
@@ -59,6 +60,8 @@ pub struct Status {
     pub strays: Vec<(NodeRef, Epoch)>,
     /// Shards that alone are more than a node is to bear, each with how much of that it is in percent, if this node leads.
     pub too_hot: Vec<(ShardId, u32)>,
+    /// What it goes by when it plans, if it leads.
+    pub outlook: Option<Arc<Outlook>>,
     /// Whether this life has found its place: no shard lacked an owner and no plan was under way for a moment since it became
     /// Active, or it has tried for a minute.
     pub settled: bool,
@@ -124,6 +127,7 @@ impl Status {
             placement_obstacle: None,
             strays: Vec::new(),
             too_hot: Vec::new(),
+            outlook: None,
             settled: false,
             counts: Counts::default(),
         }
@@ -249,6 +253,7 @@ impl Loop {
             placement_obstacle: self.machine.placement_obstacle(),
             strays: self.machine.strays().cloned().collect(),
             too_hot: self.machine.too_hot(),
+            outlook: self.machine.outlook(),
             settled: self.settling.look(now, self.machine.me(), phase == Phase::Active, &self.status.topology),
             counts: self.status.counts,
         };

@@ -4,6 +4,7 @@
 //! entry it writes fails if a newer leader has written one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::aggregate::Aggregate;
@@ -19,6 +20,7 @@ use aether_domain::{ClusterUid, Monotonic, NodeId, NodeRef, Nonce, Revision, Seq
 use super::append::{AppendResult, Met, PendingAppend};
 use super::fences::Fences;
 use super::formats;
+use super::policy::outlook::Outlook;
 use super::policy::{self, Facts, Memory};
 use super::snapshots::Snapshots;
 use crate::control::{ControlConfig, Effect, Note, PendingWrite, Progress, Sightings, Timers, Token, WriteOutcome};
@@ -176,6 +178,11 @@ impl Coordinator {
     /// The shards that alone are more than a node is to bear, each with how much of that it is in percent, if this node leads.
     pub(crate) fn too_hot(&self) -> Vec<(ShardId, u32)> {
         self.memory.too_hot().filter(|_| self.leads().is_some()).collect()
+    }
+
+    /// What this node goes by when it plans, if it leads and has looked around.
+    pub(crate) fn outlook(&self) -> Option<Arc<Outlook>> {
+        self.memory.outlook().filter(|_| self.leads().is_some()).cloned()
     }
 
     /// The key and the revision that the write with that token expects, if it is ours.

@@ -75,12 +75,13 @@ fn a_build_that_cannot_read_the_log_tells_nobody_of_itself_and_harms_nobody() {
     world.replace("b", TWO);
     assert_eq!(world.written(), TWO);
     let late = world.begin("late", ONE);
-    world.until(LONG, "it finds out", |world| world.nodes[late].machine.fault().is_some());
+    world.until(LONG, "it finds out, and ends", |world| world.nodes[late].stopped.is_some());
     let said = std::mem::take(&mut world.refusals).join("; ");
     assert!(said.contains("format 2 is not known here"), "{said}");
+    let why = |stopped: &StopReason| matches!(stopped, StopReason::LogUnreadable { why } if *why == said);
+    assert!(world.nodes[late].stopped.as_ref().is_some_and(why), "{:?}", world.nodes[late].stopped);
     let key = ControlKey::Member(NodeId::new("late").expect("a name"));
     assert!(!world.control.contains_key(&key), "no record of it");
-    world.nodes[late].alive = false;
     world.replace("a", TWO);
     assert_eq!(world.written(), TWO, "the others go on");
 }

@@ -1,9 +1,11 @@
 //! Load mode: what shards cost decides, when all is at rest; never in a recovery, never against itself.
 
+use aether_domain::ShardSet;
 use aether_domain::cluster::ClusterCommand;
 use aether_domain::policy::{LoadPolicy, PlacementPolicy};
 use aether_domain::records::Format;
 use aether_domain::topology::{Draft, Signature};
+use aether_runtime::control::preview;
 
 use super::*;
 
@@ -174,4 +176,43 @@ fn a_shard_that_no_node_could_bear_is_named_as_long_as_it_is_too_hot_and_a_minut
     assert_eq!(too_hot(&world).len(), 1, "it may be back in a moment");
     world.work(3, |_| 100);
     assert_eq!(too_hot(&world), []);
+}
+
+/// What that node says a plan would move, by where from and where to, and why nothing more.
+fn dry_run(world: &World, at: usize) -> (BTreeMap<(NodeRef, NodeRef), ShardSet>, String) {
+    let machine = &world.nodes[at].machine;
+    let known = machine.outlook();
+    let preview = preview(machine.topology(), &world.strategies, machine.me(), known.as_deref()).expect("a plan");
+    let mut moves = BTreeMap::<_, ShardSet>::new();
+    for (shard, from, to, _) in preview.steps {
+        moves.entry((from.expect("an owner"), to)).or_default().insert(shard);
+    }
+    (moves, preview.waits.unwrap_or_default())
+}
+
+#[test]
+fn a_dry_run_at_the_leader_is_the_plan_that_it_makes_then_and_any_other_node_says_whom_to_ask() {
+    let (mut world, cost) = lopsided();
+    world.adopt(by_load(60));
+    let (leader, before) = (world.leader().expect("a leader"), world.log.len());
+    let name = world.nodes[leader].machine.me().node.to_string();
+    assert!(dry_run(&world, leader).1.contains("not every node has said"), "{:?}", dry_run(&world, leader));
+    world.work(8, cost);
+    for at in (0..5).filter(|at| *at != leader) {
+        let (moves, waits) = dry_run(&world, at);
+        assert!(
+            moves.is_empty() && waits.ends_with(&format!("only the leader knows: ask {name}")),
+            "{moves:?} {waits}"
+        );
+    }
+    let (dry, waits) = dry_run(&world, leader);
+    assert!(!dry.is_empty() && waits.contains("s of 60 s"), "{waits}");
+    assert_eq!(plan_causes(&world.log[before..]), [], "nothing was done");
+    world.work(8, cost);
+    let planned = cluster_events(&world.log[before..]).find_map(|event| match event {
+        ClusterEvent::RebalancingTriggered { moves, .. } => Some(moves.clone()),
+        _ => None,
+    });
+    let planned = planned.expect("a plan").into_iter().map(|planned| ((planned.from, planned.to), planned.shards));
+    assert_eq!(planned.collect::<BTreeMap<_, _>>(), dry);
 }

@@ -16,7 +16,7 @@ use super::builds::{self, ROLLOUT_WITHIN, Rollout};
 use super::loads::Loads;
 use super::planning::Planning;
 use super::returns::Returns;
-use super::{Causes, Facts, Memory, active, distrusted, orders};
+use super::{Causes, Facts, Memory, active, active_of, distrusted, orders};
 use crate::control::Timers;
 
 /// How long membership must be quiet before a plan for balance is made: ten joins make one plan.
@@ -66,6 +66,8 @@ pub(super) struct Changes {
     balanced: Option<(Epoch, BTreeSet<Incarnation>, usize, bool)>,
     returns: Returns,
     rollout: Rollout,
+    /// The lives that were about to be replaced by another build when it was last looked.
+    pub(super) outgoing: BTreeSet<Incarnation>,
 }
 
 impl Changes {
@@ -118,6 +120,7 @@ pub(super) fn rebalance(
     }
     let backed_off = drains.backed_off(timers);
     let outgoing = changes.rollout.outgoing(topology, facts);
+    changes.outgoing.clone_from(&outgoing);
     let grace = facts.config.profile.own_time(topology.cluster().policy().return_grace);
     // The next one of a roll-out may take its time; whoever has come back waits for it.
     let grace = if outgoing.is_empty() { grace } else { grace.max(ROLLOUT_WITHIN) };
@@ -131,23 +134,20 @@ pub(super) fn rebalance(
     let loads = Loads::of(topology, facts, moved);
     // Where load decides, the number of shards is no reason to move any, but a node that has none is, once it is known what
     // they cost. Whatever else is for load waits until all is at rest (`load.rs`).
-    let newcomer = by_load && has_newcomer(draft);
+    let newcomer = by_load && has_newcomer(topology);
     let (voluntary, unknown) = (!by_load || newcomer && loads.is_some(), newcomer && loads.is_none());
     let mut moves: BTreeMap<(NodeRef, NodeRef), Vec<ShardId>> = BTreeMap::new();
     let in_doubt = |node: &NodeRef| facts.doubtful.contains(&node.incarnation);
     let (suspected, mut relieved) = (distrusted(topology, Trust::Suspected), distrusted(topology, Trust::Relieved));
-    // Whoever leaves or is relieved is given nothing, unless nobody else is left who could carry what it has.
-    let living = active(draft);
-    let fits = |avoided: &BTreeSet<_>| living.iter().any(|life| !avoided.contains(life));
-    let both: BTreeSet<_> = relieved.union(&facts.leaving).copied().collect();
-    let avoided = [both, facts.leaving.clone(), relieved.clone()].into_iter().find(fits).unwrap_or_default();
+    let avoided = given_nothing(topology, &facts.leaving);
     relieved.retain(|life| avoided.contains(life));
     let held = topology.cluster().wish() != Wish::Resume;
     let mut is_forced = false;
     let (mut steps, rejected) = Planning::of(topology, &avoided).with(loads).holding(tries.shards()).run(facts)?;
     if !outgoing.is_empty() {
         let loads = Loads::of(topology, facts, moved);
-        steps = builds::prefer(steps, topology, &avoided, &outgoing, loads, facts)?;
+        let by = (&facts.config.strategies, facts.me);
+        steps = builds::prefer(steps, topology, &avoided, &outgoing, loads, by)?;
     }
     for (shard, from, to, class) in steps {
         if let Some(from) = from
@@ -181,10 +181,18 @@ pub(super) fn rebalance(
     announce(draft, if draining { RebalanceCause::Drain } else { changed }, moves, causes)
 }
 
+/// Whoever leaves or is relieved is given nothing, unless nobody else is left who could carry what it has.
+pub(super) fn given_nothing(topology: &Topology, leaving: &BTreeSet<Incarnation>) -> BTreeSet<Incarnation> {
+    let (living, relieved) = (active_of(topology), distrusted(topology, Trust::Relieved));
+    let fits = |avoided: &BTreeSet<_>| living.iter().any(|life| !avoided.contains(life));
+    let both: BTreeSet<_> = relieved.union(leaving).copied().collect();
+    [both, leaving.clone(), relieved].into_iter().find(fits).unwrap_or_default()
+}
+
 /// Whether an Active node has no shard at all.
-fn has_newcomer(draft: &Draft) -> bool {
-    let owners: BTreeSet<_> = draft.topology().assignment().shards().iter().filter_map(|state| state.owner()).collect();
-    active(draft).iter().any(|life| !owners.contains(life))
+pub(super) fn has_newcomer(topology: &Topology) -> bool {
+    let owners: BTreeSet<_> = topology.assignment().shards().iter().filter_map(|state| state.owner()).collect();
+    active_of(topology).iter().any(|life| !owners.contains(life))
 }
 
 /// Announces a plan of these moves, if there are any.

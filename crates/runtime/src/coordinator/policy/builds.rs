@@ -16,6 +16,7 @@ use aether_placement::MoveClass;
 use super::loads::Loads;
 use super::planning::{Planning, Step};
 use super::{Facts, active_of};
+use crate::control::Strategies;
 
 /// How long after the last node that came with another build a roll-out is taken to go on. Then members of different builds are
 /// simply that, and all of them have their part.
@@ -69,7 +70,7 @@ pub(super) fn prefer(
     avoided: &BTreeSet<Incarnation>,
     outgoing: &BTreeSet<Incarnation>,
     loads: Option<Loads>,
-    facts: &Facts<'_>,
+    (strategies, me): (&Strategies, &NodeRef),
 ) -> Result<Vec<Step>, String> {
     steps.retain(|(.., to, class)| class.is_forced() || !outgoing.contains(&to.incarnation));
     let living = active_of(topology);
@@ -77,7 +78,7 @@ pub(super) fn prefer(
     if living.iter().all(|life| unwanted.contains(life)) {
         return Ok(steps);
     }
-    let (elsewhere, _) = Planning::of(topology, &unwanted).with(loads).run(facts)?;
+    let (elsewhere, _) = Planning::of(topology, &unwanted).with(loads).run_with(strategies, me)?;
     let elsewhere: BTreeMap<_, _> = elsewhere.into_iter().map(|(shard, _, to, _)| (shard, to)).collect();
     let mut held: BTreeMap<Incarnation, usize> = BTreeMap::new();
     let holders = topology.assignment().shards().iter().filter_map(|state| match state {

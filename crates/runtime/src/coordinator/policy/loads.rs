@@ -17,6 +17,7 @@ use crate::control::{ShardLoadsSeen, Sightings};
 const FRESH_FOR: Duration = MemberRecord::SHARD_LOADS_EVERY.saturating_mul(3);
 
 /// What shards cost, as the planner is told.
+#[derive(Clone, Debug)]
 pub(super) struct Loads {
     by_shard: Vec<u32>,
     resting: ShardSet,

@@ -13,6 +13,7 @@ mod loads;
 mod membership;
 mod moves;
 mod orders;
+pub(crate) mod outlook;
 pub(crate) mod planning;
 mod returns;
 pub(crate) mod table;
@@ -20,6 +21,7 @@ mod unserved;
 
 use aether_domain::records::Format;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use aether_domain::assignment::ShardState;
 use aether_domain::cluster::{ClusterCommand, NodeStatus, Trust};
@@ -38,6 +40,7 @@ use loads::Moved;
 pub(super) use membership::{doubtful, leaving, suspects};
 pub(super) use moves::all_released;
 use moves::{Drains, Pace};
+use outlook::Outlook;
 use planning::Rejections;
 use table::{LEADING, Turn};
 use unserved::Tries;
@@ -80,9 +83,16 @@ pub(crate) struct Memory {
     moved: Moved,
     heat: Heat,
     tries: Tries,
+    /// What was last taken down for whoever asks what would be planned, and when.
+    outlook: Option<(Monotonic, Arc<Outlook>)>,
 }
 
 impl Memory {
+    /// What it goes by when it plans, as it last looked.
+    pub(crate) fn outlook(&self) -> Option<&Arc<Outlook>> {
+        self.outlook.as_ref().map(|(_, outlook)| outlook)
+    }
+
     /// The shards that alone are more than a node is to bear, each with how much of that it is in percent.
     pub(crate) fn too_hot(&self) -> impl Iterator<Item = (ShardId, u32)> {
         self.heat.too_hot()
@@ -144,6 +154,7 @@ pub(crate) fn next_entry(
         debug_assert!(added.iter().all(|event| leading.policy.events.contains(&event.name())), "{added:?}");
     }
     let Turn { draft, mut causes, memory, .. } = turn;
+    Outlook::look(memory, topology, facts);
     if draft.is_empty() && !settled && is_settled(topology) {
         memory.settled_at = Some(topology.epoch());
     }

@@ -157,7 +157,12 @@ impl Planning {
         self.run_with(&facts.config.strategies, facts.me)
     }
 
-    fn run_with(&self, strategies: &Strategies, me: &NodeRef) -> Result<(Vec<Step>, Option<Rejected>), String> {
+    /// As [`Self::run`], for `me`, who knows those strategies.
+    pub(super) fn run_with(
+        &self,
+        strategies: &Strategies,
+        me: &NodeRef,
+    ) -> Result<(Vec<Step>, Option<Rejected>), String> {
         let input = self.input();
         let strategy = &self.policy.strategy;
         let proposed = match strategies.get(strategy) {
@@ -194,17 +199,6 @@ pub fn unmet(topology: &Topology) -> ShardSet {
     let planning = Planning::of(topology, &distrusted(topology, Trust::Relieved));
     let unmet = planning.input().places().map(|places| places.unmet().iter().copied().collect());
     unmet.unwrap_or_default()
-}
-
-/// What a plan would move if it were made now by a node that knows `strategies`, shard by shard; nothing is written. It asks neither
-/// whether redistribution is paused nor whether it is too soon, and leaves out what would be moved for load.
-///
-/// # Errors
-/// Why there is no plan, in words: nobody may be given shards.
-pub fn preview(topology: &Topology, strategies: &Strategies, me: &NodeRef) -> Result<Vec<Step>, String> {
-    let (steps, _) = Planning::of(topology, &distrusted(topology, Trust::Relieved)).run_with(strategies, me)?;
-    let by_load = topology.cluster().policy().load.is_some();
-    Ok(steps.into_iter().filter(|(.., class)| !by_load || class.is_forced()).collect())
 }
 
 /// The moves that a strategy proposes, checked.
