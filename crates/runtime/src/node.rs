@@ -7,7 +7,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aether_domain::cluster::{ClusterSettings, NodeInfo};
-use aether_domain::ports::{ControlStore, Delivery, Frame, Ports, SendError, TopologyLog, Transport, Updates, Whose};
+use aether_domain::ports::{
+    ControlStore, DeadLetters, Delivery, Frame, Ports, SendError, TopologyLog, Transport, Updates, Whose,
+};
 use aether_domain::records::{Health, Load};
 use aether_domain::timing::Profile;
 use aether_domain::{ActorId, ActorKey, ActorKind, InvalidId, Namespace, NodeId, NodeRef, Nonce};
@@ -130,6 +132,7 @@ struct Inner {
     stopped: watch::Receiver<Option<StopReason>>,
     control: mpsc::Sender<Input>,
     control_store: Arc<dyn ControlStore>,
+    dead_letters: Arc<dyn DeadLetters>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -250,7 +253,7 @@ impl Runtime {
             }
         });
         let (loaded, shards) = (host.clone(), host.clone());
-        let control_store = Arc::clone(&ports.control);
+        let (control_store, dead_letters) = (Arc::clone(&ports.control), Arc::clone(&ports.dead_letters));
         let wiring = Wiring {
             control: ports.control,
             log: ports.log,
@@ -313,6 +316,7 @@ impl Runtime {
             stopped,
             control: notify,
             control_store,
+            dead_letters,
             shutdown,
             tasks,
         };
@@ -381,6 +385,11 @@ impl Runtime {
     /// The store of control records, for what operators ask.
     pub fn control_store(&self) -> &Arc<dyn ControlStore> {
         &self.inner.control_store
+    }
+
+    /// The store of commands that were given up.
+    pub fn dead_letters(&self) -> &Arc<dyn DeadLetters> {
+        &self.inner.dead_letters
     }
 
     /// Watches over how long handlers run, from a thread of its own, until the node ends.

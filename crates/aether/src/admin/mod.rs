@@ -5,6 +5,7 @@
 
 mod events;
 mod feeds;
+mod letters;
 mod moves;
 mod pages;
 mod picture;
@@ -14,6 +15,9 @@ mod writes;
 
 pub use events::{EVENTS_MAX, EntryView, EventView, EventsView};
 pub use feeds::{FeedView, FeedsView};
+#[cfg(feature = "nats")]
+pub(crate) use letters::read as read_letters;
+pub use letters::{LETTERS_MAX, LetterView, LettersView};
 pub use moves::{ActorMoveView, MoveWithActors, MovesOfShardView, ReachedView, ShardMoveView};
 pub use pages::{BODY_BYTES_MAX, PAGE_LIMIT, Pages};
 pub use picture::{Counter, NatsPicture, Picture, PlacementPicture, Source};

@@ -17,6 +17,7 @@ use aether_domain::{NodeId, ShardId};
 
 use super::events;
 use super::feeds::FeedsView;
+use super::letters;
 use super::moves::MovesOfShardView;
 use super::picture::{Picture, Source};
 use super::views::{
@@ -72,7 +73,10 @@ impl Pages {
 
     /// A node's pages, and what can be asked of its cluster by whoever has that token; nothing, if there is none.
     pub fn of_operated_node(source: Arc<dyn Source>, token: Option<Secret>) -> Self {
-        let pages = node_router(Arc::clone(&source)).merge(writes::router(source, token));
+        let token = writes::Token::new(token);
+        let pages = node_router(Arc::clone(&source))
+            .merge(letters::router(Arc::clone(&source), token.clone()))
+            .merge(writes::router(source, token));
         Self { router: bounded(pages, PAGE_LIMIT) }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::policy::PlacementPolicy;
-use aether_domain::ports::ControlStore;
+use aether_domain::ports::{ControlStore, DeadLetters};
 use aether_domain::records::MemberRecord;
 use aether_domain::topology::Topology;
 use aether_domain::{Namespace, NodeId, NodeRef, ShardId, ShardSet, Term};
@@ -35,6 +35,11 @@ pub trait Source: Send + Sync + 'static {
 
     /// What a plan would move if it were made now, or why there is none; nothing before the node has begun.
     fn preview(&self) -> Option<Result<Preview, String>> {
+        None
+    }
+
+    /// Where the commands are that were given up; nothing before the node has begun.
+    fn dead_letters(&self) -> Option<Arc<dyn DeadLetters>> {
         None
     }
 

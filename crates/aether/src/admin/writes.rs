@@ -29,19 +29,35 @@ const TAKEN_UP_WITHIN: Duration = Duration::from_secs(3);
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// The operators' token, if there is one.
+#[derive(Clone)]
+pub(super) struct Token(Option<Arc<Secret>>);
+
+impl Token {
+    pub(super) fn new(token: Option<Secret>) -> Self {
+        Self(token.map(Arc::new))
+    }
+
+    /// Whether there is one and a request comes with it.
+    pub(super) fn is_told(&self, headers: &HeaderMap) -> bool {
+        let told = headers.get(AUTHORIZATION).and_then(|told| told.to_str().ok()?.strip_prefix("Bearer "));
+        self.0.as_ref().zip(told).is_some_and(|(token, told)| is_same(told, token.reveal()))
+    }
+}
+
 #[derive(Clone)]
 struct Writes {
     source: Arc<dyn Source>,
-    token: Option<Arc<Secret>>,
+    token: Token,
 }
 
 /// The routes that ask something of the cluster; without a token there is nothing there.
-pub(super) fn router(source: Arc<dyn Source>, token: Option<Secret>) -> Router {
+pub(super) fn router(source: Arc<dyn Source>, token: Token) -> Router {
     Router::new()
         .route("/v1/nodes/{id}/drain", post(drain))
         .route("/v1/rebalance", post(rebalance))
         .route("/v1/leader/step-down", post(step_down))
-        .with_state(Writes { source, token: token.map(Arc::new) })
+        .with_state(Writes { source, token })
 }
 
 #[derive(Default, Deserialize)]
@@ -78,12 +94,11 @@ fn is_same(told: &str, known: &str) -> bool {
 impl Writes {
     /// Whoever may ask, with where to write it and what is known.
     fn admit(&self, headers: &HeaderMap) -> Result<(Arc<dyn ControlStore>, Picture), Refused> {
-        let Some(token) = &self.token else {
+        if self.token.0.is_none() {
             let cure = "name a file with a token in admin.token_file, or ask with the `aether` program";
             return Err(Refused::new(StatusCode::NOT_FOUND, "nothing can be asked here", cure));
-        };
-        let told = headers.get(AUTHORIZATION).and_then(|told| told.to_str().ok()?.strip_prefix("Bearer "));
-        if !told.is_some_and(|told| is_same(told, token.reveal())) {
+        }
+        if !self.token.is_told(headers) {
             let cure = "send the token of admin.token_file as `Authorization: Bearer …`";
             return Err(Refused::new(StatusCode::UNAUTHORIZED, "the token is missing, or another one", cure));
         }

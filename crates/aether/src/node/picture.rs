@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aether_domain::ShardId;
-use aether_domain::ports::ControlStore;
+use aether_domain::ports::{ControlStore, DeadLetters};
 use aether_runtime::control::service::Status;
 use aether_runtime::control::{Preview, preview, unmet};
 use aether_runtime::projection::{Facts, HealthView, Why};
@@ -153,6 +153,10 @@ impl Source for Node {
     fn preview(&self) -> Option<Result<Preview, String>> {
         let status = Arc::clone(&self.status.borrow());
         Some(preview(&status.topology, self.runtime.strategies(), &status.me, status.outlook.as_deref()))
+    }
+
+    fn dead_letters(&self) -> Option<Arc<dyn DeadLetters>> {
+        Some(Arc::clone(self.runtime.dead_letters()))
     }
 
     fn control(&self) -> Option<Arc<dyn ControlStore>> {

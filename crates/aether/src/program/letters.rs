@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use aether_domain::ports::{DeadLetters, ReadError};
+use aether_domain::ports::DeadLetters;
 use aether_domain::records::{DeadLetter, StoredLetter};
 use aether_domain::{MessageId, Sequence};
 use aether_infra_nats::GatewayClient;
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::args::{ActorCommand, DeadLettersCommand, StoreArgs};
 use super::{nats_config, out, settings, status};
+use crate::admin::{LETTERS_MAX, LetterView, read_letters};
 
 /// How long a command that is asked again may take.
 const AGAIN_WITHIN: Duration = Duration::from_secs(30);
@@ -27,7 +28,7 @@ pub(super) async fn run(command: DeadLettersCommand) -> anyhow::Result<()> {
         }
         DeadLettersCommand::Show { sequence, store } => {
             let stored = with_letters(&store, async |letters| find(letters, sequence).await).await?;
-            out::line(shown(&stored));
+            out::line(line(&LetterView::of(&stored))?);
             Ok(())
         }
         DeadLettersCommand::Forget { sequence, store } => {
@@ -72,27 +73,17 @@ async fn with_letters<R>(
 async fn list(
     letters: &dyn DeadLetters,
     mut after: u64,
-    limit: usize,
+    mut limit: usize,
     mut tell: impl FnMut(String),
 ) -> anyhow::Result<()> {
-    let mut left = limit;
-    while left > 0 {
-        match letters.read(Sequence(after), left.min(100)).await {
-            Ok(read) if read.is_empty() => return Ok(()),
-            Ok(read) => {
-                for stored in read {
-                    after = stored.sequence.0;
-                    left -= 1;
-                    tell(shown(&stored));
-                }
-            }
-            Err(ReadError::Corrupt { sequence, reason }) => {
-                after = sequence;
-                left -= 1;
-                tell(json!({ "letter": sequence, "corrupt": reason }).to_string());
-            }
-            Err(error @ ReadError::Unavailable { .. }) => return Err(error.into()),
+    while limit > 0 {
+        let (page, next) = read_letters(letters, after, limit.min(LETTERS_MAX)).await?;
+        limit -= page.len();
+        for letter in page {
+            tell(line(&letter)?);
         }
+        let Some(next) = next else { return Ok(()) };
+        after = next;
     }
     Ok(())
 }
@@ -104,25 +95,8 @@ async fn find(letters: &dyn DeadLetters, sequence: u64) -> anyhow::Result<Stored
     found.with_context(|| format!("there is no letter {sequence}; see `aether dead-letters list`"))
 }
 
-/// A letter as one line.
-fn shown(StoredLetter { letter, sequence }: &StoredLetter) -> String {
-    let payload = letter.payload.as_deref();
-    let json = payload.and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
-    json!({
-        "letter": sequence.0,
-        "kind": letter.actor.key.kind.as_str(),
-        "id": letter.actor.key.id.as_str(),
-        "command": letter.command,
-        "payload": json,
-        "payload_bytes": payload.map(<[u8]>::len),
-        "message_id": letter.message.map(|MessageId(id)| format!("{id:032x}")),
-        "command_id": letter.id.to_string(),
-        "reason": letter.reason,
-        "maybe_applied": letter.maybe_applied,
-        "by": letter.by.to_string(),
-        "at_ms": letter.at.unix_millis,
-    })
-    .to_string()
+fn line(letter: &LetterView) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(letter)?)
 }
 
 /// What a letter's command is asked with: itself, and an id under which it counts once. That is the application's own if it

@@ -32,6 +32,9 @@ impl Source for Late {
     fn preview(&self) -> Option<Result<aether_runtime::control::Preview, String>> {
         self.0.get()?.preview()
     }
+    fn dead_letters(&self) -> Option<Arc<dyn aether_domain::ports::DeadLetters>> {
+        self.0.get()?.dead_letters()
+    }
     fn control(&self) -> Option<Arc<dyn aether_domain::ports::ControlStore>> {
         self.0.get()?.control()
     }

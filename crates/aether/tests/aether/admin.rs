@@ -10,11 +10,14 @@ use aether_domain::assignment::{AssignmentCommand, PlannedMove};
 use aether_domain::cluster::ClusterCommand;
 use aether_domain::orders::{Asked, Orders, Wish};
 use aether_domain::policy::{Pin, PlacementPolicy};
-use aether_domain::ports::{ControlStore, Expected};
-use aether_domain::records::{ControlKey, ControlRecord};
+use aether_domain::ports::{ControlStore, DeadLetters, Expected, Ports};
+use aether_domain::records::{ControlKey, ControlRecord, DeadLetter, PayloadCodec};
 use aether_domain::testing::life;
 use aether_domain::topology::Draft;
-use aether_domain::{Epoch, ShardId, ShardSet};
+use aether_domain::{
+    ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Incarnation, MessageId, ShardId, ShardSet, Slot,
+    WallTime,
+};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -244,7 +247,7 @@ fn an_announcement_is_whole_and_a_folder_that_cannot_be_written_is_named() {
 /// A cluster that can be asked something: what is asked is in the control store.
 struct Operated {
     picture: admin::Picture,
-    control: Arc<dyn ControlStore>,
+    ports: Ports,
 }
 
 impl admin::Source for Operated {
@@ -258,20 +261,23 @@ impl admin::Source for Operated {
         None
     }
     fn control(&self) -> Option<Arc<dyn ControlStore>> {
-        Some(Arc::clone(&self.control))
+        Some(Arc::clone(&self.ports.control))
+    }
+    fn dead_letters(&self) -> Option<Arc<dyn DeadLetters>> {
+        Some(Arc::clone(&self.ports.dead_letters))
     }
 }
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-async fn operated(picture: admin::Picture, token: Option<&str>) -> (Served, Arc<dyn ControlStore>) {
-    let control = aether::MemoryHub::new().ports(&node("n1").node).control;
+async fn operated(picture: admin::Picture, token: Option<&str>) -> (Served, Ports) {
+    let ports = aether::MemoryHub::new().ports(&node("n1").node);
     let bound = Bound::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
     let (url, stop) = (bound.url(), CancellationToken::new());
-    let source = Arc::new(Operated { picture, control: Arc::clone(&control) });
+    let source = Arc::new(Operated { picture, ports: ports.clone() });
     let pages = Pages::of_operated_node(source, token.map(aether::config::Secret::new));
     tokio::spawn(bound.serve(pages, stop.clone()));
-    (Served { url, stop }, control)
+    (Served { url, stop }, ports)
 }
 
 async fn post(served: &Served, path: &str, token: Option<&str>, body: &str) -> Reply {
@@ -290,10 +296,10 @@ async fn orders(control: &dyn ControlStore) -> Orders {
 #[tokio::test]
 async fn nothing_can_be_asked_without_the_token() {
     for path in ["/v1/rebalance", "/v1/nodes/n2/drain", "/v1/leader/step-down"] {
-        let (served, control) = operated(picture(), None).await;
+        let (served, Ports { control, .. }) = operated(picture(), None).await;
         assert_eq!(post(&served, path, Some(TOKEN), "").await.status, 404, "{path}");
         assert_eq!(orders(&*control).await, Orders::default());
-        let (served, control) = operated(picture(), Some(TOKEN)).await;
+        let (served, Ports { control, .. }) = operated(picture(), Some(TOKEN)).await;
         for wrong in [None, Some(""), Some("0123456789abcdef0123456789abcdeg"), Some("0123456789abcdef")] {
             assert_eq!(post(&served, path, wrong, "").await.status, 401, "{path} {wrong:?}");
         }
@@ -306,7 +312,7 @@ async fn nothing_can_be_asked_without_the_token() {
 
 #[tokio::test]
 async fn what_is_asked_over_http_is_written_where_the_cluster_sees_it() {
-    let (served, control) = operated(picture(), Some(TOKEN)).await;
+    let (served, Ports { control, .. }) = operated(picture(), Some(TOKEN)).await;
     let body = r#"{"wish": "pause", "by": "ann", "why": "the sale"}"#;
     let reply = post(&served, "/v1/rebalance", Some(TOKEN), body).await;
     // Nobody leads here who could take it up.
@@ -323,4 +329,52 @@ async fn what_is_asked_over_http_is_written_where_the_cluster_sees_it() {
     let asked = orders(&*control).await;
     assert_eq!(asked.drains(&node("n2")).map(Asked::by), Some("somebody over HTTP"));
     assert!(asked.rebalance.is_some(), "what was asked before is not forgotten");
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_listed_and_only_whoever_has_the_token_reads_the_commands() {
+    let letter = |amount: u64| DeadLetter {
+        actor: ActorAddress {
+            key: ActorKey { kind: ActorKind::new("account").expect("a kind"), id: ActorId::new("7").expect("an id") },
+            slot: Slot(1),
+        },
+        command: "withdraw".into(),
+        id: CommandId { origin: Incarnation(3), sequence: 9 },
+        message: Some(MessageId(0xfe)),
+        codec: PayloadCodec::Json,
+        payload: Some(format!("{{\"amount\":{amount}}}").into()),
+        reason: "boom".into(),
+        maybe_applied: true,
+        by: node("n2"),
+        at: WallTime { unix_millis: 5 },
+    };
+    let (served, Ports { dead_letters, .. }) = operated(picture(), Some(TOKEN)).await;
+    assert_eq!(get(&served, "/v1/dead-letters").await.json(), json!({"epoch": 1, "letters": [], "next": null}));
+    for amount in 1..=120 {
+        dead_letters.keep(&letter(amount)).await.expect("kept");
+    }
+    let bearer = format!("authorization: Bearer {TOKEN}\r\n");
+    let page = ask(&served, "GET", "/v1/dead-letters?after=1&limit=1", &bearer).await;
+    let shown = json!({"letter": 2, "kind": "account", "id": "7", "command": "withdraw", "payload": {"amount": 2},
+        "payload_bytes": 12, "message_id": "000000000000000000000000000000fe", "command_id": letter(2).id.to_string(),
+        "reason": "boom", "maybe_applied": true, "by": node("n2").to_string(), "at_ms": 5});
+    assert_eq!((page.status, page.json()), (200, json!({"epoch": 1, "letters": [shown], "next": 2})));
+    assert_eq!(page.tag, "", "the epoch says nothing of it");
+    // Whoever has no token, or another one, is not told what commands say, and everything else.
+    let (open, Ports { dead_letters, .. }) = operated(picture(), None).await;
+    dead_letters.keep(&letter(9)).await.expect("kept");
+    let wrong = "authorization: Bearer 0123456789abcdef0123456789abcdeg\r\n";
+    for (served, headers) in [(&served, ""), (&served, wrong), (&open, ""), (&open, &bearer)] {
+        let first = &ask(served, "GET", "/v1/dead-letters?limit=1", headers).await.json()["letters"][0];
+        assert_eq!((&first["payload"], &first["payload_bytes"]), (&Value::Null, &json!(12)), "{headers:?}");
+    }
+    let page = get(&served, "/v1/dead-letters?limit=1000").await.json();
+    assert_eq!((page["letters"].as_array().map(Vec::len), &page["next"]), (Some(admin::LETTERS_MAX), &json!(100)));
+    let rest = get(&served, "/v1/dead-letters?after=100").await.json();
+    assert_eq!((rest["letters"].as_array().map(Vec::len), &rest["next"]), (Some(20), &Value::Null));
+    for spoilt in ["/v1/dead-letters?limit=-1", "/v1/dead-letters?after=x"] {
+        assert_eq!(get(&served, spoilt).await.status, 400, "{spoilt}");
+    }
+    assert_eq!(ask(&served, "DELETE", "/v1/dead-letters", "").await.status, 405);
+    assert_eq!(get(&serve(Still(None)).await, "/v1/dead-letters").await.status, 503);
 }
