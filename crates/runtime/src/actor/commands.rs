@@ -29,6 +29,13 @@ pub trait Contains<C, Index> {}
 #[derive(Debug)]
 pub struct At<const N: usize>;
 
+/// No command: with it a list of one has two places, so that the compiler does not take whatever is asked for that one, and
+/// says what is wrong as it does of longer lists.
+#[derive(Debug)]
+pub enum Nothing {}
+
+impl<C0> Contains<Nothing, At<1>> for (C0,) {}
+
 /// Stops the compiler at names that could not be told apart, or that are none.
 const fn check_names(kind: &str, names: &[&str]) {
     let mut place = 0;
