@@ -1,4 +1,7 @@
 //! Ten times what a cluster can do: it says Busy, keeps its memory and its members, and goes on serving the others.
+//!
+//! How long the others wait is printed and not asserted: 20,480 callers take the processors of this very process. What is
+//! the product's part of it is asserted where only waiting takes time, in `test_cluster/flood.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,5 +1,6 @@
 //! The test kit for whole clusters, and what it finds out about this one.
 
+mod flood;
 mod moves;
 mod phases;
 mod storm;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Asks of one origin that may be outstanding for one shard: what an actor must remember to recognise a repeat.
 pub const OUTSTANDING_PER_SHARD_MAX: usize = 1024;
+/// Those of them that may be for one slot: an actor that everybody wants leaves room for the others of its shard.
+pub const OUTSTANDING_PER_SLOT_MAX: usize = 768;
 /// Bytes of all commands a node has outstanding, sent or not: they are kept for a repeat.
 pub const OUTSTANDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 

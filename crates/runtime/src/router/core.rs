@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use aether_domain::ports::{Answer, Transport};
-use aether_domain::{ActorAddress, CommandId, Monotonic, ShardCount, ShardId};
+use aether_domain::{ActorAddress, CommandId, Monotonic, ShardCount, ShardId, Slot};
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -176,15 +176,15 @@ impl Core {
         actor.slot.shard(self.lanes.get().map_or(ShardCount::DEFAULT, |lanes| lanes.shards))
     }
 
-    /// Begins a command in place if it may run there.
-    pub(crate) fn begin(&self, shard: ShardId) -> Begun {
+    /// Begins a command for an actor of that slot in place if it may run there.
+    pub(crate) fn begin(&self, shard: ShardId, slot: Slot) -> Begun {
         let Some(lane) = self.lanes().get(shard.index()) else { return Begun::Elsewhere };
         for looked in [false, true] {
             let mut state = lane.lock();
             if state.over || state.delivering || !state.outbox.is_empty() {
                 break;
             }
-            match state.asks.begin(&self.view.load()) {
+            match state.asks.begin(&self.view.load(), slot) {
                 Begin::Here { id, floor } => {
                     state.begun += 1;
                     return Begun::Here { id, floor };

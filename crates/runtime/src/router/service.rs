@@ -85,7 +85,7 @@ impl Router {
             return core.tell_caller(answer);
         }
         let shard = core.shard_of(&outgoing.actor);
-        match core.begin(shard) {
+        match core.begin(shard, outgoing.actor.slot) {
             Begun::Here { id, floor } => self.ask_here(shard, id, floor, deadline, outgoing).await,
             Begun::Busy => core.tell_caller(Answer::Busy),
             Begun::Elsewhere => match written(outgoing) {
@@ -106,7 +106,7 @@ impl Router {
         }
         let deadline = core.clock.now() + outgoing.timeout.min(TIMEOUT_MAX);
         let shard = core.shard_of(&outgoing.actor);
-        if let Begun::Here { id, floor } = core.begin(shard) {
+        if let Begun::Here { id, floor } = core.begin(shard, outgoing.actor.slot) {
             // It will not be sent again, so its origin need not remember it.
             core.settle(shard, id.sequence);
             core.local.deliver(work(id, floor, deadline, &outgoing), Responder::Call(Box::new(drop)));

@@ -21,7 +21,7 @@ mod tests;
 use std::sync::Arc;
 
 use aether_domain::ports::Answer;
-use aether_domain::{CommandId, Epoch, Incarnation, Monotonic, NodeRef, ShardId};
+use aether_domain::{CommandId, Epoch, Incarnation, Monotonic, NodeRef, ShardId, Slot};
 
 use self::asks::Asks;
 use super::ask::{Pending, Place, Request, Target, Try};
@@ -114,7 +114,7 @@ impl<T> ShardAsks<T> {
             origin,
             minted: 0,
             budget,
-            window: Window::default(),
+            window: Window::new(shard),
             asks: Asks::new(),
             seen: None,
             target: Target::Nowhere,
@@ -125,20 +125,20 @@ impl<T> ShardAsks<T> {
         }
     }
 
-    /// Whether a command may run in place, and under which id. The caller reports back with
+    /// Whether a command for that slot may run in place, and under which id. The caller reports back with
     /// [`Self::settle`] or [`Input::RefusedHere`], exactly once.
-    pub(crate) fn begin(&mut self, view: &View) -> Begin {
+    pub(crate) fn begin(&mut self, view: &View, slot: Slot) -> Begin {
         if !self.has_seen(view) {
             return Begin::NewView;
         }
         if self.target != Target::Here || self.hold.is_some() {
             return Begin::Elsewhere;
         }
-        if !self.window.has_room() {
+        if !self.window.has_room(slot) {
             return Begin::Busy;
         }
         let sequence = self.mint();
-        self.window.open(sequence);
+        self.window.open(sequence, slot);
         let id = CommandId { origin: self.origin, sequence };
         Begin::Here { id, floor: self.window.floor().unwrap_or(sequence) }
     }
@@ -261,12 +261,13 @@ impl<T> ShardAsks<T> {
             effects.push(ended(token, Answer::Expired { maybe_applied: false }));
             return;
         }
-        if !self.window.has_room() || !self.budget.take(request.bytes()) {
+        let slot = request.actor.slot;
+        if !self.window.has_room(slot) || !self.budget.take(request.bytes()) {
             effects.push(ended(token, Answer::Busy));
             return;
         }
         let sequence = self.mint();
-        self.window.open(sequence);
+        self.window.open(sequence, slot);
         self.asks.insert(sequence, Pending::new(token, request, deadline));
         if self.target == Target::Nowhere && self.hold.is_none() {
             self.hold = Some(Hold { refused: None, reach: Epoch::ZERO, retry_at: None });

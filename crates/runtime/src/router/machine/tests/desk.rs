@@ -146,10 +146,13 @@ impl Desk {
     }
 }
 
+/// Of the actor that is asked.
+pub(super) const SLOT: Slot = Slot(0);
+
 pub(super) fn request(bytes: usize) -> Request {
     let key = ActorKey { kind: ActorKind::new("account").expect("a kind"), id: ActorId::new("alice").expect("an id") };
     Request {
-        actor: ActorAddress { key, slot: Slot(0) },
+        actor: ActorAddress { key, slot: SLOT },
         command: "deposit".into(),
         payload: Bytes::from(vec![b'x'; bytes]),
         codec: PayloadCodec::Json,

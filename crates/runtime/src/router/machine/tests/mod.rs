@@ -8,10 +8,10 @@ use aether_domain::ports::Answer;
 use aether_domain::testing::life;
 use bytes::Bytes;
 
-use super::super::bounds::{BACK_OFF_MAX, HELD_PER_SHARD_MAX, OUTSTANDING_PER_SHARD_MAX, STRAGGLERS_WAIT};
+use super::super::bounds::{BACK_OFF_MAX, HELD_PER_SHARD_MAX, OUTSTANDING_PER_SLOT_MAX, STRAGGLERS_WAIT};
 use super::super::window::sequence;
 use super::{Begin, Input};
-use desk::{Desk, LONG, SHARD, moving, ms, not_owner, rejected, replied, request, target, unavailable};
+use desk::{Desk, LONG, SHARD, SLOT, moving, ms, not_owner, rejected, replied, request, target, unavailable};
 
 #[test]
 fn an_ask_goes_to_the_owner_and_its_reply_comes_back() {
@@ -403,7 +403,7 @@ fn no_command_overtakes_an_earlier_one_across_a_move() {
 #[test]
 fn commands_that_run_in_place_are_waited_for_when_their_shard_leaves() {
     let mut desk = Desk::new("me");
-    let Begin::Here { id, floor } = desk.asks.begin(&desk.view) else { panic!("it runs in place") };
+    let Begin::Here { id, floor } = desk.asks.begin(&desk.view, SLOT) else { panic!("it runs in place") };
     assert_eq!((id.sequence, floor), (sequence(1, SHARD), sequence(1, SHARD)));
     desk.see(6, "b");
     desk.ask(2);
@@ -426,15 +426,15 @@ fn commands_that_run_in_place_are_waited_for_when_their_shard_leaves() {
 fn only_the_owner_of_a_quiet_shard_runs_commands_in_place() {
     let mut desk = Desk::new("me");
     desk.view.epoch = Epoch(6);
-    assert_eq!(desk.asks.begin(&desk.view), Begin::NewView, "a view it has not looked at");
+    assert_eq!(desk.asks.begin(&desk.view, SLOT), Begin::NewView, "a view it has not looked at");
     desk.step(Input::Look);
-    assert!(matches!(desk.asks.begin(&desk.view), Begin::Here { .. }));
+    assert!(matches!(desk.asks.begin(&desk.view, SLOT), Begin::Here { .. }));
     assert!(!desk.asks.settle(sequence(1, SHARD)));
     desk.ask(2);
     desk.answer(2, "me", 6, moving());
-    assert_eq!(desk.asks.begin(&desk.view), Begin::Elsewhere, "others wait");
+    assert_eq!(desk.asks.begin(&desk.view, SLOT), Begin::Elsewhere, "others wait");
     desk.see(7, "a");
-    assert_eq!(desk.asks.begin(&desk.view), Begin::Elsewhere, "another owner");
+    assert_eq!(desk.asks.begin(&desk.view, SLOT), Begin::Elsewhere, "another owner");
 }
 
 #[test]
@@ -479,12 +479,12 @@ fn a_tell_that_cannot_be_sent_says_so() {
 #[test]
 fn too_many_or_too_large_commands_are_busy_at_once() {
     let mut desk = Desk::new("a");
-    let most = u32::try_from(OUTSTANDING_PER_SHARD_MAX).expect("a small number");
+    let most = u32::try_from(OUTSTANDING_PER_SLOT_MAX).expect("a small number");
     for token in 0..=most {
         desk.ask(token);
     }
     assert_eq!(desk.outcome(most), Some(&Answer::Busy));
-    assert_eq!(desk.sent.len(), OUTSTANDING_PER_SHARD_MAX);
+    assert_eq!(desk.sent.len(), OUTSTANDING_PER_SLOT_MAX);
 
     let mut desk = Desk::new("-");
     let most = u32::try_from(HELD_PER_SHARD_MAX).expect("a small number");
@@ -524,7 +524,7 @@ fn a_fenced_life_ends_its_asks_and_mints_no_new_ids_for_them() {
     desk.answer(1, "a", 9, not_owner());
     desk.ask(2);
     desk.see(6, "b");
-    let Begin::Elsewhere = desk.asks.begin(&desk.view) else { panic!("the shard is elsewhere") };
+    let Begin::Elsewhere = desk.asks.begin(&desk.view, SLOT) else { panic!("the shard is elsewhere") };
     desk.view.me = life("me", 2);
     desk.sends();
     desk.see(7, "b");
