@@ -564,4 +564,97 @@ mod service {
         assert_eq!(desk.next().await, Told::Warm(1));
         desk.close().await;
     }
+
+    #[tokio::test]
+    async fn whatever_phase_a_move_has_come_to_when_it_is_given_up_its_actors_go_back_and_the_next_try_takes_them_along()
+     {
+        for phase in [MovePhase::Paused, MovePhase::Captured, MovePhase::Sent, MovePhase::Acknowledged] {
+            // While it is captured and no more, nothing can be sent.
+            let mut desk = Desk::new(if phase == MovePhase::Captured { 1 } else { 0 });
+            desk.view(&view(20, &[(SHARD, leaving(DRAIN))], &[]));
+            if phase >= MovePhase::Captured {
+                desk.handover.captured(SHARD, DRAIN, vec![warm("1", 100)]);
+            }
+            if phase >= MovePhase::Sent {
+                assert_eq!(desk.next().await, Told::Sent(1), "{phase:?}");
+                desk.handover.released(SHARD, DRAIN);
+            }
+            if phase == MovePhase::Acknowledged {
+                desk.handover.taken(&other(), taken());
+                assert_eq!(desk.next().await, Told::Released);
+            }
+            let reached = desk.handover.moves()[0].phase();
+            assert!(reached <= phase, "{reached:?} at {phase:?}");
+            desk.view(&view(21, &[(SHARD, Route::Mine { epoch: Epoch(21) })], &[]));
+            if phase >= MovePhase::Captured {
+                assert_eq!(desk.next().await, Told::Warm(1), "{phase:?}: they go back");
+            }
+            assert_eq!(desk.handover.moves()[0].phase(), MovePhase::Failed, "{phase:?}");
+            assert_eq!(desk.handover.stats().held_bytes, 0, "{phase:?}: nothing is left");
+            // The next try.
+            let again = Epoch(23);
+            desk.view(&view(23, &[(SHARD, leaving(again))], &[]));
+            desk.handover.captured(SHARD, again, vec![warm("1", 100)]);
+            assert_eq!(desk.next().await, Told::Sent(1), "{phase:?}: it is tried again");
+            desk.handover.taken(&other(), WarmTakenFrame { drain_epoch: again, ..taken() });
+            desk.view(&view(25, &[(SHARD, remote(other()))], &[]));
+            assert_eq!(desk.handover.moves()[0].phase(), MovePhase::Completed, "{phase:?}");
+            assert_eq!(desk.handover.stats().held_bytes, 0, "{phase:?}: nothing is left");
+            desk.close().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_destination_that_will_not_have_them_or_is_gone_holds_no_release_up() {
+        for verdict in [Some(WarmVerdict::NoRoom), Some(WarmVerdict::Unwanted), None] {
+            let mut desk = Desk::new(0);
+            desk.view(&view(20, &[(SHARD, leaving(DRAIN))], &[]));
+            desk.handover.captured(SHARD, DRAIN, vec![warm("1", 100)]);
+            assert_eq!(desk.next().await, Told::Sent(1));
+            match verdict {
+                Some(verdict) => desk.handover.taken(&other(), WarmTakenFrame { verdict, ..taken() }),
+                None => desk.handover.unreachable(&other()),
+            }
+            desk.handover.released(SHARD, DRAIN);
+            assert_eq!(desk.next().await, Told::Released, "{verdict:?}");
+            desk.view(&view(21, &[(SHARD, remote(other()))], &[]));
+            let stats = desk.handover.stats();
+            assert_eq!((stats.acknowledged, stats.completed, stats.held_bytes), (0, 1, 0), "{verdict:?}: {stats:?}");
+            desk.close().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_acknowledgement_that_is_lost_is_given_again_and_the_actors_once() {
+        let mut desk = Desk::new(1);
+        desk.view(&view(20, &[(SHARD, remote(other()))], &[(SHARD, DRAIN)]));
+        let frame = || WarmFrame { shard: SHARD, drain_epoch: DRAIN, chunk: 0, actors: Arc::new(vec![warm("1", 100)]) };
+        desk.handover.warm(&other(), frame());
+        // Its sender has not heard of it, and sends it again.
+        tokio::task::yield_now().await;
+        desk.handover.warm(&other(), frame());
+        assert_eq!(desk.next().await, Told::Sent(1));
+        desk.view(&view(21, &[(SHARD, Route::Mine { epoch: Epoch(21) })], &[]));
+        assert_eq!(desk.next().await, Told::Warm(1));
+        assert_eq!((desk.handover.stats().arrived, desk.handover.stats().held_bytes), (1, 0));
+        desk.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_has_arrived_for_a_move_that_is_given_up_never_reaches_the_shard_and_is_forgotten() {
+        let mut desk = Desk::new(0);
+        desk.view(&view(20, &[(SHARD, remote(other()))], &[(SHARD, DRAIN)]));
+        let actors = Arc::new(vec![warm("1", 100)]);
+        desk.handover.warm(&other(), WarmFrame { shard: SHARD, drain_epoch: DRAIN, chunk: 0, actors });
+        assert_eq!(desk.next().await, Told::Sent(1));
+        assert!(desk.handover.stats().held_bytes > 0);
+        desk.view(&view(21, &[(SHARD, remote(other()))], &[]));
+        assert_eq!((desk.handover.moves()[0].phase(), desk.handover.stats().held_bytes), (MovePhase::Failed, 0));
+        // Nor when the shard comes after all, later.
+        desk.view(&view(30, &[(SHARD, Route::Mine { epoch: Epoch(30) })], &[]));
+        desk.closing.cancel();
+        desk.tasks.close();
+        desk.tasks.wait().await;
+        assert_eq!(desk.told.try_recv().ok(), None, "nobody was given anything");
+    }
 }
