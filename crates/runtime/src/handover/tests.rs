@@ -570,7 +570,7 @@ mod service {
      {
         for phase in [MovePhase::Paused, MovePhase::Captured, MovePhase::Sent, MovePhase::Acknowledged] {
             // While it is captured and no more, nothing can be sent.
-            let mut desk = Desk::new(if phase == MovePhase::Captured { 1 } else { 0 });
+            let mut desk = Desk::new(usize::from(phase == MovePhase::Captured));
             desk.view(&view(20, &[(SHARD, leaving(DRAIN))], &[]));
             if phase >= MovePhase::Captured {
                 desk.handover.captured(SHARD, DRAIN, vec![warm("1", 100)]);

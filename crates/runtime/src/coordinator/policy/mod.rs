@@ -108,12 +108,14 @@ pub(crate) fn first_entry(
     uid: ClusterUid,
 ) -> Result<(Draft, String), String> {
     let mut draft = Draft::new(topology);
-    let mut cause = format!("election of {}", facts.me.node);
     let (before, asked) =
         (topology.leadership(), facts.sightings.orders().and_then(|orders| orders.step_down.as_ref()));
-    if let (Some(leader), Some((_, asked))) = (before.leader(), asked.filter(|(term, _)| *term == before.term())) {
-        cause += &format!(", step-down of {} asked by {asked}", leader.node);
-    }
+    let mut cause = match (before.leader(), asked.filter(|(term, _)| *term == before.term())) {
+        (Some(leader), Some((_, asked))) => {
+            format!("election of {}, step-down of {} asked by {asked}", facts.me.node, leader.node)
+        }
+        _ => format!("election of {}", facts.me.node),
+    };
     if topology.cluster().uid().is_none() {
         let created = ClusterCommand::CreateCluster { uid, settings: facts.config.settings };
         draft.cluster(&created).map_err(|refusal| refusal.to_string())?;
