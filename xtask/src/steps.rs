@@ -4,7 +4,7 @@
 //! the same reason.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -75,6 +75,14 @@ pub fn test(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The package of the simulation, and its program.
+const SIM: &str = "aether-sim";
+
+/// Where cargo puts what it builds.
+fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |named| root.join(named))
+}
+
 /// Whole clusters in virtual time: a feature that only tests need.
 const TEST_KIT: &str = "aether/test-kit";
 
@@ -131,8 +139,19 @@ pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
         &["doc", "--workspace", "--features", TEST_KIT, "--no-deps", "--locked"],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
+    // All that runs optimised is built at once, and once: the simulation by itself would have another runtime than the
+    // benches have.
+    let mut optimised = vec!["build", "--release", "--workspace", "--features", TEST_KIT, "--locked", "--bin", SIM];
+    optimised.extend(BENCHES.iter().flat_map(|name| ["--bench", name]));
+    steps.cargo("optimised builds", &optimised, &[])?;
     steps.step("simulation: a thousand seeds of ten minutes", |root| {
-        simulate(root, &["--seeds", "1000", "--minutes", "10"].map(str::to_owned))
+        let status = Command::new(target(root).join("release").join(SIM))
+            .current_dir(root)
+            .args(["--seeds", "1000", "--minutes", "10"])
+            .status();
+        let status = status.context("starting the simulation")?;
+        ensure!(status.success(), "the simulation ended with {status}");
+        Ok(())
     })?;
     steps.step("mutants: each rule that is taken away is missed", |root| mutants(root, &[]))?;
     steps.step("benches: at least a third of each figure", |root| {
@@ -153,17 +172,8 @@ pub fn fmt(root: &Path) -> Result<()> {
     run_cargo(root, &["fmt", "--all"], &[])
 }
 
-/// Every bench: its package and its name.
-const BENCHES: [(&str, &str); 8] = [
-    ("aether-runtime", "local"),
-    ("aether-runtime", "leader"),
-    ("aether-runtime", "residents"),
-    ("aether", "nats"),
-    ("aether", "handover"),
-    ("aether-placement", "placement"),
-    ("aether-placement", "map"),
-    ("aether-histcheck", "histories"),
-];
+/// Every bench. Their names are unique in the workspace.
+const BENCHES: [&str; 8] = ["local", "leader", "residents", "nats", "handover", "placement", "map", "histories"];
 
 /// `cargo xtask bench`: every bench of the workspace, or the one that the first argument names, with the other
 /// `arguments` passed on to them.
@@ -175,19 +185,19 @@ pub fn bench(root: &Path, arguments: &[String]) -> Result<()> {
         Some((name, rest)) if !name.starts_with('-') => (Some(name.as_str()), rest),
         _ => (None, arguments),
     };
-    let names = BENCHES.map(|(_, bench)| bench);
     if let Some(name) = named {
-        ensure!(names.contains(&name), "there is no bench {name:?}; there are: {}", names.join(", "));
+        ensure!(BENCHES.contains(&name), "there is no bench {name:?}; there are: {}", BENCHES.join(", "));
     }
-    for (package, bench) in BENCHES.into_iter().filter(|(_, bench)| named.is_none_or(|name| name == *bench)) {
-        let mut all = vec!["bench", "--locked", "--package", package, "--bench", bench];
-        if !arguments.is_empty() {
-            all.push("--");
-            all.extend(arguments.iter().map(String::as_str));
-        }
-        run_cargo(root, &all, &[])?;
+    // As parts of the workspace: built by themselves, each package would have its own copy of what all are built from.
+    let mut all = vec!["bench", "--locked", "--workspace", "--features", TEST_KIT];
+    all.extend(
+        BENCHES.iter().filter(|name| named.is_none_or(|named| named == **name)).flat_map(|name| ["--bench", name]),
+    );
+    if !arguments.is_empty() {
+        all.push("--");
+        all.extend(arguments.iter().map(String::as_str));
     }
-    Ok(())
+    run_cargo(root, &all, &[])
 }
 
 /// `cargo xtask simulate`: the seeded simulation, optimised, with `arguments` passed on to it.
@@ -293,7 +303,7 @@ pub fn placement(root: &Path, arguments: &[String]) -> Result<()> {
 /// A rule's absence is not noticed.
 pub fn mutants(root: &Path, arguments: &[String]) -> Result<()> {
     let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    let target = root.join("target").join("mutants");
+    let target = target(root).join("mutants");
     let environment = [
         ("RUSTFLAGS", format!("{flags} --cfg aether_mutants").trim().to_owned()),
         ("CARGO_TARGET_DIR", target.display().to_string()),

@@ -85,6 +85,16 @@ fn while_nats_is_gone_for_longer_a_node_that_is_asked_to_end_ends_with_1_and_say
         ensure!(code == Some(1) && took >= WAITS, "{id} ended with {code:?} after {took:?}");
         let said = tail(&node.log, 40);
         ensure!(said.contains("nobody let it go in time"), "{said}");
+        // And what that means, for whoever reads the end of it.
+        let meaning = said.lines().find_map(|line| line.strip_prefix("aether: ")).unwrap_or_default();
+        for part in [
+            &*format!("node {id}"),
+            "without having handed over",
+            "nothing acknowledged is lost",
+            "check that NATS answers",
+        ] {
+            ensure!(meaning.contains(part), "{part:?} is missing: {said}");
+        }
         server.restart()?;
         cluster.wait_whole(3, WHOLE_LIMIT)?;
         cluster.verify().map(drop)
