@@ -249,7 +249,7 @@ fn simulate_storms(root: &Path, storms: &Storms, arguments: &[String]) -> Result
         let value = pair.get(1).filter(|value| value.parse::<u64>().is_ok());
         environment.push((name, value.with_context(|| format!("{} wants a number", pair[0]))?));
     }
-    let kit = ["--package", "aether", "--features", "test-kit", "--test", "test_cluster"];
+    let kit = ["--workspace", "--features", TEST_KIT, "--test", "test_cluster"];
     let all = [&["test", "--quiet", "--release"], &kit[..], &["--", "--nocapture", "--exact", storms.test]].concat();
     run_cargo(root, &all, &environment)
 }

@@ -67,7 +67,7 @@ fn flood(cluster: &TestCluster, flooded: &Arc<Flooded>, stop: &Arc<AtomicBool>) 
                         Ok(_) => flooded.acknowledged.fetch_add(1, Ordering::Relaxed),
                         Err(AskError::Busy) => {
                             flooded.busy.fetch_add(1, Ordering::Relaxed);
-                            sleep(Duration::from_millis(90 + nth as u64 % 20)).await;
+                            sleep(Duration::from_millis(45 + nth as u64 % 20)).await;
                             continue;
                         }
                         Err(error) if error.maybe_applied() => flooded.in_doubt.fetch_add(1, Ordering::Relaxed),
