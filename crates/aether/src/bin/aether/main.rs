@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// See docs/adr/0025-the-program-brings-its-own-allocator.md.
+/// See docs/adr/0023-the-program-brings-its-own-allocator.md.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
