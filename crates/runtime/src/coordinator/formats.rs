@@ -10,11 +10,13 @@ use aether_domain::topology::Topology;
 
 use crate::control::Sightings;
 
-/// The newest format that every member says it reads, as far as is known.
-pub(super) fn agreed(topology: &Topology, sightings: &Sightings) -> Format {
+/// The newest format that every member says it reads, as far as is known, those included who are members no more by the entry
+/// that is to be written: whoever leaves with it must be able to read that.
+pub(super) fn agreed(before: &Topology, after: &Topology, sightings: &Sightings) -> Format {
     let reads = |member: &Member| {
         let seen = sightings.member(&member.node.node).filter(|seen| seen.record.node == member.node);
         seen.map_or(Format::FIRST, |seen| seen.record.reads)
     };
-    topology.cluster().members().filter(|member| member.status.owns()).map(reads).min().unwrap_or_default()
+    let members = before.cluster().members().chain(after.cluster().members());
+    members.filter(|member| member.status.owns()).map(reads).min().unwrap_or_default()
 }

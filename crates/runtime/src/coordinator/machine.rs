@@ -736,7 +736,7 @@ impl Coordinator {
         cluster: ClusterUid,
         s: &mut Surroundings<'_>,
     ) {
-        let format = formats::agreed(draft.topology(), s.sightings).max(self.format);
+        let format = formats::agreed(s.topology, draft.topology(), s.sightings).max(self.format);
         let (leader, nonce) = (s.me.clone(), Nonce((s.fresh)()));
         let signature = Signature { format, cluster, leader, term, nonce, cause, at: s.wall };
         let entry = match draft.finish(signature) {

@@ -61,6 +61,36 @@ fn a_newer_format_is_written_once_every_member_reads_it_and_not_before() {
 }
 
 #[test]
+fn the_last_node_that_reads_no_newer_format_can_read_the_entry_that_lets_it_go() {
+    for leads in [false, true] {
+        let mut world = cluster(&[("a", ONE), ("b", ONE), ("c", ONE)]);
+        let leader = world.leader().expect("a leader");
+        let old = if leads { leader } else { (leader + 1) % 3 };
+        let name = |world: &World, at: usize| world.nodes[at].machine.me().node.to_string();
+        let others: Vec<_> = (0..3).filter(|at| *at != old).map(|at| name(&world, at)).collect();
+        for other in &others {
+            let at = world.nodes.iter().rposition(|node| node.alive && node.machine.me().node.as_str() == other);
+            let at = at.expect("it runs");
+            world.queue.push_back((at, Input::Leave));
+            world.drain_queue();
+            world.until(LONG, "it is let go", |world| world.nodes[at].stopped.is_some());
+            let new = world.begin(other, TWO);
+            world.until(LONG, "it is back", |world| {
+                world.nodes[new].machine.phase(world.now) == Phase::Active && world.settled(3)
+            });
+        }
+        assert_eq!(world.written(), ONE);
+        world.queue.push_back((old, Input::Leave));
+        world.drain_queue();
+        world.until(LONG, "it is let go", |world| world.nodes[old].stopped.is_some());
+        assert_eq!(world.nodes[old].stopped, Some(StopReason::Left), "{}", world.describe());
+        world.begin("d", TWO);
+        world.until(LONG, "another is there", |world| world.settled(3));
+        assert_eq!(world.written(), TWO);
+    }
+}
+
+#[test]
 fn an_upgrade_can_be_taken_back_node_by_node_as_long_as_one_is_left() {
     let mut world = cluster(&[("a", ONE), ("b", ONE), ("c", ONE)]);
     for (name, reads) in [("a", TWO), ("b", TWO), ("b", ONE), ("a", ONE)] {
