@@ -10,13 +10,16 @@ use aether_domain::topology::Topology;
 
 use crate::control::Sightings;
 
-/// The newest format that every member says it reads, as far as is known, those included who are members no more by the entry
-/// that is to be written: whoever leaves with it must be able to read that.
+/// The newest format that every member says it reads, as far as is known; those included whom the entry that is to be written lets
+/// go: they must be able to read that it does. Whoever is over reads nothing any more.
 pub(super) fn agreed(before: &Topology, after: &Topology, sightings: &Sightings) -> Format {
-    let reads = |member: &Member| {
+    let seen = |member: &Member| {
         let seen = sightings.member(&member.node.node).filter(|seen| seen.record.node == member.node);
-        seen.map_or(Format::FIRST, |seen| seen.record.reads)
+        seen.map(|seen| (seen.record.reads, seen.record.state.is_over()))
     };
-    let members = before.cluster().members().chain(after.cluster().members());
-    members.filter(|member| member.status.owns()).map(reads).min().unwrap_or_default()
+    let stays = after.cluster().members().filter(|member| member.status.owns());
+    let stays = stays.map(|member| seen(member).map_or(Format::FIRST, |(reads, _)| reads));
+    let lives = before.cluster().members().filter(|member| member.status.owns());
+    let lives = lives.filter_map(|member| seen(member).filter(|(_, over)| !over)).map(|(reads, _)| reads);
+    stays.chain(lives).min().unwrap_or_default()
 }
