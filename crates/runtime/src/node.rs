@@ -40,6 +40,8 @@ use crate::vitals::{Costs, Vitals};
 
 /// How long a handler that runs is waited for when the node ends.
 const HANDLER_ENDS_WITHIN: Duration = Duration::from_secs(3);
+/// How long a node that was let go stays for the answers that its gateway's clients wait for.
+const CLIENTS_ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a node is told once.
 #[derive(Clone, Debug)]
@@ -271,6 +273,8 @@ impl Runtime {
         };
         let (stop, stopped) = watch::channel(None);
         let part_ended = stop.clone();
+        let (listening, gateway_listens) = watch::channel(false);
+        let (mut taken, no_more_requests) = (gateway_listens.clone(), takes_requests.clone());
         // Whoever watches the status sees it end only after the reason is there to be read.
         let last_status = wiring.status.clone();
         let (control_notify, control_shutdown) = (notify.clone(), shutdown.clone());
@@ -280,6 +284,14 @@ impl Runtime {
                 tracing::error!("the control plane panicked: this node tells nobody that it lives any more, and ends");
                 Some(StopReason::PartEnded { part: "control plane" })
             });
+            if reason == Some(StopReason::Left) {
+                // Whom it asks goes on, so clients can be told what came of it. The gateway hangs up once all are.
+                no_more_requests.cancel();
+                let answered = async { while taken.changed().await.is_ok() {} };
+                if tokio::time::timeout(CLIENTS_ANSWERED_WITHIN, answered).await.is_err() {
+                    tracing::warn!("clients that asked through this node are left without an answer: it ends");
+                }
+            }
             stop.send_if_modified(|known| {
                 known.is_none() && {
                     *known = reason;
@@ -298,7 +310,6 @@ impl Runtime {
                 router_shutdown.cancel();
             }
         });
-        let (listening, gateway_listens) = watch::channel(false);
         let standing = gateway::Standing { clock: Arc::clone(&clock), lease: serving, listening };
         tasks.spawn(gateway::serve(ports.gateway, router.clone(), hash, standing, takes_requests));
         let inner = Inner {

@@ -7,16 +7,18 @@ use std::time::Duration;
 use aether::prelude::*;
 use aether_domain::assignment::{AssignmentEvent, CancelReason};
 use aether_domain::policy::{Pin, PlacementPolicy};
-use aether_domain::ports::Expected;
+use aether_domain::ports::{Expected, GatewayAnswer};
 use aether_domain::records::{ControlRecord, DesiredPlacement};
 use aether_domain::topology::{Topology, TopologyEvent};
 use aether_domain::{NodeId, Nonce, Sequence, ShardCount};
-use aether_infra_memory::MemoryHub;
+use aether_infra_memory::{GatewayCall, MemoryHub};
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
 /// Longer than a source has for its release, which is 5 s.
 const NAP: Duration = Duration::from_secs(8);
+/// Longer than a node takes to leave.
+const DOZE: Duration = Duration::from_millis(1_200);
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// How often a nap was begun.
@@ -38,6 +40,13 @@ impl Command for Nap {
     const NAME: &'static str = "nap";
     type Reply = u64;
 }
+/// A shorter one.
+#[derive(Clone, Serialize, Deserialize)]
+struct Doze {}
+impl Command for Doze {
+    const NAME: &'static str = "doze";
+    type Reply = u64;
+}
 #[derive(Clone, Serialize, Deserialize)]
 struct Naps {}
 impl Command for Naps {
@@ -49,7 +58,7 @@ impl Actor for Sleeper {
     type Id = u64;
     type Event = Slept;
     type Error = Never;
-    type Commands = (Nap, Naps);
+    type Commands = (Nap, Doze, Naps);
     fn apply(&mut self, Slept: &Slept) {
         self.naps += 1;
     }
@@ -58,6 +67,12 @@ impl Handle<Nap> for Sleeper {
     fn handle(&self, _: Nap, _: &Ctx<Self>) -> Decision<Self, Nap> {
         BEGUN.fetch_add(1, Ordering::SeqCst);
         std::thread::sleep(NAP);
+        Ok(Self::emit(Slept).reply(|sleeper| sleeper.naps))
+    }
+}
+impl Handle<Doze> for Sleeper {
+    fn handle(&self, _: Doze, _: &Ctx<Self>) -> Decision<Self, Doze> {
+        std::thread::sleep(DOZE);
         Ok(Self::emit(Slept).reply(|sleeper| sleeper.naps))
     }
 }
@@ -119,5 +134,47 @@ async fn a_call_longer_than_the_drain_deadline_cancels_that_move_is_not_run_twic
     assert_eq!((naps, BEGUN.load(Ordering::SeqCst)), (Ok(1), 1));
     for node in nodes {
         node.kill().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 6)]
+async fn what_clients_have_asked_through_a_node_is_answered_before_it_ends() {
+    let hub = MemoryHub::new();
+    let mut nodes = Vec::new();
+    for id in ["n1", "n2", "n3"] {
+        let node = Node::builder(id).namespace("dozes").profile(Profile::Fast).in_memory(&hub).actor::<Sleeper>();
+        nodes.push(node.start().await.expect("it starts"));
+    }
+    let topology = || nodes[0].source().picture().expect("it runs").topology;
+    until("everybody has a share", || {
+        let topology = topology();
+        topology.cluster().active().count() == 3 && topology.cluster().plan().is_none()
+    })
+    .await;
+    let shard_of = |id: u64| nodes[0].actor::<Sleeper>(id).address().slot.shard(ShardCount::DEFAULT);
+    // Asked of others than the one who leaves, through each of the three in turn.
+    let stay = |id: &u64| topology().owner(shard_of(*id)).is_some_and(|(owner, _)| owner.node.as_str() != "n2");
+    let asked: Vec<u64> = (1..).filter(stay).take(6).collect();
+    let asks = asked.iter().map(|id| {
+        let call = GatewayCall {
+            kind: Sleeper::KIND.into(),
+            id: id.to_string(),
+            command: Doze::NAME.into(),
+            payload: "{}".into(),
+            message: None,
+            mode: ReadMode::Strict,
+            timeout: LIMIT,
+        };
+        let hub = hub.clone();
+        tokio::spawn(async move { hub.gateway_ask(call).await })
+    });
+    let asks: Vec<_> = asks.collect();
+    sleep(DOZE / 8).await;
+    let leaves = tokio::time::Instant::now();
+    nodes[1].drain().await;
+    let left = leaves.elapsed();
+    for ask in asks {
+        let answer = ask.await.expect("nobody panics");
+        assert!(matches!(answer, GatewayAnswer::Replied(_)), "{answer:?}, the node had left after {left:?}");
     }
 }
