@@ -60,9 +60,8 @@ pub(super) trait Body<'de>: Sized + SchemaWrite<Wire, Src = Self> + SchemaRead<'
 
 /// The envelope around `body`.
 pub(super) fn encode<'a, T: Body<'a>>(body: &T, bytes_max: usize) -> Result<Encoded, WireFault> {
-    let size = wincode::config::serialized_size(body, WIRE).map_err(unwritten)?;
-    let mut bytes = begin(usize::try_from(size).unwrap_or(usize::MAX), bytes_max)?;
-    wincode::config::serialize_into(&mut bytes, body, WIRE).map_err(unwritten)?;
+    let mut bytes = begin(size(body)?, bytes_max)?;
+    write_behind(&mut bytes, body)?;
     Ok(seal(T::KIND, bytes))
 }
 
@@ -98,8 +97,14 @@ pub(super) fn wrap(kind: Kind, body: &[u8], bytes_max: usize) -> Result<Encoded,
     Ok(seal(kind, bytes))
 }
 
+/// How many bytes a body has.
+pub(super) fn size<'a, T: Body<'a>>(body: &T) -> Result<usize, WireFault> {
+    let size = wincode::config::serialized_size(body, WIRE).map_err(unwritten)?;
+    Ok(usize::try_from(size).unwrap_or(usize::MAX))
+}
+
 /// Room for an envelope around a body of so many bytes, with its head left open.
-fn begin(body_bytes: usize, bytes_max: usize) -> Result<Vec<u8>, WireFault> {
+pub(super) fn begin(body_bytes: usize, bytes_max: usize) -> Result<Vec<u8>, WireFault> {
     let bytes = HEAD_BYTES.saturating_add(body_bytes);
     bounded(bytes, bytes_max.min(ENVELOPE_BYTES_MAX))?;
     let mut room = Vec::with_capacity(bytes);
@@ -108,7 +113,7 @@ fn begin(body_bytes: usize, bytes_max: usize) -> Result<Vec<u8>, WireFault> {
 }
 
 /// The envelope, now that its body stands behind the open head.
-fn seal(kind: Kind, mut bytes: Vec<u8>) -> Encoded {
+pub(super) fn seal(kind: Kind, mut bytes: Vec<u8>) -> Encoded {
     let (head, body) = bytes.split_at_mut(HEAD_BYTES);
     head[..2].copy_from_slice(&MAGIC);
     head[2..5].copy_from_slice(&[FORMAT, kind as u8, 0]);

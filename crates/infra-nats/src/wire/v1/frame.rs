@@ -27,11 +27,31 @@ impl<'a> Body<'a> for FramesB1<'a> {
     const KIND: Kind = Kind::Frames;
 }
 
+/// What of a [`FramesB1`] comes before its frames.
+#[derive(SchemaWrite, SchemaRead)]
+struct FramesHeadB1<'a> {
+    node: &'a str,
+    incarnation: u64,
+    frames: u64,
+}
+
+impl<'a> Body<'a> for FramesHeadB1<'a> {
+    const KIND: Kind = Kind::Frames;
+}
+
+/// How many bytes the frame behind it has.
+#[derive(SchemaWrite, SchemaRead)]
+struct LengthB1(u64);
+
+impl Body<'_> for LengthB1 {
+    const KIND: Kind = Kind::Frames;
+}
+
 #[derive(SchemaWrite, SchemaRead)]
 enum FrameB1<'a> {
     Ask(AskB1<'a>),
     Answer(AnswerFrameB1<'a>),
-    Warm(WarmB1),
+    Warm(WarmB1<'a>),
     WarmTaken(WarmTakenB1),
 }
 
@@ -267,16 +287,25 @@ impl TryFrom<AnswerFrameB1<'_>> for AnswerFrame {
 
 /// One message of frames from `from`, at most `bytes_max` long.
 pub(crate) fn encode_frames(from: &NodeRef, frames: &[Frame], bytes_max: usize) -> Result<Bytes, WireFault> {
-    // All of them behind each other, and where each ends.
-    let (mut written, mut ends) = (Vec::new(), Vec::with_capacity(frames.len()));
+    // A [`FramesB1`], written by itself: its frames are written once, each in its place.
+    let (node, incarnation) = (from.node.as_str(), from.incarnation.0);
+    let head = FramesHeadB1 { node, incarnation, frames: frames.len() as u64 };
+    let mut bytes = envelope::size(&head)?;
+    let mut parts = Vec::with_capacity(frames.len());
     for frame in frames {
-        envelope::write_behind(&mut written, &FrameB1::from(frame))?;
-        ends.push(written.len());
+        let frame = FrameB1::from(frame);
+        let size = envelope::size(&frame)?;
+        let length = LengthB1(size as u64);
+        bytes += envelope::size(&length)? + size;
+        parts.push((length, frame));
     }
-    let begins = std::iter::once(&0).chain(&ends);
-    let frames = begins.zip(&ends).map(|(begin, end)| &written[*begin..*end]).collect();
-    let body = FramesB1 { node: from.node.as_str(), incarnation: from.incarnation.0, frames };
-    envelope::encode(&body, bytes_max).map(|encoded| encoded.payload)
+    let mut written = envelope::begin(bytes, bytes_max)?;
+    envelope::write_behind(&mut written, &head)?;
+    for (length, frame) in &parts {
+        envelope::write_behind(&mut written, length)?;
+        envelope::write_behind(&mut written, frame)?;
+    }
+    Ok(envelope::seal(Kind::Frames, written).payload)
 }
 
 /// What one message holds.

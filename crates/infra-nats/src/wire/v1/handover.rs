@@ -10,17 +10,17 @@ use wincode::{SchemaRead, SchemaWrite};
 use super::actor_snapshot::ActorSnapshotB1;
 
 #[derive(SchemaWrite, SchemaRead)]
-pub(super) struct WarmB1 {
+pub(super) struct WarmB1<'a> {
     shard: u16,
     drain_epoch: u64,
     chunk: u32,
-    actors: Vec<WarmActorB1>,
+    actors: Vec<WarmActorB1<'a>>,
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-struct WarmActorB1 {
-    kind: String,
-    id: String,
+struct WarmActorB1<'a> {
+    kind: &'a str,
+    id: &'a str,
     slot: u16,
     snapshot: ActorSnapshotB1,
     grown_events: u32,
@@ -42,11 +42,11 @@ enum VerdictB1 {
     Unwanted,
 }
 
-impl From<&WarmFrame> for WarmB1 {
-    fn from(frame: &WarmFrame) -> Self {
-        let actor = |warm: &WarmActor| WarmActorB1 {
-            kind: warm.actor.key.kind.as_str().to_owned(),
-            id: warm.actor.key.id.as_str().to_owned(),
+impl<'a> From<&'a WarmFrame> for WarmB1<'a> {
+    fn from(frame: &'a WarmFrame) -> Self {
+        let actor = |warm: &'a WarmActor| WarmActorB1 {
+            kind: warm.actor.key.kind.as_str(),
+            id: warm.actor.key.id.as_str(),
             slot: warm.actor.slot.0,
             snapshot: ActorSnapshotB1::from(&warm.snapshot),
             grown_events: warm.grown_events,
@@ -61,10 +61,10 @@ impl From<&WarmFrame> for WarmB1 {
     }
 }
 
-impl TryFrom<WarmB1> for WarmFrame {
+impl TryFrom<WarmB1<'_>> for WarmFrame {
     type Error = InvalidId;
-    fn try_from(dto: WarmB1) -> Result<Self, InvalidId> {
-        let actor = |warm: WarmActorB1| {
+    fn try_from(dto: WarmB1<'_>) -> Result<Self, InvalidId> {
+        let actor = |warm: WarmActorB1<'_>| {
             let key = ActorKey { kind: ActorKind::new(warm.kind)?, id: ActorId::new(warm.id)? };
             Ok(WarmActor {
                 actor: ActorAddress { key, slot: Slot(warm.slot) },
