@@ -44,24 +44,29 @@ fn too_large(bytes: usize, bytes_max: usize) -> String {
 /// # Errors
 /// [`CodecError::Encode`] if the format cannot carry it or it exceeds [`VALUE_BYTES_MAX`].
 pub fn encode<T: Serialize>(codec: PayloadCodec, value: &T) -> Result<Bytes, CodecError> {
-    encode_within(codec, value, VALUE_BYTES_MAX)
+    encode_within(codec, value, ROOM_BYTES, VALUE_BYTES_MAX)
 }
 
-/// The bytes of an actor's state, at most [`SNAPSHOT_BYTES_MAX`].
-pub(crate) fn encode_state<T: Serialize>(codec: PayloadCodec, state: &T) -> Result<Bytes, CodecError> {
-    encode_within(codec, state, SNAPSHOT_BYTES_MAX)
+/// The bytes of an actor's state, at most [`SNAPSHOT_BYTES_MAX`], written into room for so many.
+pub(crate) fn encode_state<T: Serialize>(codec: PayloadCodec, state: &T, room: usize) -> Result<Bytes, CodecError> {
+    encode_within(codec, state, room.clamp(ROOM_BYTES, SNAPSHOT_BYTES_MAX), SNAPSHOT_BYTES_MAX)
 }
 
-fn encode_within<T: Serialize>(codec: PayloadCodec, value: &T, bytes_max: usize) -> Result<Bytes, CodecError> {
-    let encoded = match codec {
-        PayloadCodec::Json => serde_json::to_vec(value).map_err(|fault| fault.to_string()),
+fn encode_within<T: Serialize>(
+    codec: PayloadCodec,
+    value: &T,
+    room: usize,
+    bytes_max: usize,
+) -> Result<Bytes, CodecError> {
+    let mut bytes = Vec::with_capacity(room);
+    let written = match codec {
+        PayloadCodec::Json => serde_json::to_writer(&mut bytes, value).map_err(|fault| fault.to_string()),
         PayloadCodec::Binary => {
-            let mut bytes = Vec::with_capacity(ROOM_BYTES);
             let written = bincode::serde::encode_into_std_write(value, &mut bytes, bincode::config::standard());
-            written.map(|_| bytes).map_err(|fault| fault.to_string())
+            written.map(drop).map_err(|fault| fault.to_string())
         }
     };
-    match encoded {
+    match written.map(|()| bytes) {
         Ok(bytes) if bytes.len() > bytes_max => Err(CodecError::Encode { reason: too_large(bytes.len(), bytes_max) }),
         Ok(bytes) => Ok(bytes.into()),
         Err(reason) => Err(CodecError::Encode { reason }),

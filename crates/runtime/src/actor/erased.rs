@@ -101,8 +101,9 @@ pub(crate) trait Instance: Any + Send {
     fn timers(&self) -> &OpenTimers;
     /// How many events its state includes.
     fn version(&self) -> Version;
-    /// Its state and its open timers as they are now, or why they could not be read again.
-    fn kept(&self, codec: PayloadCodec) -> Result<Kept, String>;
+    /// Its state and its open timers as they are now, or why they could not be read again. The state is written into room
+    /// for so many bytes, or more if it takes more.
+    fn kept(&self, codec: PayloadCodec, room: usize) -> Result<Kept, String>;
     /// An estimate of the bytes it takes in memory: see [`Actor::heap_bytes`].
     fn bytes(&self) -> usize;
 }
@@ -226,9 +227,9 @@ impl<A: Actor> Instance for Live<A> {
         self.ctx.version
     }
 
-    fn kept(&self, codec: PayloadCodec) -> Result<Kept, String> {
+    fn kept(&self, codec: PayloadCodec, room: usize) -> Result<Kept, String> {
         let written = caught(|| {
-            let state = codec::encode_state(codec, &self.state)?;
+            let state = codec::encode_state(codec, &self.state, room)?;
             if cfg!(debug_assertions) {
                 codec::decode_state::<A>(codec, &state)?;
             }

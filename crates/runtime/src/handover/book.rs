@@ -3,6 +3,7 @@
 //! Nothing is decided by it. Authoritative are the log's entries alone: what was asked to be released, and who has what.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use aether_domain::records::WarmActor;
@@ -187,9 +188,10 @@ impl Book {
         self.moves.iter_mut().rev().find(|moved| (moved.shard, moved.drain_epoch) == (shard, drain_epoch))
     }
 
-    /// Actors were captured, or have arrived.
-    pub(super) fn list(&mut self, shard: ShardId, drain_epoch: Epoch, actors: &[WarmActor], phase: MovePhase) {
-        let Some(moved) = self.find(shard, drain_epoch) else { return };
+    /// Actors were captured, or have arrived: after so many others.
+    pub(super) fn list(&mut self, shard: ShardId, drain_epoch: Epoch, actors: &[WarmActor], phase: MovePhase) -> usize {
+        let Some(moved) = self.find(shard, drain_epoch) else { return 0 };
+        let before = moved.actors;
         moved.actors += actors.len();
         moved.bytes += actors.iter().map(WarmActor::bytes).sum::<usize>();
         let room = ACTORS_LISTED_MAX.saturating_sub(moved.listed.len());
@@ -198,15 +200,15 @@ impl Book {
             version: warm.snapshot.version,
             phase,
         }));
+        before
     }
 
-    /// Those actors are so far.
-    pub(super) fn mark(&mut self, shard: ShardId, drain_epoch: Epoch, actors: &[WarmActor], phase: MovePhase) {
+    /// Of the actors that were captured, in that order, those at these places are so far.
+    pub(super) fn mark(&mut self, shard: ShardId, drain_epoch: Epoch, places: Range<usize>, phase: MovePhase) {
         let Some(moved) = self.find(shard, drain_epoch) else { return };
-        for listed in &mut moved.listed {
-            if actors.iter().any(|warm| warm.actor.key == listed.actor) {
-                listed.phase = phase;
-            }
+        let many = moved.listed.len();
+        for listed in &mut moved.listed[places.start.min(many)..places.end.min(many)] {
+            listed.phase = phase;
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is sent of a shard that leaves, how long its release waits for that, and what becomes of what arrives. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use aether_domain::ports::{Frame, WarmFrame, WarmTakenFrame, WarmVerdict};
@@ -75,6 +76,8 @@ struct Leaving {
 /// A part of its actors.
 struct Chunk {
     actors: Arc<Vec<WarmActor>>,
+    /// How many were captured before these.
+    first: usize,
     bytes: usize,
     sent: Sent,
 }
@@ -132,6 +135,10 @@ impl Leaving {
 }
 
 impl Chunk {
+    /// Which of all that were captured they are.
+    fn places(&self) -> Range<usize> {
+        self.first..self.first + self.actors.len()
+    }
     fn send_again_at(&self) -> Option<Monotonic> {
         match self.sent {
             Sent::Times(times, at) => Some(at + SEND_AGAIN * (1 << (times - 1))),
@@ -316,8 +323,8 @@ impl Machine {
             }
         }
         for (bytes, actors) in parts {
-            self.book.list(shard, drain_epoch, &actors, MovePhase::Captured);
-            leaving.chunks.push(Chunk { actors: Arc::new(actors), bytes, sent: Sent::Not });
+            let first = self.book.list(shard, drain_epoch, &actors, MovePhase::Captured);
+            leaving.chunks.push(Chunk { actors: Arc::new(actors), first, bytes, sent: Sent::Not });
         }
         self.send_more(now, out);
     }
@@ -343,7 +350,7 @@ impl Machine {
                 }
                 peer.unacknowledged += chunk.bytes;
                 chunk.sent = Sent::Times(1, now.at);
-                self.book.mark(*shard, *drain_epoch, &chunk.actors, MovePhase::Sent);
+                self.book.mark(*shard, *drain_epoch, chunk.places(), MovePhase::Sent);
                 out.push(send((*shard, *drain_epoch), to, nth, chunk));
             }
         }
@@ -364,10 +371,10 @@ impl Machine {
         let many = known.actors.len() as u64;
         if verdict == WarmVerdict::Taken {
             self.book.stats.acknowledged += many;
-            self.book.mark(shard, drain_epoch, &known.actors, MovePhase::Acknowledged);
+            self.book.mark(shard, drain_epoch, known.places(), MovePhase::Acknowledged);
         } else {
             self.book.stats.left_out += many;
-            self.book.mark(shard, drain_epoch, &known.actors, MovePhase::Failed);
+            self.book.mark(shard, drain_epoch, known.places(), MovePhase::Failed);
             // Nor will it have the rest.
             for chunk in leaving.chunks.iter_mut().filter(|chunk| matches!(chunk.sent, Sent::Not)) {
                 chunk.sent = Sent::Done;
@@ -394,7 +401,7 @@ impl Machine {
                     peer.unacknowledged -= chunk.bytes;
                     peer.silent = true;
                     self.book.stats.left_out += chunk.actors.len() as u64;
-                    self.book.mark(shard, drain_epoch, &chunk.actors, MovePhase::Failed);
+                    self.book.mark(shard, drain_epoch, chunk.places(), MovePhase::Failed);
                 }
             }
             if leaving.forget_at().is_some_and(|forget| forget <= now.at) {

@@ -61,6 +61,8 @@ pub(super) const SAVING_KIB_MIN: usize = 64;
 pub(super) const CAPTURED_MAX: usize = 1024;
 /// The most bytes of them.
 pub(super) const CAPTURED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How many bytes of them are captured at once: while these are sent, the next are captured.
+pub(super) const CAPTURED_AT_ONCE: usize = 64 * 1024;
 /// How long an actor that came warm waits to be asked first.
 pub(super) const WARM_FOR: Duration = Duration::from_secs(60);
 /// The most bytes of actors that came warm and wait in the shards of a node.

@@ -215,6 +215,7 @@ impl Inner {
                     self.tasks.spawn_on(end, &self.runtime);
                 }
                 Effect::Captured { drain_epoch, actors } => self.handover.captured(shard, drain_epoch, actors),
+                Effect::CaptureMore => self.leave(shard, Input::CaptureMore),
                 Effect::Released { drain_epoch } => {
                     self.clear_ward(shard);
                     self.handover.released(shard, drain_epoch);

@@ -50,6 +50,8 @@ pub(crate) enum Input<T> {
     Looked { actor: ActorAddress, nonce: Nonce, found: Result<Vec<StoredCommit>, ReadError> },
     /// The turn that [`Effect::EndTurn`] spoke of is over.
     TurnOver { actor: ActorAddress, ticket: u64 },
+    /// [`Effect::CaptureMore`] has come up.
+    CaptureMore,
     /// Actors that come warm from the shard's last owner, or from this one.
     Warm(Vec<WarmActor>),
     /// Time has passed.
@@ -119,6 +121,8 @@ pub(crate) enum Effect<T> {
     },
     /// These are not served here any more: they may follow the shard.
     Captured { drain_epoch: Epoch, actors: Vec<WarmActor> },
+    /// Come back at once for more of these, after what is left here already.
+    CaptureMore,
     /// Nothing of the shard is served any more, nor ever will be under that epoch.
     Released { drain_epoch: Epoch },
     /// Keep a letter about a command that was given up.

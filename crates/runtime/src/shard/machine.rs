@@ -120,6 +120,7 @@ impl<T> ShardMachine<T> {
             Input::Activate { me, epoch } => self.activate(me, epoch),
             Input::Drain { drain_epoch, to } => self.drain(drain_epoch, to),
             Input::Deactivate { owner } => self.deactivate(owner, None),
+            Input::CaptureMore => self.go_on_capturing(),
             Input::Warm(actors) => self.learn_warm(now, actors),
             Input::Tick => self.tick(now),
             Input::Look => self.look_at_due(now),
@@ -349,15 +350,17 @@ impl<T> ShardMachine<T> {
             }
             self.core.memory.waits(held, slot.held().weight());
         }
-        self.forget_leaving();
+        self.core.save_leaving(&mut self.residents);
+        self.capture_idle();
         self.release_if_done();
     }
 
-    /// Forgets every actor with nothing under way, and keeps what is worth it for the next owner.
-    fn forget_leaving(&mut self) {
-        self.core.save_leaving(&mut self.residents);
-        self.capture_idle();
-        self.residents.forget_idle();
+    /// More actors of a shard that leaves are captured, unless it has been taken back.
+    fn go_on_capturing(&mut self) {
+        if matches!(self.ownership, Ownership::Leaving { .. }) {
+            self.capture_more();
+            self.release_if_done();
+        }
     }
 
     /// An actor of a shard that leaves has come to rest: it is not run here any more.
@@ -372,6 +375,7 @@ impl<T> ShardMachine<T> {
     fn release_if_done(&mut self) {
         if let Ownership::Leaving { drain_epoch, to } = &self.ownership
             && self.busy == 0
+            && self.core.captured.is_done()
         {
             let (drain_epoch, to) = (*drain_epoch, to.clone());
             self.tell_captured();

@@ -88,9 +88,11 @@ impl Remembered {
 
     /// Forgets what lives asked that are gone.
     pub(super) fn forget_gone(&mut self, lives: &Lives) {
-        if let Some(mut commands) = self.0.take() {
+        if let Some(commands) = &mut self.0 {
             commands.forget_gone(lives);
-            *self = Self::from(*commands);
+            if commands.know_nothing() {
+                self.0 = None;
+            }
         }
     }
 
@@ -145,12 +147,14 @@ impl Remembered {
 
 impl From<Commands> for Remembered {
     fn from(commands: Commands) -> Self {
-        let nothing = commands.origins.is_empty() && commands.messages.is_empty();
-        Self((!nothing).then(|| commands.into()))
+        Self((!commands.know_nothing()).then(|| commands.into()))
     }
 }
 
 impl Commands {
+    fn know_nothing(&self) -> bool {
+        self.origins.is_empty() && self.messages.is_empty()
+    }
     fn forget_gone(&mut self, lives: &Lives) {
         self.origins.retain(|origin| lives.has(origin.life));
     }

@@ -122,7 +122,7 @@ impl<T> Core<T> {
         busy: &Busy<T>,
         instance: &dyn Instance,
     ) -> Option<Kept> {
-        let written = instance.kept(settings.codec);
+        let written = instance.kept(settings.codec, 0);
         written.map_err(|reason| self.not_saved(growth, busy.actor.clone(), reason)).ok()
     }
 
@@ -166,7 +166,7 @@ impl<T> Core<T> {
         }
         self.idle_saves -= 1;
         let last = (slot.tail, instance.version(), slot.under);
-        match instance.kept(slot.kind.settings().codec) {
+        match instance.kept(slot.kind.settings().codec, 0) {
             Ok(kept) => self.save(slot, actor.clone(), last, kept),
             Err(reason) => self.not_saved(&mut slot.growth, actor.clone(), reason),
         }

@@ -12,7 +12,7 @@ use aether_domain::ports::WarmFrame;
 use aether_domain::records::{ActorSnapshot, WarmActor};
 use aether_domain::{ActorAddress, Epoch, Monotonic, Sequence};
 
-use super::bounds::{CAPTURED_BYTES_MAX, CAPTURED_MAX, WARM_FOR};
+use super::bounds::{CAPTURED_AT_ONCE, CAPTURED_BYTES_MAX, CAPTURED_MAX, WARM_FOR};
 use super::core::Core;
 use super::input::{Effect, Fact, Now};
 use super::machine::ShardMachine;
@@ -34,7 +34,11 @@ pub(super) struct Waiting {
 /// What is captured of a shard that leaves, until it is told.
 #[derive(Debug, Default)]
 pub(super) struct Captured {
+    /// Those with nothing under way that are still to be captured, the next one last.
+    next: Vec<ActorAddress>,
     actors: Vec<WarmActor>,
+    /// How many bytes the state of the last one had: those of a kind are often much alike.
+    last_state: usize,
     /// Since the shard began to leave, told or not.
     all: usize,
     bytes: usize,
@@ -94,6 +98,11 @@ impl Captured {
         *self = Self::default();
     }
 
+    /// Whether nobody is left to be captured at once.
+    pub(super) fn is_done(&self) -> bool {
+        self.next.is_empty()
+    }
+
     fn put(&mut self, warm: WarmActor) -> bool {
         let bytes = warm.bytes();
         let fits = self.all < CAPTURED_MAX && self.bytes + bytes <= CAPTURED_BYTES_MAX;
@@ -129,16 +138,33 @@ impl<T> ShardMachine<T> {
         }
     }
 
-    /// Captures the actors with nothing under way, of those asked last first, and those that wait here to be asked.
+    /// Begins to capture the actors with nothing under way, of those asked last first.
     pub(super) fn capture_idle(&mut self) {
-        for actor in self.residents.asked_last(CAPTURED_MAX, |_| true, |_, _| true) {
+        let mut next = self.residents.asked_last(CAPTURED_MAX, |_| true, |_, _| true);
+        next.reverse();
+        self.core.captured.next = next;
+        self.capture_more();
+    }
+
+    /// Captures a part of them; behind the last one those that wait here to be asked, and forgets the rest. The machine of
+    /// a shard that leaves calls it until it is done.
+    pub(super) fn capture_more(&mut self) {
+        let enough = self.core.captured.bytes + CAPTURED_AT_ONCE;
+        while self.core.captured.bytes < enough
+            && let Some(actor) = self.core.captured.next.pop()
+        {
             if let Some(slot) = self.residents.awaken(&actor, self.core.epoch) {
                 self.core.capture(&actor, slot);
             }
         }
+        self.tell_captured();
+        if !self.core.captured.is_done() {
+            return self.core.out.push(Effect::CaptureMore);
+        }
         for (_, warm) in self.warm.take_all() {
             self.core.keep_captured(warm);
         }
+        self.residents.forget_idle();
     }
 
     /// Tells what has been captured.
@@ -182,13 +208,14 @@ impl<T> Core<T> {
         if slot.busy.is_some() || slot.tail.sequence == Sequence::ZERO {
             return;
         }
-        let Kept { state, timers } = match instance.kept(slot.kind.settings().codec) {
+        let Kept { state, timers } = match instance.kept(slot.kind.settings().codec, self.captured.last_state) {
             Ok(kept) => kept,
             Err(reason) => {
                 self.counts.warm_left_out += 1;
                 return self.fact(Fact::WarmLeftOut { actor: actor.clone(), reason });
             }
         };
+        self.captured.last_state = state.len();
         slot.remembered.forget_gone(&self.lives);
         let (origins, messages) = slot.remembered.marks();
         let (grown_events, grown_bytes) = slot.growth.parts();

@@ -100,7 +100,7 @@ fn made(kind: &dyn Kind, lives: &Lives, known: Position, found: &Found) -> Repla
 /// Everything that an actor is made of.
 fn parts(mut replayed: Replayed, codec: PayloadCodec, lives: &Lives) -> impl PartialEq + std::fmt::Debug {
     replayed.remembered.forget_gone(lives);
-    let kept = replayed.instance.kept(codec).expect("it can be written");
+    let kept = replayed.instance.kept(codec, 0).expect("it can be written");
     (kept, replayed.instance.version(), replayed.tail, replayed.remembered.marks())
 }
 
@@ -121,7 +121,7 @@ proptest! {
             let whole = parts(made(&*kind, &lives, known, &found(None, &commits)), codec, &lives);
             for (cut, last) in commits.iter().enumerate() {
                 let so_far = made(&*kind, &lives, Position::default(), &found(None, &commits[..=cut]));
-                let Kept { state, timers } = so_far.instance.kept(codec).expect("it can be written");
+                let Kept { state, timers } = so_far.instance.kept(codec, 0).expect("it can be written");
                 let (origins, messages) = so_far.remembered.marks();
                 let snapshot = ActorSnapshot {
                     at: last.at,

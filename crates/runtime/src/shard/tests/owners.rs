@@ -146,6 +146,7 @@ impl World {
                         self.told(to, &outcome, over);
                     }
                     Effect::EndTurn { actor, ticket } => inputs.push(Input::TurnOver { actor, ticket }),
+                    Effect::CaptureMore => inputs.push(Input::CaptureMore),
                     Effect::Captured { actors, .. } => self.captured.extend(actors),
                     Effect::Fact(Fact::Quarantined { reason, .. }) => self.wrong = Some(format!("set aside: {reason}")),
                     Effect::Load { .. } | Effect::Append { .. } | Effect::Look { .. } | Effect::Save { .. } => {

@@ -46,6 +46,7 @@ pub(super) fn describe(effect: &Effect<u64>) -> String {
             let said = actors.iter().map(|warm| format!("{}@{}", number(&warm.actor), warm.snapshot.at.sequence.0));
             (format!("captured {}", said.collect::<Vec<_>>().join(",")), None, Duration::ZERO)
         }
+        Effect::CaptureMore => ("more".to_owned(), None, Duration::ZERO),
         Effect::Released { drain_epoch } => (format!("released {drain_epoch}"), None, Duration::ZERO),
         Effect::Letter(letter) => {
             let maybe = if letter.maybe_applied { " maybe" } else { "" };

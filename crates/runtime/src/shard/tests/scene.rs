@@ -147,6 +147,7 @@ impl Scene {
         let input = match words[..] {
             ["activate", epoch] => Input::Activate { me: ME, epoch: Epoch(parse(epoch)) },
             ["reborn", epoch, life] => Input::Activate { me: Incarnation(parse(life)), epoch: Epoch(parse(epoch)) },
+            ["more"] => Input::CaptureMore,
             ["drain", epoch, to] => Input::Drain { drain_epoch: Epoch(parse(epoch)), to: node(to) },
             ["lost"] => Input::Deactivate { owner: None },
             ["lost", "to", owner] => Input::Deactivate { owner: Some(node(owner)) },
@@ -243,6 +244,7 @@ impl Scene {
                 effect,
                 Effect::Respond { .. }
                     | Effect::Captured { .. }
+                    | Effect::CaptureMore
                     | Effect::Released { .. }
                     | Effect::Letter(_)
                     | Effect::Fact(_)

@@ -1,7 +1,10 @@
 //! Actors that move with their shard: what is captured, and what becomes of it where it comes.
 
+use aether_domain::records::WarmActor;
+
 use super::scene::{Scene, play, play_on};
 use crate::actor::{Actor as _, Settings};
+use crate::shard::bounds::{CAPTURED_AT_ONCE, CAPTURED_MAX};
 use crate::shard::tests::counter::Counter;
 
 #[test]
@@ -252,21 +255,51 @@ fn how_far_a_snapshot_is_due_comes_along() {
     );
 }
 
-#[test]
-fn so_many_actors_of_a_shard_are_captured_and_those_asked_last() {
-    use crate::shard::bounds::CAPTURED_MAX;
+/// A shard with so many actors, each asked once, the first one first.
+fn full(all: u64) -> Scene {
     let mut scene = Scene::new();
     scene.tell("activate 5");
-    let all = CAPTURED_MAX as u64 + 3;
     for on in 1..=all {
         for cue in [format!("{on} add 1 @{on}"), format!("loaded @{on}"), format!("ack @{on}")] {
             scene.tell(&cue);
         }
         scene.tell("tick 200");
     }
-    scene.tell("drain 6 b");
+    scene
+}
+
+#[test]
+fn so_many_actors_of_a_shard_are_captured_and_those_asked_last_part_by_part() {
+    let mut scene = full(CAPTURED_MAX as u64 + 3);
+    let mut said = vec![scene.tell("drain 6 b")];
+    while said[said.len() - 1].ends_with("; more") {
+        said.push(scene.tell("more"));
+    }
+    let released = |said: &String| said.contains("released");
+    assert_eq!(said.iter().position(released), Some(said.len() - 1), "it is released when the last are captured");
+    let bytes: usize = scene.captured.iter().map(WarmActor::bytes).sum();
+    assert_eq!(said.len(), bytes.div_ceil(CAPTURED_AT_ONCE));
     let captured: Vec<u64> = scene.captured.iter().map(|warm| super::scene::number(&warm.actor)).collect();
     assert_eq!(captured.len(), CAPTURED_MAX);
     assert_eq!(captured.iter().min(), Some(&4), "the first ones were left out");
     assert_eq!(scene.resident(), 0);
+}
+
+#[test]
+fn between_two_parts_nobody_is_served_and_what_is_taken_back_captures_no_more() {
+    for (meanwhile, then) in [("1001 add 1 @7", "1001=moving to b"), ("tick 200", "")] {
+        let mut scene = full(CAPTURED_MAX as u64);
+        assert!(scene.tell("drain 6 b").ends_with("; more"));
+        assert_eq!(scene.tell(meanwhile), then);
+        let told = scene.captured.len();
+        assert!(told < CAPTURED_MAX);
+        scene.tell("activate 7");
+        assert_eq!((scene.tell("more").as_str(), scene.captured.len()), ("", told));
+        assert_eq!(scene.tell("1002 get @7"), "load @7");
+        assert_eq!(scene.tell("drain 8 b"), "1002=moving to b; released 8");
+    }
+    let mut scene = full(CAPTURED_MAX as u64);
+    assert!(scene.tell("drain 6 b").ends_with("; more"));
+    scene.tell("lost");
+    assert_eq!((scene.tell("more").as_str(), scene.resident()), ("", 0));
 }
