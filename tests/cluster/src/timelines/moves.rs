@@ -3,9 +3,10 @@
 use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use xtask::{
     clock::{Deadline, Stopwatch, wait_for},
-    cluster, out,
+    cluster, http, out,
 };
 
 use super::{Bound, Measured, Stage, leader::shards, node::SERVED_LIMIT};
@@ -26,6 +27,9 @@ const ONE_ASKED_EVERY: Duration = Duration::from_millis(5);
 
 /// Within what so many actors must be in memory before anything is measured.
 const LOADED_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a node may take to tell of its moves.
+const PAGE_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long one move, or all moves of a plan, are waited for; what is promised is asserted of what was measured.
 const MOVED_LIMIT: Duration = Duration::from_secs(30);
@@ -78,8 +82,29 @@ pub(super) fn planned(stage: &mut Stage, round: usize) -> Result<Vec<Measured>> 
             only_told("a call at other times, half of them", all_but(50, &others)),
             only_told("from its first entry to its last", began.at.until(ended.at)),
         ]);
+        measured.extend(as_its_source_says(stage, &source, shard)?);
     }
     stage.operator.want(|policy| policy.pins.clear())?;
+    Ok(measured)
+}
+
+/// How long the move was in each phase of it, as its source has counted.
+fn as_its_source_says(stage: &Stage, source: &str, shard: usize) -> Result<Vec<Measured>> {
+    let url = format!("{}/v1/moves/{shard}", stage.node(source)?.admin_url);
+    let told: Value = http::get_json(&url, PAGE_LIMIT)?;
+    let of_it = told["moves"].as_array().into_iter().flatten().find(|one| one["role"] == "source");
+    let reached = of_it.and_then(|of_it| of_it["reached"].as_array()).context("its source knows of the move")?;
+    let after = |phase| reached.iter().find(|one| one["phase"] == phase).and_then(|one| one["after_us"].as_u64());
+    let mut measured = Vec::new();
+    for (what, from, to) in [
+        ("its source: paused until its actors are written down", "paused", "captured"),
+        ("its source: from there until they are acknowledged", "captured", "acknowledged"),
+        ("its source: from there until the log names the destination", "acknowledged", "completed"),
+    ] {
+        let (from, to) = (after(from).context("its source has reached that")?, after(to));
+        let took = Duration::from_micros(to.context("its source has reached that")?.saturating_sub(from));
+        measured.push(Measured { what, took, bound: Bound::default() });
+    }
     Ok(measured)
 }
 
