@@ -29,6 +29,8 @@ use aether_domain::{NodeId, ShardId, ShardSet, Tag};
 use config::{Config, File, FileFormat};
 use serde::{Deserialize, Serialize};
 
+use crate::config::odd_key;
+
 /// A placement policy in text and plain numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -159,6 +161,9 @@ impl PolicyText {
     /// # Errors
     /// [`PolicyRefused`]: it is not TOML, has a key that there is not, or a value that means nothing.
     pub fn parse(toml: &str) -> Result<PlacementPolicy, PolicyRefused> {
+        if let Some(key) = odd_key(toml) {
+            return Err(refused(&format!("{key:?}"), "there is no such key"));
+        }
         let read = Config::builder().add_source(File::from_str(toml, FileFormat::Toml)).build();
         let text = read.and_then(Config::try_deserialize::<Self>);
         text.map_err(|error| PolicyRefused { problem: error.to_string() })?.policy()
@@ -174,9 +179,16 @@ impl PolicyText {
         for (node, runs) in &self.pins {
             let key = format!("pins.{node}");
             let node = NodeId::new(node).map_err(|error| refused(&key, error))?;
-            pins.extend(shards(&key, runs)?.iter().map(|shard| Pin { shard, node: node.clone() }));
+            let shards = shards(&key, runs)?;
+            if pins.len() + shards.len() > PlacementPolicy::PINS_MAX {
+                return Err(refused(&key, "more pins than there can be shards"));
+            }
+            pins.extend(shards.iter().map(|shard| Pin { shard, node: node.clone() }));
         }
         pins.sort_by_key(|pin| pin.shard);
+        if self.rules.len() > PlacementPolicy::RULES_MAX {
+            return Err(refused("rules", format!("{}, at most {}", self.rules.len(), PlacementPolicy::RULES_MAX)));
+        }
         let mut rules = Vec::new();
         for rule in &self.rules {
             let tags = rule.tags.iter().map(Tag::new).collect::<Result<_, _>>();
@@ -228,5 +240,26 @@ impl fmt::Display for PolicyText {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_text_cannot_name_more_pins_and_rules_than_there_can_be() {
+        let pins = |nodes: usize| {
+            let pins: Vec<_> = (0..nodes).map(|nth| format!("n{nth} = \"0-65535\"\n")).collect();
+            PolicyText::parse(&format!("[pins]\n{}", pins.concat()))
+        };
+        assert_eq!(pins(1).expect("each shard once").pins.len(), PlacementPolicy::PINS_MAX);
+        assert_eq!(pins(2), Err(refused("pins.n1", "more pins than there can be shards")));
+        let rules =
+            |count: usize| PolicyText::parse(&"[[rules]]\nshards = \"0-65535\"\ntags = [\"ssd\"]\n".repeat(count));
+        assert_eq!(rules(64).expect("as many as there may be").rules.len(), 64);
+        assert_eq!(rules(65), Err(refused("rules", "65, at most 64")));
+        let odd = PolicyText::parse("\"rules[4000000000]\" = 1");
+        assert_eq!(odd, Err(refused("\"rules[4000000000]\"", "there is no such key")));
     }
 }

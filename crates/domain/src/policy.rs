@@ -47,6 +47,8 @@ impl Default for PlacementPolicy {
 }
 
 impl PlacementPolicy {
+    /// The most pins that there can be: each of the most shards on one node.
+    pub const PINS_MAX: usize = 65_536;
     /// The most tag rules that there may be.
     pub const RULES_MAX: usize = 64;
     /// The longest that moves for balance may wait for the next node.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use config::{Config, ConfigError, Environment, File, FileFormat, Value, ValueKind};
+use config::{Config, ConfigError, Environment, File, FileFormat, Format as _, Value, ValueKind};
 
 use super::raw::{KEYS, Misfit, Raw};
 use super::{ConfigRefused, Settings};
@@ -57,7 +57,7 @@ impl Layers {
     pub fn with_environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         self.environment.extend(variables.into_iter().filter(|(name, _)| {
             let key = name.strip_prefix("AETHER_");
-            key.is_some_and(|key| key.contains("__") || key == "NAMESPACE" || key == "PROFILE")
+            key.is_some_and(|key| is_plain(key) && (key.contains("__") || key == "NAMESPACE" || key == "PROFILE"))
         }));
         self
     }
@@ -75,6 +75,11 @@ impl Layers {
     /// The first thing that is wrong, with its place and its cure. Secrets are never part of it.
     pub fn load(self) -> Result<Settings, ConfigRefused> {
         let refuse = |error: ConfigError| self.refuse_source(error);
+        if let Some(key) = odd_key(&self.file.1) {
+            let reason = format!("there is no setting {key:?}");
+            let cure = "see docs/FORMATS.md".to_owned();
+            return Err(ConfigRefused { reason, place: self.file.0.clone(), cure });
+        }
         let file = File::from_str(&self.file.1, FileFormat::Toml);
         let file = Config::builder().add_source(file).build().map_err(refuse)?;
         let environment = Environment::with_prefix("AETHER").prefix_separator("_").separator("__");
@@ -126,6 +131,19 @@ impl Layers {
             self.file.0.clone()
         }
     }
+}
+
+/// A key at the top of a TOML text that is no plain word. To the `config` crate such a key is a path, and a number in it the
+/// length of a list that it makes.
+pub(crate) fn odd_key(toml: &str) -> Option<String> {
+    let keys = FileFormat::Toml.parse(None, toml).ok()?;
+    let mut names = BTreeMap::new();
+    names.extend(keys);
+    names.into_keys().find(|key| !is_plain(key)).map(|key| key.chars().take(64).collect())
+}
+
+fn is_plain(key: &str) -> bool {
+    key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Refuses keys nobody reads: a misspelt setting must not be a silent default.

@@ -35,6 +35,7 @@ use aether_runtime::control::OnRegression;
 use aether_runtime::shard::MemoryLimits;
 
 pub use layers::Layers;
+pub(crate) use layers::odd_key;
 pub use secret::Secret;
 
 /// Everything a process is told.

@@ -98,14 +98,31 @@ fn decode_within<T: DeserializeOwned, const MEMORY_BYTES_MAX: usize>(
     match codec {
         PayloadCodec::Json => serde_json::from_slice(bytes).or_else(|fault| refuse(fault.to_string())),
         PayloadCodec::Binary => {
-            let bounded = bincode::config::standard().with_limit::<MEMORY_BYTES_MAX>();
-            match bincode::serde::decode_from_slice(bytes, bounded) {
+            // A length that lies claims no more than what it stands in pays for.
+            let read = if bytes.len() <= SMALL {
+                decode_binary::<T, { MEMORY_A_BYTE * SMALL }>(bytes)
+            } else if bytes.len() <= MIDDLE {
+                decode_binary::<T, { MEMORY_A_BYTE * MIDDLE }>(bytes)
+            } else {
+                decode_binary::<T, MEMORY_BYTES_MAX>(bytes)
+            };
+            match read {
                 Ok((value, read)) if read == bytes.len() => Ok(value),
                 Ok((_, read)) => refuse(format!("{} bytes behind the value", bytes.len() - read)),
                 Err(fault) => refuse(fault.to_string()),
             }
         }
     }
+}
+
+/// Values are read by their size, since what one may claim is part of the format's type.
+const SMALL: usize = 1024;
+const MIDDLE: usize = 32 * SMALL;
+
+fn decode_binary<T: DeserializeOwned, const MEMORY_BYTES_MAX: usize>(
+    bytes: &[u8],
+) -> Result<(T, usize), bincode::error::DecodeError> {
+    bincode::serde::decode_from_slice(bytes, bincode::config::standard().with_limit::<MEMORY_BYTES_MAX>())
 }
 
 #[cfg(test)]
@@ -150,6 +167,15 @@ mod tests {
         let numbers = vec![1_u128; VALUE_BYTES_MAX - 8];
         let bytes = encode(PayloadCodec::Binary, &numbers).expect("a byte each");
         assert_eq!(decode::<Vec<u128>>(PayloadCodec::Binary, &bytes).map(|read| read.len()), Ok(numbers.len()));
+    }
+
+    #[test]
+    fn values_of_every_size_are_read_back_though_each_byte_claims_as_much_as_it_can() {
+        for count in [1, 100, SMALL - 2, SMALL, SMALL + 9, MIDDLE - 3, MIDDLE, MIDDLE + 9] {
+            let numbers = vec![1_u128; count];
+            let bytes = encode(PayloadCodec::Binary, &numbers).expect("it fits");
+            assert_eq!(decode(PayloadCodec::Binary, &bytes), Ok(numbers), "{count}");
+        }
     }
 
     #[test]

@@ -20,8 +20,18 @@ pub(super) const ENVELOPE_BYTES_MAX: usize = 1024 * 1024;
 /// The most bytes a body may have: one that does not fit into an envelope travels in chunks.
 pub(super) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The most memory one length prefix may reserve for each byte of the body. No sequence needs more: whatever is in one takes at
+/// least a byte there, and no more than this in memory.
+const RESERVED_A_BYTE: usize = 256;
+
 /// The most memory one length prefix may reserve. Every sequence that fits into a body needs no more.
-const PREALLOCATION_BYTES_MAX: usize = 16 * 1024 * 1024;
+const RESERVED_MAX: usize = 16 * 1024 * 1024;
+
+/// Bodies are read by their size: a length prefix in one of up to so many bytes reserves what that many may.
+const TINY: usize = 256;
+const SMALL: usize = 4 * TINY;
+const MIDDLE: usize = 4 * SMALL;
+const LARGE: usize = 4 * MIDDLE;
 
 /// What an envelope holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,15 +55,33 @@ pub(super) enum Kind {
 }
 
 /// The bincode 2 `standard()` format: little endian, variable-length integers, bounded.
-type Wire = Configuration<true, PREALLOCATION_BYTES_MAX, BincodeLen, LittleEndian, VarInt, u32, BODY_BYTES_MAX>;
+type Wire<const RESERVED: usize = RESERVED_MAX> =
+    Configuration<true, RESERVED, BincodeLen, LittleEndian, VarInt, u32, BODY_BYTES_MAX>;
 
-const WIRE: Wire = Configuration::default()
-    .with_varint_encoding()
-    .with_preallocation_size_limit::<PREALLOCATION_BYTES_MAX>()
-    .with_deserialization_size_limit::<BODY_BYTES_MAX>();
+const WIRE: Wire = wire();
+
+const fn wire<const RESERVED: usize>() -> Wire<RESERVED> {
+    Configuration::default()
+        .with_varint_encoding()
+        .with_preallocation_size_limit::<RESERVED>()
+        .with_deserialization_size_limit::<BODY_BYTES_MAX>()
+}
+
+/// What a body of up to so many bytes may reserve.
+const fn reserved(body_bytes: usize) -> usize {
+    RESERVED_A_BYTE * body_bytes
+}
 
 /// What can be an envelope's body. It may borrow from what it is read from.
-pub(super) trait Body<'de>: Sized + SchemaWrite<Wire, Src = Self> + SchemaRead<'de, Wire, Dst = Self> {
+pub(super) trait Body<'de>:
+    Sized
+    + SchemaWrite<Wire, Src = Self>
+    + SchemaRead<'de, Wire, Dst = Self>
+    + SchemaRead<'de, Wire<{ reserved(TINY) }>, Dst = Self>
+    + SchemaRead<'de, Wire<{ reserved(SMALL) }>, Dst = Self>
+    + SchemaRead<'de, Wire<{ reserved(MIDDLE) }>, Dst = Self>
+    + SchemaRead<'de, Wire<{ reserved(LARGE) }>, Dst = Self>
+{
     /// The kind that says so.
     const KIND: Kind;
 }
@@ -87,7 +115,19 @@ fn unwritten(error: wincode::WriteError) -> WireFault {
 /// The body of all these bytes.
 pub(super) fn read<'de, T: Body<'de>>(bytes: &'de [u8]) -> Result<T, WireFault> {
     bounded(bytes.len(), BODY_BYTES_MAX)?;
-    wincode::config::deserialize_exact(bytes, WIRE).map_err(|error| WireFault::Body(error.to_string()))
+    // What a length may reserve is part of the format's type.
+    let read = if bytes.len() <= TINY {
+        wincode::config::deserialize_exact(bytes, wire::<{ reserved(TINY) }>())
+    } else if bytes.len() <= SMALL {
+        wincode::config::deserialize_exact(bytes, wire::<{ reserved(SMALL) }>())
+    } else if bytes.len() <= MIDDLE {
+        wincode::config::deserialize_exact(bytes, wire::<{ reserved(MIDDLE) }>())
+    } else if bytes.len() <= LARGE {
+        wincode::config::deserialize_exact(bytes, wire::<{ reserved(LARGE) }>())
+    } else {
+        wincode::config::deserialize_exact(bytes, WIRE)
+    };
+    read.map_err(|error| WireFault::Body(error.to_string()))
 }
 
 /// The envelope around the bytes of a body of that kind.

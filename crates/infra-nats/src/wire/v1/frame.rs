@@ -308,6 +308,9 @@ pub(crate) fn encode_frames(from: &NodeRef, frames: &[Frame], bytes_max: usize) 
     Ok(envelope::seal(Kind::Frames, written).payload)
 }
 
+/// The most frames that are read of one message: sixteen times what a node puts into one.
+const FRAMES_MAX: usize = 4_096;
+
 /// What one message holds.
 #[derive(Debug)]
 pub(crate) struct Received {
@@ -324,6 +327,9 @@ pub(crate) fn decode_frames(payload: &[u8]) -> Result<Received, WireFault> {
     bounded(payload.len(), ENVELOPE_BYTES_MAX)?;
     let body: FramesB1<'_> = envelope::decode(payload)?;
     let from = NodeRef { node: NodeId::new(body.node)?, incarnation: Incarnation(body.incarnation) };
+    if body.frames.len() > FRAMES_MAX {
+        return Err(WireFault::TooMany { what: "frames", count: body.frames.len() });
+    }
     let (mut frames, mut refused) = (Vec::with_capacity(body.frames.len()), Vec::new());
     for bytes in body.frames {
         match read_frame(bytes) {

@@ -102,7 +102,12 @@ impl PolicyV1 {
         }
         let mut pins = Vec::new();
         for PinsV1 { node: Text(node), shards } in self.pins {
-            pins.extend(budget.read(&shards)?.iter().map(|shard| Pin { shard, node: node.clone() }));
+            let shards = budget.read(&shards)?;
+            let count = pins.len() + shards.len();
+            if count > PlacementPolicy::PINS_MAX {
+                return Err(WireFault::TooMany { what: "pins", count });
+            }
+            pins.extend(shards.iter().map(|shard| Pin { shard, node: node.clone() }));
         }
         pins.sort_by_key(|pin| pin.shard);
         let mut rules = Vec::with_capacity(self.rules.len());

@@ -169,6 +169,44 @@ fn a_length_prefix_that_lies_reserves_no_memory() {
 }
 
 #[test]
+fn a_message_of_more_frames_than_any_node_sends_is_refused() {
+    let sent = |count: usize| {
+        let frames = vec![samples::frames().swap_remove(0); count];
+        encode_frames(&samples::node("n1", 1), &frames, 8 << 20).expect("it fits")
+    };
+    // Frames without a byte: each is refused by itself.
+    let empty = |count: u16| {
+        let mut body = vec![2, b'n', b'1', 1, 251];
+        body.extend(count.to_le_bytes());
+        body.extend(vec![0; count.into()]);
+        let mut bytes = vec![b'A', b'E', 1, 1, 0];
+        bytes.extend((body.len() as u32).to_le_bytes());
+        bytes.extend(crc32c::crc32c_append(crc32c::crc32c(&bytes), &body).to_le_bytes());
+        bytes.extend(body);
+        bytes
+    };
+    assert_eq!(decode_frames(&sent(1_000)).expect("they are few").frames.len(), 1_000);
+    assert_eq!(decode_frames(&empty(4_096)).expect("as many as may be").refused.len(), 4_096);
+    assert!(matches!(decode_frames(&empty(4_097)), Err(WireFault::TooMany { what: "frames", count: 4_097 })));
+}
+
+#[test]
+fn a_policy_pins_no_more_shards_than_there_can_be() {
+    let text =
+        String::from_utf8(encode_control(&samples::placement()).expect("it fits").payload.to_vec()).expect("JSON");
+    let (begin, rest) = text.split_once("\"pins\":[").expect("it has pins");
+    let pinned = |runs: &[&str]| {
+        let pins: Vec<_> = runs.iter().map(|runs| format!("{{\"node\":\"n1\",\"shards\":\"{runs}\"}}")).collect();
+        let (_, rest) = rest.split_once(']').expect("they end");
+        let text = format!("{begin}\"pins\":[{}]{rest}", pins.join(","));
+        decode_control(&ControlKey::Placement, text.as_bytes(), Some(&checksum(text.as_bytes())))
+    };
+    assert!(pinned(&["0-65535"]).is_ok());
+    let refused = pinned(&["0-65535", "7"]);
+    assert!(matches!(refused, Err(WireFault::TooMany { what: "pins", count: 65_537 })), "{refused:?}");
+}
+
+#[test]
 fn bytes_behind_the_end_of_a_body_are_refused() {
     let frames = encode_frames(&samples::node("n1", 1), &[], 1 << 20).expect("it fits");
     let mut body = frames[13..].to_vec();

@@ -13,14 +13,14 @@ use aether_domain::orders::{Asked, Orders, RebalanceOrder, Wish};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, TagRule, ZoneMode};
 use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Claim, Frame, WarmFrame};
 use aether_domain::records::{
-    CommandMark, CommitRecord, ControlKey, ControlRecord, DesiredPlacement, EventRecord, Format, Health, LeaseRecord,
-    LeaseState, Load, MemberRecord, MemberState, MissedTicks, OrdersRecord, OriginMarks, PayloadCodec, Position,
-    ReleaseReport, StoredReply, Timer, TimerChange, TopologySnapshot,
+    Checkpoint, CommandMark, CommitRecord, ControlKey, ControlRecord, DeadLetter, DesiredPlacement, EventRecord,
+    FeedState, Format, Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks, OrdersRecord,
+    OriginMarks, PayloadCodec, Position, ReleaseReport, StoredReply, Timer, TimerChange, TopologySnapshot,
 };
 use aether_domain::timing::Profile;
 use aether_domain::{
-    ActorId, ClusterUid, CommandId, Epoch, Incarnation, MessageId, NodeId, NodeRef, Nonce, PlanId, Sequence,
-    ShardCount, ShardId, ShardSet, Tag, Term, Version, WallTime, Zone,
+    ActorAddress, ActorId, ActorKey, ActorKind, ClusterUid, CommandId, Epoch, FeedName, Incarnation, MessageId, NodeId,
+    NodeRef, Nonce, PlanId, Sequence, ShardCount, ShardId, ShardSet, Slot, Tag, Term, Version, WallTime, Zone,
 };
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -30,8 +30,10 @@ use proptest::sample::select;
 
 use super::samples;
 use crate::wire::v1::{
-    Kept, WireFault, decode_claim, decode_commit, decode_control, decode_entry, decode_kept, decode_wake, encode_claim,
-    encode_commit, encode_control, encode_entry, encode_frames, encode_wake, snapshot_body, whole,
+    CHUNK_BYTES_MAX, Kept, WireFault, chunk, decode_checkpoint, decode_chunk, decode_claim, decode_commit,
+    decode_control, decode_entry, decode_kept, decode_letter, decode_wake, encode_checkpoint, encode_claim,
+    encode_commit, encode_control, encode_entry, encode_frames, encode_letter, encode_wake, manifest, snapshot_body,
+    whole,
 };
 
 fn nodes() -> impl Strategy<Value = NodeRef> {
@@ -406,6 +408,57 @@ proptest! {
         prop_assert!(body.len() <= snapshot.bytes(), "{} bytes were counted as {}", body.len(), snapshot.bytes());
         let Ok(Kept::Whole(read)) = decode_kept(&whole(&body).expect("it fits").payload) else { panic!("own bytes") };
         prop_assert_eq!(read, snapshot);
+    }
+
+    #[test]
+    fn dead_letters_come_back(
+        kind in "[a-z0-9_-]{1,32}", id in "\\PC{1,32}", payload in option::of(payloads()), numbers: [u64; 3],
+        message in option::of(any::<u128>()), words in ["\\PC{0,40}", "\\PC{0,80}"], slot: u16, by in nodes(), binary: bool,
+    ) {
+        let [command, reason] = words;
+        let letter = DeadLetter {
+            actor: ActorAddress {
+                key: ActorKey { kind: ActorKind::new(&kind).expect("a kind"), id: ActorId::new(id).expect("an id") },
+                slot: Slot(slot),
+            },
+            command,
+            id: CommandId { origin: Incarnation(numbers[0]), sequence: numbers[1] },
+            message: message.map(MessageId),
+            codec: if binary { PayloadCodec::Binary } else { PayloadCodec::Json },
+            payload,
+            reason,
+            maybe_applied: binary,
+            by,
+            at: WallTime { unix_millis: numbers[2] },
+        };
+        let encoded = encode_letter(&letter).expect("it fits");
+        prop_assert_eq!(decode_letter(&encoded.payload, encoded.checksum.as_deref()).expect("own bytes"), letter);
+    }
+
+    #[test]
+    fn checkpoints_come_back(feed in "[a-z0-9_-]{1,32}", owner in nodes(), numbers: [u64; 2], held: bool) {
+        let (feed, position) = (FeedName::new(&feed).expect("a name"), Sequence(numbers[0]));
+        let state = if held { FeedState::Held } else { FeedState::Released };
+        let checkpoint = Checkpoint { feed, position, owner, nonce: Nonce(numbers[1]), state };
+        let encoded = encode_checkpoint(&checkpoint).expect("it fits");
+        let read = decode_checkpoint(&checkpoint.feed, &encoded.payload, encoded.checksum.as_deref());
+        prop_assert_eq!(read.expect("own bytes"), checkpoint);
+    }
+
+    #[test]
+    fn large_snapshots_come_back_in_chunks(state in vec(any::<u8>(), 1..64), times in 1usize..40_000) {
+        let mut snapshot = samples::actor_snapshot();
+        snapshot.state = state.repeat(times).into();
+        let body = snapshot_body(&snapshot).expect("it fits");
+        let parts = body.chunks(CHUNK_BYTES_MAX).map(|part| chunk(part).expect("it fits"));
+        let mut read = Vec::new();
+        for part in parts {
+            read.extend_from_slice(decode_chunk(&part.payload).expect("own bytes"));
+        }
+        let chunks = (1..=body.len().div_ceil(CHUNK_BYTES_MAX) as u64).collect();
+        let message = manifest(&body, chunks).expect("it fits");
+        let Ok(Kept::Chunks(manifest)) = decode_kept(&message.payload) else { panic!("own bytes") };
+        prop_assert_eq!(manifest.decode(&read).expect("own bytes"), snapshot);
     }
 
     #[test]
