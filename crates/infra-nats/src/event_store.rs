@@ -177,6 +177,19 @@ impl Chain {
     }
 }
 
+/// The sequences in these answers to one batch and whether there is more, or what is wrong with them.
+#[cfg(any(test, feature = "decoders"))]
+pub(crate) fn batch_of(answers: impl IntoIterator<Item = Message>) -> Result<(Vec<u64>, bool), &'static str> {
+    let (mut chain, mut sequences) = (Chain::default(), Vec::new());
+    for answer in answers {
+        match chain.take(answer).map_err(|bad| bad.0)? {
+            Part::Commit(stored) => sequences.push(stored.sequence),
+            Part::End { more } => return Ok((sequences, more)),
+        }
+    }
+    Err("no end")
+}
+
 /// Takes over what some replica has, as far as it can be read and each commit follows the one before; answers whether that
 /// was all. A replica's damage convicts nobody: what is left out is for the leader to say.
 fn take_sound(stored: Vec<Stored>, after: Sequence, commits: &mut Vec<StoredCommit>, reads: Format) -> bool {
@@ -276,18 +289,6 @@ mod tests {
         answer(204, &[("Nats-Num-Pending", pending), ("Nats-Last-Sequence", previous)])
     }
 
-    /// The sequences of a batch and whether there is more, or what is wrong with it.
-    fn check(answers: Vec<Message>) -> Result<(Vec<u64>, bool), &'static str> {
-        let (mut chain, mut sequences) = (Chain::default(), Vec::new());
-        for answer in answers {
-            match chain.take(answer).map_err(|bad| bad.0)? {
-                Part::Commit(stored) => sequences.push(stored.sequence),
-                Part::End { more } => return Ok((sequences, more)),
-            }
-        }
-        Err("no end")
-    }
-
     /// A commit as it is stored at `sequence`, behind the one at `previous`.
     fn stored(sequence: u64, previous: u64) -> Stored {
         let record = CommitRecord {
@@ -323,9 +324,9 @@ mod tests {
 
     #[test]
     fn a_batch_that_lost_any_part_is_not_believed() {
-        assert_eq!(check(vec![commit(3, 0), commit(7, 3), commit(9, 7), end(2, 9)]), Ok((vec![3, 7, 9], true)));
-        assert_eq!(check(vec![commit(3, 0), end(0, 3)]), Ok((vec![3], false)));
-        assert_eq!(check(vec![answer(404, &[])]), Ok((vec![], false)));
+        assert_eq!(batch_of(vec![commit(3, 0), commit(7, 3), commit(9, 7), end(2, 9)]), Ok((vec![3, 7, 9], true)));
+        assert_eq!(batch_of(vec![commit(3, 0), end(0, 3)]), Ok((vec![3], false)));
+        assert_eq!(batch_of(vec![answer(404, &[])]), Ok((vec![], false)));
         for lost in [
             vec![commit(7, 3), commit(9, 7), end(0, 9)],
             vec![commit(9, 7), end(0, 9)],
@@ -333,9 +334,9 @@ mod tests {
             vec![commit(3, 0), commit(7, 3), end(0, 9)],
             vec![end(0, 9)],
         ] {
-            assert_eq!(check(lost), Err("a part was lost"));
+            assert_eq!(batch_of(lost), Err("a part was lost"));
         }
-        assert!(check(vec![commit(3, 0), answer(404, &[])]).is_err());
-        assert!(check(vec![answer(503, &[])]).is_err());
+        assert!(batch_of(vec![commit(3, 0), answer(404, &[])]).is_err());
+        assert!(batch_of(vec![answer(503, &[])]).is_err());
     }
 }

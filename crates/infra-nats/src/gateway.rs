@@ -87,17 +87,18 @@ impl NatsGateway {
 
 /// A request as the client meant it, without the means to answer.
 #[derive(Debug, PartialEq, Eq)]
-struct Understood {
-    kind: String,
-    id: String,
-    command: String,
-    payload: Bytes,
-    message: Option<MessageId>,
-    mode: ReadMode,
-    timeout: Duration,
+pub(crate) struct Understood {
+    pub(crate) kind: String,
+    pub(crate) id: String,
+    pub(crate) command: String,
+    pub(crate) payload: Bytes,
+    pub(crate) message: Option<MessageId>,
+    pub(crate) mode: ReadMode,
+    pub(crate) timeout: Duration,
 }
 
-fn understand(request: &[u8]) -> Result<Understood, String> {
+/// What a client asks, or why that is not to be understood.
+pub(crate) fn understand(request: &[u8]) -> Result<Understood, String> {
     if request.len() > REQUEST_BYTES_MAX {
         return Err(format!("a request of {} bytes exceeds the bound of {REQUEST_BYTES_MAX}", request.len()));
     }
@@ -132,7 +133,7 @@ fn failed(code: &str, reason: String, maybe_applied: bool) -> Bytes {
 }
 
 /// The answer as bytes. A reply that is no JSON or too large for a message is said to be so.
-fn written(answer: GatewayAnswer, bytes_max: usize) -> Bytes {
+pub(crate) fn written(answer: GatewayAnswer, bytes_max: usize) -> Bytes {
     let embedded = |payload: &[u8], wrap: fn(&RawValue) -> AnswerV1<'_>| {
         let bytes = serde_json::from_slice::<&RawValue>(payload).and_then(|raw| serde_json::to_vec(&wrap(raw)));
         match bytes {

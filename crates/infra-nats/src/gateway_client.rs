@@ -179,7 +179,7 @@ impl GatewayClient {
 }
 
 /// A command as the gateway reads it.
-fn written(command: &GatewayCommand<'_>) -> Result<Bytes, GatewayError> {
+pub(crate) fn written(command: &GatewayCommand<'_>) -> Result<Bytes, GatewayError> {
     let GatewayCommand { kind, id, command, payload, message_id, mode, timeout } = *command;
     let request = RequestV1 {
         kind: kind.into(),
@@ -205,7 +205,8 @@ fn malformed(error: serde_json::Error) -> GatewayError {
     GatewayError::Malformed { reason: error.to_string() }
 }
 
-fn understand(answer: &[u8]) -> Result<GatewayAnswer, GatewayError> {
+/// What an answer says.
+pub(crate) fn understand(answer: &[u8]) -> Result<GatewayAnswer, GatewayError> {
     let bytes = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
     match serde_json::from_slice(answer).map_err(malformed)? {
         AnswerV1::Reply(reply) => Ok(GatewayAnswer::Replied(bytes(reply))),

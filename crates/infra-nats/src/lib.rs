@@ -17,6 +17,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "decoders")]
+pub mod decoders;
 pub mod names;
 
 mod config;

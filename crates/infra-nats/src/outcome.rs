@@ -156,6 +156,15 @@ fn judge(answer: &[u8]) -> Attempt {
     }
 }
 
+/// Where that answer says that a message is stored.
+#[cfg(feature = "decoders")]
+pub(crate) fn stored_at(answer: &[u8]) -> Option<u64> {
+    match judge(answer) {
+        Attempt::Done(Outcome::Stored(sequence)) => Some(sequence),
+        Attempt::Done(_) | Attempt::InPipeline => None,
+    }
+}
+
 /// What the server's own answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {

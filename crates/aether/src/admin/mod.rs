@@ -21,6 +21,8 @@ pub use letters::{LETTERS_MAX, LetterView, LettersView};
 pub use moves::{ActorMoveView, MoveWithActors, MovesOfShardView, ReachedView, ShardMoveView};
 pub use pages::{BODY_BYTES_MAX, PAGE_LIMIT, Pages};
 pub use picture::{Counter, NatsPicture, Picture, PlacementPicture, Source};
+#[cfg(feature = "test-kit")]
+pub use server::converse;
 pub use server::{AdminRefused, Bound, CONNECTIONS_MAX, PATIENCE, announce};
 pub use views::{
     ClusterView, HealthView, MoveView, MovesView, NodeHealthView, NodeView, NodesView, OrderView, PlacementView,

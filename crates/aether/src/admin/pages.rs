@@ -60,7 +60,7 @@ impl IntoResponse for Refused {
 type Shared = State<Arc<dyn Source>>;
 
 /// A set of pages, to be served by [`Bound::serve`](super::Bound::serve).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pages {
     router: Router,
 }

@@ -92,6 +92,46 @@ impl Bound {
     }
 }
 
+/// What these pages answer to the bytes of one connection, until they have had nothing to say for `patience`.
+///
+/// In memory, on the caller's own thread: for tests, with a paused clock.
+#[cfg(feature = "test-kit")]
+pub async fn converse(pages: Pages, said: &[u8], patience: Duration) -> Vec<u8> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+    struct Once(Option<DuplexStream>);
+
+    impl axum::serve::Listener for Once {
+        type Io = DuplexStream;
+        type Addr = ();
+        async fn accept(&mut self) -> (DuplexStream, ()) {
+            match self.0.take() {
+                Some(connection) => (connection, ()),
+                None => std::future::pending().await,
+            }
+        }
+        fn local_addr(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let (ours, theirs) = tokio::io::duplex(16 * 1024);
+    let (mut hear, mut say) = tokio::io::split(ours);
+    let mut heard = Vec::new();
+    let talk = async {
+        // Whoever has hung up does not want to hear the rest.
+        let saying = async { drop(say.write_all(said).await) };
+        let hearing =
+            async { while let Ok(Ok(1..)) = tokio::time::timeout(patience, hear.read_buf(&mut heard)).await {} };
+        tokio::join!(saying, hearing)
+    };
+    tokio::select! {
+        _ = async { axum::serve(Once(Some(theirs)), pages.into_router()).await } => {}
+        _ = talk => {}
+    }
+    heard
+}
+
 /// Writes one URL a line to `path`, whole or not at all.
 ///
 /// # Errors
