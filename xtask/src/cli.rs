@@ -95,6 +95,18 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         arguments: Vec<String>,
     },
+    /// Try every decoder with bytes that nobody of ours wrote; what follows is passed on, for example --seconds 60.
+    Fuzz {
+        /// --target NAME, --seconds S or --executions N (for each target), --seed N, --keep, --list, --input FILE.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Ask the same of the in-memory adapter and of a real nats-server, drawn from seeds, and compare what each answers.
+    Differential {
+        /// --sequences N (1000 by default), --steps N in each (50), --start S.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Take away one rule of the control plane after another and see that the simulation notices; what follows is passed on.
     Mutants {
         /// --seeds N (500 by default), --only NAME, --jobs J, --json.
@@ -257,6 +269,8 @@ impl Cli {
             Command::Simulate { arguments } => steps::simulate(&root, &arguments),
             Command::Chaos { arguments } => steps::chaos(&root, &arguments),
             Command::Histcheck { arguments } => steps::histcheck(&root, &arguments),
+            Command::Fuzz { arguments } => steps::fuzz(&root, &arguments),
+            Command::Differential { arguments } => steps::differential(&root, &arguments),
             Command::Mutants { arguments } => steps::mutants(&root, &arguments),
             Command::BigEndian { debian } => big_endian::run(&root, debian),
             Command::Placement { arguments } => steps::placement(&root, &arguments),

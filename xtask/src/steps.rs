@@ -238,19 +238,48 @@ const MOVES: Storms = Storms {
 };
 
 fn simulate_storms(root: &Path, storms: &Storms, arguments: &[String]) -> Result<()> {
+    let names = [("--count", storms.count.0), ("--seeds", "AETHER_SEEDS"), ("--start", "AETHER_SEED")];
     let mut environment = vec![storms.count, ("AETHER_SEEDS", storms.seeds)];
-    for pair in arguments.chunks(2) {
-        let name = match pair[0].as_str() {
-            "--count" => storms.count.0,
-            "--seeds" => "AETHER_SEEDS",
-            "--start" => "AETHER_SEED",
-            other => bail!("{other}? There are --count N in all, --seeds N and --start S"),
-        };
-        let value = pair.get(1).filter(|value| value.parse::<u64>().is_ok());
-        environment.push((name, value.with_context(|| format!("{} wants a number", pair[0]))?));
-    }
+    environment.extend(numbers(arguments, &names)?);
     let kit = ["--workspace", "--features", TEST_KIT, "--test", "test_cluster"];
     let all = [&["test", "--quiet", "--release"], &kit[..], &["--", "--nocapture", "--exact", storms.test]].concat();
+    run_cargo(root, &all, &environment)
+}
+
+/// Numbers by flag, as the variables of these names.
+fn numbers<'a>(arguments: &'a [String], names: &[(&str, &'a str)]) -> Result<Vec<(&'a str, &'a str)>> {
+    let read = |pair: &'a [String]| {
+        let Some((_, name)) = names.iter().find(|(flag, _)| *flag == pair[0]) else {
+            let flags: Vec<_> = names.iter().map(|(flag, _)| format!("{flag} N")).collect();
+            bail!("{}? There are {}", pair[0], flags.join(", "));
+        };
+        let value = pair.get(1).filter(|value| value.parse::<u64>().is_ok());
+        Ok((*name, value.with_context(|| format!("{} wants a number", pair[0]))?.as_str()))
+    };
+    arguments.chunks(2).map(read).collect()
+}
+
+/// `cargo xtask fuzz`: every decoder with bytes that nobody of ours wrote, in a build in which overflow is noticed.
+///
+/// # Errors
+/// A decoder breaks a promise: it has said with which bytes.
+pub fn fuzz(root: &Path, arguments: &[String]) -> Result<()> {
+    let mut all = vec!["run", "--quiet", "--profile", "fuzz", "--package", "aether-fuzz", "--"];
+    all.extend(arguments.iter().map(String::as_str));
+    run_cargo(root, &all, &[])
+}
+
+/// `cargo xtask differential`: the same of memory and of a nats-server.
+///
+/// # Errors
+/// They answer differently: it has said to what, and with which seed.
+pub fn differential(root: &Path, arguments: &[String]) -> Result<()> {
+    let names = [("--sequences", "AETHER_SEQUENCES"), ("--steps", "AETHER_STEPS"), ("--start", "AETHER_SEED")];
+    let mut environment = vec![("AETHER_SEQUENCES", "1000")];
+    environment.extend(numbers(arguments, &names)?);
+    let test = "memory_and_a_nats_server_answer_the_same_whatever_is_asked";
+    let all =
+        ["test", "--quiet", "--package", "aether-contract", "--test", "nats", "--", "--nocapture", "--exact", test];
     run_cargo(root, &all, &environment)
 }
 
@@ -449,6 +478,21 @@ mod tests {
                 && refused.contains("local, leader, residents, nats, handover, placement, map"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn a_flag_that_there_is_not_is_refused_with_those_that_there_are() {
+        let given = |arguments: &[&str]| arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<_>>();
+        let names = [("--start", "AETHER_SEED"), ("--steps", "AETHER_STEPS")];
+        let good = given(&["--steps", "7", "--start", "1"]);
+        assert_eq!(numbers(&good, &names).expect("known"), [("AETHER_STEPS", "7"), ("AETHER_SEED", "1")]);
+        for (bad, said) in [
+            (&["--step", "7"][..], "--step? There are --start N, --steps N"),
+            (&["--steps", "many"], "--steps wants a number"),
+            (&["--steps"], "--steps wants a number"),
+        ] {
+            assert_eq!(numbers(&given(bad), &names).expect_err("refused").to_string(), said);
+        }
     }
 
     #[test]

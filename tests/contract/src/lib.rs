@@ -4,9 +4,12 @@
 //! so the same table runs over memory and over a real nats-server. [`run`] runs them all and names backend and case
 //! of every failure. A case that needs what only some backends can do says so ([`Need`]).
 //!
+//! [`differential`] holds two backends against each other, with operations that nobody thought of.
+//!
 //! Not here: what only real processes can show (kills, elections, restarts), which is `tests/cluster`.
 
 pub mod cases;
+pub mod differential;
 pub mod memory;
 mod runner;
 mod samples;

@@ -8,12 +8,10 @@ use aether_infra_memory::Manner;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_in_the_manner_of_one_replica_keeps_the_contract() {
-    let count = run(Arc::new(MemoryWorld::new(Manner::R1)), cases::all()).await;
-    assert!(count >= 30, "only {count} cases ran");
+    run(Arc::new(MemoryWorld::new(Manner::R1)), cases::all()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_in_the_manner_of_three_replicas_keeps_the_contract() {
-    let count = run(Arc::new(MemoryWorld::new(Manner::R3)), cases::all()).await;
-    assert!(count >= 30, "only {count} cases ran");
+    run(Arc::new(MemoryWorld::new(Manner::R3)), cases::all()).await;
 }

@@ -1,14 +1,17 @@
-//! The suite over real nats-servers: one alone, and three that keep every stream together.
+//! The suite over real nats-servers: one alone, the oldest that is supported, and three that keep every stream together. And
+//! what one alone answers to operations that nobody thought of, held against what memory answers.
 //!
 //! Servers are found or fetched, started on loopback and ended here; their folders stay behind when a case fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aether_contract::differential::agree;
+use aether_contract::memory::MemoryWorld;
 use aether_contract::{Faults, Need, Place, World, cases, run};
 use aether_domain::ids::{MessageId, Namespace, NodeId, NodeRef};
 use aether_domain::ports::{GatewayAnswer, Ports, ReadMode};
-use aether_infra_memory::GatewayCall;
+use aether_infra_memory::{GatewayCall, Manner};
 use aether_infra_nats::names::Names;
 use aether_infra_nats::{NatsConfig, connect};
 use anyhow::{Context, bail};
@@ -17,14 +20,50 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use xtask::nats::{NatsCluster, NatsServer, ServerOptions};
+use xtask::nats::{NatsCluster, NatsServer, Options, ServerOptions, locate, oldest_version};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_nats_server_alone_keeps_the_contract() {
-    let options = ServerOptions { keep: true, ..ServerOptions::default() };
-    let server = blocking(|| NatsServer::start(options)).await;
+    let server = alone(None).await;
+    run(world("nats R1", vec![server.url()], 1).await, cases::all()).await;
+    done(server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_oldest_supported_nats_server_keeps_the_contract() {
+    let server = alone(Some(oldest_version().expect("pinned"))).await;
+    run(world("oldest nats R1", vec![server.url()], 1).await, cases::all()).await;
+    done(server);
+}
+
+/// `cargo xtask differential`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_and_a_nats_server_answer_the_same_whatever_is_asked() {
+    let number = |name: &str, otherwise| match std::env::var(name) {
+        Ok(number) => number.parse().unwrap_or_else(|_| panic!("{name} is no number: {number}")),
+        Err(_) => otherwise,
+    };
+    let (sequences, steps) = (number("AETHER_SEQUENCES", 60), number("AETHER_STEPS", 50));
+    let seed = number("AETHER_SEED", 0);
+    let server = alone(None).await;
+    let real = world("nats R1", vec![server.url()], 1).await;
+    let memory = Arc::new(MemoryWorld::new(Manner::R1));
+    let count = agree([memory, real], seed, sequences, steps as usize).await;
+    println!("{sequences} sequences of {steps} steps from seed {seed}: {count} answers, all the same");
+    done(server);
+}
+
+/// A server whose folder stays behind unless all is well.
+async fn alone(version: Option<String>) -> NatsServer {
+    blocking(move || {
+        let program = version.map(|version| locate(&Options::with_version(version))).transpose()?;
+        NatsServer::start(ServerOptions { keep: true, program, ..ServerOptions::default() })
+    })
+    .await
+}
+
+fn done(server: NatsServer) {
     let dir = server.dir().to_owned();
-    keeps_the_contract("nats R1", vec![server.url()], 1).await;
     drop(server);
     std::fs::remove_dir_all(dir).expect("the server's folder goes");
 }
@@ -34,7 +73,7 @@ async fn three_nats_servers_keep_the_contract() {
     let options = ServerOptions { keep: true, ..ServerOptions::default() };
     let cluster = blocking(move || NatsCluster::start_with(3, &options)).await;
     let dirs: Vec<_> = cluster.servers().iter().map(|server| server.dir().to_owned()).collect();
-    keeps_the_contract("nats R3", cluster.urls(), 3).await;
+    run(world("nats R3", cluster.urls(), 3).await, cases::all()).await;
     drop(cluster);
     for dir in dirs {
         std::fs::remove_dir_all(dir).expect("the server's folder goes");
@@ -46,12 +85,10 @@ async fn blocking<T: Send + 'static>(start: impl FnOnce() -> anyhow::Result<T> +
     started.expect("nats-server starts")
 }
 
-async fn keeps_the_contract(backend: &'static str, urls: Vec<String>, replicas: usize) {
+async fn world(backend: &'static str, urls: Vec<String>, replicas: usize) -> Arc<dyn World> {
     let raw = async_nats::connect(urls.clone()).await.expect("a plain client connects");
     let config = NatsConfig { replicas, ..NatsConfig::new(urls) };
-    let world = NatsWorld { backend, config, raw, places: AtomicU64::new(0) };
-    let count = run(Arc::new(world), cases::all()).await;
-    assert!(count >= 30, "only {count} cases ran");
+    Arc::new(NatsWorld { backend, config, raw, places: AtomicU64::new(0) })
 }
 
 struct NatsWorld {
