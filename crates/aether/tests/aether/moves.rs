@@ -170,11 +170,9 @@ async fn what_clients_have_asked_through_a_node_is_answered_before_it_ends() {
     });
     let asks: Vec<_> = asks.collect();
     sleep(DOZE / 8).await;
-    let leaves = tokio::time::Instant::now();
     nodes[1].drain().await;
-    let left = leaves.elapsed();
     for ask in asks {
         let answer = ask.await.expect("nobody panics");
-        assert!(matches!(answer, GatewayAnswer::Replied(_)), "{answer:?}, the node had left after {left:?}");
+        assert!(matches!(answer, GatewayAnswer::Replied(_)), "{answer:?}");
     }
 }
