@@ -30,8 +30,9 @@ use crate::transport::NatsTransport;
 use crate::wakes::NatsWakeStore;
 use crate::wire::formats::{Formats, NEWEST};
 
-/// The oldest nats-server that has what we build on.
-const OLDEST_SERVER: &str = "2.12.0";
+/// The oldest nats-server that has what we build on. In 2.12.0 and 2.12.1 a batch of direct gets beside a write may lock a
+/// stream for good.
+const OLDEST_SERVER: &str = "2.12.2";
 
 /// The smallest `max_payload` in which every record, and the largest command with its frame, has room.
 const PAYLOAD_BYTES_MIN: usize = 1024 * 1024;
@@ -221,7 +222,7 @@ fn reconnect_pause(attempts: usize) -> Duration {
 
 async fn check_server(config: &NatsConfig, connection: &Connection) -> Result<(), StartError> {
     let info = connection.client.server_info();
-    if !connection.client.is_server_compatible(2, 12, 0) {
+    if !connection.client.is_server_compatible(2, 12, 2) {
         return Err(StartError::ServerTooOld { found: info.version, needed: OLDEST_SERVER });
     }
     if info.max_payload < PAYLOAD_BYTES_MIN {

@@ -65,7 +65,7 @@ fn nats_too_old() -> Result<()> {
     let (_alone, folder) = (alone(), folder()?);
     let program = nats::locate(&nats::Options::with_version(nats::refused_version()?))?;
     let server = NatsServer::start(ServerOptions { program: Some(program), ..ServerOptions::default() })?;
-    let words = ["nats-server 2.11.11 is too old", "2.12", "upgrade"];
+    let words = ["nats-server 2.11.11 is too old", "2.12.2", "upgrade"];
     refused(folder.path(), "n1", &node_config("t", "n1", &server.url(), ""), 1, &words)?;
     ensure!(streams(&server)? == 0, "nothing was made");
     Ok(())

