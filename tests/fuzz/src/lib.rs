@@ -1,7 +1,7 @@
 //! Every decoder, tried with bytes that nobody of ours wrote: `cargo xtask fuzz`.
 //!
 //! [`targets::all`] is the table: a decoder, what stands around its bytes, its seeds, and how much memory it may ask for.
-//! [`run`] changes seeds and what it has found so far ([`mutate`]), keeps what makes a decoder do something new, and ends with
+//! [`run`] changes seeds and what it has found so far (`mutate`), keeps what makes a decoder do something new, and ends with
 //! the first bytes that break a promise: no panic, no more memory than the target's [`Allowance`], and what has a meaning is
 //! written, read back as itself, and written the same again.
 //!
