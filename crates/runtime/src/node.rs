@@ -40,7 +40,7 @@ use crate::vitals::{Costs, Vitals};
 
 /// How long a handler that runs is waited for when the node ends.
 const HANDLER_ENDS_WITHIN: Duration = Duration::from_secs(3);
-/// How long a node that was let go stays for the answers that its gateway's clients wait for.
+/// How long a node that is to leave stays for the answers that its gateway's clients wait for.
 const CLIENTS_ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a node is told once.
@@ -129,6 +129,9 @@ struct Inner {
     split_brain: watch::Receiver<Arc<SplitBrain>>,
     projections: Arc<RwLock<Projections>>,
     migrated: Arc<Migrated>,
+    /// Cancelled once no client's request is to be taken any more.
+    takes_requests: CancellationToken,
+    /// Ends once every client that has asked through this node is answered.
     gateway_listens: watch::Receiver<bool>,
     feeds: Feeds,
     stopped: watch::Receiver<Option<StopReason>>,
@@ -274,7 +277,6 @@ impl Runtime {
         let (stop, stopped) = watch::channel(None);
         let part_ended = stop.clone();
         let (listening, gateway_listens) = watch::channel(false);
-        let (mut taken, no_more_requests) = (gateway_listens.clone(), takes_requests.clone());
         // Whoever watches the status sees it end only after the reason is there to be read.
         let last_status = wiring.status.clone();
         let (control_notify, control_shutdown) = (notify.clone(), shutdown.clone());
@@ -284,14 +286,6 @@ impl Runtime {
                 tracing::error!("the control plane panicked: this node tells nobody that it lives any more, and ends");
                 Some(StopReason::PartEnded { part: "control plane" })
             });
-            if reason == Some(StopReason::Left) {
-                // Whom it asks goes on, so clients can be told what came of it. The gateway hangs up once all are.
-                no_more_requests.cancel();
-                let answered = async { while taken.changed().await.is_ok() {} };
-                if tokio::time::timeout(CLIENTS_ANSWERED_WITHIN, answered).await.is_err() {
-                    tracing::warn!("clients that asked through this node are left without an answer: it ends");
-                }
-            }
             stop.send_if_modified(|known| {
                 known.is_none() && {
                     *known = reason;
@@ -311,7 +305,7 @@ impl Runtime {
             }
         });
         let standing = gateway::Standing { clock: Arc::clone(&clock), lease: serving, listening };
-        tasks.spawn(gateway::serve(ports.gateway, router.clone(), hash, standing, takes_requests));
+        tasks.spawn(gateway::serve(ports.gateway, router.clone(), hash, standing, takes_requests.clone()));
         let inner = Inner {
             strategies: config.strategies,
             hash,
@@ -322,6 +316,7 @@ impl Runtime {
             split_brain,
             projections,
             migrated,
+            takes_requests,
             gateway_listens,
             feeds,
             stopped,
@@ -459,15 +454,29 @@ impl Runtime {
         self.inner.feeds.stats()
     }
 
-    /// Leaves the cluster in good order: gives its feeds back, hands every shard over, is let go, and ends. Answers once it has
-    /// ended, at the latest after 20 s and what [`Self::stop`] takes.
+    /// Leaves the cluster in good order: gives its feeds back, answers the clients that have asked through it (for 2 s at most),
+    /// hands every shard over, is let go, and ends. Answers once it has ended, at the latest after 22 s and what [`Self::stop`] takes.
     pub async fn drain(&self) -> Option<StopReason> {
         self.inner.feeds.stop().await;
+        self.answer_clients().await;
         // A node that has ended already has nothing to be told.
         let _ = self.inner.control.send(Input::Leave).await;
         let reason = self.stopped().await;
         self.stop().await;
         reason
+    }
+
+    /// Takes no more requests of clients, and waits until those it has taken are answered. Who is no member any more is told
+    /// nothing, so this comes before it asks to be let go.
+    async fn answer_clients(&self) {
+        self.inner.takes_requests.cancel();
+        let mut listens = self.inner.gateway_listens.clone();
+        let answered = async { while listens.changed().await.is_ok() {} };
+        if tokio::time::timeout(CLIENTS_ANSWERED_WITHIN, answered).await.is_err() {
+            tracing::warn!(
+                "clients that asked through this node have waited for long and may be left without an answer"
+            );
+        }
     }
 
     /// Waits until the node ends by itself; `None` if it was stopped by [`Self::stop`].
