@@ -55,9 +55,11 @@ pub(super) fn move_on(turn: &mut Turn<'_>) -> Result<(), String> {
         let Some(record) = seen.filter(|record| record.node == member.node) else { continue };
         let mut due = |shard: &ShardId| is_meant(record, &topology, *shard) && !memory.tries.is_recent(*shard, timers);
         let unserved: ShardSet = record.health.unserved.iter().filter(&mut due).collect();
-        let Some(planning) = elsewhere(&topology, facts, &member.node).filter(|_| !unserved.is_empty()) else {
+        // Nearly always: where else they could be is much to find out.
+        if unserved.is_empty() {
             continue;
-        };
+        }
+        let Some(planning) = elsewhere(&topology, facts, &member.node) else { continue };
         memory.tries.0.extend(unserved.iter().map(|shard| (shard, timers.now())));
         let (steps, rejected) = planning.run(facts)?;
         if let Some(rejected) = rejected {
