@@ -98,8 +98,6 @@ pub(super) struct Machine {
     owner: Option<NodeRef>,
     /// What was last known to be stored.
     stored: Sequence,
-    /// How the work stood when it was to be given back, if it is.
-    released: Option<Standing>,
 }
 
 enum State {
@@ -107,8 +105,7 @@ enum State {
     /// It is being taken.
     Taking(Attempt),
     Working(Working),
-    /// It is being given back.
-    Releasing(Attempt),
+    Releasing(Releasing),
     Ended,
 }
 
@@ -128,6 +125,14 @@ struct Working {
     handled: u64,
     consider_at: Monotonic,
     attempt: Option<Attempt>,
+}
+
+/// It is being given back.
+struct Releasing {
+    attempt: Attempt,
+    /// How the work stood when it was to be given back, and when that was.
+    standing: Standing,
+    since: Monotonic,
 }
 
 /// A write until it is certain what became of it.
@@ -160,7 +165,7 @@ impl Machine {
     pub(super) fn new(feed: FeedName, me: NodeRef, timing: Timing, seed: u64, now: Monotonic) -> Self {
         let state = State::Watching(Watching { seen: None, look_at: Some(now) });
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Self { feed, me, timing, rng, state, owner: None, stored: Sequence::ZERO, released: None }
+        Self { feed, me, timing, rng, state, owner: None, stored: Sequence::ZERO }
     }
 
     /// Who works on it, as far as this node knows.
@@ -186,7 +191,7 @@ impl Machine {
         };
         match &self.state {
             State::Watching(watching) => watching.look_at,
-            State::Taking(attempt) | State::Releasing(attempt) => due(attempt),
+            State::Taking(attempt) | State::Releasing(Releasing { attempt, .. }) => due(attempt),
             State::Working(working) => {
                 let give_up = working.sent + self.timing.hold();
                 let next = working.attempt.as_ref().map_or(Some(working.consider_at), due);
@@ -205,7 +210,7 @@ impl Machine {
             State::Watching(watching) => self.watch(now, watching, input),
             State::Taking(attempt) => self.take(now, attempt, input),
             State::Working(working) => self.work(now, working, input),
-            State::Releasing(attempt) => self.give_back(now, attempt, input),
+            State::Releasing(releasing) => self.give_back(now, releasing, input),
             State::Ended => Vec::new(),
         }
     }
@@ -318,49 +323,52 @@ impl Machine {
     }
 
     fn release(&mut self, now: Monotonic, standing: Standing) -> Vec<Effect> {
-        if self.released.replace(standing).is_some() {
-            return Vec::new();
-        }
-        let expected = match std::mem::replace(&mut self.state, State::Ended) {
+        let (attempt, effects) = match std::mem::replace(&mut self.state, State::Ended) {
             // First it has to be certain what the next write must expect.
-            State::Taking(attempt) | State::Working(Working { attempt: Some(attempt), .. }) => {
-                self.state = State::Releasing(attempt);
+            State::Taking(attempt) | State::Working(Working { attempt: Some(attempt), .. }) => (attempt, Vec::new()),
+            State::Working(Working { revision, .. }) => self.last_write(now, standing, revision),
+            State::Releasing(releasing) => {
+                self.state = State::Releasing(releasing);
                 return Vec::new();
             }
-            State::Working(working) => Expected::At(working.revision),
-            _ => return vec![Effect::Ended],
+            State::Watching(_) => return vec![Effect::Ended],
+            State::Ended => return Vec::new(),
         };
-        let attempt = self.attempt(now, FeedState::Released, standing, expected);
-        let effects = vec![attempt.write()];
-        self.state = State::Releasing(attempt);
+        self.state = State::Releasing(Releasing { attempt, standing, since: now });
         effects
     }
 
-    fn give_back(&mut self, now: Monotonic, mut attempt: Attempt, input: Input) -> Vec<Effect> {
-        if now.since(attempt.sent) >= self.timing.hold() {
+    fn last_write(&mut self, now: Monotonic, standing: Standing, revision: Revision) -> (Attempt, Vec<Effect>) {
+        let attempt = self.attempt(now, FeedState::Released, standing, Expected::At(revision));
+        let effects = vec![attempt.write()];
+        (attempt, effects)
+    }
+
+    fn give_back(&mut self, now: Monotonic, mut releasing: Releasing, input: Input) -> Vec<Effect> {
+        // It works no more, so nothing hangs on how long ago a write was: if another has taken it, compare-and-set says so.
+        if now.since(releasing.since) >= self.timing.hold() {
             // Others find out by their clocks.
             return vec![Effect::Ended];
         }
-        match attempt.judge(now, input) {
+        let attempt = &mut releasing.attempt;
+        let effects = match attempt.judge(now, input) {
             // That was the write that was under way.
             Verdict::Stored(revision) if attempt.checkpoint.state == FeedState::Held => {
-                let mut standing = self.released.unwrap_or_default();
+                let mut standing = releasing.standing;
                 standing.position = standing.position.max(attempt.checkpoint.position);
-                let attempt = self.attempt(now, FeedState::Released, standing, Expected::At(revision));
-                let effects = vec![attempt.write()];
-                self.state = State::Releasing(attempt);
+                let (attempt, effects) = self.last_write(now, standing, revision);
+                releasing.attempt = attempt;
                 effects
             }
             Verdict::Stored(_) => {
                 (self.owner, self.stored) = (None, attempt.checkpoint.position);
-                vec![Effect::Ended]
+                return vec![Effect::Ended];
             }
-            Verdict::Lost => vec![Effect::Ended],
-            Verdict::Unclear(effects) => {
-                self.state = State::Releasing(attempt);
-                effects
-            }
-        }
+            Verdict::Lost => return vec![Effect::Ended],
+            Verdict::Unclear(effects) => effects,
+        };
+        self.state = State::Releasing(releasing);
+        effects
     }
 }
 

@@ -248,6 +248,11 @@ fn check(seed: u64, freezes: bool) {
     }
 }
 
+#[test]
+fn given_back_with_a_write_under_way_that_was_lost_long_ago_it_still_passes_to_another_at_once() {
+    check(7_138_005_453_407_888_402, false);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
