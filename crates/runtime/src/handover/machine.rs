@@ -10,8 +10,8 @@ use aether_domain::{Epoch, Monotonic, NodeRef, ShardId};
 
 use super::book::{Book, HandoverStats, MovePhase, MoveRole, MoveStatus, Now};
 use super::bounds::{
-    ARRIVING_BYTES_MAX, ARRIVING_SHARD_BYTES_MAX, CHUNKS_MAX, HOLD, KEPT_FOR, LEAVING_BYTES_MAX, SEND_AGAIN, SENDS_MAX,
-    UNACKNOWLEDGED_BYTES_MAX,
+    ARRIVING_BYTES_MAX, ARRIVING_SHARD_BYTES_MAX, CHUNKS_MAX, HOLD, KEPT_FOR, LEAVING_BYTES_MAX,
+    NOT_WAITED_FOR_BYTES_MAX, SEND_AGAIN, SENDS_MAX, UNACKNOWLEDGED_BYTES_MAX,
 };
 use crate::view::{Route, View};
 
@@ -114,6 +114,10 @@ impl Leaving {
     }
     fn is_over(&self) -> bool {
         self.released && self.chunks.iter().all(|chunk| matches!(chunk.sent, Sent::Done))
+    }
+    /// Whether whatever is still on its way is little.
+    fn is_nearly_over(&self) -> bool {
+        self.is_over() || self.is_sent() && self.bytes() <= NOT_WAITED_FOR_BYTES_MAX
     }
     fn bytes(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.bytes).sum()
@@ -420,7 +424,7 @@ impl Machine {
         self.send_more(now, out);
     }
 
-    /// Reports whatever is served no more, once the destination has what was captured, or need not be waited for.
+    /// Reports whatever is served no more, once the destination has what was captured, or that need not be waited for.
     fn report(&mut self, now: Now, out: &mut Vec<Effect>) {
         for (shard, leaving) in self.leaving.iter_mut().filter(|(_, leaving)| leaving.released) {
             let (shard, drain_epoch) = (*shard, leaving.drain_epoch);
@@ -436,7 +440,7 @@ impl Machine {
                 continue;
             };
             let late = leaving.hold_until() <= now.at;
-            if leaving.is_over() || peer.silent || late {
+            if leaving.is_nearly_over() || peer.silent || late {
                 peer.silent |= late && !leaving.is_over();
                 leaving.reported = true;
                 self.book.reach(now, shard, drain_epoch, MovePhase::Acknowledged);

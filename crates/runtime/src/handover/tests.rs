@@ -16,14 +16,16 @@ use bytes::Bytes;
 
 use super::book::{MovePhase, MoveRole, Now};
 use super::bounds::{
-    ARRIVING_BYTES_MAX, ARRIVING_SHARD_BYTES_MAX, HOLD, KEPT_FOR, LEAVING_BYTES_MAX, SENDS_MAX,
-    UNACKNOWLEDGED_BYTES_MAX,
+    ARRIVING_BYTES_MAX, ARRIVING_SHARD_BYTES_MAX, HOLD, KEPT_FOR, LEAVING_BYTES_MAX, NOT_WAITED_FOR_BYTES_MAX,
+    SENDS_MAX, UNACKNOWLEDGED_BYTES_MAX,
 };
 use super::machine::{Effect, Input, Machine};
 use crate::view::{Route, View};
 
 const SHARD: ShardId = ShardId(2);
 const DRAIN: Epoch = Epoch(20);
+/// So much that its acknowledgement is waited for.
+const MUCH: usize = NOT_WAITED_FOR_BYTES_MAX + 1;
 
 fn me() -> NodeRef {
     life("a", 1)
@@ -170,7 +172,7 @@ fn given(effects: &[Effect]) -> usize {
 fn a_shard_is_reported_when_what_was_captured_is_acknowledged_and_every_phase_is_seen() {
     let mut stage = Stage::leaving();
     assert_eq!(stage.phase(), MovePhase::Paused);
-    assert_eq!(sent(&stage.captured(vec![warm("1", 100), warm("2", 100)])), [(0, 2)]);
+    assert_eq!(sent(&stage.captured(vec![warm("1", MUCH), warm("2", MUCH)])), [(0, 2)]);
     assert_eq!(stage.released(), []);
     assert_eq!(stage.phase(), MovePhase::Sent);
     stage.at = stage.at + Duration::from_millis(3);
@@ -189,6 +191,32 @@ fn a_shard_is_reported_when_what_was_captured_is_acknowledged_and_every_phase_is
 }
 
 #[test]
+fn little_is_not_waited_for_but_for_as_long_as_it_is_not_sent() {
+    let mut stage = Stage::leaving();
+    assert_eq!(sent(&stage.captured(vec![warm("1", MUCH / 2)])), [(0, 1)]);
+    assert_eq!(stage.released(), [release()]);
+    // What is not acknowledged is still sent again.
+    assert_eq!(sent(&stage.pass(HOLD)), [(0, 1)]);
+    assert_eq!(stage.taken(0, WarmVerdict::Taken), []);
+    assert_eq!((stage.machine.stats().acknowledged, stage.machine.stats().left_out), (1, 0));
+    // Another shard's have taken all the room on the way.
+    let (much, little) = ((ShardId(3), Epoch(20)), (SHARD, Epoch(20)));
+    let mut stage = Stage::new(view(20, &[(much.0, leaving(much.1)), (little.0, leaving(little.1))], &[]));
+    let of_much = |nth: usize| {
+        let mut actor = warm(&nth.to_string(), 200 * 1024);
+        actor.actor.slot = Slot(0xC000);
+        actor
+    };
+    let actors = (0..30).map(of_much).collect();
+    stage.step(Input::Captured { shard: much.0, drain_epoch: much.1, actors });
+    assert_eq!(sent(&stage.captured(vec![warm("1", 60_000)])), []);
+    assert_eq!(stage.released(), [], "nothing of it has been sent");
+    let frame = WarmTakenFrame { shard: much.0, drain_epoch: much.1, chunk: 0, verdict: WarmVerdict::NoRoom };
+    let done = stage.step(Input::Taken { from: other(), frame });
+    assert_eq!((sent(&done), done.contains(&release())), (vec![(0, 1)], true));
+}
+
+#[test]
 fn a_shard_without_actors_and_one_that_nothing_is_known_of_are_reported_at_once() {
     let mut stage = Stage::leaving();
     assert_eq!(stage.released(), [release()]);
@@ -199,7 +227,7 @@ fn a_shard_without_actors_and_one_that_nothing_is_known_of_are_reported_at_once(
 #[test]
 fn a_part_that_is_not_acknowledged_is_sent_again_and_the_release_waits_for_50_ms_at_most() {
     let mut stage = Stage::leaving();
-    stage.captured(vec![warm("1", 100)]);
+    stage.captured(vec![warm("1", MUCH)]);
     stage.released();
     let done = stage.pass(HOLD * 9 / 10);
     assert_eq!((sent(&done), done.contains(&release())), (vec![(0, 1)], false));
@@ -218,11 +246,11 @@ fn a_part_that_is_not_acknowledged_is_sent_again_and_the_release_waits_for_50_ms
 fn a_destination_that_does_not_answer_is_waited_for_once_and_not_shard_by_shard() {
     let both = [(SHARD, leaving(DRAIN)), (ShardId(3), leaving(Epoch(21)))];
     let mut stage = Stage::leaving();
-    stage.captured(vec![warm("1", 100)]);
+    stage.captured(vec![warm("1", MUCH)]);
     stage.released();
     assert!(stage.pass(HOLD).contains(&release()));
     stage.step(Input::View(view(21, &both, &[])));
-    let mut second = warm("1", 100);
+    let mut second = warm("1", MUCH);
     second.actor.slot = Slot(0xC000);
     let (shard, drain_epoch) = (ShardId(3), Epoch(21));
     let captured = stage.step(Input::Captured { shard, drain_epoch, actors: vec![second] });
@@ -233,12 +261,12 @@ fn a_destination_that_does_not_answer_is_waited_for_once_and_not_shard_by_shard(
 #[test]
 fn nothing_waits_for_a_destination_that_is_known_to_be_gone() {
     let mut stage = Stage::leaving();
-    stage.captured(vec![warm("1", 100)]);
+    stage.captured(vec![warm("1", MUCH)]);
     stage.step(Input::Unreachable { to: other() });
     assert_eq!(stage.released(), [release()]);
     // So it is if that is heard while it waits.
     let mut stage = Stage::leaving();
-    stage.captured(vec![warm("1", 100)]);
+    stage.captured(vec![warm("1", MUCH)]);
     assert_eq!(stage.released(), []);
     assert_eq!(stage.step(Input::Unreachable { to: other() }), [release()]);
 }
@@ -292,7 +320,7 @@ fn what_is_too_large_or_too_much_is_left_out_and_counted() {
 fn a_cancelled_move_gives_back_what_was_captured_whatever_became_of_it() {
     for acknowledged in [false, true] {
         let mut stage = Stage::leaving();
-        stage.captured(vec![warm("1", 100), warm("2", 100)]);
+        stage.captured(vec![warm("1", MUCH), warm("2", MUCH)]);
         stage.released();
         if acknowledged {
             stage.taken(0, WarmVerdict::Taken);
@@ -302,7 +330,7 @@ fn a_cancelled_move_gives_back_what_was_captured_whatever_became_of_it() {
         assert_eq!(stage.phase(), MovePhase::Failed);
         assert!(stage.is_empty());
         // Whatever the shard captures afterwards, because it has run behind, is its own again.
-        assert_eq!(given(&stage.captured(vec![warm("3", 100)])), 1);
+        assert_eq!(given(&stage.captured(vec![warm("3", MUCH)])), 1);
         let stats = stage.machine.stats();
         assert_eq!((stats.failed, stats.completed, stats.given_back), (1, 0, 3));
     }
@@ -311,7 +339,7 @@ fn a_cancelled_move_gives_back_what_was_captured_whatever_became_of_it() {
 #[test]
 fn a_move_that_is_tried_again_takes_along_what_the_first_try_captured() {
     let mut stage = Stage::leaving();
-    stage.captured(vec![warm("1", 100)]);
+    stage.captured(vec![warm("1", MUCH)]);
     stage.released();
     // Cancelled and asked for again, between two looks at the log.
     let again = stage.step(Input::View(view(23, &[(SHARD, leaving(Epoch(23)))], &[])));
@@ -521,7 +549,7 @@ mod service {
     async fn what_is_captured_is_sent_and_the_release_follows_the_acknowledgement() {
         let mut desk = Desk::new(0);
         desk.view(&view(20, &[(SHARD, leaving(DRAIN))], &[]));
-        desk.handover.captured(SHARD, DRAIN, vec![warm("1", 100)]);
+        desk.handover.captured(SHARD, DRAIN, vec![warm("1", MUCH)]);
         assert_eq!(desk.next().await, Told::Sent(1));
         desk.handover.released(SHARD, DRAIN);
         desk.handover.taken(&other(), taken());
@@ -533,7 +561,7 @@ mod service {
     async fn what_could_not_be_sent_is_sent_again() {
         let mut desk = Desk::new(1);
         desk.view(&view(20, &[(SHARD, leaving(DRAIN))], &[]));
-        desk.handover.captured(SHARD, DRAIN, vec![warm("1", 100)]);
+        desk.handover.captured(SHARD, DRAIN, vec![warm("1", MUCH)]);
         assert_eq!(desk.next().await, Told::Sent(1));
         assert_eq!(desk.handover.stats().retries, 1);
         desk.close().await;
@@ -543,7 +571,7 @@ mod service {
     async fn a_transport_that_never_sends_holds_a_release_up_for_a_moment_only() {
         let mut desk = Desk::new(1000);
         desk.view(&view(20, &[(SHARD, leaving(DRAIN))], &[]));
-        desk.handover.captured(SHARD, DRAIN, vec![warm("1", 100)]);
+        desk.handover.captured(SHARD, DRAIN, vec![warm("1", MUCH)]);
         desk.handover.released(SHARD, DRAIN);
         assert_eq!(desk.next().await, Told::Released);
         // And when the move is given up, the actors go back.
@@ -573,7 +601,7 @@ mod service {
             let mut desk = Desk::new(usize::from(phase == MovePhase::Captured));
             desk.view(&view(20, &[(SHARD, leaving(DRAIN))], &[]));
             if phase >= MovePhase::Captured {
-                desk.handover.captured(SHARD, DRAIN, vec![warm("1", 100)]);
+                desk.handover.captured(SHARD, DRAIN, vec![warm("1", MUCH)]);
             }
             if phase >= MovePhase::Sent {
                 assert_eq!(desk.next().await, Told::Sent(1), "{phase:?}");
@@ -594,7 +622,7 @@ mod service {
             // The next try.
             let again = Epoch(23);
             desk.view(&view(23, &[(SHARD, leaving(again))], &[]));
-            desk.handover.captured(SHARD, again, vec![warm("1", 100)]);
+            desk.handover.captured(SHARD, again, vec![warm("1", MUCH)]);
             assert_eq!(desk.next().await, Told::Sent(1), "{phase:?}: it is tried again");
             desk.handover.taken(&other(), WarmTakenFrame { drain_epoch: again, ..taken() });
             desk.view(&view(25, &[(SHARD, remote(other()))], &[]));
@@ -609,7 +637,7 @@ mod service {
         for verdict in [Some(WarmVerdict::NoRoom), Some(WarmVerdict::Unwanted), None] {
             let mut desk = Desk::new(0);
             desk.view(&view(20, &[(SHARD, leaving(DRAIN))], &[]));
-            desk.handover.captured(SHARD, DRAIN, vec![warm("1", 100)]);
+            desk.handover.captured(SHARD, DRAIN, vec![warm("1", MUCH)]);
             assert_eq!(desk.next().await, Told::Sent(1));
             match verdict {
                 Some(verdict) => desk.handover.taken(&other(), WarmTakenFrame { verdict, ..taken() }),
