@@ -24,7 +24,7 @@ use crate::actor::{Actor, KindRegistry};
 use crate::actor_ref::ActorRef;
 use crate::clock::Clock;
 use crate::control::service::{self, INBOX_MAX, Status, Wiring};
-use crate::control::{ControlConfig, Input, Machine, OnRegression, Phase, SNAPSHOT_EVERY, StopReason, Strategies};
+use crate::control::{ControlConfig, Input, Machine, OnRegression, SNAPSHOT_EVERY, StopReason, Strategies};
 use crate::feed::{Feed, FeedHandler, FeedOptions, FeedStats, Feeds, SubscribeError};
 use crate::gateway;
 use crate::handover::{HandoverStats, MoveStatus};
@@ -129,17 +129,43 @@ struct Inner {
     split_brain: watch::Receiver<Arc<SplitBrain>>,
     projections: Arc<RwLock<Projections>>,
     migrated: Arc<Migrated>,
+    gateway_listens: watch::Receiver<bool>,
+    feeds: Feeds,
+    leaving: Leaving,
+    stopped: watch::Receiver<Option<StopReason>>,
+    control_store: Arc<dyn ControlStore>,
+    dead_letters: Arc<dyn DeadLetters>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What a node does before it asks to be let go.
+#[derive(Clone)]
+struct Leaving {
     /// Cancelled once no client's request is to be taken any more.
     takes_requests: CancellationToken,
     /// Ends once every client that has asked through this node is answered.
     gateway_listens: watch::Receiver<bool>,
     feeds: Feeds,
-    stopped: watch::Receiver<Option<StopReason>>,
     control: mpsc::Sender<Input>,
-    control_store: Arc<dyn ControlStore>,
-    dead_letters: Arc<dyn DeadLetters>,
-    shutdown: CancellationToken,
-    tasks: TaskTracker,
+}
+
+impl Leaving {
+    /// Takes no more requests of clients, gives its feeds back, waits until those it has taken are answered, and asks. Who is no
+    /// member any more is told nothing, so the answers come before that.
+    async fn leave(&self) {
+        self.takes_requests.cancel();
+        self.feeds.stop().await;
+        let mut listens = self.gateway_listens.clone();
+        let answered = async { while listens.changed().await.is_ok() {} };
+        if tokio::time::timeout(CLIENTS_ANSWERED_WITHIN, answered).await.is_err() {
+            tracing::warn!(
+                "clients that asked through this node have waited for long and may be left without an answer"
+            );
+        }
+        // A node that has ended already has nothing to be told.
+        let _ = self.control.send(Input::Leave).await;
+    }
 }
 
 impl Runtime {
@@ -241,20 +267,21 @@ impl Runtime {
                 () = counting => {}
             }
         });
-        // Whoever is made to leave takes no more requests of clients, so that what it has taken is answered before it is let
-        // go, and gives its feeds back, as one that is told so by its own process does.
-        let takes_requests = shutdown.child_token();
-        let no_more_requests = takes_requests.clone();
-        let (mut leaving, given_back, ended) = (statuses.clone(), feeds.clone(), shutdown.clone());
+        let (takes_requests, leave) = (shutdown.child_token(), CancellationToken::new());
+        let (listening, gateway_listens) = watch::channel(false);
+        let leaving = Leaving {
+            takes_requests: takes_requests.clone(),
+            gateway_listens: gateway_listens.clone(),
+            feeds: feeds.clone(),
+            control: notify.clone(),
+        };
+        // Whoever is made to leave by others does so as one that is told to by its own process.
+        let (made_to, asked, ended) = (leaving.clone(), leave.clone(), shutdown.clone());
         tasks.spawn(async move {
-            let told = tokio::select! {
+            tokio::select! {
                 biased;
-                () = ended.cancelled() => false,
-                told = leaving.wait_for(|status| status.phase == Phase::Draining) => told.is_ok(),
-            };
-            if told {
-                no_more_requests.cancel();
-                given_back.stop().await;
+                () = ended.cancelled() => {}
+                () = asked.cancelled() => made_to.leave().await,
             }
         });
         let (loaded, shards) = (host.clone(), host.clone());
@@ -270,13 +297,13 @@ impl Runtime {
                 view.send_replace(next);
             }),
             status,
+            leave,
             leases: lease_seen,
             carries: Box::new(carried(loaded, router.clone(), Arc::clone(&clock))),
             costs: Box::new(costs(host.clone(), Arc::clone(&clock))),
         };
         let (stop, stopped) = watch::channel(None);
         let part_ended = stop.clone();
-        let (listening, gateway_listens) = watch::channel(false);
         // Whoever watches the status sees it end only after the reason is there to be read.
         let last_status = wiring.status.clone();
         let (control_notify, control_shutdown) = (notify.clone(), shutdown.clone());
@@ -316,11 +343,10 @@ impl Runtime {
             split_brain,
             projections,
             migrated,
-            takes_requests,
             gateway_listens,
             feeds,
+            leaving,
             stopped,
-            control: notify,
             control_store,
             dead_letters,
             shutdown,
@@ -457,26 +483,10 @@ impl Runtime {
     /// Leaves the cluster in good order: gives its feeds back, answers the clients that have asked through it (for 2 s at most),
     /// hands every shard over, is let go, and ends. Answers once it has ended, at the latest after 22 s and what [`Self::stop`] takes.
     pub async fn drain(&self) -> Option<StopReason> {
-        self.inner.feeds.stop().await;
-        self.answer_clients().await;
-        // A node that has ended already has nothing to be told.
-        let _ = self.inner.control.send(Input::Leave).await;
+        self.inner.leaving.leave().await;
         let reason = self.stopped().await;
         self.stop().await;
         reason
-    }
-
-    /// Takes no more requests of clients, and waits until those it has taken are answered. Who is no member any more is told
-    /// nothing, so this comes before it asks to be let go.
-    async fn answer_clients(&self) {
-        self.inner.takes_requests.cancel();
-        let mut listens = self.inner.gateway_listens.clone();
-        let answered = async { while listens.changed().await.is_ok() {} };
-        if tokio::time::timeout(CLIENTS_ANSWERED_WITHIN, answered).await.is_err() {
-            tracing::warn!(
-                "clients that asked through this node have waited for long and may be left without an answer"
-            );
-        }
     }
 
     /// Waits until the node ends by itself; `None` if it was stopped by [`Self::stop`].

@@ -285,6 +285,7 @@ impl World {
                 }
             }
             Effect::Publish => self.release(at),
+            Effect::Leave => self.queue.push_back((at, Input::Leave)),
             Effect::NewLife { me } => self.nodes[at].lives.push(me),
             Effect::Stop(reason) => {
                 self.nodes[at].stopped = Some(reason);

@@ -108,6 +108,8 @@ pub(crate) enum Freeze {
 pub(crate) enum Due {
     Wake,
     Release(Vec<(ShardId, Epoch)>),
+    /// Whoever has asked through it is answered: it may leave.
+    Leave,
     CatchUp,
     Late(Box<FabricEvent>),
     Health,

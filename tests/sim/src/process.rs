@@ -223,6 +223,7 @@ impl World {
             }
             Due::Late(event) => self.taken_in(*event),
             Due::Health => self.tell_health_of(node),
+            Due::Leave => self.step(node, Input::Leave),
             Due::Release(shards) => {
                 for (shard, drain_epoch) in shards {
                     let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
@@ -361,6 +362,10 @@ impl World {
                 self.fabric.watch(self.now, node);
                 self.fabric.unfollow(node);
                 self.begin(node);
+            }
+            Effect::Leave => {
+                let at = self.now + self.draw_release();
+                self.plan_due(at, node, Due::Leave);
             }
             Effect::Stop(StopReason::SettingsDiffer { .. }) if !self.nodes[node].stranger => {
                 return Err(format!("{} has other settings than the cluster", self.nodes[node].name));

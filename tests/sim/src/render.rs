@@ -110,6 +110,7 @@ impl fmt::Display for Out<'_> {
             Effect::EndServing => f.write_str("end serving"),
             Effect::NewLife { me } => write!(f, "new life {me}"),
             Effect::TellAgain => f.write_str("tell again"),
+            Effect::Leave => f.write_str("leave"),
             Effect::Stop(reason) => write!(f, "stop {reason:?}"),
             Effect::Note(note) => write!(f, "{note:?}"),
         }

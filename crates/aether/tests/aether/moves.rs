@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aether::prelude::*;
 use aether_domain::assignment::{AssignmentEvent, CancelReason};
+use aether_domain::orders::Asked;
 use aether_domain::policy::{Pin, PlacementPolicy};
 use aether_domain::ports::{Expected, GatewayAnswer};
 use aether_domain::records::{ControlRecord, DesiredPlacement};
@@ -139,6 +140,22 @@ async fn a_call_longer_than_the_drain_deadline_cancels_that_move_is_not_run_twic
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 9)]
 async fn what_clients_have_asked_through_a_node_is_answered_before_it_ends() {
+    what_is_asked_while_it_leaves(async |_, node| drop(node.drain().await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 9)]
+async fn so_it_is_when_an_operator_asks_the_node_to_leave() {
+    what_is_asked_while_it_leaves(async |hub, node| {
+        let control = hub.ports(node.id()).control;
+        let asked = Asked::new("ann", "a new disk");
+        aether::operator::drain(&*control, node.id(), &asked).await.expect("it is asked");
+        drop(timeout(LIMIT, node.ended()).await.expect("it is let go"));
+    })
+    .await;
+}
+
+/// Asks through three nodes, of which `leave` makes one leave meanwhile.
+async fn what_is_asked_while_it_leaves(leave: impl AsyncFnOnce(&MemoryHub, &Node)) {
     let hub = MemoryHub::new();
     let mut nodes = Vec::new();
     for id in ["n1", "n2", "n3"] {
@@ -170,7 +187,7 @@ async fn what_clients_have_asked_through_a_node_is_answered_before_it_ends() {
     });
     let asks: Vec<_> = asks.collect();
     sleep(DOZE / 8).await;
-    nodes[1].drain().await;
+    leave(&hub, &nodes[1]).await;
     for ask in asks {
         let answer = ask.await.expect("nobody panics");
         assert!(matches!(answer, GatewayAnswer::Replied(_)), "{answer:?}");

@@ -124,7 +124,7 @@ pub enum Input {
     /// What each shard costs this node, by shard, whether it has it or not: see
     /// [`MemberRecord::shard_loads`](aether_domain::records::MemberRecord::shard_loads).
     Costs(Vec<u32>),
-    /// Leave the cluster in good order.
+    /// Leave the cluster in good order: nobody waits for an answer through this node any more.
     Leave,
 }
 
@@ -181,6 +181,8 @@ pub enum Effect {
     },
     /// Forget what the stores have told, and tell everything again: the watch and the log, each from its beginning.
     TellAgain,
+    /// Others want this node to leave: answer the clients that have asked through it, then say [`Input::Leave`].
+    Leave,
     /// The node is to end.
     Stop(StopReason),
     /// Something worth a line in the log, and perhaps a counter.

@@ -104,6 +104,8 @@ pub(crate) struct Wiring {
     /// Takes each new view, in order: the shards first, then whoever routes to them.
     pub(crate) publish: Box<dyn Fn(Arc<View>) + Send + Sync>,
     pub(crate) status: watch::Sender<Arc<Status>>,
+    /// Cancelled once others want this node to leave.
+    pub(crate) leave: CancellationToken,
     /// Takes each lease record seen, for the split-brain watch.
     pub(crate) leases: mpsc::Sender<LeaseRecord>,
     /// What this node carries now, and how well it is since it was last asked.
@@ -329,6 +331,7 @@ impl Loop {
             Effect::EndServing => self.wiring.lease.end(),
             Effect::NewLife { me } => tracing::info!(node = %me, "a new life begins"),
             Effect::TellAgain => self.tell_again = true,
+            Effect::Leave => self.wiring.leave.cancel(),
             Effect::Stop(reason) => self.stopped = Some(reason),
             Effect::Note(note) => self.note(note),
         }

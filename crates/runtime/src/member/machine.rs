@@ -60,6 +60,8 @@ pub(crate) struct Member {
     /// gives its shards up to nobody, and the next node to start takes them at once.
     retired: bool,
     leaving_since: Option<Monotonic>,
+    /// Whether this process has been told that somebody else wants it to leave.
+    asked_to_leave: bool,
     released: BTreeMap<ShardId, Epoch>,
     released_since: Option<Monotonic>,
     reported: BTreeMap<ShardId, Epoch>,
@@ -97,6 +99,7 @@ impl Member {
             serve_until: Monotonic::ZERO,
             retired: false,
             leaving_since: None,
+            asked_to_leave: false,
             released: BTreeMap::new(),
             released_since: None,
             reported: BTreeMap::new(),
@@ -249,16 +252,17 @@ impl Member {
         self.config.profile.member().heartbeat_every() + WELL_WITHIN
     }
 
-    /// Leaves because an operator asks this life to, or the log has it drained whoever asked: as if the process had been told.
+    /// Has the process leave because an operator asks this life to, or the log has it drained whoever asked.
     fn follow_orders(&mut self, s: &mut Surroundings<'_>) {
-        if self.is_leaving() || !matches!(self.stage, Stage::Member) {
+        if self.is_leaving() || self.asked_to_leave || !matches!(self.stage, Stage::Member) {
             return;
         }
         let asked = s.sightings.orders().and_then(|orders| orders.drains(&self.me)).cloned();
         let drained = s.topology.cluster().status_of(&self.me) == Some(NodeStatus::Draining);
         if asked.is_some() || drained {
-            self.leave(s.timers.now());
+            self.asked_to_leave = true;
             s.effects.push(Effect::Note(Note::AskedToLeave { asked: asked.unwrap_or_default() }));
+            s.effects.push(Effect::Leave);
         }
     }
 
