@@ -43,9 +43,22 @@ impl NatsCluster {
     /// # Errors
     /// As [`NatsServer::start`]; nothing is left running.
     pub fn start_with(count: usize, options: &ServerOptions) -> Result<Self> {
+        Self::start_between(count, options, |_, _, port| Ok(port))
+    }
+
+    /// As [`NatsCluster::start_with`], with something between the servers: `way` is asked on which port the server of the
+    /// first index finds that of the second, which listens on the port it is told. It is asked anew when a port was taken.
+    ///
+    /// # Errors
+    /// As [`NatsCluster::start_with`], or as `way`.
+    pub fn start_between(
+        count: usize,
+        options: &ServerOptions,
+        mut way: impl FnMut(usize, usize, u16) -> Result<u16>,
+    ) -> Result<Self> {
         let program = options.program.clone().map_or_else(|| locate(&Options::default()), Ok)?;
         for _ in 0..ATTEMPTS_MAX {
-            if let Some(cluster) = Self::attempt(count, &program, options)? {
+            if let Some(cluster) = Self::attempt(count, &program, options, &mut way)? {
                 cluster.wait_ready()?;
                 return Ok(cluster);
             }
@@ -53,17 +66,25 @@ impl NatsCluster {
         bail!("{ATTEMPTS_MAX} sets of ports were taken by somebody else between choosing and using them")
     }
 
-    fn attempt(count: usize, program: &Path, options: &ServerOptions) -> Result<Option<Self>> {
-        let routes = (0..count).map(|_| ports::free()).collect::<Result<Vec<_>>>()?;
+    fn attempt(
+        count: usize,
+        program: &Path,
+        options: &ServerOptions,
+        way: &mut impl FnMut(usize, usize, u16) -> Result<u16>,
+    ) -> Result<Option<Self>> {
+        let own_ports = (0..count).map(|_| ports::free()).collect::<Result<Vec<_>>>()?;
         let mut servers = Vec::with_capacity(count);
-        for (index, &own_port) in routes.iter().enumerate() {
+        for (index, &own_port) in own_ports.iter().enumerate() {
             let name = format!("nats-{}", index + 1);
             let options = ServerOptions {
                 program: Some(program.to_path_buf()),
                 dir: options.dir.as_ref().map(|dir| dir.join(&name)),
                 ..options.clone()
             };
-            let routes = Routes { own_port, all_ports: routes.clone() };
+            let way = |(other, &port)| if other == index { Ok(port) } else { way(index, other, port) };
+            let found_at = own_ports.iter().enumerate().map(way).collect::<Result<Vec<_>>>()?;
+            let hidden = found_at.iter().any(|port| !own_ports.contains(port));
+            let routes = Routes { own_port, found_at, hidden };
             let place = Place { name, client_port: ports::free()?, routes: Some(routes) };
             match NatsServer::start_member(options, place)? {
                 Some(server) => servers.push(server),

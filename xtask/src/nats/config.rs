@@ -71,8 +71,14 @@ pub(super) struct Place {
 #[derive(Clone, Debug)]
 pub(super) struct Routes {
     pub(super) own_port: u16,
-    pub(super) all_ports: Vec<u16>,
+    /// Where this one finds each of them, itself among them.
+    pub(super) found_at: Vec<u16>,
+    /// Whether something is between them: then no server tells a third one where another really listens.
+    pub(super) hidden: bool,
 }
+
+/// A port of this machine on which nobody listens.
+const NOWHERE: u16 = 1;
 
 /// The configuration file of one server whose folder is `dir`.
 pub(super) fn render(options: &ServerOptions, place: &Place, dir: &Path) -> String {
@@ -100,10 +106,11 @@ pub(super) fn render(options: &ServerOptions, place: &Place, dir: &Path) -> Stri
         line(format_args!("authorization {{ user: {}, password: {} }}", quoted(user), quoted(password)));
     }
     if let Some(routes) = &place.routes {
-        let all: Vec<_> = routes.all_ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        let all: Vec<_> = routes.found_at.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        let told = if routes.hidden { format!(", advertise: \"127.0.0.1:{NOWHERE}\"") } else { String::new() };
         // Clients are told all addresses by whoever starts them: one that goes through a proxy must not learn a way past it.
         line(format_args!(
-            "cluster {{ name: \"aether-local\", listen: \"127.0.0.1:{}\", routes: [{}], connect_backoff: true, no_advertise: true }}",
+            "cluster {{ name: \"aether-local\", listen: \"127.0.0.1:{}\", routes: [{}], connect_backoff: true, no_advertise: true{told} }}",
             routes.own_port,
             all.join(", ")
         ));
@@ -143,7 +150,7 @@ mod tests {
             extra: "max_payload: 65536\n".to_owned(),
             ..ServerOptions::default()
         };
-        let routes = Routes { own_port: 15_001, all_ports: vec![15_001, 15_002] };
+        let routes = Routes { own_port: 15_001, found_at: vec![15_001, 15_002], hidden: false };
         let text = render(&options, &place(Some(routes)), Path::new("/d"));
         for expected in [
             "jetstream { store_dir: \"/d/store\", sync_interval: always }",
@@ -154,5 +161,13 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} not in\n{text}");
         }
+        assert!(!text.contains(" advertise"), "each may tell the others of a third:\n{text}");
+    }
+
+    #[test]
+    fn a_server_behind_something_tells_nobody_where_it_really_listens() {
+        let routes = Routes { own_port: 15_001, found_at: vec![15_001, 40_002], hidden: true };
+        let text = render(&ServerOptions::default(), &place(Some(routes)), Path::new("/d"));
+        assert!(text.contains(", advertise: \"127.0.0.1:1\" }"), "{text}");
     }
 }
