@@ -15,6 +15,7 @@ mod observer;
 pub mod odd;
 mod operator;
 mod probe;
+mod routes;
 pub mod timelines;
 
 pub use calls::{Call, Calls, all_answered, all_but, silences};
@@ -25,3 +26,4 @@ pub use lone::{Ended, Lone, node_config};
 pub use observer::{Observer, Seen};
 pub use operator::Operator;
 pub use probe::{Asking, Prober, SHARDS};
+pub use routes::Routes;

@@ -1,15 +1,27 @@
 //! `cargo xtask chaos commands`: many commands while everything is broken, and a judge. See
 //! [`aether_cluster_tests::timelines::commands`].
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
-use aether_cluster_tests::timelines::{Conditions, commands::storm};
+use aether_cluster_tests::timelines::{
+    Conditions,
+    commands::{Judged, Storm, Until, storm},
+    faults::Fault,
+};
 use anyhow::Result;
 use clap::Parser;
 use xtask::{
+    clock::Deadline,
     cluster::{self, Profile},
     interrupt, out,
 };
+
+/// How long one cluster is asked: histories grow longer all the time, and whoever takes an actor over reads the whole of it.
+const LEG_MAX: Duration = Duration::from_secs(300);
 
 /// Asks many commands of real processes, breaks nodes, links and servers, and compares every answer with what is stored.
 #[derive(Debug, Parser)]
@@ -18,11 +30,17 @@ struct Arguments {
     /// How many questions; some are asked more than once.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
+    /// Ask for so many minutes instead, on a fresh cluster and with the next seed every five of them.
+    #[arg(long, conflicts_with = "count", value_parser = clap::value_parser!(u16).range(1..))]
+    minutes: Option<u16>,
+    /// What is broken, names with commas between them; without it everything that so many servers can have.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
+    faults: Vec<Fault>,
     /// How many nats-servers, which is also how many copies there are of everything: 1 or 3.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
     nats: u8,
     /// How many nodes.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=16))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(3..=16))]
     nodes: u8,
     /// What is asked and broken is drawn from it; when answers come is not.
     #[arg(long, default_value_t = 1)]
@@ -30,7 +48,8 @@ struct Arguments {
     /// Build the nodes optimised.
     #[arg(long)]
     release: bool,
-    /// Write the history to this file, for `cargo xtask histcheck`.
+    /// Write the history to this file, for `cargo xtask histcheck`. Of several clusters each has its own: FILE and, behind a
+    /// dot, its seed.
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
     /// Use this aether program and build none.
@@ -50,6 +69,7 @@ fn main() -> ExitCode {
 
 fn run(asked: Arguments) -> Result<()> {
     anyhow::ensure!(asked.nats != 2, "1 or 3 servers: streams have one copy or three");
+    let faults = Fault::chosen(&asked.faults, asked.nats.into())?;
     let program = asked.program.clone().map_or_else(|| cluster::build(asked.release), Ok)?;
     interrupt::listen()?;
     let conditions = Conditions {
@@ -60,6 +80,24 @@ fn run(asked: Arguments) -> Result<()> {
         supervised: false,
         load: 1,
     };
-    out::line(storm(&conditions, asked.count, asked.seed, asked.history.as_deref())?.to_string());
+    let play = |until, seed, written: Option<&Path>| {
+        let storming = Storm { faults: faults.clone(), broken_max: Storm::BROKEN_MAX, until, seed };
+        storm(&conditions, &storming, written)
+    };
+    let (mut all, mut seed) = (Judged::default(), asked.seed);
+    if let Some(minutes) = asked.minutes {
+        let end = Deadline::after(Duration::from_secs(60) * minutes.into());
+        while !end.passed() {
+            let written = asked.history.as_ref().map(|file| PathBuf::from(format!("{}.{seed}", file.display())));
+            let leg = play(Until::Passed(end.left().min(LEG_MAX)), seed, written.as_deref())?;
+            out::note(format!("seed {seed}: {leg}"));
+            all += leg;
+            seed += 1;
+        }
+        out::line(format!("seeds {} to {}: {all}", asked.seed, seed - 1));
+    } else {
+        all = play(Until::Asked(asked.count), seed, asked.history.as_deref())?;
+        out::line(format!("seed {seed}: {all}"));
+    }
     Ok(())
 }

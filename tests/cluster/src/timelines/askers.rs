@@ -78,7 +78,7 @@ impl Askers {
         let clients = Arc::new(Clients {
             gateway: runtime.block_on(GatewayClient::connect(&config, &namespace))?,
             book: Mutex::new(Book::default()),
-            dice: Dice(AtomicU64::new(asked.seed)),
+            dice: Dice::of(asked.seed),
             names: AtomicU64::new(1),
             left: AtomicU64::new(asked.questions),
             accounts: asked.accounts,
@@ -100,11 +100,6 @@ impl Askers {
     /// Whether nobody asks any more.
     pub(super) fn are_done(&self) -> bool {
         self.working.iter().all(JoinHandle::is_finished)
-    }
-
-    /// What else is drawn from their seed.
-    pub(super) fn dice(&self) -> &Dice {
-        &self.clients.dice
     }
 
     /// Ends them, each with the answer to its last question.
@@ -162,6 +157,10 @@ fn all_kept<'a>(accounts: &[u64], histories: &'a [Vec<StoredCommit>]) -> Result<
 pub(super) struct Dice(AtomicU64);
 
 impl Dice {
+    pub(super) fn of(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+
     pub(super) fn below(&self, bound: u64) -> u64 {
         let mixed = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,19 +1,20 @@
 //! Many commands on real processes, while nodes, links and servers are broken: what is stored is what was acknowledged.
 
-use std::{fmt, path::Path, thread, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::AddAssign, path::Path, thread, time::Duration};
 
 use aether_domain::testing::history::Agreed;
 use anyhow::{Context, Result};
 use xtask::{
     clock::{Deadline, Stopwatch, wait_for},
-    cluster, interrupt,
+    cluster, interrupt, out,
+    process::{LOG_LINES_SHOWN, tail},
 };
 
 use super::{
     Conditions, Stage,
-    askers::{Asked, Askers, Dice},
+    askers::{Asked, Askers},
+    faults::{Deck, Fault, Strike},
 };
-use crate::Weather;
 
 /// How many accounts there are. They are nobody else's.
 const ACCOUNTS: u64 = 48;
@@ -21,108 +22,154 @@ const ACCOUNTS: u64 = 48;
 const ACCOUNTS_FROM: u64 = 7_000_000;
 /// How many clients ask at once.
 const CLIENTS: u64 = 48;
-/// How long something stays broken, at most.
-const BROKEN_MAX_MILLIS: u64 = 2_500;
 /// Within what the cluster must be at rest after a storm.
 const REST_LIMIT: Duration = Duration::from_secs(120);
+/// How many of the last strikes are told after a failure.
+const STRIKES_TOLD: usize = 12;
+
+/// What is asked and broken.
+#[derive(Clone, Debug)]
+pub struct Storm {
+    /// What is broken in turn.
+    pub faults: Vec<Fault>,
+    /// How long something stays broken at most; some things four times as long.
+    pub broken_max: Duration,
+    /// When it is over.
+    pub until: Until,
+    /// What is asked and broken is drawn from it.
+    pub seed: u64,
+}
+
+/// When a storm is over.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// So many questions were answered.
+    Asked(u64),
+    /// So much time has passed.
+    Passed(Duration),
+    /// Everything was broken once.
+    EachOnce,
+}
+
+impl Storm {
+    /// How long something stays broken at most, unless somebody wants it otherwise.
+    pub const BROKEN_MAX: Duration = Duration::from_millis(2_500);
+}
 
 /// What came of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Judged {
     /// What was compared.
     pub agreed: Agreed,
-    /// How many times something was broken, by what it was.
-    pub broken: Vec<(&'static str, u64)>,
+    /// How many times each was broken.
+    pub broken: BTreeMap<Fault, u64>,
+    /// How many times something was broken together with another.
+    pub together: u64,
+    /// How many times a node was found ended that nobody had ended.
+    pub found_ended: u64,
     /// How long it took.
     pub took: Duration,
 }
 
+impl AddAssign for Judged {
+    fn add_assign(&mut self, more: Self) {
+        self.agreed += more.agreed;
+        for (fault, times) in more.broken {
+            *self.broken.entry(fault).or_default() += times;
+        }
+        self.together += more.together;
+        self.found_ended += more.found_ended;
+        self.took += more.took;
+    }
+}
+
 impl fmt::Display for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { agreed, broken, took } = self;
-        let broken: Vec<_> = broken.iter().map(|(what, times)| format!("{times} {what}")).collect();
-        write!(f, "{agreed}; broken meanwhile: {}; {:.0} s", broken.join(", "), took.as_secs_f64())
+        let Self { agreed, broken, together, found_ended, took } = self;
+        let times: Vec<_> = broken.iter().map(|(fault, times)| format!("{fault} {times}")).collect();
+        write!(f, "{agreed}; broken: {}; {together} times two at once", times.join(", "))?;
+        if *found_ended > 0 {
+            write!(f, "; {found_ended} nodes found ended")?;
+        }
+        write!(f, "; {:.0} s", took.as_secs_f64())
     }
 }
 
-/// Asks `commands` questions on those conditions while everything is broken in turn, and judges. `written` is where the
-/// history is written.
+/// Asks on those conditions while everything is broken in turn, and judges. `written` is where the history is written.
 ///
 /// # Errors
-/// What was told and what is stored do not agree, or the cluster does not come to rest; the seed is in the message.
-pub fn storm(conditions: &Conditions, commands: u64, seed: u64, written: Option<&Path>) -> Result<Judged> {
-    let mut stage = Stage::up(conditions)?;
-    let judged = played(&mut stage, commands, seed, written).with_context(|| format!("seed {seed}, on {conditions}"));
+/// What was told and what is stored do not agree, what is stored is wrong in itself, or the cluster does not come to rest; the
+/// seed is in the message.
+pub fn storm(conditions: &Conditions, storm: &Storm, written: Option<&Path>) -> Result<Judged> {
+    let mut stage = Stage::up_with_routes(conditions)?;
+    let mut struck = Vec::new();
+    let judged = played(&mut stage, storm, &mut struck, written);
     if judged.is_err() {
         stage.leave_traces();
+        let last: Vec<_> = struck.iter().rev().take(STRIKES_TOLD).rev().map(|turn| told(turn)).collect();
+        out::note(format!("the last of {} turns: {}", struck.len(), last.join("; ")));
     }
-    judged
+    judged.with_context(|| format!("seed {}, on {conditions}", storm.seed))
 }
 
-fn played(stage: &mut Stage, commands: u64, seed: u64, written: Option<&Path>) -> Result<Judged> {
-    let accounts = (ACCOUNTS_FROM..ACCOUNTS_FROM + ACCOUNTS).collect();
-    let asked = Asked { accounts, clients: CLIENTS, pause: Duration::ZERO, questions: commands, seed };
-    let began = Stopwatch::start();
+fn told(turn: &[Strike]) -> String {
+    turn.iter().map(Strike::to_string).collect::<Vec<_>>().join(" with ")
+}
+
+fn played(stage: &mut Stage, storm: &Storm, struck: &mut Vec<Vec<Strike>>, written: Option<&Path>) -> Result<Judged> {
+    let (accounts, began) = ((ACCOUNTS_FROM..ACCOUNTS_FROM + ACCOUNTS).collect(), Stopwatch::start());
+    let questions = if let Until::Asked(count) = storm.until { count } else { u64::MAX };
+    let asked = Asked { accounts, clients: CLIENTS, pause: Duration::ZERO, questions, seed: storm.seed };
     let mut askers = Askers::begin(stage, asked)?;
-    let mut broken = Vec::new();
-    while !askers.are_done() {
+    let mut deck = Deck::new(&storm.faults, storm.seed, stage.ids().len(), stage.servers.len(), storm.broken_max);
+    let mut judged = Judged::default();
+    let over = |askers: &Askers, deck: &Deck, begun: bool| match storm.until {
+        Until::Asked(_) => askers.are_done(),
+        Until::Passed(span) => began.elapsed() >= span,
+        Until::EachOnce => begun && deck.is_through(),
+    };
+    while !over(&askers, &deck, !struck.is_empty()) {
         interrupt::check()?;
-        thread::sleep(Duration::from_millis(askers.dice().below(800)));
-        let what = strike(stage, askers.dice())?;
-        match broken.iter_mut().find(|(known, _)| *known == what) {
-            Some((_, times)) => *times += 1,
-            None => broken.push((what, 1)),
+        thread::sleep(deck.calm());
+        judged.found_ended += start_again(stage)?;
+        let strikes = deck.draw();
+        for strike in &strikes {
+            *judged.broken.entry(strike.fault).or_default() += 1;
         }
+        judged.together += u64::from(strikes.len() > 1);
+        struck.push(strikes.clone());
+        Strike::all(&strikes, stage).with_context(|| told(&strikes))?;
     }
     askers.end()?;
-    let took = began.elapsed();
+    judged.took = began.elapsed();
     // How soon it is at rest is measured by the timelines; here it only has to be.
+    let mut why = None;
     let calm = Deadline::after(REST_LIMIT);
-    wait_for("the cluster to be at rest", calm, || Ok(stage.servers_healthy().and_then(|()| stage.rest()).ok()))?;
-    Ok(Judged { agreed: askers.judge(written)?, broken, took })
+    let rests = wait_for("the cluster to be at rest", calm, || {
+        interrupt::check()?;
+        match stage.servers_healthy().and_then(|()| stage.rest()) {
+            Ok(()) => Ok(Some(())),
+            Err(error) => {
+                why = Some(format!("{error:#}"));
+                Ok(None)
+            }
+        }
+    });
+    rests.with_context(|| why.unwrap_or_default())?;
+    judged.agreed = askers.judge(written)?;
+    Ok(judged)
 }
 
-/// Breaks one thing for a while.
-fn strike(stage: &mut Stage, dice: &Dice) -> Result<&'static str> {
-    let ids = stage.ids();
-    let id = ids[dice.below(ids.len() as u64) as usize].clone();
-    let time = Duration::from_millis(200 + dice.below(BROKEN_MAX_MILLIS));
-    if !stage.node(&id)?.process.is_alive() {
-        cluster::restart(stage.cluster.dir(), &id)?;
-        return Ok("nodes found ended");
+/// Starts nodes again that have ended though nobody has ended them, and answers how many.
+fn start_again(stage: &Stage) -> Result<u64> {
+    let dead = stage.dead()?;
+    for id in &dead {
+        let node = stage.node(id)?;
+        let status = node.process.exit_status().map(|status| status.to_string()).unwrap_or_default();
+        out::note(format!("{id} has ended ({status}):\n{}", tail(&node.log, LOG_LINES_SHOWN)));
     }
-    match dice.below(8) {
-        0 | 1 => {
-            stage.node(&id)?.process.kill()?;
-            thread::sleep(time);
-            cluster::restart(stage.cluster.dir(), &id)?;
-            Ok("nodes killed")
-        }
-        2 | 3 => {
-            stage.link(&id)?.becomes(Weather::Cut);
-            thread::sleep(time);
-            stage.link(&id)?.becomes(Weather::Fair);
-            Ok("links cut")
-        }
-        4 => {
-            stage.link(&id)?.becomes(Weather::Hole);
-            thread::sleep(time);
-            stage.link(&id)?.becomes(Weather::Fair);
-            Ok("links held")
-        }
-        5 | 6 => {
-            cluster::stop(stage.cluster.dir(), &id)?;
-            thread::sleep(time);
-            cluster::resume(stage.cluster.dir(), &id)?;
-            Ok("nodes stopped")
-        }
-        _ => {
-            let server = dice.below(stage.servers.len() as u64) as usize;
-            stage.servers[server].kill()?;
-            thread::sleep(time / 2);
-            stage.servers[server].restart()?;
-            stage.servers_healthy()?;
-            Ok("servers killed")
-        }
+    if !dead.is_empty() {
+        cluster::restart_all(stage.cluster.dir(), &dead)?;
     }
+    Ok(dead.len() as u64)
 }

@@ -4,6 +4,7 @@
 //! - `figure`: what was measured, what was promised, and the table of both.
 //! - `stage`: servers, links, nodes, load, an observer of the log and a prober of every shard.
 //! - `askers`: clients that keep a book about what they are told, which is judged.
+//! - `faults`: what can be broken, and what is drawn from a seed.
 //! - `commands`: many commands while everything is broken in turn.
 //! - `order`: askers that do not wait for answers, while shards move in good order.
 //! - `phases`: a move whose source or destination fails in one phase of it.
@@ -14,6 +15,7 @@
 
 mod askers;
 pub mod commands;
+pub mod faults;
 mod figure;
 mod leader;
 mod moves;

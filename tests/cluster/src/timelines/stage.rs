@@ -12,7 +12,7 @@ use xtask::{
 };
 
 use super::Bound;
-use crate::{Carrier, Cluster, History, Link, Observer, Operator, Prober, Spec, Weather, alone};
+use crate::{Carrier, Cluster, History, Link, Observer, Operator, Prober, Routes, Spec, Weather, alone};
 
 /// Within what a cluster is whole, balanced and agreed again once faults have stopped (I13).
 const REST_LIMIT: Duration = Duration::from_secs(15);
@@ -22,6 +22,9 @@ const FIRST_ANSWERS_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long servers that were started again may take to be one cluster.
 const SERVERS_LIMIT: Duration = Duration::from_secs(45);
+
+/// How long a node that was asked to end may take, whatever is broken: 25 s are promised.
+pub(super) const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// How many commands must be acknowledged between two faults, so that each meets a cluster at work.
 const WORK: u64 = 100;
@@ -62,6 +65,7 @@ pub struct Stage {
     pub(super) operator: Operator,
     pub(super) servers: Vec<NatsServer>,
     links: BTreeMap<String, Link>,
+    routes: Routes,
     _carrier: Carrier,
     pub(super) conditions: Conditions,
     begun: Stopwatch,
@@ -73,17 +77,35 @@ impl Stage {
     /// # Errors
     /// It does not come to rest; nothing is left running.
     pub fn up(conditions: &Conditions) -> Result<Self> {
+        Self::up_with(conditions, |count, options, _| {
+            Ok((NatsCluster::start_with(count, options)?.into_servers(), Routes::default()))
+        })
+    }
+
+    /// As [`Stage::up`], with links between servers as well.
+    ///
+    /// # Errors
+    /// As [`Stage::up`].
+    pub(super) fn up_with_routes(conditions: &Conditions) -> Result<Self> {
+        Self::up_with(conditions, |count, options, carrier| Routes::start(carrier, count, options))
+    }
+
+    fn up_with(
+        conditions: &Conditions,
+        several: impl FnOnce(usize, &ServerOptions, &Carrier) -> Result<(Vec<NatsServer>, Routes)>,
+    ) -> Result<Self> {
         let (begun, alone) = (Stopwatch::start(), alone());
         let options = ServerOptions { own_group: true, ..ServerOptions::default() };
-        let servers = match conditions.replicas {
-            1 => vec![NatsServer::start(options)?],
-            count => NatsCluster::start_with(count, &options)?.into_servers(),
+        let carrier = Carrier::new()?;
+        let (servers, routes) = match conditions.replicas {
+            1 => (vec![NatsServer::start(options)?], Routes::default()),
+            count => several(count, &options, &carrier)?,
         };
         let urls: Vec<_> = servers.iter().map(NatsServer::url).collect();
-        let carrier = Carrier::new()?;
-        let links = (1..=conditions.nodes).map(|number| Ok((format!("n{number}"), carrier.link(&urls)?)));
+        // One more than there are nodes, for a guest.
+        let links = (1..=conditions.nodes + 1).map(|number| Ok((format!("n{number}"), carrier.link(&urls)?)));
         let links = links.collect::<Result<BTreeMap<_, _>>>()?;
-        let own_urls = links.iter().map(|(id, link)| (id.clone(), link.urls().to_vec())).collect();
+        let own_urls = links.iter().map(|(id, link)| (id.clone(), link.urls())).collect();
         let spec = Spec {
             program: conditions.program.clone(),
             nodes: conditions.nodes,
@@ -98,8 +120,19 @@ impl Stage {
         let (observer, prober, history) = (Observer::of(&file)?, Prober::of(&file)?, History::of(&file)?);
         let operator = Operator::of(&file, conditions.replicas)?;
         let conditions = conditions.clone();
-        let stage =
-            Self { cluster, observer, prober, history, operator, servers, links, _carrier: carrier, conditions, begun };
+        let stage = Self {
+            cluster,
+            observer,
+            prober,
+            history,
+            operator,
+            servers,
+            links,
+            routes,
+            _carrier: carrier,
+            conditions,
+            begun,
+        };
         // Every account is loaded once before, so that what is measured is the take-over.
         stage.prober.until_all_served(Stopwatch::start(), FIRST_ANSWERS_LIMIT)?;
         stage.rest()?;
@@ -128,7 +161,23 @@ impl Stage {
 
     /// The ids of all nodes.
     pub(super) fn ids(&self) -> Vec<String> {
-        self.links.keys().cloned().collect()
+        (1..=self.conditions.nodes).map(|number| format!("n{number}")).collect()
+    }
+
+    /// The id of a node beyond those, which has a link and may come and go.
+    pub(super) fn guest(&self) -> String {
+        format!("n{}", self.conditions.nodes + 1)
+    }
+
+    /// Lets the guest go, if it is there.
+    ///
+    /// # Errors
+    /// It was asked to end and has not in time.
+    pub(super) fn guest_leaves(&self) -> Result<()> {
+        let file = self.cluster.file()?;
+        let Ok(guest) = file.node(&self.guest()) else { return Ok(()) };
+        guest.process.terminate()?;
+        guest.process.wait_gone(END_LIMIT)
     }
 
     /// The shards that node owns.
@@ -137,6 +186,17 @@ impl Stage {
         let shards: Vec<_> = (0..owners.len()).filter(|shard| owners[*shard] == id).collect();
         ensure!(!shards.is_empty(), "{id} owns nothing, so nothing can be taken over");
         Ok(shards)
+    }
+
+    /// The ids of the nodes that do not run.
+    pub(super) fn dead(&self) -> Result<Vec<String>> {
+        let (nodes, guest) = (self.cluster.file()?.nodes, self.guest());
+        Ok(nodes.into_iter().filter(|node| node.id != guest && !node.process.is_alive()).map(|node| node.id).collect())
+    }
+
+    /// What stands between the servers.
+    pub(super) fn routes(&self) -> &Routes {
+        &self.routes
     }
 
     /// What stands between that node and its servers.
@@ -187,11 +247,12 @@ impl Stage {
     /// # Errors
     /// It is not within [`REST_LIMIT`], or the load's sums are not exact.
     pub(super) fn rest(&self) -> Result<()> {
+        self.routes.clear();
         for link in self.links.values() {
             link.becomes(Weather::Fair);
         }
-        let nodes = self.cluster.file()?.nodes;
-        let dead: Vec<_> = nodes.into_iter().filter(|node| !node.process.is_alive()).map(|node| node.id).collect();
+        self.guest_leaves()?;
+        let dead = self.dead()?;
         if !dead.is_empty() {
             cluster::restart_all(self.cluster.dir(), &dead)?;
         }
