@@ -94,7 +94,7 @@ fn run(asked: Arguments) -> Result<()> {
             all += leg;
             seed += 1;
         }
-        out::line(format!("seeds {} to {}: {all}", asked.seed, seed - 1));
+        out::line(format!("{} clusters, seeds from {}: {all}", seed - asked.seed, asked.seed));
     } else {
         all = play(Until::Asked(asked.count), seed, asked.history.as_deref())?;
         out::line(format!("seed {seed}: {all}"));
