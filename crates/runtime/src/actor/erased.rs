@@ -21,7 +21,7 @@ use super::event::{Event, Upcast};
 use super::fate::{Fate, OUTCOME_OF, TWIN};
 use super::model::{Actor, Command, Ctx, Handle};
 use super::settings::Settings;
-use super::shelf::{Shelf, ShelfOf};
+use super::shelf::{Rested, Shelf, ShelfOf};
 use super::timers::{Due, OpenTimers};
 use crate::message::Payload;
 
@@ -149,8 +149,8 @@ type TellFate = fn(Fate<(PayloadCodec, Bytes)>, Wanted) -> Result<Payload, Codec
 #[doc(hidden)]
 pub struct Entry<A: Actor> {
     pub(crate) name: &'static str,
-    run: fn(&mut Live<A>, &Payload, PayloadCodec) -> Ran,
-    fire: fn(&mut Live<A>, &Due, PayloadCodec) -> Ran,
+    run: fn(&mut Parts<'_, A>, &Payload, PayloadCodec) -> Ran,
+    fire: fn(&mut Parts<'_, A>, &Due, PayloadCodec) -> Ran,
     stored_reply: fn(PayloadCodec, &Bytes, Wanted) -> Result<Payload, CodecError>,
     fate: TellFate,
     encode: fn(&Payload, PayloadCodec) -> Result<Bytes, CodecError>,
@@ -174,9 +174,16 @@ impl<A: Actor> Entry<A> {
 
 /// The state of one actor and what its handlers may know of it.
 pub(super) struct Live<A: Actor> {
-    state: A,
-    ctx: Ctx<A>,
-    timers: OpenTimers,
+    pub(super) state: A,
+    pub(super) ctx: Ctx<A>,
+    pub(super) timers: OpenTimers,
+}
+
+/// The same, wherever each of them is kept.
+pub(super) struct Parts<'a, A: Actor> {
+    pub(super) state: &'a mut A,
+    pub(super) ctx: &'a mut Ctx<A>,
+    pub(super) timers: &'a mut OpenTimers,
 }
 
 impl<A: Actor> Instance for Live<A> {
@@ -192,30 +199,29 @@ impl<A: Actor> Instance for Live<A> {
             applied.map_err(Replay::Panicked)?.map_err(|fault| Replay::Unreadable(fault.to_string()))?;
             self.ctx.version = self.ctx.version.next();
         }
-        self.change_timers(&record.timers, Some(record.owner), record.codec);
+        self.parts().change_timers(&record.timers, Some(record.owner), record.codec);
         Ok(())
     }
 
     fn run(&mut self, command: u8, payload: &Payload, codec: PayloadCodec, now: WallTime) -> Ran {
         self.ctx.now = now;
-        let entry = &table::<A>()[usize::from(command)];
-        caught(|| (entry.run)(self, payload, codec)).unwrap_or_else(Ran::Panicked)
+        self.parts().run(command, payload, codec)
     }
 
     fn fire(&mut self, due: &Due, runs: bool, codec: PayloadCodec, now: WallTime) -> Ran {
         self.ctx.now = now;
         if runs && due.runs {
             let entry = &table::<A>()[usize::from(due.command)];
-            return caught(|| (entry.fire)(self, due, codec)).unwrap_or_else(Ran::Panicked);
+            return caught(|| (entry.fire)(&mut self.parts(), due, codec)).unwrap_or_else(Ran::Panicked);
         }
         let timers = vec![due.fired()];
-        self.change_timers(&timers, None, codec);
+        self.parts().change_timers(&timers, None, codec);
         fired(Vec::new(), timers)
     }
 
     fn begin(&mut self, due: &Due, me: Incarnation) -> TimerChange {
         let begun = due.begun();
-        self.change_timers(std::slice::from_ref(&begun), Some(me), due.codec);
+        self.parts().change_timers(std::slice::from_ref(&begun), Some(me), due.codec);
         begun
     }
 
@@ -241,11 +247,23 @@ impl<A: Actor> Instance for Live<A> {
 
     fn bytes(&self) -> usize {
         // What users write may panic; then it is counted without what it holds.
-        size_of::<Self>().saturating_add(caught(|| self.state.heap_bytes()).unwrap_or_default())
+        size_of::<Rested<A>>().saturating_add(caught(|| self.state.heap_bytes()).unwrap_or_default())
     }
 }
 
 impl<A: Actor> Live<A> {
+    fn parts(&mut self) -> Parts<'_, A> {
+        Parts { state: &mut self.state, ctx: &mut self.ctx, timers: &mut self.timers }
+    }
+}
+
+impl<A: Actor> Parts<'_, A> {
+    /// Runs the command at that place of the kind's list.
+    pub(super) fn run(&mut self, command: u8, payload: &Payload, codec: PayloadCodec) -> Ran {
+        let entry = &table::<A>()[usize::from(command)];
+        caught(|| (entry.run)(self, payload, codec)).unwrap_or_else(Ran::Panicked)
+    }
+
     fn change_timers(&mut self, changes: &[TimerChange], by: Option<Incarnation>, codec: PayloadCodec) {
         for change in changes {
             self.timers.apply(change, by, codec, place::<A>);
@@ -314,6 +332,14 @@ impl<A: Actor> Live<A> {
     }
 }
 
+/// The id that this is the text of, or why it is none of this kind.
+pub(super) fn read_id<A: Actor>(id: &ActorId) -> Result<A::Id, String> {
+    let refused = |why: &str| format!("{:?} is not the id of a {}{why}", id.as_str(), A::KIND);
+    let read = caught(|| id.as_str().parse::<A::Id>().ok());
+    let read = read.map_err(|panic| refused(&format!(": reading it panicked: {panic}")))?;
+    read.ok_or_else(|| refused(""))
+}
+
 /// The place of a command in its actor's list.
 fn place<A: Actor>(name: &str) -> Option<u8> {
     table::<A>().iter().position(|entry| entry.name == name).map(|place| place as u8)
@@ -356,21 +382,17 @@ impl<A: Actor> KindOf<A> {
 
     /// The actor of that id with the state that `make` makes, and with these timers, whose commands are in that codec.
     fn live(
-        &self,
         id: &ActorId,
         version: Version,
         (timers, codec): (&[Timer], PayloadCodec),
         make: impl FnOnce() -> Result<A, CodecError>,
     ) -> Result<Box<dyn Instance>, String> {
-        let refused = |why: &str| format!("{:?} is not the id of a {}{why}", id.as_str(), self.name);
-        let read = caught(|| id.as_str().parse::<A::Id>().ok());
-        let read = read.map_err(|panic| refused(&format!(": reading it panicked: {panic}")))?;
-        let id = read.ok_or_else(|| refused(""))?;
+        let id = read_id::<A>(id)?;
         let state = caught(make)?.map_err(|fault| format!("its state {fault}"))?;
         let mut live =
             Live { state, ctx: Ctx { id, version, now: WallTime::default() }, timers: OpenTimers::default() };
         for timer in timers {
-            live.change_timers(&[TimerChange::Set(timer.clone())], None, codec);
+            live.parts().change_timers(&[TimerChange::Set(timer.clone())], None, codec);
         }
         Ok(Box::new(live))
     }
@@ -391,14 +413,14 @@ impl<A: Actor> Kind for KindOf<A> {
         A::SNAPSHOT
     }
     fn instance(&self, id: &ActorId) -> Result<Box<dyn Instance>, String> {
-        self.live(id, Version::ZERO, (&[], PayloadCodec::default()), || Ok(A::default()))
+        Self::live(id, Version::ZERO, (&[], PayloadCodec::default()), || Ok(A::default()))
     }
     fn revive(&self, id: &ActorId, snapshot: &ActorSnapshot) -> Result<Box<dyn Instance>, String> {
         if snapshot.schema != A::SNAPSHOT {
             return Err(format!("its state has version {}, this build reads {}", snapshot.schema, A::SNAPSHOT));
         }
         let timers = (&snapshot.timers[..], snapshot.codec);
-        self.live(id, snapshot.version, timers, || codec::decode_state(snapshot.codec, &snapshot.state))
+        Self::live(id, snapshot.version, timers, || codec::decode_state(snapshot.codec, &snapshot.state))
     }
     fn shelf(&self) -> Box<dyn Shelf> {
         Box::new(ShelfOf::<A>::new())
@@ -428,13 +450,13 @@ fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-fn run<A: Handle<C>, C: Command>(live: &mut Live<A>, payload: &Payload, codec: PayloadCodec) -> Ran {
+fn run<A: Handle<C>, C: Command>(live: &mut Parts<'_, A>, payload: &Payload, codec: PayloadCodec) -> Ran {
     let wanted = Wanted::like(payload);
     let command = match read_command::<C>(payload, codec) {
         Ok(command) => command,
         Err(fault) => return Ran::Invalid(format!("command {:?} {fault}", C::NAME)),
     };
-    let mut effect = match live.state.handle(command, &live.ctx) {
+    let mut effect = match live.state.handle(command, live.ctx) {
         Ok(effect) => effect,
         Err(rejection) => {
             return pack(rejection, wanted, codec)
@@ -446,10 +468,10 @@ fn run<A: Handle<C>, C: Command>(live: &mut Live<A>, payload: &Payload, codec: P
         Err(ran) => return ran,
     };
     if events.is_empty() && timers.is_empty() {
-        let reply = effect.into_reply(&live.state);
+        let reply = effect.into_reply(live.state);
         return pack(reply, wanted, codec).map_or_else(|fault| invalid("reply", C::NAME, &fault), Ran::Looked);
     }
-    let reply = effect.into_reply(&live.state);
+    let reply = effect.into_reply(live.state);
     let stored = match codec::encode(codec, &reply) {
         Ok(stored) => stored,
         Err(fault) => return Ran::Spoiled(format!("the reply to {:?} {fault}", C::NAME)),
@@ -472,12 +494,12 @@ fn run<A: Handle<C>, C: Command>(live: &mut Live<A>, payload: &Payload, codec: P
     Ran::Changed { events, timers, stored, reply }
 }
 
-fn fire<A: Handle<C>, C: Command>(live: &mut Live<A>, due: &Due, codec: PayloadCodec) -> Ran {
+fn fire<A: Handle<C>, C: Command>(live: &mut Parts<'_, A>, due: &Due, codec: PayloadCodec) -> Ran {
     let command = match codec::decode::<C>(due.codec, &due.payload) {
         Ok(command) => command,
         Err(fault) => return Ran::Invalid(format!("command {:?} of the reminder {:?} {fault}", C::NAME, due.name)),
     };
-    let mut effect = live.state.handle(command, &live.ctx).ok();
+    let mut effect = live.state.handle(command, live.ctx).ok();
     let timers = vec![due.fired()];
     let taken_over = match &mut effect {
         Some(effect) => live.take_over(effect, timers, C::NAME, codec),

@@ -78,5 +78,5 @@ pub(crate) use chunks::Chunks;
 
 pub(crate) use erased::{Instance, Kept, Kind, Ran, Replay, Wanted};
 pub(crate) use fate::TWIN;
-pub(crate) use shelf::Shelf;
+pub(crate) use shelf::{Runnable, Shelf};
 pub(crate) use timers::Due;

@@ -25,7 +25,7 @@ use super::snapshots::Part;
 use super::timers::{Agenda, timer_bytes};
 use super::warm::Captured;
 use super::withdrawal;
-use crate::actor::{Kind, Ran};
+use crate::actor::{Kind, Ran, Runnable};
 use crate::message::Outcome;
 
 /// A moment that does not come.
@@ -215,7 +215,8 @@ impl<T> Core<T> {
             return self.spare_lives(slot, now, asked);
         }
         let Live::Present(instance) = &mut slot.live else { return };
-        let ran = withdrawal::run(&*slot.kind, &mut **instance, &slot.remembered, asked.command, &asked.work, now.wall);
+        let actor = Runnable::Awake(&mut **instance);
+        let ran = withdrawal::run(&*slot.kind, actor, &slot.remembered, asked.command, &asked.work, now.wall);
         self.take(slot, now, asked, ran);
     }
 

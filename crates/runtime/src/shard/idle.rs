@@ -12,7 +12,7 @@ use super::snapshots::Growth;
 use crate::actor::{Instance, Kind, Settings};
 
 /// What an actor in memory takes besides its instance, in the estimates of its size: about what one of a million takes.
-const OVERHEAD_BYTES: usize = 76;
+const OVERHEAD_BYTES: usize = 80;
 
 /// What a shard keeps of an idle actor. Its instance is on the shelf of its kind; it was loaded or confirmed under the
 /// shard's present epoch.
@@ -84,11 +84,16 @@ impl Idle {
         }
     }
 
-    /// The slot again, and whose it is.
-    pub(super) fn unpack<T>(packed: Packed, kind: Arc<dyn Kind>, epoch: Epoch) -> (ActorId, Slot<T>) {
-        let (Self { id, tail, remembered, growth, size, hashed, stamp }, instance) = packed;
+    /// The slot again, and whose it is. Without an instance its actor has to be loaded.
+    pub(super) fn unpack<T>(
+        self,
+        instance: Option<Box<dyn Instance>>,
+        kind: Arc<dyn Kind>,
+        epoch: Epoch,
+    ) -> (ActorId, Slot<T>) {
+        let Self { id, tail, remembered, growth, size, hashed, stamp } = self;
         let mut slot = Slot::new(kind, hashed, stamp.touched());
-        slot.live = Live::Present(instance);
+        slot.live = instance.map_or(Live::Absent, Live::Present);
         (slot.tail, slot.remembered, slot.growth, slot.bytes) = (tail, remembered, growth, size.bytes());
         (slot.under, slot.confirmed) = (epoch, stamp.is_confirmed());
         (id, slot)

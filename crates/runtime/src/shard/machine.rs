@@ -19,7 +19,7 @@ use super::residents::{Found, Residents};
 use super::slot::{Asked, Live, Slot, freshness, must_confirm};
 use super::warm::Waiting;
 use super::withdrawal;
-use crate::actor::{Kind, KindRegistry, Ran};
+use crate::actor::{Kind, KindRegistry, Ran, Runnable};
 use crate::message::{Outcome, Work};
 
 /// One shard. `T` is what a command is answered with.
@@ -167,20 +167,20 @@ impl<T> ShardMachine<T> {
             }
             return self.settle_in(now, work);
         };
-        let (kind, instance, remembered, confirmed, present) = match found {
-            Found::Idle { kind, instance, remembered, confirmed } => {
-                (kind, Some(instance), remembered, confirmed, true)
+        let (kind, actor, remembered, confirmed, present) = match found {
+            Found::Idle { kind, shelf, place, remembered, confirmed } => {
+                (kind, Some(Runnable::Idle(shelf, place, &work.actor.key.id)), remembered, confirmed, true)
             }
             Found::Awake(slot) => {
-                let instance = match &mut slot.live {
-                    Live::Present(instance) if slot.busy.is_none() => Some(&mut **instance),
+                let actor = match &mut slot.live {
+                    Live::Present(instance) if slot.busy.is_none() => Some(Runnable::Awake(&mut **instance)),
                     _ => None,
                 };
-                (&*slot.kind, instance, &slot.remembered, slot.confirmed, slot.under == epoch)
+                (&*slot.kind, actor, &slot.remembered, slot.confirmed, slot.under == epoch)
             }
         };
         let Some(command) = kind.command(&work.command) else { return unknown_command(kind, work) };
-        let Some(instance) = instance else { return Looked::Open(Open { command, ran: None }) };
+        let Some(actor) = actor else { return Looked::Open(Open { command, ran: None }) };
         match remembered.find(work, &self.core.lives) {
             Known::New => {}
             Known::Applied(stored) => {
@@ -191,7 +191,7 @@ impl<T> ShardMachine<T> {
         if Core::<T>::has_cost_too_many_lives(work) {
             return Looked::Open(Open { command, ran: None });
         }
-        let ran = withdrawal::run(kind, instance, remembered, command, work, now.wall);
+        let ran = withdrawal::run(kind, actor, remembered, command, work, now.wall);
         let mode = freshness(work.mode, &ran);
         let must_confirm = must_confirm(mode, confirmed, present);
         let lease = mode != ReadMode::Log;

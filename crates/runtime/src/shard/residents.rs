@@ -17,7 +17,7 @@ use super::memory::{KindPlace, Memory};
 use super::places::Places;
 use super::remembered::Remembered;
 use super::slot::{Live, Slot};
-use crate::actor::{Chunks, Instance, Kind, KindRegistry, Settings, Shelf};
+use crate::actor::{Chunks, Kind, KindRegistry, Settings, Shelf};
 
 /// The actors of a shard that are in memory.
 pub(super) struct Residents<T> {
@@ -50,7 +50,7 @@ struct OfKind<T> {
 /// An actor in memory, as whoever has a command for it finds it.
 pub(super) enum Found<'a, T> {
     Awake(&'a mut Slot<T>),
-    Idle { kind: &'a dyn Kind, instance: &'a mut dyn Instance, remembered: &'a Remembered, confirmed: bool },
+    Idle { kind: &'a dyn Kind, shelf: &'a mut dyn Shelf, place: usize, remembered: &'a Remembered, confirmed: bool },
 }
 
 impl<T> Residents<T> {
@@ -73,8 +73,8 @@ impl<T> Residents<T> {
         };
         let idle = &mut of.idle[place];
         idle.touch(now);
-        let (instance, remembered, confirmed) = (of.shelf.at(place)?, &idle.remembered, idle.is_confirmed());
-        Some(Found::Idle { kind: &*of.kind, instance, remembered, confirmed })
+        let (shelf, remembered, confirmed) = (&mut *of.shelf, &idle.remembered, idle.is_confirmed());
+        Some(Found::Idle { kind: &*of.kind, shelf, place, remembered, confirmed })
     }
 
     /// Whether the actor is in memory.
@@ -366,15 +366,15 @@ impl<T> OfKind<T> {
                 self.places.insert(hashes.hash_one(id), narrow, |place| hashes.hash_one(&self.idle[place].id));
                 Ok(())
             }
-            Err(instance) => Err(Idle::unpack((idle, instance), self.kind.clone(), epoch).1.into()),
+            Err(instance) => Err(idle.unpack(Some(instance), self.kind.clone(), epoch).1.into()),
         }
     }
 
     /// Takes an idle actor out, awake.
     fn take(&mut self, hashes: &RandomState, place: usize, epoch: Epoch) -> Option<(ActorId, Slot<T>)> {
-        let instance = self.shelf.take(place)?;
         let idle = self.unplace(hashes, place)?;
-        Some(Idle::unpack((idle, instance), self.kind.clone(), epoch))
+        let instance = self.shelf.take(place, &idle.id);
+        Some(idle.unpack(instance, self.kind.clone(), epoch))
     }
 
     /// Takes an idle actor out of the books; the last one comes to its place.

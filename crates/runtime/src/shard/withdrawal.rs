@@ -11,7 +11,7 @@ use aether_domain::records::{PayloadCodec, StoredReply};
 use bytes::Bytes;
 
 use super::remembered::Remembered;
-use crate::actor::{Fate, Instance, Kind, Ran, TWIN, Wanted};
+use crate::actor::{Fate, Kind, Ran, Runnable, TWIN, Wanted};
 use crate::message::{Outcome, Work};
 
 /// Stands for a reply: the message was never applied.
@@ -27,14 +27,14 @@ pub(super) fn codec_of(kind: &dyn Kind, command: u8) -> PayloadCodec {
 /// Runs a command that is not in the history; one that asks for the outcome of a message withdraws that.
 pub(super) fn run(
     kind: &dyn Kind,
-    instance: &mut dyn Instance,
+    actor: Runnable<'_>,
     remembered: &Remembered,
     command: u8,
     work: &Work,
     now: WallTime,
 ) -> Ran {
     if command & TWIN == 0 {
-        return instance.run(command, &work.payload, kind.settings().codec, now);
+        return actor.run(command, &work.payload, kind.settings().codec, now);
     }
     if work.message.is_none() {
         return Ran::Invalid("it does not say of which message the outcome is wanted".into());

@@ -75,3 +75,22 @@ fn an_event_that_could_not_be_read_back_is_not_stored_and_changes_nothing() {
     assert!(matches!(divide(0.0), Ran::Invalid(reason) if reason.contains("the event of \"divide\"")));
     assert!(matches!(divide(2.0), Ran::Changed { events, .. } if events.len() == 1));
 }
+
+#[test]
+fn an_actor_on_its_shelf_has_16_bytes_besides_its_state_and_needs_an_id_that_can_be_read() {
+    assert_eq!(size_of::<Rested<Gauge>>(), size_of::<Gauge>() + 16);
+    let kind = gauge();
+    let mut shelf = kind.shelf();
+    let run = |shelf: &mut dyn Shelf, name: &str| {
+        let command = Payload::Typed(Box::new(Divide(1.0, 2.0)));
+        shelf.run(0, &id(name), 0, &command, PayloadCodec::Binary, WallTime::default())
+    };
+    for _ in 0..2 {
+        assert!(shelf.push(kind.instance(&id("good")).expect("an id")).is_ok());
+    }
+    assert!(matches!(run(&mut *shelf, "good"), Ran::Changed { events, .. } if events.len() == 1));
+    assert!(matches!(run(&mut *shelf, "bad"), Ran::Spoiled(reason) if reason.contains("not the id of a gauge")));
+    let awake = shelf.take(0, &id("good")).expect("an id");
+    assert_eq!(awake.version(), Version::ZERO.next());
+    assert!(shelf.take(0, &id("bad")).is_none());
+}
