@@ -90,6 +90,14 @@ impl Outcome {
     }
 }
 
+/// What has become of a command that was brought to a shard of this node.
+pub enum Told {
+    /// This.
+    Now(Outcome),
+    /// It will be told here, or has been meanwhile. Dropped untold, the shard has gone away with the command in it.
+    Later(oneshot::Receiver<Outcome>),
+}
+
 /// Where an outcome goes; called exactly once.
 pub enum Responder {
     /// To a waiting caller in this process.
@@ -105,6 +113,15 @@ impl Responder {
             Self::Waiting(caller) => drop(caller.send(outcome)),
             Self::Call(call) => call(outcome),
         }
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Now(_) => "told now",
+            Self::Later(_) => "told later",
+        })
     }
 }
 

@@ -28,7 +28,7 @@ use crate::control::{ControlConfig, Input, Machine, OnRegression, SNAPSHOT_EVERY
 use crate::feed::{Feed, FeedHandler, FeedOptions, FeedStats, Feeds, SubscribeError};
 use crate::gateway;
 use crate::handover::{HandoverStats, MoveStatus};
-use crate::message::{Responder, Work};
+use crate::message::{Responder, Told, Work};
 use crate::projection::{self, Migrated, Projections};
 use crate::router::{HandOver, Local, Router, RouterConfig, RouterStats};
 use crate::shard::{HostConfig, HostStats, MemoryLimits, Quarantined, ShardHost, Watchdog};
@@ -104,6 +104,9 @@ pub struct Stats {
 impl Local for ShardHost {
     fn deliver(&self, work: Work, respond: Responder) {
         Self::deliver(self, work, respond);
+    }
+    fn ask(&self, work: Work) -> Told {
+        Self::ask(self, work)
     }
     fn hand_over(&self, from: &NodeRef, what: HandOver) {
         Self::hand_over(self, from, what);

@@ -12,11 +12,10 @@ use aether_infra_memory::MemoryHub;
 use aether_placement::ShardHash;
 use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle, KindRegistry, read_outcome};
 use aether_runtime::clock::{BootClock, Clock};
-use aether_runtime::message::{Payload, Responder, Work};
+use aether_runtime::message::{Payload, Told, Work};
 use aether_runtime::shard::{HostConfig, ShardHost};
 use aether_runtime::view::{Route, ServeLease, View};
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Counter {
@@ -94,7 +93,6 @@ impl Ours {
 
     pub(crate) async fn ask<C: Command<Reply = u64>>(&self, actor: &ActorAddress, command: C, mode: ReadMode) -> u64 {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-        let (respond, answer) = oneshot::channel();
         let work = Work {
             id: CommandId { origin: self.me.incarnation, sequence },
             floor: sequence.saturating_sub(256),
@@ -106,8 +104,10 @@ impl Ours {
             deadline: self.clock.now() + Duration::from_secs(60),
             attempt: 1,
         };
-        self.host.deliver(work, Responder::Waiting(respond));
-        let outcome = answer.await.expect("it is answered");
+        let outcome = match self.host.ask(work) {
+            Told::Now(outcome) => outcome,
+            Told::Later(told) => told.await.expect("it is answered"),
+        };
         read_outcome::<Counter, C>(outcome).expect("it is no failure")
     }
 }

@@ -7,10 +7,11 @@ use aether_domain::ports::{ReadMode, WarmFrame, WarmTakenFrame};
 use aether_domain::records::PayloadCodec;
 use aether_domain::{ActorAddress, MessageId, NodeRef};
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::ask::Request;
 use crate::actor::CodecError;
-use crate::message::{Payload, Responder, Work};
+use crate::message::{Payload, Responder, Told, Work};
 
 /// The shards of this node, as the router sees them.
 pub trait Local: Send + Sync + 'static {
@@ -18,6 +19,13 @@ pub trait Local: Send + Sync + 'static {
     /// any thread. What this node may not run now is refused there (`NotOwner`, `Moving`, `Unavailable`, `Busy`), never
     /// here. It must not block.
     fn deliver(&self, work: Work, respond: Responder);
+
+    /// As [`Self::deliver`], for a caller who waits: what can be said at once is said here.
+    fn ask(&self, work: Work) -> Told {
+        let (respond, told) = oneshot::channel();
+        self.deliver(work, Responder::Waiting(respond));
+        Told::Later(told)
+    }
 
     /// Takes what another life says about actors that follow their shard. It must not block.
     fn hand_over(&self, _from: &NodeRef, _what: HandOver) {}

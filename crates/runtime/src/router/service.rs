@@ -19,7 +19,7 @@ use super::machine::Input;
 use super::outgoing::{Local, Outgoing, Parcel};
 use super::stats::RouterStats;
 use crate::clock::Clock;
-use crate::message::{Outcome, Payload, Responder, Work};
+use crate::message::{Outcome, Payload, Responder, Told, Work};
 use crate::view::View;
 use crate::vitals::Tally;
 
@@ -127,15 +127,16 @@ impl Router {
     ) -> Outcome {
         let core = &*self.core;
         let begun = BegunHere { core, shard, sequence: id.sequence };
-        let (respond, mut told) = oneshot::channel();
-        core.local.deliver(work(id, floor, deadline, &outgoing), Responder::Waiting(respond));
-        let answered = match told.try_recv() {
-            Ok(outcome) => Some(outcome),
-            // Dropped unanswered is seen again below, and no ready future arms a timer for nothing.
-            // At the deadline the shard says whether the command may be stored; this timer is for a shard that does not.
-            Err(_) => match timeout(deadline.since(core.clock.now()) + LAST_WORD_WITHIN, told).await {
-                Ok(told) => told.ok(),
-                Err(_) => Some(Outcome::Other(Answer::Expired { maybe_applied: true })),
+        let answered = match core.local.ask(work(id, floor, deadline, &outgoing)) {
+            Told::Now(outcome) => Some(outcome),
+            Told::Later(mut told) => match told.try_recv() {
+                Ok(outcome) => Some(outcome),
+                // Dropped unanswered is seen again below, and no ready future arms a timer for nothing.
+                // At the deadline the shard says whether the command may be stored; this timer is for a shard that does not.
+                Err(_) => match timeout(deadline.since(core.clock.now()) + LAST_WORD_WITHIN, told).await {
+                    Ok(told) => told.ok(),
+                    Err(_) => Some(Outcome::Other(Answer::Expired { maybe_applied: true })),
+                },
             },
         };
         // A shard that goes away with a command in it owes an answer: it may have been the last thing it stored.

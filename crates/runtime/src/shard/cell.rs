@@ -130,7 +130,10 @@ impl Cell {
     pub(super) fn give_back(&self, mut machine: MutexGuard<'_, Machine>, busy: Duration) -> Vec<Effect<Responder>> {
         self.running.end();
         self.meters.note(machine.take_counts(), busy, machine.resident(), machine.timed());
-        self.look.store(machine.next_look().map_or(u64::MAX, |look| look.unix_millis), Ordering::SeqCst);
+        let look = machine.next_look().map_or(u64::MAX, |look| look.unix_millis);
+        if self.look.load(Ordering::SeqCst) != look {
+            self.look.store(look, Ordering::SeqCst);
+        }
         machine.take_effects()
     }
 }

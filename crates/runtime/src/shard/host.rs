@@ -34,7 +34,7 @@ use super::watchdog::Watchdog;
 use crate::actor::KindRegistry;
 use crate::clock::Clock;
 use crate::handover::{Handover, HandoverStats, MoveStatus, keep_time};
-use crate::message::{Responder, Work};
+use crate::message::{Responder, Told, Work};
 use crate::router::HandOver;
 use crate::view::{Route, ServeLease, View};
 use crate::vitals::{Done, Latencies};
@@ -163,6 +163,11 @@ impl ShardHost {
     /// returns. It never waits: what finds its shard at work is left in a queue.
     pub fn deliver(&self, work: Work, respond: Responder) {
         self.inner.deliver(work, respond);
+    }
+
+    /// As [`Self::deliver`], for a caller who waits: what can be said at once is said here.
+    pub fn ask(&self, work: Work) -> Told {
+        self.inner.ask(work)
     }
 
     /// Takes over a newer view: activates what it gives to this life, releases what it asks back, drops what is gone.

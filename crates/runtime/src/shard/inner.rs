@@ -13,7 +13,7 @@ use aether_domain::ports::{Answer, EventStore, SaveError, SnapshotStore};
 use aether_domain::records::{ActorSnapshot, WarmActor};
 use aether_domain::{ActorAddress, Epoch, ShardCount, ShardId};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,7 +33,7 @@ use super::reconcile::Reconciler;
 use super::stats::TIMED_ONE_IN;
 use super::wakes::{self, Wakes};
 use crate::handover::{Handover, Shards};
-use crate::message::{Outcome, Responder, Work};
+use crate::message::{Outcome, Responder, Told, Work};
 use crate::view::View;
 use crate::vitals::Latencies;
 
@@ -104,29 +104,61 @@ type Io = Pin<Box<dyn Future<Output = Input<Responder>> + Send>>;
 impl Inner {
     /// See [`ShardHost::deliver`](super::ShardHost::deliver).
     pub(super) fn deliver(self: &Arc<Self>, work: Work, respond: Responder) {
+        if let Err((respond, outcome)) = self.bring(work, respond, |respond| respond) {
+            respond.respond(outcome);
+        }
+    }
+
+    /// See [`ShardHost::ask`](super::ShardHost::ask).
+    pub(super) fn ask(self: &Arc<Self>, work: Work) -> Told {
+        let mut later = None;
+        let brought = self.bring(work, &mut later, |later| {
+            let (respond, told) = oneshot::channel();
+            *later = Some(told);
+            Responder::Waiting(respond)
+        });
+        match brought {
+            Err((_, outcome)) => Told::Now(outcome),
+            Ok(()) => Told::Later(later.expect("whoever is not told at once is told there")),
+        }
+    }
+
+    /// Brings a command to its shard. Whoever `asks` is given back with the outcome if there is one at once, and is
+    /// made somebody who can wait otherwise.
+    fn bring<R>(
+        self: &Arc<Self>,
+        work: Work,
+        asks: R,
+        waiting: impl FnOnce(R) -> Responder,
+    ) -> Result<(), (R, Outcome)> {
         if self.closed.load(Ordering::Relaxed) {
             let closed = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
-            return respond.respond(Outcome::Other(closed));
+            return Err((asks, Outcome::Other(closed)));
         }
         let shard = work.actor.slot.shard(self.shards);
         let cell = &self.cells[shard.index()];
-        let Some(mut machine) = cell.take_turn() else { return self.offer(shard, Input::Command(work, respond)) };
+        let Some(mut machine) = cell.take_turn() else {
+            self.offer(shard, Input::Command(work, waiting(asks)));
+            return Ok(());
+        };
         let timed = cell.meters.times_next().then(|| self.clocks.now().at);
         let busy = || timed.map_or(Duration::ZERO, |began| self.clocks.now().at.since(began) * TIMED_ONE_IN);
         let now = self.clocks.recently();
         cell.running.begin(now, &work.actor, &work.command);
-        match machine.look(now, &work) {
+        let brought = match machine.look(now, &work) {
             Looked::Answered { outcome, lease } => {
                 cell.give_back(machine, busy());
-                self.respond(respond, outcome, lease);
+                Err((asks, self.protected(outcome, lease)))
             }
             Looked::Open(open) => {
-                machine.proceed(self.clocks.now(), work, respond, open);
+                machine.proceed(self.clocks.now(), work, waiting(asks), open);
                 let effects = cell.give_back(machine, busy());
                 self.carry_out(shard, effects);
+                Ok(())
             }
-        }
+        };
         self.pump(shard);
+        brought
     }
 
     /// Lets the shard know, here or by whoever is running it.
@@ -169,7 +201,7 @@ impl Inner {
         self.wakes.look_by(self.cells[shard.index()].look.load(Ordering::SeqCst));
         for effect in effects {
             match effect {
-                Effect::Respond { to, outcome, lease } => self.respond(to, outcome, lease),
+                Effect::Respond { to, outcome, lease } => to.respond(self.protected(outcome, lease)),
                 Effect::Load { actor, ticket, part, wait, until } => {
                     if let Some(kind) = self.memory.place(&actor.key.kind) {
                         self.load(shard, Load { actor, kind, ticket, part, until }, wait);
@@ -256,13 +288,12 @@ impl Inner {
         self.tasks.spawn_on(async move { inner.letters.keep(letter, by).await }, &self.runtime);
     }
 
-    /// Answers, if what protects the answer still holds: this is after its state was read.
-    fn respond(&self, to: Responder, outcome: Outcome, lease: bool) {
+    /// The outcome, if what protects it still holds: this is after its state was read.
+    fn protected(&self, outcome: Outcome, lease: bool) -> Outcome {
         if lease && !self.clocks.now().serving && !is_on(Mutant::ServesWithoutLease) {
-            let paused = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
-            return to.respond(Outcome::Other(paused));
+            return Outcome::Other(Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false });
         }
-        to.respond(outcome);
+        outcome
     }
 
     /// Leaves an answer, which there is always room for, to whoever pumps next.

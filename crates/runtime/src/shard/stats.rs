@@ -117,6 +117,11 @@ impl Meters {
         };
         add(&self.busy, busy.as_nanos() as u64);
         add(&self.commands, counts.commands);
+        self.timed.store(timed, Ordering::Relaxed);
+        self.resident.store(resident, Ordering::Relaxed);
+        if (Counts { commands: 0, ..counts }) == Counts::default() {
+            return;
+        }
         add(&self.commits, counts.commits);
         add(&self.conflicts, counts.conflicts);
         add(&self.activations, counts.activations);
@@ -135,8 +140,6 @@ impl Meters {
         add(&self.warm_left_out, counts.warm_left_out);
         add(&self.fired, counts.fired);
         add(&self.late_millis, counts.late_millis);
-        self.timed.store(timed, Ordering::Relaxed);
-        self.resident.store(resident, Ordering::Relaxed);
     }
 
     /// A command found the inbox full.
