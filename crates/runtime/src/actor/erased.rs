@@ -128,6 +128,8 @@ pub(crate) trait Kind: Send + Sync {
     fn command(&self, name: &str) -> Option<u8>;
     /// The version of its state's shape.
     fn schema(&self) -> u32;
+    /// Why that is no id of this kind, if it is none.
+    fn check(&self, id: &ActorId) -> Result<(), String>;
     /// An actor without history, or why that is no id of this kind.
     fn instance(&self, id: &ActorId) -> Result<Box<dyn Instance>, String>;
     /// The actor of a snapshot, or why that is none of this kind.
@@ -411,6 +413,9 @@ impl<A: Actor> Kind for KindOf<A> {
     }
     fn schema(&self) -> u32 {
         A::SNAPSHOT
+    }
+    fn check(&self, id: &ActorId) -> Result<(), String> {
+        read_id::<A>(id).map(drop)
     }
     fn instance(&self, id: &ActorId) -> Result<Box<dyn Instance>, String> {
         Self::live(id, Version::ZERO, (&[], PayloadCodec::default()), || Ok(A::default()))

@@ -32,14 +32,14 @@ pub(super) type Packed = (Idle, Box<dyn Instance>);
 
 impl Idle {
     /// Packs a slot under that epoch, if there is no more to it than an idle actor has.
-    pub(super) fn pack<T>(id: &ActorId, slot: Slot<T>, epoch: Epoch) -> Result<Packed, Box<Slot<T>>> {
+    pub(super) fn pack<T>(id: &ActorId, slot: Box<Slot<T>>, epoch: Epoch) -> Result<Packed, Box<Slot<T>>> {
         let quiet = slot.busy.is_none()
             && !slot.warm
             && slot.panics.is_empty()
             && slot.trouble.is_none()
             && slot.under == epoch;
         if !quiet || !matches!(slot.live, Live::Present(_)) {
-            return Err(slot.into());
+            return Err(slot);
         }
         // Every field is named: one more must be kept too, or be a reason not to pack.
         let Slot {
@@ -58,7 +58,7 @@ impl Idle {
             bytes,
             resting,
             warm,
-        } = slot;
+        } = *slot;
         match live {
             Live::Present(instance) => {
                 let (size, stamp) = (Size::of(bytes), Stamp::new(touched, confirmed));
@@ -90,9 +90,9 @@ impl Idle {
         instance: Option<Box<dyn Instance>>,
         kind: Arc<dyn Kind>,
         epoch: Epoch,
-    ) -> (ActorId, Slot<T>) {
+    ) -> (ActorId, Box<Slot<T>>) {
         let Self { id, tail, remembered, growth, size, hashed, stamp } = self;
-        let mut slot = Slot::new(kind, hashed, stamp.touched());
+        let mut slot = Box::new(Slot::new(kind, hashed, stamp.touched()));
         slot.live = instance.map_or(Live::Absent, Live::Present);
         (slot.tail, slot.remembered, slot.growth, slot.bytes) = (tail, remembered, growth, size.bytes());
         (slot.under, slot.confirmed) = (epoch, stamp.is_confirmed());

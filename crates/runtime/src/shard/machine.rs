@@ -237,7 +237,7 @@ impl<T> ShardMachine<T> {
             return Looked::refuse(Answer::Invalid { reason, maybe_applied: false });
         };
         let Some(command) = kind.command(&work.command) else { return unknown_command(&**kind, work) };
-        if let Err(reason) = kind.instance(&work.actor.key.id) {
+        if let Err(reason) = kind.check(&work.actor.key.id) {
             return Looked::refuse(Answer::Invalid { reason, maybe_applied: false });
         }
         let kind = kind.clone();
@@ -251,7 +251,7 @@ impl<T> ShardMachine<T> {
         if !self.residents.contains(actor) {
             let kind = self.kinds.get(&actor.key.kind);
             let kind = kind.ok_or_else(|| format!("actor kind {} is not known on this node", actor.key.kind))?;
-            kind.instance(&actor.key.id)?;
+            kind.check(&actor.key.id)?;
             let kind = kind.clone();
             let slot = self.new_slot(now, actor, &kind);
             self.residents.insert(actor, slot);

@@ -33,7 +33,7 @@ pub(super) struct Residents<T> {
 
 struct OfKind<T> {
     kind: Arc<dyn Kind>,
-    awake: HashMap<ActorId, Slot<T>>,
+    awake: HashMap<ActorId, Box<Slot<T>>>,
     idle: Chunks<Idle>,
     /// The instance of each idle actor, at the same place.
     shelf: Box<dyn Shelf>,
@@ -85,7 +85,7 @@ impl<T> Residents<T> {
 
     /// The actor, if it is awake: all with something under way are.
     pub(super) fn get_mut(&mut self, actor: &ActorAddress) -> Option<&mut Slot<T>> {
-        self.kinds[self.memory.place(&actor.key.kind)?].awake.get_mut(&actor.key.id)
+        self.kinds[self.memory.place(&actor.key.kind)?].awake.get_mut(&actor.key.id).map(Box::as_mut)
     }
 
     /// Whether the actor has something under way.
@@ -114,13 +114,13 @@ impl<T> Residents<T> {
         {
             of.awake.insert(id, slot);
         }
-        of.awake.get_mut(&actor.key.id)
+        of.awake.get_mut(&actor.key.id).map(Box::as_mut)
     }
 
     /// Takes in an actor that is not there, and is of a kind that this node knows.
     pub(super) fn insert(&mut self, actor: &ActorAddress, slot: Slot<T>) {
         let Some(kind) = self.memory.place(&actor.key.kind) else { return };
-        let before = self.kinds[kind].awake.insert(actor.key.id.clone(), slot);
+        let before = self.kinds[kind].awake.insert(actor.key.id.clone(), slot.into());
         assert!(before.is_none(), "an actor is in memory once");
         self.count += 1;
         self.memory.came(kind, 1);
@@ -272,7 +272,7 @@ impl<T> Residents<T> {
         if let Some(slot) = of.awake.remove(&id)
             && let Err(slot) = of.pack(&self.hashes, &id, slot, core.epoch)
         {
-            of.awake.insert(id.clone(), *slot);
+            of.awake.insert(id.clone(), slot);
             self.resting.push_back((kind, id));
         }
     }
@@ -353,7 +353,13 @@ impl<T> OfKind<T> {
         self.places.find(hashes.hash_one(id), |place| self.idle[place].id == *id)
     }
 
-    fn pack(&mut self, hashes: &RandomState, id: &ActorId, slot: Slot<T>, epoch: Epoch) -> Result<(), Box<Slot<T>>> {
+    fn pack(
+        &mut self,
+        hashes: &RandomState,
+        id: &ActorId,
+        slot: Box<Slot<T>>,
+        epoch: Epoch,
+    ) -> Result<(), Box<Slot<T>>> {
         let (idle, instance) = Idle::pack(id, slot, epoch)?;
         let place = self.idle.len();
         let pushed = match u32::try_from(place) {
@@ -366,12 +372,12 @@ impl<T> OfKind<T> {
                 self.places.insert(hashes.hash_one(id), narrow, |place| hashes.hash_one(&self.idle[place].id));
                 Ok(())
             }
-            Err(instance) => Err(idle.unpack(Some(instance), self.kind.clone(), epoch).1.into()),
+            Err(instance) => Err(idle.unpack(Some(instance), self.kind.clone(), epoch).1),
         }
     }
 
     /// Takes an idle actor out, awake.
-    fn take(&mut self, hashes: &RandomState, place: usize, epoch: Epoch) -> Option<(ActorId, Slot<T>)> {
+    fn take(&mut self, hashes: &RandomState, place: usize, epoch: Epoch) -> Option<(ActorId, Box<Slot<T>>)> {
         let idle = self.unplace(hashes, place)?;
         let instance = self.shelf.take(place, &idle.id);
         Some(idle.unpack(instance, self.kind.clone(), epoch))
