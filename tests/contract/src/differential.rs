@@ -2,13 +2,13 @@
 //!
 //! A [`Step`] names what it expects relative to what happened before, so that any part of a sequence can be played by itself:
 //! what is left of a sequence after [`shrunk`] is the least that tells the two backends apart. Compared are the answers of each
-//! step, revisions and sequences included, and in the end everything that listeners were told meanwhile. Hashes need not be
-//! the same in both, only the same for every reader of one.
+//! step, revisions and sequences included, and in the end everything that listeners were told meanwhile, and everything that is
+//! there. Hashes need not be the same in both, only the same for every reader of one.
 //!
 //! Only for backends that answer without faults: what the two may do when something is broken is not the same.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ pub fn drawn(seed: u64, count: usize) -> Vec<Step> {
 /// Where two backends differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// At which step, from 0; behind the last one: in what listeners were told.
+    /// At which step, from 0; behind the last one: in what listeners were told, or what is there then.
     pub at: usize,
     /// What each says.
     pub said: [String; 2],
@@ -152,8 +152,10 @@ pub async fn difference(worlds: &[Arc<dyn World>; 2], steps: &[Step]) -> anyhow:
             return Ok(Some(Difference { at, said }));
         }
     }
-    let said = [first.told().await, second.told().await];
-    Ok((said[0] != said[1]).then_some(Difference { at: steps.len(), said }))
+    let both = [first.told().await, second.told().await];
+    let kept = first.kept().await.into_iter().zip(second.kept().await).map(<[String; 2]>::from);
+    let differ = std::iter::once(both).chain(kept).find(|said| said[0] != said[1]);
+    Ok(differ.map(|said| Difference { at: steps.len(), said }))
 }
 
 /// The steps without those that the difference does not need.
@@ -429,6 +431,30 @@ impl Play {
         }
     }
 
+    /// Everything that is there, as a node reads it that knows nothing.
+    async fn kept(&self) -> Vec<String> {
+        let ports = &self.ports[1];
+        let log = ports.log.read(Sequence::ZERO, self.log.len() + 1).await;
+        let mut kept = vec![
+            format!("feeds: {}", read(ports.checkpoints.all().await)),
+            format!("last of all commits: {}", read(ports.bus.end().await)),
+            format!("letters: {}", read(ports.dead_letters.read(Sequence::ZERO, 100).await)),
+            format!("log: {}", read(log.map(|stored| entries(&self.log, &stored)))),
+        ];
+        for key in (0..6).map(|which| control_record(which, 0).key()) {
+            kept.push(format!("{key:?}: {}", read(ports.control.read(&key).await)));
+        }
+        for actor in actors() {
+            let known = self.histories.get(&actor).map_or(&[][..], Vec::as_slice);
+            let history = ports.events.read_fresh(&actor, Sequence::ZERO).await;
+            kept.push(format!("history of {actor:?}: {}", read(history.map(|stored| commits(known, &stored)))));
+            let snapshot = ports.snapshots.load(&actor, Sequence(u64::MAX)).await;
+            kept.push(format!("snapshot of {actor:?}: {}", read(snapshot)));
+            kept.push(format!("wake of {actor:?}: {}", read(ports.wakes.read(&actor).await)));
+        }
+        kept
+    }
+
     /// What was told to those who have listened since the beginning: everything that was written, once it has come.
     async fn told(&mut self) -> String {
         format!("{:?}", [self.watched().await, self.followed().await, self.heard().await, self.received().await])
@@ -493,6 +519,47 @@ impl Play {
     }
 }
 
+/// A sequence that tells two backends apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What it was drawn from.
+    pub seed: u64,
+    /// What is left of it: the least that tells them apart.
+    pub steps: Vec<Step>,
+    /// What they say to that.
+    pub difference: Difference,
+    /// The two.
+    pub backends: [String; 2],
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, steps, difference: Difference { at, said }, backends } = self;
+        writeln!(f, "seed {seed}: step {at} of {} ends in two ways", steps.len())?;
+        for (backend, said) in backends.iter().zip(said) {
+            writeln!(f, "{backend}: {said}")?;
+        }
+        write!(f, "steps:")?;
+        steps.iter().try_for_each(|step| write!(f, "\n  {step:?}"))
+    }
+}
+
+/// Plays `count` steps drawn from `seed`, and of what tells the two apart gives the least.
+///
+/// # Errors
+/// As [`difference`].
+pub async fn found(worlds: &[Arc<dyn World>; 2], seed: u64, count: usize) -> anyhow::Result<Option<Found>> {
+    let drawn = drawn(seed, count);
+    let Some(first) = difference(worlds, &drawn).await? else { return Ok(None) };
+    let least = shrunk(worlds, drawn.clone()).await?;
+    let (steps, difference) = match difference(worlds, &least).await? {
+        Some(again) => (least, again),
+        None => (drawn, first),
+    };
+    let backends = worlds.each_ref().map(|world| world.backend().to_owned());
+    Ok(Some(Found { seed, steps, difference, backends }))
+}
+
 /// Plays `sequences` of so many steps each, some side by side, and says how many; see [`difference`].
 ///
 /// # Panics
@@ -501,22 +568,8 @@ pub async fn agree(worlds: [Arc<dyn World>; 2], seed: u64, sequences: u64, steps
     let play = |seed: u64| {
         let worlds = worlds.clone();
         async move {
-            let drawn = drawn(seed, steps);
-            let differ = difference(&worlds, &drawn).await.expect("the backends are there");
-            if differ.is_some() {
-                let least = shrunk(&worlds, drawn.clone()).await.expect("the backends are there");
-                let again = difference(&worlds, &least).await.expect("the backends are there");
-                let names = worlds.each_ref().map(|world| world.backend().to_owned());
-                let (least, found) = if again.is_some() { (least, again) } else { (drawn, differ) };
-                let Some(Difference { at, said }) = found else { return };
-                let [one, other] = &said;
-                let list = least.iter().map(|step| format!("  {step:?}")).collect::<Vec<_>>().join("\n");
-                panic!(
-                    "seed {seed}: step {at} of {} ends in two ways\n{}: {one}\n{}: {other}\nsteps:\n{list}",
-                    least.len(),
-                    names[0],
-                    names[1]
-                );
+            if let Some(found) = found(&worlds, seed, steps).await.expect("the backends are there") {
+                panic!("{found}");
             }
         }
     };
