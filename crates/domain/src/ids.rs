@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+pub use crate::shard_set::ShardSet;
+
 /// Why a text or number is not the identifier it was offered as.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
@@ -452,87 +454,6 @@ impl fmt::Display for CommandId {
 /// An application's own name for one intention, so that its own retries count once (128 bits, chosen by the caller).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub u128);
-
-/// A set of shards, sorted and without doubles, read and written as runs: `0-340,512,700-1023`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ShardSet(Vec<ShardId>);
-
-impl ShardSet {
-    /// The shards, ascending.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = ShardId> + DoubleEndedIterator + '_ {
-        self.0.iter().copied()
-    }
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-    /// Whether `shard` is among them.
-    pub fn contains(&self, shard: ShardId) -> bool {
-        self.0.binary_search(&shard).is_ok()
-    }
-    /// Adds a shard; adding one twice changes nothing.
-    pub fn insert(&mut self, shard: ShardId) {
-        if let Err(at) = self.0.binary_search(&shard) {
-            self.0.insert(at, shard);
-        }
-    }
-}
-
-impl FromIterator<ShardId> for ShardSet {
-    fn from_iter<I: IntoIterator<Item = ShardId>>(shards: I) -> Self {
-        let mut shards: Vec<_> = shards.into_iter().collect();
-        shards.sort_unstable();
-        shards.dedup();
-        Self(shards)
-    }
-}
-
-impl From<ShardId> for ShardSet {
-    fn from(shard: ShardId) -> Self {
-        Self(vec![shard])
-    }
-}
-
-impl fmt::Display for ShardSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (nth, run) in self.0.chunk_by(|a, b| a.0 + 1 == b.0).enumerate() {
-            let comma = if nth == 0 { "" } else { "," };
-            match run {
-                [one] => write!(f, "{comma}{one}")?,
-                [first, .., last] => write!(f, "{comma}{first}-{last}")?,
-                [] => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-impl std::str::FromStr for ShardSet {
-    type Err = InvalidId;
-
-    /// Reads runs as [`Display`](fmt::Display) writes them; the empty text is the empty set.
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let bad = || InvalidId::Name {
-            what: "shard set",
-            text: text.chars().take(64).collect(),
-            rule: "runs like 0-340,512 ascending, each shard once",
-        };
-        let mut shards: Vec<ShardId> = Vec::new();
-        for run in text.split(',').filter(|_| !text.is_empty()) {
-            let (first, last) = run.split_once('-').unwrap_or((run, run));
-            let (first, last): (u16, u16) = (first.parse().map_err(|_| bad())?, last.parse().map_err(|_| bad())?);
-            if first > last || shards.last().is_some_and(|before| before.0 >= first) {
-                return Err(bad());
-            }
-            shards.extend((first..=last).map(ShardId));
-        }
-        Ok(Self(shards))
-    }
-}
 
 #[cfg(test)]
 mod tests {

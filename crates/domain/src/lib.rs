@@ -30,6 +30,7 @@ pub mod orders;
 pub mod policy;
 pub mod ports;
 pub mod records;
+mod shard_set;
 pub mod testing;
 pub mod time;
 pub mod timing;

@@ -61,6 +61,29 @@ impl<A: Aggregate> When<A> {
     }
 }
 
+/// The list with as much left out of it as can be, long pieces first and single items in the end, so that it is `still` what
+/// it was: the least that shows a fault. Nothing that is left can be left out alone.
+pub fn shrunk<T: Clone>(mut list: Vec<T>, mut still: impl FnMut(&[T]) -> bool) -> Vec<T> {
+    let mut length = list.len().next_power_of_two();
+    loop {
+        let (mut at, before) = (0, list.len());
+        while at < list.len() {
+            let end = (at + length).min(list.len());
+            let less = [&list[..at], &list[end..]].concat();
+            if still(&less) {
+                list = less;
+            } else {
+                at = end;
+            }
+        }
+        if length > 1 {
+            length /= 2;
+        } else if list.len() == before {
+            return list;
+        }
+    }
+}
+
 /// The first life of a node with that (valid) name; `life("a", 2)` is its second.
 ///
 /// # Panics
