@@ -17,5 +17,6 @@ mod run;
 mod target;
 pub mod targets;
 
-pub use run::{Finding, Found, Limit, Report, run, shrunk};
+pub use aether_domain::testing::shrunk;
+pub use run::{Finding, Found, Limit, Report, run};
 pub use target::{Allowance, Decoded, Shape, Target, Verdict, again, refused};

@@ -75,8 +75,8 @@ fn asked(arguments: &Arguments) -> Result<bool> {
     let limit = arguments.executions.map_or(Limit::Time(Duration::from_secs(arguments.seconds)), Limit::Executions);
     let (watch, mut executions, mut findings) = (Stopwatch::start(), 0, 0);
     println!(
-        "{:<18} {:>12} {:>8} {:>7} {:>7} {:>9} {:>8}",
-        "target", "executions", "meant %", "corpus", "new", "findings", "s"
+        "{:<18} {:>12} {:>8} {:>9} {:>7} {:>7} {:>9} {:>8}",
+        "target", "executions", "meant %", "memory %", "corpus", "new", "findings", "s"
     );
     for target in &chosen {
         let report = run(target, arguments.seed, limit)?;
@@ -103,9 +103,10 @@ fn asked(arguments: &Arguments) -> Result<bool> {
 fn print(target: &Target, report: &Report) {
     let meant = report.meant as f64 * 100.0 / report.executions.max(1) as f64;
     println!(
-        "{:<18} {:>12} {meant:>8.1} {:>7} {:>7} {:>9} {:>8.1}",
+        "{:<18} {:>12} {meant:>8.1} {:>9} {:>7} {:>7} {:>9} {:>8.1}",
         target.name,
         report.executions,
+        report.memory,
         report.seeds,
         report.found.len(),
         u8::from(report.finding.is_some()),

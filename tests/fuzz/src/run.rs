@@ -56,6 +56,8 @@ pub struct Report {
     pub executions: u64,
     /// How many of them had a meaning.
     pub meant: u64,
+    /// The most of its allowance of memory that any of them took, in per cent.
+    pub memory: u64,
     /// How many there were to begin with.
     pub seeds: usize,
     /// What was found that goes ways that those do not.
@@ -83,8 +85,9 @@ pub fn run(target: &Target, seed: u64, limit: Limit) -> Result<Report> {
     for (name, input) in inputs {
         report.executions += 1;
         match target.try_with(&input) {
-            Verdict::Fine { meant, way } => {
+            Verdict::Fine { meant, way, memory } => {
                 report.meant += u64::from(meant);
+                report.memory = report.memory.max(memory);
                 ways.insert(way);
                 if meant {
                     meaningful.push(input.clone());
@@ -116,8 +119,9 @@ pub fn run(target: &Target, seed: u64, limit: Limit) -> Result<Report> {
         let input = mutate::mutated(&mut dice, base, other, &words, target.bytes_max);
         report.executions += 1;
         match target.try_with(&input) {
-            Verdict::Fine { meant, way } => {
+            Verdict::Fine { meant, way, memory } => {
                 report.meant += u64::from(meant);
+                report.memory = report.memory.max(memory);
                 if pool.len() < POOL_MAX && ways.insert(way) {
                     report.found.push(Found { way, input: input.clone() });
                     if meant {
@@ -134,23 +138,4 @@ pub fn run(target: &Target, seed: u64, limit: Limit) -> Result<Report> {
     }
     report.took = watch.elapsed();
     Ok(report)
-}
-
-/// The input with as much left out of it as can be, so that `same` still holds.
-pub fn shrunk(mut input: Vec<u8>, same: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-    let mut length = input.len().next_power_of_two();
-    while length > 0 {
-        let mut at = 0;
-        while at < input.len() {
-            let end = (at + length).min(input.len());
-            let shorter = [&input[..at], &input[end..]].concat();
-            if same(&shorter) {
-                input = shorter;
-            } else {
-                at = end;
-            }
-        }
-        length /= 2;
-    }
-    input
 }

@@ -56,6 +56,8 @@ pub enum Verdict {
         meant: bool,
         /// Which way.
         way: u64,
+        /// How much of its allowance of memory it took, in per cent.
+        memory: u64,
     },
     /// A promise is broken: how.
     Broken(String),
@@ -145,11 +147,12 @@ impl Target {
             let (asked, given) = (counted.bytes_max, message.len());
             return Verdict::Broken(format!("memory: {asked} bytes asked for, {given} given, at most {most} allowed"));
         }
+        let memory = counted.bytes_max * 100 / most.max(1);
         let allocations = (counted.count_total.min(32), counted.bytes_total.checked_ilog2());
         match decoded {
-            Err(why) => Verdict::Fine { meant: false, way: way(&why, allocations) },
+            Err(why) => Verdict::Fine { meant: false, way: way(&why, allocations), memory },
             Ok(check) => match catch_unwind(AssertUnwindSafe(check)) {
-                Ok(Ok(())) => Verdict::Fine { meant: true, way: way("", allocations) },
+                Ok(Ok(())) => Verdict::Fine { meant: true, way: way("", allocations), memory },
                 Ok(Err(why)) => Verdict::Broken(format!("meaning: {why}")),
                 Err(panic) => Verdict::Broken(format!("panic: {}", said(&*panic))),
             },

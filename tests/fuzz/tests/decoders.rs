@@ -24,7 +24,7 @@ fn everything_that_was_ever_found_is_decoded_or_refused_and_has_one_meaning() {
         let (mut ways, mut meant) = (BTreeSet::new(), 0);
         for (name, input) in corpus::read(&target).expect("a corpus") {
             match target.try_with(&input) {
-                Verdict::Fine { meant: one, way } => {
+                Verdict::Fine { meant: one, way, .. } => {
                     ways.insert(way);
                     meant += usize::from(one);
                 }
@@ -40,7 +40,8 @@ fn a_seeded_slice_of_bytes_that_nobody_wrote_breaks_no_decoder() {
     for target in targets::all() {
         let report = run(&target, 1, Limit::Executions(executions(&target))).expect("a corpus");
         assert_eq!(report.finding, None, "{}", target.name);
-        println!("{}: {} inputs, {} with a meaning", target.name, report.executions, report.meant);
+        let (inputs, meant, memory) = (report.executions, report.meant, report.memory);
+        println!("{}: {inputs} inputs, {meant} with a meaning, at most {memory} % of its allowance", target.name);
     }
 }
 

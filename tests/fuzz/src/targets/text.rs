@@ -26,13 +26,13 @@ pub(super) fn targets() -> Vec<Target> {
         target("config-file", OF_TOML, config_file as fn(&[u8]) -> Decoded),
         // Each step of a name with many is a table.
         target("config-variables", Allowance { times: 4_096, ..OF_TOML }, config_variables),
-        // Rules of 65,536 shards each, and as many pins.
-        target("policy-file", Allowance { room: 24 * 1024 * 1024, ..OF_TOML }, policy),
+        // A run of shards names 65,536 of them in seven bytes, and each of them may be pinned.
+        target("policy-file", Allowance { room: 8 * 1024 * 1024, ..OF_TOML }, policy),
         target("supervisor", USUAL, supervisor),
-        // A run of shards names 65,536 of them in seven bytes.
-        target("shards", Allowance { room: 512 * 1024, ..USUAL }, shards),
+        target("shards", USUAL, shards),
         target("names", USUAL, names),
-        target("history", Allowance { times: 64, ..USUAL }, history),
+        // A line of a few words is a call, an operation and its place in three orders.
+        target("history", Allowance { times: 32, ..USUAL }, history),
     ]
 }
 

@@ -53,6 +53,10 @@ struct MessageB1 {
     reply: Bytes,
 }
 
+const _: () = envelope::paid::<OriginB1>(3);
+const _: () = envelope::paid::<AppliedB1>(3);
+const _: () = envelope::paid::<MessageB1>(3);
+
 /// Which messages are together the body of a snapshot.
 #[derive(SchemaWrite, SchemaRead)]
 pub(crate) struct ManifestB1 {

@@ -313,6 +313,11 @@ enum TimerChangeB1 {
     Fired { name: String, next_ms: Option<u64> },
 }
 
+/// A variant, and an empty name.
+const _: () = envelope::paid::<TimerChangeB1>(2);
+const _: () = envelope::paid::<CommandB1<'_>>(5);
+const _: () = envelope::paid::<EventB1<'_>>(3);
+
 #[derive(SchemaWrite, SchemaRead)]
 pub(super) struct TimerB1 {
     name: String,
@@ -322,6 +327,8 @@ pub(super) struct TimerB1 {
     command: String,
     payload: Bytes,
 }
+
+const _: () = envelope::paid::<TimerB1>(6);
 
 impl From<&Timer> for TimerB1 {
     fn from(timer: &Timer) -> Self {

@@ -20,9 +20,14 @@ pub(super) const ENVELOPE_BYTES_MAX: usize = 1024 * 1024;
 /// The most bytes a body may have: one that does not fit into an envelope travels in chunks.
 pub(super) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The most memory one length prefix may reserve for each byte of the body. No sequence needs more: whatever is in one takes at
-/// least a byte there, and no more than this in memory.
-const RESERVED_A_BYTE: usize = 256;
+/// The most memory one length prefix may reserve for each byte of the body. No sequence needs more: what is in one takes at
+/// least a byte there, and where it is larger in memory than this, more of them ([`paid`]).
+const RESERVED_A_BYTE: usize = 64;
+
+/// Holds what is in a sequence against what one of it takes in a body at least, while this is compiled.
+pub(super) const fn paid<T>(bytes_min: usize) {
+    assert!(size_of::<T>() <= RESERVED_A_BYTE * bytes_min, "a sequence of them needs more than its bytes may reserve");
+}
 
 /// The most memory one length prefix may reserve. Every sequence that fits into a body needs no more.
 const RESERVED_MAX: usize = 16 * 1024 * 1024;

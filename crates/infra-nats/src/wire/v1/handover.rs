@@ -27,6 +27,8 @@ struct WarmActorB1<'a> {
     grown_bytes: u32,
 }
 
+const _: () = super::envelope::paid::<WarmActorB1<'_>>(15);
+
 #[derive(SchemaWrite, SchemaRead)]
 pub(super) struct WarmTakenB1 {
     shard: u16,

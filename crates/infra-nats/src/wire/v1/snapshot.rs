@@ -128,6 +128,12 @@ struct PendingB1 {
     to: u32,
 }
 
+const _: () = envelope::paid::<LifeB1>(2);
+const _: () = envelope::paid::<MemberB1>(7);
+const _: () = envelope::paid::<SinceB1>(2);
+const _: () = envelope::paid::<RunB1>(3);
+const _: () = envelope::paid::<PendingB1>(4);
+
 const NOT_LISTED: WireFault = WireFault::Snapshot("it names something that it does not list");
 
 /// Different things, in the order in which they were met, each with its number.
