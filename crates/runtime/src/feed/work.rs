@@ -180,6 +180,7 @@ async fn read(board: Arc<Board>, from: Sequence, lanes: Vec<mpsc::Sender<Item>>)
         }
     };
     tokio::select! {
+        biased;
         () = finish.cancelled() => {}
         () = reading => {}
     }
@@ -246,6 +247,7 @@ async fn hand_out(board: &Board, item: &Item, index: usize) -> bool {
         let failing = FailingEvent { actor: actor.clone(), sequence, tries, reason };
         board.state().failing = Some(failing);
         tokio::select! {
+            biased;
             () = board.finish.cancelled() => return false,
             () = tokio::time::sleep(pause) => {}
         }
