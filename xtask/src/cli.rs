@@ -78,7 +78,8 @@ enum Command {
     /// Run the control plane in virtual time, seed after seed; what follows is passed on, for example --seeds 1000.
     Simulate {
         /// --seeds N, --start S, --seed X, --trace, --minutes M, --nodes A..B, --profile P, --jobs J, --json.
-        /// Or `commands` or `moves`, for storms of commands, or of moves, on whole clusters: --count N, --seeds N, --start S.
+        /// Or `commands` or `moves`, for storms of commands, or of moves, on whole clusters: --count N, --seeds N, --start S;
+        /// --plan TEXT, which a seed that fails has printed, --mutant NAME, a rule to take away.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

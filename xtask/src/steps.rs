@@ -218,42 +218,58 @@ pub fn simulate(root: &Path, arguments: &[String]) -> Result<()> {
 /// Storms on whole clusters in virtual time.
 struct Storms {
     test: &'static str,
-    /// The variable that says how many operations there are in all, and how many unless told.
-    count: (&'static str, &'static str),
+    /// How many operations there are in all, unless told.
+    count: &'static str,
     seeds: &'static str,
 }
 
 /// `cargo xtask simulate commands`.
-const COMMANDS: Storms = Storms {
-    test: "in_a_storm_what_is_acknowledged_is_what_is_stored",
-    count: ("AETHER_COMMANDS", "100000"),
-    seeds: "100",
-};
+const COMMANDS: Storms =
+    Storms { test: "in_a_storm_what_is_acknowledged_is_what_is_stored", count: "100000", seeds: "100" };
 
 /// `cargo xtask simulate moves`.
 const MOVES: Storms = Storms {
     test: "while_shards_move_and_everything_fails_nothing_is_lost_or_doubled_and_no_shard_has_two_owners",
-    count: ("AETHER_ASKS", "1000000"),
+    count: "1000000",
     seeds: "50",
 };
 
 fn simulate_storms(root: &Path, storms: &Storms, arguments: &[String]) -> Result<()> {
-    let names = [("--count", storms.count.0), ("--seeds", "AETHER_SEEDS"), ("--start", "AETHER_SEED")];
-    let mut environment = vec![storms.count, ("AETHER_SEEDS", storms.seeds)];
-    environment.extend(numbers(arguments, &names)?);
+    let names = [
+        ("--count", "AETHER_ASKS"),
+        ("--seeds", "AETHER_SEEDS"),
+        ("--start", "AETHER_SEED"),
+        (PLAN, "AETHER_PLAN"),
+        (MUTANT, "AETHER_MUTANT"),
+    ];
+    let built = without_a_rule(root);
+    let mut environment = vec![("AETHER_ASKS", storms.count), ("AETHER_SEEDS", storms.seeds)];
+    environment.extend(settings(arguments, &names)?);
+    let mut profile = "release";
+    if environment.iter().any(|(name, _)| *name == "AETHER_MUTANT") {
+        profile = "mutants";
+        environment.extend(built.iter().map(|(name, value)| (*name, value.as_str())));
+    }
     let kit = ["--workspace", "--features", TEST_KIT, "--test", "test_cluster"];
-    let all = [&["test", "--quiet", "--release"], &kit[..], &["--", "--nocapture", "--exact", storms.test]].concat();
+    let build = ["test", "--quiet", "--profile", profile];
+    let all = [&build[..], &kit, &["--", "--nocapture", "--exact", storms.test]].concat();
     run_cargo(root, &all, &environment)
 }
 
-/// Numbers by flag, as the variables of these names.
-fn numbers<'a>(arguments: &'a [String], names: &[(&str, &'a str)]) -> Result<Vec<(&'a str, &'a str)>> {
+/// What takes a text: a plan as a storm that failed has printed it, and the name of a rule to take away. Everything else takes
+/// a number.
+const PLAN: &str = "--plan";
+const MUTANT: &str = "--mutant";
+
+/// What follows flags, as the variables of these names.
+fn settings<'a>(arguments: &'a [String], names: &[(&str, &'a str)]) -> Result<Vec<(&'a str, &'a str)>> {
     let read = |pair: &'a [String]| {
-        let Some((_, name)) = names.iter().find(|(flag, _)| *flag == pair[0]) else {
-            let flags: Vec<_> = names.iter().map(|(flag, _)| format!("{flag} N")).collect();
+        let Some((flag, name)) = names.iter().find(|(flag, _)| *flag == pair[0]) else {
+            let text = |flag| if [PLAN, MUTANT].contains(&flag) { "TEXT" } else { "N" };
+            let flags: Vec<_> = names.iter().map(|(flag, _)| format!("{flag} {}", text(*flag))).collect();
             bail!("{}? There are {}", pair[0], flags.join(", "));
         };
-        let value = pair.get(1).filter(|value| value.parse::<u64>().is_ok());
+        let value = pair.get(1).filter(|value| [PLAN, MUTANT].contains(flag) || value.parse::<u64>().is_ok());
         Ok((*name, value.with_context(|| format!("{} wants a number", pair[0]))?.as_str()))
     };
     arguments.chunks(2).map(read).collect()
@@ -276,7 +292,7 @@ pub fn fuzz(root: &Path, arguments: &[String]) -> Result<()> {
 pub fn differential(root: &Path, arguments: &[String]) -> Result<()> {
     let names = [("--sequences", "AETHER_SEQUENCES"), ("--steps", "AETHER_STEPS"), ("--start", "AETHER_SEED")];
     let mut environment = vec![("AETHER_SEQUENCES", "1000")];
-    environment.extend(numbers(arguments, &names)?);
+    environment.extend(settings(arguments, &names)?);
     let test = "memory_and_a_nats_server_answer_the_same_whatever_is_asked";
     let all =
         ["test", "--quiet", "--package", "aether-contract", "--test", "nats", "--", "--nocapture", "--exact", test];
@@ -326,17 +342,22 @@ pub fn placement(root: &Path, arguments: &[String]) -> Result<()> {
     run_cargo(root, &all, &[])
 }
 
+/// The environment of a build in which rules can be taken away, in a place of its own.
+fn without_a_rule(root: &Path) -> [(&'static str, String); 2] {
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let target = target(root).join("mutants");
+    [
+        ("RUSTFLAGS", format!("{flags} --cfg aether_mutants").trim().to_owned()),
+        ("CARGO_TARGET_DIR", target.display().to_string()),
+    ]
+}
+
 /// `cargo xtask mutants`: the seeded simulation, built so that rules can be taken away, in a place of its own.
 ///
 /// # Errors
 /// A rule's absence is not noticed.
 pub fn mutants(root: &Path, arguments: &[String]) -> Result<()> {
-    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    let target = target(root).join("mutants");
-    let environment = [
-        ("RUSTFLAGS", format!("{flags} --cfg aether_mutants").trim().to_owned()),
-        ("CARGO_TARGET_DIR", target.display().to_string()),
-    ];
+    let environment = without_a_rule(root);
     let mut all = vec!["run", "--quiet", "--profile", "mutants", "--package", "aether-sim", "--", "--mutants"];
     // Not from 0 on: the rarest of them, an append sent blindly, is met once in some 150 seeds, and these do not meet it.
     for (argument, value) in [("--start", "500"), ("--seeds", "500")] {
@@ -485,13 +506,13 @@ mod tests {
         let given = |arguments: &[&str]| arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<_>>();
         let names = [("--start", "AETHER_SEED"), ("--steps", "AETHER_STEPS")];
         let good = given(&["--steps", "7", "--start", "1"]);
-        assert_eq!(numbers(&good, &names).expect("known"), [("AETHER_STEPS", "7"), ("AETHER_SEED", "1")]);
+        assert_eq!(settings(&good, &names).expect("known"), [("AETHER_STEPS", "7"), ("AETHER_SEED", "1")]);
         for (bad, said) in [
             (&["--step", "7"][..], "--step? There are --start N, --steps N"),
             (&["--steps", "many"], "--steps wants a number"),
             (&["--steps"], "--steps wants a number"),
         ] {
-            assert_eq!(numbers(&given(bad), &names).expect_err("refused").to_string(), said);
+            assert_eq!(settings(&given(bad), &names).expect_err("refused").to_string(), said);
         }
     }
 

@@ -3,6 +3,9 @@
 mod flood;
 mod moves;
 mod phases;
+mod plan;
+mod purse;
+mod seeds;
 mod storm;
 mod tally;
 
@@ -10,10 +13,12 @@ use std::time::Duration;
 
 use aether::prelude::*;
 use aether::test_cluster::TestCluster;
-use aether_domain::testing::history::Agreed;
 
 use moves::{Moved, Weather, storm_of_moves};
-use storm::storm;
+use plan::{Failure, Plan};
+use purse::Names;
+use seeds::{Seeds, failed};
+use storm::{Storm, storm};
 use tally::{Add, AddToOdd, Even, Read, Tally};
 
 #[test]
@@ -166,61 +171,76 @@ fn one_seed_is_one_run_and_two_are_two() {
     assert_ne!(first, other);
 }
 
-/// From the environment, for whoever wants more than a moment of it: `cargo xtask simulate commands`.
-fn wanted(name: &str, unless: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(unless)
+fn commands<'a>(play: &'a dyn Fn(&Plan) -> Result<Storm, Failure>) -> Seeds<'a, Storm> {
+    Seeds { storms: "commands", nodes: 3..=5, play }
+}
+
+fn moves<'a>(play: &'a dyn Fn(&Plan) -> Result<Moved, Failure>) -> Seeds<'a, Moved> {
+    Seeds { storms: "moves", nodes: 5..=5, play }
+}
+
+fn careful(plan: &Plan) -> Result<Storm, Failure> {
+    storm(plan, Names::OfTheGift)
+}
+
+fn foul(plan: &Plan) -> Result<Moved, Failure> {
+    storm_of_moves(plan, Weather::Foul)
 }
 
 #[test]
 fn in_a_storm_what_is_acknowledged_is_what_is_stored() {
-    let (first, seeds) = (wanted("AETHER_SEED", 1), wanted("AETHER_SEEDS", 4));
-    let each = wanted("AETHER_COMMANDS", 8_000).div_ceil(seeds);
-    let (mut all, mut strikes, mut warm, mut passed) = (Agreed::default(), 0, 0, Duration::ZERO);
-    for seed in first..first + seeds {
-        let storm = storm(seed, each, seed % 2 == 0);
-        if seeds > 4 {
-            eprintln!("seed {seed}: {}", storm.agreed);
-        }
-        all += storm.agreed;
-        strikes += storm.strikes;
-        warm += storm.warm;
-        passed += storm.passed;
-    }
-    eprintln!(
-        "{seeds} seeds from {first}: {all}; {strikes} things broken, {warm} actors came warm in {:.0} s of virtual time",
-        passed.as_secs_f64()
-    );
-    let enough = all.done > each && all.seen > 0 && strikes > seeds && warm > seeds;
-    assert!(enough, "too little happened: {all}, {strikes} strikes, {warm} warm");
-}
-
-/// As many storms of moves as are wanted, in foul weather those with odd seeds on three replicas: those hold elections, and
-/// a command that is refused by itself meanwhile may be overtaken.
-#[expect(clippy::print_stderr, reason = "what a storm did is what `cargo xtask simulate moves` shows")]
-fn storms_of_moves(weather: Weather, seeds: u64, asks: u64) -> Moved {
-    let (first, seeds) = (wanted("AETHER_SEED", 1), wanted("AETHER_SEEDS", seeds));
-    let each = wanted("AETHER_ASKS", asks).div_ceil(seeds);
-    let mut all = Moved::default();
-    for seed in first..first + seeds {
-        let moved = storm_of_moves(seed, each, weather, weather == Weather::Foul && seed % 2 == 1);
-        if seeds > 4 {
-            eprintln!("seed {seed}: {moved}");
-        }
-        all += moved;
-    }
-    eprintln!("{seeds} seeds from {first}: {all}");
-    assert!(all.moves * 1_000 > all.asks && all.strikes >= seeds, "too little happened: {all}");
-    all
+    let Some(all) = commands(&careful).run(8, 8_000) else { return };
+    let enough = all.agreed.done > 0 && all.agreed.seen > 0 && all.strikes > 0 && all.gifts > 0;
+    assert!(enough, "too little happened: {all}");
 }
 
 #[test]
 fn while_shards_move_and_everything_fails_nothing_is_lost_or_doubled_and_no_shard_has_two_owners() {
-    let all = storms_of_moves(Weather::Foul, 2, 8_000);
+    let Some(all) = moves(&foul).run(2, 8_000) else { return };
     assert_eq!(all.unanswered, 0, "{all}");
+    assert!(all.moves > 0, "too little happened: {all}");
 }
 
 #[test]
 fn while_shards_move_and_nodes_come_and_go_no_ask_fails_and_each_askers_order_holds() {
-    let all = storms_of_moves(Weather::Fair, 2, 8_000);
+    let Some(all) = moves(&|plan| storm_of_moves(plan, Weather::Fair)).run(2, 8_000) else { return };
     assert_eq!((all.unanswered, all.agreed.unsure, all.agreed.no), (0, 0, 0), "{all}");
+    assert!(all.moves * 1_000 > all.asks && all.strikes >= 2, "too little happened: {all}");
+}
+
+#[test]
+fn what_once_failed_holds_for_ever() {
+    let played = commands(&careful).play_what_failed() + moves(&foul).play_what_failed();
+    assert_eq!(played, failed().count(), "each is of one kind of storm");
+}
+
+#[test]
+fn a_plan_is_written_and_read_back_and_is_a_run() {
+    for seed in 0..200 {
+        let plan = Plan::draw(seed, 100, 3..=5);
+        assert_eq!(plan.to_string().parse(), Ok(plan));
+    }
+    let plan = Plan::draw(3, 240, 3..=5);
+    let run = |plan| storm(plan, Names::OfTheGift).map(|storm| storm.to_string()).map_err(|failure| failure.what);
+    assert_eq!(run(&plan), run(&plan));
+}
+
+/// Whoever passes gifts on asks under a new name each time: sooner or later a gift is taken twice.
+#[test]
+fn a_fault_in_an_application_is_found_and_made_as_small_as_a_few_things_broken() {
+    let careless = |plan: &Plan| storm(plan, Names::Careless);
+    // One of many things broken, so that there is something to leave out.
+    let found = (1..200).find_map(|seed| {
+        let plan = Plan::draw(seed, 240, 3..=3);
+        careless(&plan).err().filter(|failure| failure.struck >= 6).map(|failure| (plan, failure))
+    });
+    let (plan, failure) = found.expect("it is missed");
+    let told = commands(&careless).told(plan, &failure);
+    println!("{told}");
+    let line = told.lines().find_map(|line| line.split_once("--plan ")).expect("it says how to play it again").1;
+    let least: Plan = line.trim_matches('"').parse().expect("what is printed is a plan");
+    assert!((1..=5).contains(&least.strikes.len()), "{least}");
+    let again = careless(&least).expect_err("what is printed fails").what;
+    assert!(again.contains("was taken twice") && told.contains(&again), "{again}");
+    assert!(careful(&least).is_ok(), "and it is the application's fault");
 }

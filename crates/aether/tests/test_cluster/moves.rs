@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use aether::test_cluster::TestCluster;
-use aether_domain::assignment::{AssignmentEvent, ShardState};
+use aether_domain::assignment::AssignmentEvent;
 use aether_domain::policy::Pin;
 use aether_domain::records::{CommandMark, StoredCommit};
 use aether_domain::testing::history::{Agreed, Book, Told};
@@ -14,7 +14,7 @@ use aether_domain::topology::TopologyEvent;
 use aether_domain::{NodeId, Sequence, ShardId};
 use futures_util::future::{join, join_all};
 
-use crate::storm::strike_at;
+use crate::plan::{Failure, Plan};
 use crate::tally::{Add, Read, Tally, kept};
 
 /// How many actors are asked. Most have a shard for themselves.
@@ -90,7 +90,7 @@ struct Play<'a> {
     book: RefCell<Book<String, u64>>,
     left: Cell<u64>,
     unanswered: Cell<u64>,
-    strikes: Cell<u64>,
+    strikes: &'a Cell<usize>,
     looks: Cell<u64>,
     /// Whether everything has been asked: whoever breaks things comes to an end.
     over: Cell<bool>,
@@ -184,32 +184,6 @@ impl Play<'_> {
         }
     }
 
-    /// Breaks one thing after the other, half of the time where a shard is on its way.
-    async fn strike(&self) {
-        while !self.over.get() {
-            self.cluster.advance(Duration::from_millis(self.cluster.draw(3_000))).await;
-            let mut running = self.cluster.running();
-            let involved: Vec<_> = self.involved().into_iter().filter(|id| running.contains(id)).collect();
-            if !involved.is_empty() && self.cluster.draw(2) == 0 {
-                running = involved;
-            }
-            let id = running.swap_remove(self.cluster.draw(running.len() as u64) as usize);
-            strike_at(self.cluster, id).await;
-            self.strikes.set(self.strikes.get() + 1);
-        }
-    }
-
-    /// Who leads, and the sources and destinations of what is on its way.
-    fn involved(&self) -> BTreeSet<String> {
-        let Some(topology) = self.cluster.topology() else { return BTreeSet::new() };
-        let name = |life| topology.cluster().owner(life).map(|member| member.node.node.to_string());
-        let moving = topology.assignment().iter().filter_map(|(_, state)| match state {
-            ShardState::Draining { from, to, .. } => Some([from, to]),
-            _ => None,
-        });
-        moving.flatten().filter_map(name).chain(self.cluster.leader()).collect()
-    }
-
     /// Restarts one node after the other in good order, and lets one come and go.
     async fn come_and_go(&self) {
         for nth in (0..).take_while(|_| !self.over.get()) {
@@ -227,49 +201,59 @@ impl Play<'_> {
     }
 
     /// Looks every millisecond whether two take one shard for theirs.
-    async fn look(&self, seed: u64, shards: &BTreeSet<ShardId>) {
+    async fn look(&self, shards: &BTreeSet<ShardId>) {
         loop {
             let twice = self.cluster.owned_twice(shards.iter().copied());
-            assert_eq!(twice, None, "seed {seed}: two own a shard at {:?}", self.cluster.elapsed());
+            assert_eq!(twice, None, "two own a shard at {:?}", self.cluster.elapsed());
             self.looks.set(self.looks.get() + 1);
             self.cluster.advance(Duration::from_millis(1)).await;
         }
     }
 }
 
-/// Moves shards for as long as it takes to ask so often.
-pub(crate) fn storm_of_moves(seed: u64, asks: u64, weather: Weather, three_replicas: bool) -> Moved {
-    let cluster = TestCluster::seeded(seed).nodes(5).actor::<Tally>();
-    let cluster = if three_replicas { cluster.three_replicas() } else { cluster };
+/// Moves shards for as long as it takes to ask so often. In fair weather nothing of the plan strikes.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(crate) fn storm_of_moves(plan: &Plan, weather: Weather) -> Result<Moved, Failure> {
+    Failure::of(|strikes| play(plan, weather, strikes))
+}
+
+fn play(plan: &Plan, weather: Weather, strikes: &Cell<usize>) -> Result<Moved, String> {
+    let cluster = TestCluster::seeded(plan.seed).nodes(plan.nodes).actor::<Tally>();
+    // Three replicas hold elections, and a command that is refused by itself meanwhile may be overtaken.
+    let foul = weather == Weather::Foul;
+    let cluster = if foul && plan.three_replicas { cluster.three_replicas() } else { cluster };
     cluster.run(async |cluster| {
         let shards: BTreeSet<_> = (0..TALLIES).filter_map(|id| cluster.shard_of::<Tally>(id)).collect();
         let play = Play {
             cluster: &cluster,
             weather,
             book: RefCell::default(),
-            left: Cell::new(asks.next_multiple_of(AT_ONCE)),
+            left: Cell::new(plan.asks.next_multiple_of(AT_ONCE)),
             unanswered: Cell::default(),
-            strikes: Cell::default(),
+            strikes,
             looks: Cell::default(),
             over: Cell::default(),
             leaving: RefCell::default(),
         };
         let breaking = async {
             match weather {
-                Weather::Foul => play.strike().await,
+                Weather::Foul => plan.strike(&cluster, &play.over, strikes).await,
                 Weather::Fair => play.come_and_go().await,
             }
         };
         let mut working = std::pin::pin!(join(play.work(), breaking));
         let mut shifting = std::pin::pin!(play.shift(&shards));
-        let mut looking = std::pin::pin!(play.look(seed, &shards));
+        let mut looking = std::pin::pin!(play.look(&shards));
         tokio::select! {
             biased;
             () = &mut looking => {}
             _ = &mut working => {}
             () = &mut shifting => {}
         }
-        cluster.assert_invariants().await;
+        cluster.end_faults().await;
+        cluster.check_at_rest().await?;
         let stores = cluster.hub().stores();
         let (mut moves, mut given_up) = (0, 0);
         for event in stores.entries(Sequence::ZERO).iter().flat_map(|stored| &stored.entry.events) {
@@ -285,20 +269,20 @@ pub(crate) fn storm_of_moves(seed: u64, asks: u64, weather: Weather, three_repli
             let found = stores.histories().find(|(address, _)| address.key.to_string() == *actor);
             kept(found.map_or(&[][..], |(_, commits)| commits))
         };
-        let agreed = play.book.borrow().check_all(history).unwrap_or_else(|wrong| {
+        let agreed = play.book.borrow().check_all(history).map_err(|wrong| {
             let wrong = wrong.to_string();
-            panic!("seed {seed}: {wrong}\n{}", told_of(&cluster, &wrong).join("\n"));
-        });
-        Moved {
+            format!("{wrong}\n{}", told_of(&cluster, &wrong).join("\n"))
+        })?;
+        Ok(Moved {
             agreed,
-            asks: asks.next_multiple_of(AT_ONCE),
+            asks: plan.asks.next_multiple_of(AT_ONCE),
             unanswered: play.unanswered.get(),
             moves: moves as u64,
             given_up: given_up as u64,
-            strikes: play.strikes.get(),
+            strikes: strikes.get() as u64,
             looks: play.looks.get(),
             passed: cluster.elapsed(),
-        }
+        })
     })
 }
 

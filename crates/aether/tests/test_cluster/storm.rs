@@ -1,24 +1,32 @@
-//! Many commands, while everything fails that can: what is stored is what was acknowledged.
+//! Many commands, while everything fails that its plan says: what is stored is what was acknowledged.
 //!
-//! Workers ask tallies, several at once, through whichever node is well. What they are not sure of they ask again under the
-//! same name, as an application does; some they ask twice from the beginning, through two nodes. Meanwhile nodes are
-//! killed, stopped, cut off, drained and started, acknowledgements and messages are lost, writes land late, the server
-//! goes away. In the end one judge compares every answer, reads and rejections too, with the histories.
+//! Workers ask tallies, several at once, through whichever node is well or as clients of the gateway. What they are not sure
+//! of they ask again under the same name, as an application does; some they ask twice from the beginning, through two nodes.
+//! Beside them purses give to each other. In the end one judge compares every answer, reads and rejections too, with the
+//! histories, and what is in all purses is counted.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::time::Duration;
 
 use aether::metrics::names;
 use aether::prelude::*;
 use aether::test_cluster::TestCluster;
+use aether_domain::ports::GatewayAnswer;
 use aether_domain::testing::history::{Agreed, Book, Told};
-use aether_infra_memory::Loss;
+use aether_infra_memory::GatewayCall;
 use futures_util::future::{join, join_all};
 
+use crate::plan::{Failure, Plan};
+use crate::purse::{Gifts, Names, Purse};
 use crate::tally::{Add, AddToOdd, Even, Read, Tally, kept};
 
 const TALLIES: u64 = 24;
 const WORKERS: u64 = 12;
+/// How many others let purses give, each as often as two workers of three ask.
+const GIVERS: u64 = 3;
+/// How long a client of the gateway waits, as those do that ask through a node.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A storm's own book: which tally was told which total.
 type Totals = RefCell<Book<String, u64>>;
@@ -34,15 +42,42 @@ fn meaning(answer: &Result<u64, AskError<Even>>, looks: bool) -> Told<u64> {
     }
 }
 
+/// As a client of the gateway does, in any language.
+async fn ask_from_outside<C: Command>(cluster: &TestCluster, name: MessageId, id: u64, command: &C) -> Told<u64> {
+    let call = GatewayCall {
+        kind: Tally::KIND.to_owned(),
+        id: id.to_string(),
+        command: C::NAME.to_owned(),
+        payload: serde_json::to_vec(command).expect("it is plain").into(),
+        message: Some(name),
+        mode: ReadMode::Strict,
+        timeout: CLIENT_TIMEOUT,
+    };
+    let number = |json: &[u8]| serde_json::from_slice(json).expect("a tally answers with a number");
+    match cluster.hub().gateway_ask(call).await {
+        GatewayAnswer::Replied(total) if C::NAME == Read::NAME => Told::Seen { value: number(&total), fresh: true },
+        GatewayAnswer::Replied(total) => Told::Done(number(&total)),
+        GatewayAnswer::Rejected(even) => {
+            let Even { total } = serde_json::from_slice(&even).expect("it says how many");
+            Told::Seen { value: total, fresh: true }
+        }
+        GatewayAnswer::Failed { maybe_applied: true, .. } => Told::Unsure,
+        GatewayAnswer::Failed { .. } => Told::No,
+    }
+}
+
 async fn ask_once(cluster: &TestCluster, book: &Totals, name: MessageId, id: u64, what: u64) -> Told<u64> {
     let call = book.borrow_mut().call(format!("tally/{id}"), name.0);
     let by = 1 + u64::try_from(name.0 % 7).unwrap_or(0);
-    let answer = match what {
-        0..5 => cluster.ask_with_id::<Tally, _, _>(name, id, Add { by }).await,
-        5..7 => cluster.ask_with_id::<Tally, _, _>(name, id, AddToOdd { by }).await,
-        _ => cluster.ask_with_id::<Tally, _, _>(name, id, Read).await,
+    let inside = name.0 % 4 > 0;
+    let told = match what {
+        0..5 if inside => meaning(&cluster.ask_with_id::<Tally, _, _>(name, id, Add { by }).await, false),
+        0..5 => ask_from_outside(cluster, name, id, &Add { by }).await,
+        5..7 if inside => meaning(&cluster.ask_with_id::<Tally, _, _>(name, id, AddToOdd { by }).await, false),
+        5..7 => ask_from_outside(cluster, name, id, &AddToOdd { by }).await,
+        _ if inside => meaning(&cluster.ask_with_id::<Tally, _, _>(name, id, Read).await, true),
+        _ => ask_from_outside(cluster, name, id, &Read).await,
     };
-    let told = meaning(&answer, what >= 7);
     book.borrow_mut().told(call, told.clone());
     told
 }
@@ -66,62 +101,41 @@ async fn work(cluster: &TestCluster, book: &Totals, commands: u64) {
     }
 }
 
-/// Breaks one thing for a while, at any node.
-async fn strike(cluster: &TestCluster) {
-    let running = cluster.running();
-    let id = running[cluster.draw(running.len() as u64) as usize].clone();
-    strike_at(cluster, id).await;
-}
-
-/// Breaks one thing for a while, at that node if it is a matter of nodes.
-pub(crate) async fn strike_at(cluster: &TestCluster, id: String) {
-    let running = cluster.running();
-    let time = Duration::from_millis(100 + cluster.draw(9_000));
-    match cluster.draw(12) {
-        0 if running.len() > 2 => {
-            cluster.kill(&id).await;
-            cluster.advance(time).await;
-            cluster.restart(&id).await;
-        }
-        1 => {
-            cluster.pause(&id);
-            cluster.advance(time).await;
-            cluster.resume(&id);
-        }
-        2 => {
-            cluster.cut(&id);
-            cluster.advance(time).await;
-            cluster.heal(&id);
-        }
-        3 if running.len() > 3 => cluster.drain(&id).await,
-        3 => {
-            let next = (1..=running.len() + 1).map(|nth| format!("n{nth}")).find(|id| !running.contains(id));
-            cluster.add(&next.expect("there are names enough")).await;
-        }
-        4 => {
-            cluster.outage(true);
-            cluster.advance(time / 4).await;
-            cluster.outage(false);
-        }
-        5..8 => cluster.lose_message(&id),
-        8 => drop(cluster.land_late_writes()),
-        which => {
-            let loss = [Loss::Stored, Loss::NotStored, Loss::Late][(which - 9) as usize];
-            cluster.lose_commit(&id, loss);
-        }
-    }
-}
-
-/// What came of a storm.
+/// What came of a storm, or of many.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Storm {
     /// What was compared.
     pub(crate) agreed: Agreed,
     /// How often something was broken.
     pub(crate) strikes: u64,
+    /// How many gifts went from purse to purse.
+    pub(crate) gifts: u64,
     /// How many actors came warm with their shards and were used, on the nodes that are left.
     pub(crate) warm: u64,
     /// How much virtual time it took.
     pub(crate) passed: Duration,
+}
+
+impl std::ops::AddAssign for Storm {
+    fn add_assign(&mut self, more: Self) {
+        self.agreed += more.agreed;
+        self.strikes += more.strikes;
+        self.gifts += more.gifts;
+        self.warm += more.warm;
+        self.passed += more.passed;
+    }
+}
+
+impl fmt::Display for Storm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agreed, strikes, gifts, warm, passed } = self;
+        let passed = passed.as_secs_f64();
+        write!(
+            f,
+            "{agreed}; {strikes} things broken, {gifts} gifts all arrived, {warm} actors came warm in {passed:.0} s of \
+             virtual time"
+        )
+    }
 }
 
 fn warm_used(node: &Node) -> u64 {
@@ -130,37 +144,45 @@ fn warm_used(node: &Node) -> u64 {
     used.map(|counter| counter.count).sum()
 }
 
-/// Plays one storm of that many operations.
-pub(crate) fn storm(seed: u64, commands: u64, three_replicas: bool) -> Storm {
-    let cluster = TestCluster::seeded(seed).nodes(3).actor::<Tally>();
-    let cluster = if three_replicas { cluster.three_replicas() } else { cluster };
+/// Plays one storm.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(crate) fn storm(plan: &Plan, names: Names) -> Result<Storm, Failure> {
+    Failure::of(|struck| play(plan, names, struck))
+}
+
+fn play(plan: &Plan, names: Names, struck: &Cell<usize>) -> Result<Storm, String> {
+    let cluster = TestCluster::seeded(plan.seed).nodes(plan.nodes).actor::<Tally>().actor::<Purse>();
+    let cluster = if plan.three_replicas { cluster.three_replicas() } else { cluster };
     cluster.run(async |cluster| {
-        let book = Totals::default();
-        let workers = (0..WORKERS).map(|_| work(&cluster, &book, commands.div_ceil(WORKERS)));
-        let mut working = std::pin::pin!(join_all(workers));
-        let strikes = Cell::new(0);
-        let striking = async {
-            loop {
-                cluster.advance(Duration::from_millis(cluster.draw(1_500))).await;
-                strike(&cluster).await;
-                strikes.set(strikes.get() + 1);
-            }
+        let (book, gifts, over) = (Totals::default(), Gifts::new(&cluster, names), Cell::new(false));
+        let each = plan.asks.div_ceil(WORKERS);
+        let workers = join_all((0..WORKERS).map(|_| work(&cluster, &book, each)));
+        let givers = join_all((0..GIVERS).map(|_| gifts.give(each * 2 / 3)));
+        let working = async {
+            join(workers, givers).await;
+            over.set(true);
         };
-        let mut striking = std::pin::pin!(striking);
+        let judged = async {
+            join(working, plan.strike(&cluster, &over, struck)).await;
+            cluster.end_faults().await;
+            let gifts = gifts.arrived().await?;
+            cluster.check_at_rest().await?;
+            let stores = cluster.hub().stores();
+            let history = |actor: &String| {
+                let found = stores.histories().find(|(address, _)| address.key.to_string() == *actor);
+                kept(found.map_or(&[][..], |(_, commits)| commits))
+            };
+            let agreed = book.borrow().check_all(history).map_err(|wrong| wrong.to_string())?;
+            let warm = cluster.running().iter().map(|id| warm_used(&cluster.node(id))).sum();
+            Ok(Storm { agreed, strikes: struck.get() as u64, gifts, warm, passed: cluster.elapsed() })
+        };
+        let (mut judged, mut passing) = (std::pin::pin!(judged), std::pin::pin!(gifts.pass_on()));
         tokio::select! {
             biased;
-            _ = &mut working => {}
-            () = &mut striking => {}
+            judged = &mut judged => judged,
+            () = &mut passing => Err("nobody passes gifts on".to_owned()),
         }
-        cluster.assert_invariants().await;
-        let stores = cluster.hub().stores();
-        let history = |actor: &String| {
-            let found = stores.histories().find(|(address, _)| address.key.to_string() == *actor);
-            kept(found.map_or(&[][..], |(_, commits)| commits))
-        };
-        let judged = book.borrow().check_all(history);
-        let agreed = judged.unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
-        let warm = cluster.running().iter().map(|id| warm_used(&cluster.node(id))).sum();
-        Storm { agreed, strikes: strikes.get(), warm, passed: cluster.elapsed() }
     })
 }
