@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(6);
 
 pub(super) fn targets() -> Vec<Target> {
     // Buffers of a connection, and pages: a request of a few bytes is answered with many.
-    let allowance = Allowance { times: 1_024, room: 1024 * 1024 };
+    let allowance = Allowance { times: 64, room: 1024 * 1024 };
     let target = |name, read| Target { name, shape: Shape::Plain, golden: &[], allowance, bytes_max: BYTES_MAX, read };
     vec![target("admin-http", http)]
 }

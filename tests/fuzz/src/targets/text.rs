@@ -11,7 +11,7 @@ use super::{BYTES_MAX, USUAL};
 use crate::{Allowance, Decoded, Shape, Target, again};
 
 /// Of a table of tables, kept more than once while it is read.
-const OF_TOML: Allowance = Allowance { times: 512, room: 512 * 1024 };
+const OF_TOML: Allowance = Allowance { times: 64, room: 512 * 1024 };
 
 pub(super) fn targets() -> Vec<Target> {
     let target = |name, allowance, read| Target {
@@ -25,14 +25,13 @@ pub(super) fn targets() -> Vec<Target> {
     vec![
         target("config-file", OF_TOML, config_file as fn(&[u8]) -> Decoded),
         // Each step of a name with many is a table.
-        target("config-variables", Allowance { times: 4_096, ..OF_TOML }, config_variables),
+        target("config-variables", Allowance { times: 512, ..OF_TOML }, config_variables),
         // A run of shards names 65,536 of them in seven bytes, and each of them may be pinned.
         target("policy-file", Allowance { room: 8 * 1024 * 1024, ..OF_TOML }, policy),
         target("supervisor", USUAL, supervisor),
         target("shards", USUAL, shards),
         target("names", USUAL, names),
-        // A line of a few words is a call, an operation and its place in three orders.
-        target("history", Allowance { times: 32, ..USUAL }, history),
+        target("history", USUAL, history),
     ]
 }
 

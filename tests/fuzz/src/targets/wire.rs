@@ -19,9 +19,6 @@ macro_rules! golden {
 /// of ours, and what is in a sequence takes up to 60 times its bytes in memory.
 const OF_AN_ENVELOPE: Allowance = Allowance { times: 2 * 4 * 64, ..USUAL };
 
-/// A short object is a long struct, and a sequence of them is moved while it grows.
-const OF_JSON: Allowance = Allowance { times: 8, ..USUAL };
-
 pub(super) fn targets() -> Vec<Target> {
     let of = |(name, framing, read): &_| {
         let golden: &[_] = match *name {
@@ -58,10 +55,12 @@ pub(super) fn targets() -> Vec<Target> {
         let allowance = match (*name, *framing) {
             // 65,536 shards in one run, each with its owner and entries.
             ("topology-snapshot", _) => Allowance { room: 16 * 1024 * 1024, ..OF_AN_ENVELOPE },
+            // Without a sequence.
+            ("claim" | "wake" | "chunk", _) => USUAL,
             (_, Framing::Envelope(_) | Framing::Frame) => OF_AN_ENVELOPE,
             // A run of shards names 65,536 of them in seven bytes, and each of them may be pinned.
-            ("placement" | "stored-or-sent", _) => Allowance { room: 6 * 1024 * 1024, ..OF_JSON },
-            _ => OF_JSON,
+            ("placement" | "stored-or-sent", _) => Allowance { room: 6 * 1024 * 1024, ..USUAL },
+            _ => USUAL,
         };
         Target { name, shape: Into::into(*framing), golden, allowance, bytes_max: BYTES_MAX, read: *read }
     };
