@@ -68,7 +68,7 @@ impl ErringWorld {
 
 #[async_trait]
 impl World for ErringWorld {
-    fn backend(&self) -> &str {
+    fn backend(&self) -> &'static str {
         "memory that errs"
     }
     async fn place(&self) -> anyhow::Result<Box<dyn Place>> {
