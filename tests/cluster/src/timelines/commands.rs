@@ -143,19 +143,13 @@ fn played(stage: &mut Stage, storm: &Storm, struck: &mut Vec<Vec<Strike>>, writt
     askers.end()?;
     judged.took = began.elapsed();
     // How soon it is at rest is measured by the timelines; here it only has to be.
-    let mut why = None;
     let calm = Deadline::after(REST_LIMIT);
-    let rests = wait_for("the cluster to be at rest", calm, || {
+    wait_for("the cluster to be at rest", calm, || {
         interrupt::check()?;
-        match stage.servers_healthy().and_then(|()| stage.rest()) {
-            Ok(()) => Ok(Some(())),
-            Err(error) => {
-                why = Some(format!("{error:#}"));
-                Ok(None)
-            }
-        }
-    });
-    rests.with_context(|| why.unwrap_or_default())?;
+        let rests = stage.servers_healthy().and_then(|()| stage.rest());
+        // Nobody is to overlook what only comes right later.
+        Ok(rests.inspect_err(|error| out::note(format!("not at rest: {error:#}"))).ok())
+    })?;
     judged.agreed = askers.judge(written)?;
     Ok(judged)
 }
