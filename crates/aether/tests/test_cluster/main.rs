@@ -171,11 +171,11 @@ fn one_seed_is_one_run_and_two_are_two() {
     assert_ne!(first, other);
 }
 
-fn commands<'a>(play: &'a dyn Fn(&Plan) -> Result<Storm, Failure>) -> Seeds<'a, Storm> {
+fn commands(play: &dyn Fn(&Plan) -> Result<Storm, Failure>) -> Seeds<'_, Storm> {
     Seeds { storms: "commands", nodes: 3..=5, play }
 }
 
-fn moves<'a>(play: &'a dyn Fn(&Plan) -> Result<Moved, Failure>) -> Seeds<'a, Moved> {
+fn moves(play: &dyn Fn(&Plan) -> Result<Moved, Failure>) -> Seeds<'_, Moved> {
     Seeds { storms: "moves", nodes: 5..=5, play }
 }
 

@@ -181,8 +181,8 @@ impl<'a> Gifts<'a> {
     pub(crate) async fn arrived(&self) -> Result<u64, String> {
         let until = self.cluster.elapsed() + ARRIVES_WITHIN;
         loop {
-            let stood = Passages::of(self.cluster)?;
-            match stood.at_rest(&self.promised.borrow()) {
+            let stands = Passages::of(self.cluster)?.at_rest(&self.promised.borrow());
+            match stands {
                 Ok(gifts) => return Ok(gifts),
                 Err(wrong) if self.cluster.elapsed() > until => return Err(wrong),
                 Err(_) => self.cluster.advance(Duration::from_millis(500)).await,

@@ -69,7 +69,7 @@ async fn ask_from_outside<C: Command>(cluster: &TestCluster, name: MessageId, id
 async fn ask_once(cluster: &TestCluster, book: &Totals, name: MessageId, id: u64, what: u64) -> Told<u64> {
     let call = book.borrow_mut().call(format!("tally/{id}"), name.0);
     let by = 1 + u64::try_from(name.0 % 7).unwrap_or(0);
-    let inside = name.0 % 4 > 0;
+    let inside = !name.0.is_multiple_of(4);
     let told = match what {
         0..5 if inside => meaning(&cluster.ask_with_id::<Tally, _, _>(name, id, Add { by }).await, false),
         0..5 => ask_from_outside(cluster, name, id, &Add { by }).await,
