@@ -235,41 +235,27 @@ const MOVES: Storms = Storms {
 };
 
 fn simulate_storms(root: &Path, storms: &Storms, arguments: &[String]) -> Result<()> {
-    let names = [
-        ("--count", "AETHER_ASKS"),
-        ("--seeds", "AETHER_SEEDS"),
-        ("--start", "AETHER_SEED"),
-        (PLAN, "AETHER_PLAN"),
-        (MUTANT, "AETHER_MUTANT"),
-    ];
-    let built = without_a_rule(root);
+    let names =
+        [("--count", "AETHER_ASKS"), ("--seeds", "AETHER_SEEDS"), ("--start", "AETHER_SEED"), (PLAN, "AETHER_PLAN")];
     let mut environment = vec![("AETHER_ASKS", storms.count), ("AETHER_SEEDS", storms.seeds)];
     environment.extend(settings(arguments, &names)?);
-    let mut profile = "release";
-    if environment.iter().any(|(name, _)| *name == "AETHER_MUTANT") {
-        profile = "mutants";
-        environment.extend(built.iter().map(|(name, value)| (*name, value.as_str())));
-    }
     let kit = ["--workspace", "--features", TEST_KIT, "--test", "test_cluster"];
-    let build = ["test", "--quiet", "--profile", profile];
-    let all = [&build[..], &kit, &["--", "--nocapture", "--exact", storms.test]].concat();
+    let all = [&["test", "--quiet", "--release"], &kit[..], &["--", "--nocapture", "--exact", storms.test]].concat();
     run_cargo(root, &all, &environment)
 }
 
-/// What takes a text: a plan as a storm that failed has printed it, and the name of a rule to take away. Everything else takes
-/// a number.
+/// What takes a text: a plan as a storm that failed has printed it. Everything else takes a number.
 const PLAN: &str = "--plan";
-const MUTANT: &str = "--mutant";
 
 /// What follows flags, as the variables of these names.
 fn settings<'a>(arguments: &'a [String], names: &[(&str, &'a str)]) -> Result<Vec<(&'a str, &'a str)>> {
     let read = |pair: &'a [String]| {
         let Some((flag, name)) = names.iter().find(|(flag, _)| *flag == pair[0]) else {
-            let text = |flag| if [PLAN, MUTANT].contains(&flag) { "TEXT" } else { "N" };
+            let text = |flag| if flag == PLAN { "TEXT" } else { "N" };
             let flags: Vec<_> = names.iter().map(|(flag, _)| format!("{flag} {}", text(*flag))).collect();
             bail!("{}? There are {}", pair[0], flags.join(", "));
         };
-        let value = pair.get(1).filter(|value| [PLAN, MUTANT].contains(flag) || value.parse::<u64>().is_ok());
+        let value = pair.get(1).filter(|value| *flag == PLAN || value.parse::<u64>().is_ok());
         Ok((*name, value.with_context(|| format!("{} wants a number", pair[0]))?.as_str()))
     };
     arguments.chunks(2).map(read).collect()
@@ -342,22 +328,17 @@ pub fn placement(root: &Path, arguments: &[String]) -> Result<()> {
     run_cargo(root, &all, &[])
 }
 
-/// The environment of a build in which rules can be taken away, in a place of its own.
-fn without_a_rule(root: &Path) -> [(&'static str, String); 2] {
-    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    let target = target(root).join("mutants");
-    [
-        ("RUSTFLAGS", format!("{flags} --cfg aether_mutants").trim().to_owned()),
-        ("CARGO_TARGET_DIR", target.display().to_string()),
-    ]
-}
-
 /// `cargo xtask mutants`: the seeded simulation, built so that rules can be taken away, in a place of its own.
 ///
 /// # Errors
 /// A rule's absence is not noticed.
 pub fn mutants(root: &Path, arguments: &[String]) -> Result<()> {
-    let environment = without_a_rule(root);
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let target = target(root).join("mutants");
+    let environment = [
+        ("RUSTFLAGS", format!("{flags} --cfg aether_mutants").trim().to_owned()),
+        ("CARGO_TARGET_DIR", target.display().to_string()),
+    ];
     let mut all = vec!["run", "--quiet", "--profile", "mutants", "--package", "aether-sim", "--", "--mutants"];
     // Not from 0 on: the rarest of them, an append sent blindly, is met once in some 150 seeds, and these do not meet it.
     for (argument, value) in [("--start", "500"), ("--seeds", "500")] {

@@ -3,8 +3,6 @@
 use std::fmt::Display;
 use std::ops::{AddAssign, RangeInclusive};
 
-use aether_domain::mutants::{Mutant, take_away};
-
 use crate::plan::{Failure, Plan};
 
 /// What once failed, and is played for ever: a plan a line, and what it found.
@@ -34,10 +32,6 @@ impl<R: AddAssign + Default + Display> Seeds<'_, R> {
     /// With the least that fails, and how to play that again.
     #[expect(clippy::print_stderr, reason = "what a storm did is what `cargo xtask simulate` shows")]
     pub(crate) fn run(&self, seeds: u64, asks: u64) -> Option<R> {
-        if let Ok(name) = std::env::var("AETHER_MUTANT") {
-            let mutant = Mutant::ALL.iter().find(|(_, known, ..)| *known == name).map(|(mutant, ..)| *mutant);
-            assert!(mutant.is_some() && take_away(mutant), "{name} cannot be taken away in this build");
-        }
         if let Ok(plan) = std::env::var("AETHER_PLAN") {
             let plan: Plan = plan.parse().unwrap_or_else(|wrong| panic!("{wrong}"));
             let done = (self.play)(&plan).unwrap_or_else(|failure| panic!("{}", failure.what));
