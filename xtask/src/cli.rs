@@ -79,7 +79,7 @@ enum Command {
     Simulate {
         /// --seeds N, --start S, --seed X, --trace, --minutes M, --nodes A..B, --profile P, --jobs J, --json.
         /// Or `commands` or `moves`, for storms of commands, or of moves, on whole clusters: --count N, --seeds N, --start S;
-        /// --plan TEXT, which a seed that fails has printed, --mutant NAME, a rule to take away.
+        /// --plan TEXT, which a seed that fails has printed.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -215,7 +215,7 @@ impl Node {
         Ended::of(&self.id, self.runtime.stopped().await)
     }
 
-    /// Hands every shard over, leaves the cluster and ends; at most 20 s, and 3 s more while a handler does not end. Such a
+    /// Hands every shard over, leaves the cluster and ends; at most 22 s, and 3 s more while a handler does not end. Such a
     /// handler keeps its thread: end the process ([`std::process::exit`]) rather than wait for its runtime.
     pub async fn drain(&self) -> Ended {
         let ended = Ended::of(&self.id, self.runtime.drain().await);

@@ -17,6 +17,7 @@ use aether_placement::ShardHash;
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,14 +35,16 @@ use crate::router::{HandOver, Local, Router, RouterConfig, RouterStats};
 use crate::shard::{HostConfig, HostStats, MemoryLimits, Quarantined, ShardHost, Watchdog};
 use crate::splitbrain::service::{Belief, LEASES_MAX};
 use crate::splitbrain::{self, SplitBrain};
-use crate::subscription::{Growth, ShardMigrations, Since, TopologyEvents, migrations_of, topology_events_beside};
+use crate::subscription::{
+    Grown, Growth, ShardMigrations, Since, TopologyEvents, migrations_of, topology_events_beside,
+};
 use crate::view::{ServeLease, View};
 use crate::vitals::{Costs, Vitals};
 
 /// How long a handler that runs is waited for when the node ends.
 const HANDLER_ENDS_WITHIN: Duration = Duration::from_secs(3);
-/// How long a node that is to leave stays for the answers that its gateway's clients wait for.
-const CLIENTS_ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+/// How long a node that is to leave stays for the answers that its gateway's clients wait for, and for its feeds to be given back.
+const TIED_UP_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a node is told once.
 #[derive(Clone, Debug)]
@@ -129,6 +132,7 @@ struct Inner {
     host: ShardHost,
     status: watch::Receiver<Arc<Status>>,
     log: Arc<dyn TopologyLog>,
+    grown: Arc<Grown>,
     split_brain: watch::Receiver<Arc<SplitBrain>>,
     projections: Arc<RwLock<Projections>>,
     migrated: Arc<Migrated>,
@@ -154,14 +158,15 @@ struct Leaving {
 }
 
 impl Leaving {
-    /// Takes no more requests of clients, gives its feeds back, waits until those it has taken are answered, and asks. Who is no
-    /// member any more is told nothing, so the answers come before that.
+    /// Takes no more requests of clients and gives its feeds back, waits until those it has taken are answered, and asks. Who is
+    /// no member any more is told nothing, so the answers come before that.
     async fn leave(&self) {
         self.takes_requests.cancel();
-        self.feeds.stop().await;
         let mut listens = self.gateway_listens.clone();
         let answered = async { while listens.changed().await.is_ok() {} };
-        if tokio::time::timeout(CLIENTS_ANSWERED_WITHIN, answered).await.is_err() {
+        // Feeds that take longer are given back beside what follows.
+        let (answered, _) = tokio::join!(timeout(TIED_UP_WITHIN, answered), timeout(TIED_UP_WITHIN, self.feeds.stop()));
+        if answered.is_err() {
             tracing::warn!(
                 "clients that asked through this node have waited for long and may be left without an answer"
             );
@@ -238,19 +243,19 @@ impl Runtime {
             view: views.clone(),
         });
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let log = Arc::clone(&ports.log);
+        let (log, grown) = (Arc::clone(&ports.log), Arc::<Grown>::default());
         let (report, split_brain) = watch::channel(Arc::default());
         let watch_wiring = splitbrain::service::Wiring {
             claims: ports.claims,
             clock: Arc::clone(&clock),
-            events: recorded(&log, &statuses, Since::Recent(splitbrain::machine::EPOCHS_MAX as u64)),
+            events: recorded(&log, &grown, Since::Recent(splitbrain::machine::EPOCHS_MAX as u64)),
             leases,
             belief: Belief { status: statuses.clone(), view: views },
             report,
         };
         tasks.spawn(splitbrain::service::run(watch_wiring, shutdown.clone()));
         let projections = Arc::<RwLock<Projections>>::default();
-        let recent = recorded(&log, &statuses, Since::Recent(projection::audit::RECORDS_MAX as u64));
+        let recent = recorded(&log, &grown, Since::Recent(projection::audit::RECORDS_MAX as u64));
         let (kept, ended) = (projection::keep(recent, Arc::clone(&projections)), shutdown.clone());
         tasks.spawn(async move {
             tokio::select! {
@@ -259,7 +264,7 @@ impl Runtime {
                 () = kept => {}
             }
         });
-        let migrations = migrations_of(Arc::clone(&log), recorded(&log, &statuses, Since::Now));
+        let migrations = migrations_of(Arc::clone(&log), recorded(&log, &grown, Since::Now));
         let migrated = Arc::<Migrated>::default();
         let counting = projection::migrations::count(migrations, config.node.clone(), Arc::clone(&migrated));
         let ended = shutdown.clone();
@@ -300,6 +305,7 @@ impl Runtime {
                 view.send_replace(next);
             }),
             status,
+            grown: Arc::clone(&grown),
             leave,
             leases: lease_seen,
             carries: Box::new(carried(loaded, router.clone(), Arc::clone(&clock))),
@@ -343,6 +349,7 @@ impl Runtime {
             host,
             status: statuses,
             log,
+            grown,
             split_brain,
             projections,
             migrated,
@@ -373,7 +380,7 @@ impl Runtime {
     /// It reads the log by itself, at the pace of whoever polls it. It outlives the node's membership, its faults and its
     /// end, as long as the connection does.
     pub fn topology_events(&self, since: Since) -> TopologyEvents {
-        recorded(&self.inner.log, &self.inner.status, since)
+        recorded(&self.inner.log, &self.inner.grown, since)
     }
 
     /// Every shard that a planned move has given another owner behind `since`, and every later one: see
@@ -483,7 +490,7 @@ impl Runtime {
         self.inner.feeds.stats()
     }
 
-    /// Leaves the cluster in good order: gives its feeds back, answers the clients that have asked through it (for 2 s at most),
+    /// Leaves the cluster in good order: answers the clients that have asked through it and gives its feeds back (for 2 s at most),
     /// hands every shard over, is let go, and ends. Answers once it has ended, at the latest after 22 s and what [`Self::stop`] takes.
     pub async fn drain(&self) -> Option<StopReason> {
         self.inner.leaving.leave().await;
@@ -530,9 +537,8 @@ impl Runtime {
 }
 
 /// The log as it is stored, behind `since`, for a node that folds it.
-fn recorded(log: &Arc<dyn TopologyLog>, status: &watch::Receiver<Arc<Status>>, since: Since) -> TopologyEvents {
-    let at = status.borrow().topology.at().sequence;
-    topology_events_beside(Arc::clone(log), since, at, Growth::Node(status.clone()))
+fn recorded(log: &Arc<dyn TopologyLog>, grown: &Arc<Grown>, since: Since) -> TopologyEvents {
+    topology_events_beside(Arc::clone(log), since, grown.at(), Growth::Node(Arc::clone(grown)))
 }
 
 /// What the node carries and how well it is, measured each time it is asked.

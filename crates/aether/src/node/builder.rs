@@ -189,11 +189,12 @@ impl NodeBuilder {
         self
     }
 
-    /// It goes by that clock, and all its chance comes from that seed.
+    /// It goes by that clock, and all its chance comes from that seed. Nobody watches over its handlers: that takes a thread, and
+    /// real time.
     #[cfg(feature = "test-kit")]
     #[must_use]
     pub(crate) fn staged(mut self, clock: Arc<dyn Clock>, seed: u64) -> Self {
-        (self.clock, self.seed) = (clock, Some(seed));
+        (self.clock, self.seed, self.watchdog) = (clock, Some(seed), None);
         self
     }
 

@@ -22,7 +22,7 @@ use crate::operator;
 
 /// How long the log may take to say what became of an order.
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(15);
-/// How long a node may take to leave: it ends after 20 s, whatever it hears of the world.
+/// How long a node may take to leave: it ends after 22 s, whatever it hears of the world.
 const LEFT_WITHIN: Duration = Duration::from_secs(30);
 /// How many entries before now are looked through for what was asked just now.
 const RECENT: u64 = 256;

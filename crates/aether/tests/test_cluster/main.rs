@@ -171,6 +171,18 @@ fn one_seed_is_one_run_and_two_are_two() {
     assert_ne!(first, other);
 }
 
+#[test]
+fn a_storm_with_feeds_reminders_and_clients_of_the_gateway_is_one_run() {
+    for seed in 1..4 {
+        let plan = Plan::draw(seed, 600, 3..=5);
+        let run = || format!("{:?}", careful(&plan));
+        let first = run();
+        for _ in 0..2 {
+            assert_eq!(run(), first, "seed {seed}");
+        }
+    }
+}
+
 fn commands(play: &dyn Fn(&Plan) -> Result<Storm, Failure>) -> Seeds<'_, Storm> {
     Seeds { storms: "commands", nodes: 3..=5, play }
 }
@@ -198,7 +210,7 @@ fn in_a_storm_what_is_acknowledged_is_what_is_stored() {
 fn while_shards_move_and_everything_fails_nothing_is_lost_or_doubled_and_no_shard_has_two_owners() {
     let Some(all) = moves(&foul).run(2, 8_000) else { return };
     assert_eq!(all.unanswered, 0, "{all}");
-    assert!(all.moves > 0, "too little happened: {all}");
+    assert!(all.moves * 1_000 > all.asks && all.strikes > 0, "too little happened: {all}");
 }
 
 #[test]
@@ -225,7 +237,12 @@ fn a_plan_is_written_and_read_back() {
 /// Whoever passes gifts on asks under a new name each time: sooner or later a gift is taken twice.
 #[test]
 fn a_fault_in_an_application_is_found_and_made_as_small_as_a_few_things_broken() {
-    let careless = |plan: &Plan| storm(plan, Names::Careless);
+    let careless = |plan: &Plan| {
+        let played = storm(plan, Names::Careless);
+        let planted = played.as_ref().err().is_none_or(|failure| failure.what.contains("was taken twice"));
+        assert!(planted, "{played:?}: that is not the application's fault");
+        played
+    };
     // One of many things broken, so that there is something to leave out.
     let found = (1..200).find_map(|seed| {
         let plan = Plan::draw(seed, 240, 3..=3);
@@ -237,8 +254,6 @@ fn a_fault_in_an_application_is_found_and_made_as_small_as_a_few_things_broken()
     let line = told.lines().find_map(|line| line.split_once("--plan ")).expect("it says how to play it again").1;
     let least: Plan = line.trim_matches('"').parse().expect("what is printed is a plan");
     assert!(least.strikes.len() < failure.struck, "nothing was left out: {least}");
-    assert!(told.contains("was taken twice"), "{told}");
-    // A storm with a feed in it is not always the same run, yet.
-    assert!((0..50).any(|_| careless(&least).is_err()), "what is printed fails");
+    assert!(careless(&least).is_err(), "what is printed fails");
     assert!(careful(&least).is_ok(), "and it is the application's fault");
 }

@@ -24,6 +24,8 @@ use rand::{RngExt as _, SeedableRng as _};
 const STRIKES_MAX: u64 = 4_000;
 /// The fewest questions that a plan is made less to.
 const ASKS_MIN: u64 = 12;
+/// How many storms are played to find the least that fails.
+const PLAYS_MAX: u64 = 200;
 /// How many questions meet an election of the server's streams that is broken off for them, at most.
 const ELECTION_OPERATIONS_MAX: u64 = 64;
 
@@ -213,10 +215,15 @@ impl Plan {
     /// The least of it that still fails, with what is wrong then. First it is made shorter, then whole kinds of
     /// fault are left out, then single strikes, and in the end what else is not needed.
     ///
-    /// `play` answers what is wrong, and how many things had been broken by then.
+    /// `play` answers what is wrong, and how many things had been broken by then. After [`PLAYS_MAX`] plays it is good enough.
     pub(crate) fn least(self, play: impl Fn(&Self) -> Result<(), Failure>) -> (Self, Option<String>) {
         // What had not been broken by then is of no account, unless somebody waited for it.
+        let plays = Cell::new(0);
         let fails = |plan: Self| {
+            plays.set(plays.get() + 1);
+            if plays.get() > PLAYS_MAX {
+                return None;
+            }
             let mut met = plan.clone();
             met.strikes.truncate(play(&plan).err()?.struck);
             Some(if met == plan || play(&met).is_ok() { plan } else { met })

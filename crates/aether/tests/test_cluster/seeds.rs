@@ -53,10 +53,13 @@ impl<R: AddAssign + Default + Display> Seeds<'_, R> {
         Some(all)
     }
 
-    /// What is said of a plan that failed: its swarm, the least that fails, and the command that plays that again.
+    /// What is said of a plan that failed: its swarm, the least that fails, and the command that plays that again. The plan as it
+    /// is comes first, on standard error: finding the least takes a while.
+    #[expect(clippy::print_stderr, reason = "whoever has no patience has that")]
     pub(crate) fn told(&self, plan: Plan, failure: &Failure) -> String {
         let (seed, struck) = (plan.seed, failure.struck);
         let swarm: Vec<_> = plan.swarm().iter().map(|(fault, times)| format!("{fault} {times}")).collect();
+        eprintln!("seed {seed}: {}\nagain: cargo xtask simulate {} --plan \"{plan}\"", failure.what, self.storms);
         let (least, what) = plan.least(|plan| (self.play)(plan).map(drop));
         let what = what.unwrap_or_else(|| "nothing, the second time: it is no function of its seed".to_owned());
         format!(

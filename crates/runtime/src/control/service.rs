@@ -27,6 +27,7 @@ use super::sources::{READ_BATCH, following, watching};
 use crate::clock::Clock;
 use crate::coordinator::append::AppendResult;
 use crate::coordinator::policy::outlook::Outlook;
+use crate::subscription::Grown;
 use crate::view::{ServeLease, View};
 
 /// Answers and notices waiting for the loop. Each operation under way holds at most one, and there are few of those; the
@@ -104,6 +105,8 @@ pub(crate) struct Wiring {
     /// Takes each new view, in order: the shards first, then whoever routes to them.
     pub(crate) publish: Box<dyn Fn(Arc<View>) + Send + Sync>,
     pub(crate) status: watch::Sender<Arc<Status>>,
+    /// How far the log has been folded.
+    pub(crate) grown: Arc<Grown>,
     /// Cancelled once others want this node to leave.
     pub(crate) leave: CancellationToken,
     /// Takes each lease record seen, for the split-brain watch.
@@ -259,6 +262,10 @@ impl Loop {
             settled: self.settling.look(now, self.machine.me(), phase == Phase::Active, &self.status.topology),
             counts: self.status.counts,
         };
+        if next.fault.is_none() {
+            // A node with a fault learns nothing more: it is no witness.
+            self.wiring.grown.tell(next.topology.at().sequence);
+        }
         self.status = next;
         self.wiring.status.send_replace(Arc::new(self.status.clone()));
     }

@@ -502,7 +502,7 @@ impl Member {
         }
         s.effects.push(Effect::EndServing);
         s.effects.push(Effect::Note(Note::LifeOver { node: self.me.clone() }));
-        if self.is_leaving() {
+        if self.is_leaving() || self.asked_to_leave {
             return self.end(StopReason::LeftUnasked, s);
         }
         self.begin_again(Incarnation((s.fresh)().max(1)), s.effects);

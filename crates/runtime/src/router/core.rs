@@ -55,6 +55,9 @@ pub(crate) struct Core {
     /// Made when the number of shards is known, which never changes then.
     lanes: OnceLock<Lanes>,
     waiting_for_cluster: AtomicUsize,
+    /// Told when [`Self::knows_cluster`] becomes true. Those who wait go on in the order in which they came, which those of a
+    /// `watch` do not.
+    pub(crate) known: Notify,
     pub(crate) this: Weak<Self>,
 }
 
@@ -105,6 +108,7 @@ impl Core {
                 budget: Arc::default(),
                 lanes: OnceLock::new(),
                 waiting_for_cluster: AtomicUsize::new(0),
+                known: Notify::new(),
                 this: this.clone(),
             }
         })
@@ -153,15 +157,25 @@ impl Core {
         if self.waiting_for_cluster.fetch_add(1, Ordering::AcqRel) >= WAITING_FOR_CLUSTER_MAX {
             return Err(Answer::Busy);
         }
-        let mut views = self.views.clone();
-        let known = timeout(deadline.since(self.clock.now()), views.wait_for(|view| !view.routes.is_empty())).await;
+        let known = async {
+            loop {
+                // Begun before looking, so that a view after the look wakes it.
+                let told = self.known.notified();
+                if self.knows_cluster() || self.over.is_cancelled() {
+                    return self.knows_cluster();
+                }
+                tokio::select! {
+                    biased;
+                    () = told => {}
+                    () = self.over.cancelled() => {}
+                }
+            }
+        };
+        let known = timeout(deadline.since(self.clock.now()), known).await;
         drop(place);
         match known {
-            Ok(Ok(view)) => {
-                self.make_lanes(&view);
-                Ok(())
-            }
-            Ok(Err(_)) => Err(Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: false }),
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: false }),
             Err(_) => Err(Answer::Expired { maybe_applied: false }),
         }
     }

@@ -135,7 +135,9 @@ fn tick(core: &Arc<Core>) -> bool {
 fn take_view(core: &Arc<Core>, view: Arc<View>) {
     core.links.keep(&view.me, &view.lives);
     core.view.store(view);
-    core.knows_cluster();
+    if core.knows_cluster() {
+        core.known.notify_waiters();
+    }
     for shard in shards(core) {
         core.step_from_within(shard, Input::Look);
     }

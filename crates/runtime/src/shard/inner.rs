@@ -104,19 +104,23 @@ type Io = Pin<Box<dyn Future<Output = Input<Responder>> + Send>>;
 impl Inner {
     /// See [`ShardHost::deliver`](super::ShardHost::deliver).
     pub(super) fn deliver(self: &Arc<Self>, work: Work, respond: Responder) {
-        if let Err((respond, outcome)) = self.bring(work, respond, |respond| respond) {
+        let shard = work.actor.slot.shard(self.shards);
+        // Told before what others have left is run: that may take long.
+        if let Err((respond, outcome)) = self.bring(shard, work, respond, |respond| respond) {
             respond.respond(outcome);
         }
+        self.pump(shard);
     }
 
     /// See [`ShardHost::ask`](super::ShardHost::ask).
     pub(super) fn ask(self: &Arc<Self>, work: Work) -> Told {
-        let mut later = None;
-        let brought = self.bring(work, &mut later, |later| {
+        let (shard, mut later) = (work.actor.slot.shard(self.shards), None);
+        let brought = self.bring(shard, work, &mut later, |later| {
             let (respond, told) = oneshot::channel();
             *later = Some(told);
             Responder::Waiting(respond)
         });
+        self.pump(shard);
         match brought {
             Err((_, outcome)) => Told::Now(outcome),
             Ok(()) => Told::Later(later.expect("whoever is not told at once is told there")),
@@ -124,9 +128,10 @@ impl Inner {
     }
 
     /// Brings a command to its shard. Whoever `asks` is given back with the outcome if there is one at once, and is
-    /// made somebody who can wait otherwise.
+    /// made somebody who can wait otherwise. What others have left meanwhile is the caller's to run ([`Self::pump`]).
     fn bring<R>(
         self: &Arc<Self>,
+        shard: ShardId,
         work: Work,
         asks: R,
         waiting: impl FnOnce(R) -> Responder,
@@ -135,7 +140,6 @@ impl Inner {
             let closed = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
             return Err((asks, Outcome::Other(closed)));
         }
-        let shard = work.actor.slot.shard(self.shards);
         let cell = &self.cells[shard.index()];
         let Some(mut machine) = cell.take_turn() else {
             self.offer(shard, Input::Command(work, waiting(asks)));
@@ -145,7 +149,7 @@ impl Inner {
         let busy = || timed.map_or(Duration::ZERO, |began| self.clocks.now().at.since(began) * TIMED_ONE_IN);
         let now = self.clocks.recently();
         cell.running.begin(now, &work.actor, &work.command);
-        let brought = match machine.look(now, &work) {
+        match machine.look(now, &work) {
             Looked::Answered { outcome, lease } => {
                 cell.give_back(machine, busy());
                 Err((asks, self.protected(outcome, lease)))
@@ -156,9 +160,7 @@ impl Inner {
                 self.carry_out(shard, effects);
                 Ok(())
             }
-        };
-        self.pump(shard);
-        brought
+        }
     }
 
     /// Lets the shard know, here or by whoever is running it.

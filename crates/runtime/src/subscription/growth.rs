@@ -3,15 +3,14 @@
 //! A number is overwritten by the next one, so a reader that does not look costs nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aether_domain::Sequence;
 use aether_domain::ports::{LogUpdate, TopologyLog};
 use futures_util::StreamExt as _;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
-
-use crate::control::service::Status;
 
 /// How long a reader waits to be told of growth before it looks for itself: a node with a fault tells of none.
 const LOOK_AFTER: Duration = Duration::from_secs(5);
@@ -21,11 +20,43 @@ const REOPEN_AFTER: Duration = Duration::from_millis(200);
 /// Whom a reader learns from.
 pub(crate) enum Growth {
     /// A node that folds the log.
-    Node(watch::Receiver<Arc<Status>>),
+    Node(Arc<Grown>),
     /// Nobody yet: a follower of its own is begun when it is first needed.
     Unfollowed(Arc<dyn TopologyLog>),
     /// A follower of its own, which ends with the reader.
     Followed { seen: watch::Receiver<Sequence>, _follower: AbortOnDropHandle<()> },
+}
+
+/// How far a node has folded the log, for those who read it beside. They go on in the order in which they came, which those of a
+/// `watch` do not: a simulated run must be the same each time.
+#[derive(Debug, Default)]
+pub(crate) struct Grown {
+    at: AtomicU64,
+    told: Notify,
+}
+
+impl Grown {
+    /// It has been folded up to there. A log that has lost its end goes on with less.
+    pub(crate) fn tell(&self, at: Sequence) {
+        if self.at.swap(at.0, Ordering::AcqRel) != at.0 {
+            self.told.notify_waiters();
+        }
+    }
+
+    pub(crate) fn at(&self) -> Sequence {
+        Sequence(self.at.load(Ordering::Acquire))
+    }
+
+    async fn behind(&self, at: Sequence) {
+        loop {
+            // Begun before looking, so that what is told after the look wakes it.
+            let told = self.told.notified();
+            if self.at() > at {
+                return;
+            }
+            told.await;
+        }
+    }
 }
 
 impl Growth {
@@ -42,9 +73,9 @@ impl Growth {
         }
         let grown = async {
             match self {
-                // A node with a fault learns nothing more: it is no witness.
-                Self::Node(status) => {
-                    status.wait_for(|status| status.fault.is_none() && status.topology.at().sequence > at).await.is_ok()
+                Self::Node(grown) => {
+                    grown.behind(at).await;
+                    true
                 }
                 Self::Followed { seen, .. } => seen.wait_for(|seen| *seen > at).await.is_ok(),
                 Self::Unfollowed(_) => false,

@@ -56,7 +56,7 @@ use aether_domain::{Epoch, NodeRef, Sequence, Term, WallTime};
 use futures_util::Stream;
 
 pub use chain::SubscriptionError;
-pub(crate) use growth::Growth;
+pub(crate) use growth::{Grown, Growth};
 pub(crate) use migrations::of_events as migrations_of;
 pub use migrations::{ShardMigrated, ShardMigrations, shard_migrations};
 pub use reader::READ_BATCH;

@@ -212,15 +212,16 @@ struct Broken {
 }
 
 impl Strike {
-    /// Breaks all of these at once, and mends each after its time.
+    /// Breaks all of these at once, and mends each after its time, also if another cannot be broken or mended.
     ///
     /// # Errors
     /// One cannot be broken or mended: a node does not end when asked to, or does not become ready again; a server does not
     /// come back.
     pub(super) fn all(strikes: &[Self], stage: &mut Stage) -> Result<()> {
-        let broken = strikes.iter().map(|strike| strike.begin(stage)).collect::<Result<Vec<_>>>()?;
+        let broken: Vec<_> = strikes.iter().map(|strike| strike.begin(stage)).collect();
         thread::sleep(strikes.iter().map(|strike| strike.span).max().unwrap_or_default());
-        broken.into_iter().try_for_each(|broken| broken.mend(stage))
+        let mended: Vec<_> = broken.into_iter().map(|broken| broken?.mend(stage)).collect();
+        mended.into_iter().collect()
     }
 
     fn node(&self) -> String {

@@ -35,8 +35,10 @@ const ATTEMPTS_MAX: usize = 5;
 /// How many shards are moved in turn, and how many accounts of each are asked.
 const SHARDS_ASKED: usize = 16;
 const ACCOUNTS_A_SHARD: usize = 4;
-/// How many actors of a shard are in memory when it moves.
+/// How many actors of a shard are in memory when it moves; and when its source is to wait until they are acknowledged, which
+/// it does not for few.
 const RESIDENT: usize = 200;
+const RESIDENT_FOR_LONG: usize = 900;
 /// How many ask at once, and how long each of them waits between two questions.
 const CLIENTS: u64 = 16;
 const PAUSE: Duration = Duration::from_millis(20);
@@ -216,7 +218,8 @@ fn one<'a>(stage: &Stage, (phase, who, fault): Scene, turns: &mut impl Iterator<
         Who::Source => (&moving.destination, &moving.source),
         Who::Destination => (&moving.source, &moving.destination),
     };
-    stage.prober.load(&stage.prober.accounts(&[moving.shard], RESIDENT)?, PHASE_LIMIT)?;
+    let resident = if phase == Phase::Sending { RESIDENT_FOR_LONG } else { RESIDENT };
+    stage.prober.load(&stage.prober.accounts(&[moving.shard], resident)?, PHASE_LIMIT)?;
     let late = match phase {
         Phase::Draining | Phase::Sending => &moving.source,
         Phase::Released => &moving.witness,
