@@ -14,7 +14,6 @@ use aether_runtime::clock::{BootClock, Clock};
 use aether_runtime::message::{Outcome, Payload, Responder};
 use aether_runtime::view::Route;
 use async_trait::async_trait;
-use tokio::sync::oneshot;
 
 use crate::bank::{AccountError, Balance, Dawdle, Deposit, Explode, GATE, Withdraw};
 use crate::desk::{DEADLINE, Desk, account, answered, other, shards};
@@ -158,22 +157,32 @@ async fn saves(desk: &Desk, saved: u64, failed: u64) {
     waited.await.unwrap_or_else(|_| panic!("{:?}", desk.host.stats()));
 }
 
-#[tokio::test]
-async fn a_slow_handler_keeps_nobody_elses_thread() {
+#[test]
+fn a_slow_handler_keeps_nobody_elses_thread_and_is_answered_before_what_was_left_meanwhile_is_run() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let _entered = runtime.enter();
     let hub = MemoryHub::new();
     let desk = Desk::open(&hub, "a", 1);
-    assert_eq!(desk.ask(0, Balance).await, Ok(0));
+    assert_eq!(runtime.block_on(desk.ask(0, Balance)), Ok(0));
+    assert_eq!(runtime.block_on(desk.ask(4, Balance)), Ok(0));
+    let (tell, told) = std::sync::mpsc::channel();
+    let telling = |who: &'static str| {
+        let tell = tell.clone();
+        Responder::Call(Box::new(move |outcome| {
+            assert!(matches!(outcome, Outcome::Replied(_) | Outcome::Looked(_)), "{outcome:?}");
+            tell.send(who).expect("the test listens");
+        }))
+    };
     let slow = desk.work(&account(0), "dawdle", Payload::Typed(Box::new(Dawdle)));
-    let (respond, mut dawdled) = oneshot::channel();
-    let host = desk.host.clone();
-    let thread = std::thread::spawn(move || host.deliver(slow, Responder::Waiting(respond)));
+    let (host, respond) = (desk.host.clone(), telling("slow"));
+    let thread = std::thread::spawn(move || host.deliver(slow, respond));
     GATE.wait();
     // The handler runs now, on the other thread, and holds the shard. This must return all the same.
-    let answer = desk.send(desk.work(&account(4), "balance", Payload::Typed(Box::new(Balance))));
-    assert!(dawdled.try_recv().is_err(), "the handler has not ended");
+    desk.host.deliver(desk.work(&account(4), "balance", Payload::Typed(Box::new(Balance))), telling("left meanwhile"));
+    assert!(told.try_recv().is_err(), "the handler has not ended");
     GATE.wait();
-    assert!(matches!(answered(answer).await, Outcome::Replied(_) | Outcome::Looked(_)));
-    assert!(matches!(answered(dawdled).await, Outcome::Replied(_) | Outcome::Looked(_)));
+    let next = || told.recv_timeout(DEADLINE).expect("in time");
+    assert_eq!([next(), next()], ["slow", "left meanwhile"]);
     thread.join().expect("the slow caller ends");
 }
 
