@@ -19,8 +19,13 @@ fn stormed(replicas: usize) -> Result<()> {
     let program = PROGRAM.into();
     let conditions = Conditions { program, nodes: 3, replicas, profile: Profile::Fast, supervised: false, load: 1 };
     let faults = Fault::chosen(&[], replicas)?;
-    let storming =
-        Storm { faults: faults.clone(), broken_max: Duration::from_millis(500), until: Until::EachOnce, seed: 1 };
+    let storming = Storm {
+        faults: faults.clone(),
+        broken_max: Duration::from_millis(500),
+        pause: Duration::ZERO,
+        until: Until::EachOnce,
+        seed: 1,
+    };
     let written = tempfile::NamedTempFile::new()?;
     let judged = storm(&conditions, &storming, Some(written.path()))?;
     out::note(judged.to_string());

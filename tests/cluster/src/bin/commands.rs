@@ -45,6 +45,10 @@ struct Arguments {
     /// What is asked and broken is drawn from it; when answers come is not.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Let each of the 48 clients wait so many milliseconds between an answer and its next question: for long storms on a
+    /// machine that has other work.
+    #[arg(long, default_value_t = 0, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=10_000))]
+    pause: u64,
     /// Build the nodes optimised.
     #[arg(long)]
     release: bool,
@@ -80,8 +84,9 @@ fn run(asked: Arguments) -> Result<()> {
         supervised: false,
         load: 1,
     };
+    let pause = Duration::from_millis(asked.pause);
     let play = |until, seed, written: Option<&Path>| {
-        let storming = Storm { faults: faults.clone(), broken_max: Storm::BROKEN_MAX, until, seed };
+        let storming = Storm { faults: faults.clone(), broken_max: Storm::BROKEN_MAX, pause, until, seed };
         storm(&conditions, &storming, written)
     };
     let (mut all, mut seed) = (Judged::default(), asked.seed);

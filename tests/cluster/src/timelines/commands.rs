@@ -34,6 +34,8 @@ pub struct Storm {
     pub faults: Vec<Fault>,
     /// How long something stays broken at most; some things four times as long.
     pub broken_max: Duration,
+    /// How long each client waits between an answer and its next question.
+    pub pause: Duration,
     /// When it is over.
     pub until: Until,
     /// What is asked and broken is drawn from it.
@@ -119,7 +121,7 @@ fn told(turn: &[Strike]) -> String {
 fn played(stage: &mut Stage, storm: &Storm, struck: &mut Vec<Vec<Strike>>, written: Option<&Path>) -> Result<Judged> {
     let (accounts, began) = ((ACCOUNTS_FROM..ACCOUNTS_FROM + ACCOUNTS).collect(), Stopwatch::start());
     let questions = if let Until::Asked(count) = storm.until { count } else { u64::MAX };
-    let asked = Asked { accounts, clients: CLIENTS, pause: Duration::ZERO, questions, seed: storm.seed };
+    let asked = Asked { accounts, clients: CLIENTS, pause: storm.pause, questions, seed: storm.seed };
     let mut askers = Askers::begin(stage, asked)?;
     let mut deck = Deck::new(&storm.faults, storm.seed, stage.ids().len(), stage.servers.len(), storm.broken_max);
     let mut judged = Judged::default();
