@@ -6,6 +6,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aether::prelude::*;
@@ -116,17 +119,53 @@ pub(crate) enum Names {
     Careless,
 }
 
+/// What came of all gifts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Given {
+    /// How many went from purse to purse.
+    pub(crate) gifts: u64,
+    /// How many of them a reminder gave.
+    pub(crate) promises: u64,
+    /// How many times another node went on with passing them on.
+    pub(crate) takeovers: u64,
+}
+
+impl AddAssign for Given {
+    fn add_assign(&mut self, more: Self) {
+        self.gifts += more.gifts;
+        self.promises += more.promises;
+        self.takeovers += more.takeovers;
+    }
+}
+
 /// Gifts that were asked for, and what they come to.
 pub(crate) struct Gifts<'a> {
     cluster: &'a TestCluster,
     names: Names,
     /// What was acknowledged to come later.
     promised: RefCell<BTreeSet<u64>>,
+    passing: Arc<Passing>,
+}
+
+/// Who passes gifts on.
+#[derive(Default)]
+struct Passing {
+    /// Whose life's feed was the last to be given an event; 0 before the first.
+    last: AtomicU64,
+    takeovers: AtomicU64,
+}
+
+impl Passing {
+    /// An event is with that life's feed.
+    fn is_with(&self, life: u64) {
+        let before = self.last.swap(life, Ordering::Relaxed);
+        self.takeovers.fetch_add(u64::from(![0, life].contains(&before)), Ordering::Relaxed);
+    }
 }
 
 impl<'a> Gifts<'a> {
     pub(crate) fn new(cluster: &'a TestCluster, names: Names) -> Self {
-        Self { cluster, names, promised: RefCell::default() }
+        Self { cluster, names, promised: RefCell::default(), passing: Arc::default() }
     }
 
     /// Lets purses give, so many times.
@@ -156,34 +195,43 @@ impl<'a> Gifts<'a> {
 
     /// Passes them on: on every life of a node a feed that works or stands by.
     pub(crate) async fn pass_on(&self) {
+        let mut lives = 0;
         loop {
             for id in self.cluster.running() {
                 let node = self.cluster.node(&id);
                 if node.feeds().is_empty() {
-                    let taker = node.clone();
-                    let names = self.names;
+                    lives += 1;
+                    let (taker, passing, life, names) = (node.clone(), Arc::clone(&self.passing), lives, self.names);
                     // Seldom, so that much comes again after a change of whoever works on it.
                     let checkpoint_every = Duration::from_secs(5);
                     let steal_after = Duration::from_secs(2);
                     let options = FeedOptions { steal_after, checkpoint_every, ..FeedOptions::default() };
                     // A node that has just ended takes none.
-                    let _ = node.subscribe::<Purse>("gifts", options, move |event| pass(taker.clone(), names, event));
+                    let _ = node.subscribe::<Purse>("gifts", options, move |event| {
+                        passing.is_with(life);
+                        pass(taker.clone(), names, event)
+                    });
                 }
             }
             self.cluster.advance(Duration::from_millis(250)).await;
         }
     }
 
-    /// Waits until every gift has arrived, and says how many there were.
+    /// Waits until every gift has arrived.
     ///
     /// # Errors
     /// One was taken twice, one never came, or a promise was broken.
-    pub(crate) async fn arrived(&self) -> Result<u64, String> {
+    pub(crate) async fn arrived(&self) -> Result<Given, String> {
         let until = self.cluster.elapsed() + ARRIVES_WITHIN;
         loop {
-            let stands = Passages::of(self.cluster)?.at_rest(&self.promised.borrow());
+            let passages = Passages::of(self.cluster)?;
+            let stands = passages.at_rest(&self.promised.borrow());
             match stands {
-                Ok(gifts) => return Ok(gifts),
+                Ok(()) => {
+                    let takeovers = self.passing.takeovers.load(Ordering::Relaxed);
+                    let (gifts, promises) = (passages.given.len() as u64, passages.kept.len() as u64);
+                    return Ok(Given { gifts, promises, takeovers });
+                }
                 Err(wrong) if self.cluster.elapsed() > until => return Err(wrong),
                 Err(_) => self.cluster.advance(Duration::from_millis(500)).await,
             }
@@ -246,7 +294,7 @@ impl Passages {
         Ok(all)
     }
 
-    fn at_rest(&self, promised: &BTreeSet<u64>) -> Result<u64, String> {
+    fn at_rest(&self, promised: &BTreeSet<u64>) -> Result<(), String> {
         let whole = PURSES.cast_signed() * BORN;
         if self.sum != whole || self.given != self.taken {
             let missing: Vec<_> = self.given.keys().filter(|gift| !self.taken.contains_key(gift)).take(3).collect();
@@ -254,7 +302,7 @@ impl Passages {
         }
         match promised.difference(&self.kept).next() {
             Some(due) => Err(format!("what was promised as {due:x} was never given")),
-            None => Ok(self.given.len() as u64),
+            None => Ok(()),
         }
     }
 }

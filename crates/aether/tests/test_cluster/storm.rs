@@ -18,7 +18,7 @@ use aether_infra_memory::GatewayCall;
 use futures_util::future::{join, join_all};
 
 use crate::plan::{Failure, Plan};
-use crate::purse::{Gifts, Names, Purse};
+use crate::purse::{Gifts, Given, Names, Purse};
 use crate::tally::{Add, AddToOdd, Even, Read, Tally, kept};
 
 const TALLIES: u64 = 24;
@@ -29,7 +29,12 @@ const GIVERS: u64 = 3;
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A storm's own book: which tally was told which total.
-type Totals = RefCell<Book<String, u64>>;
+#[derive(Default)]
+struct Totals {
+    book: RefCell<Book<String, u64>>,
+    /// How many answers clients of the gateway were given.
+    outside: Cell<u64>,
+}
 
 /// What an answer means.
 fn meaning(answer: &Result<u64, AskError<Even>>, looks: bool) -> Told<u64> {
@@ -66,8 +71,8 @@ async fn ask_from_outside<C: Command>(cluster: &TestCluster, name: MessageId, id
     }
 }
 
-async fn ask_once(cluster: &TestCluster, book: &Totals, name: MessageId, id: u64, what: u64) -> Told<u64> {
-    let call = book.borrow_mut().call(format!("tally/{id}"), name.0);
+async fn ask_once(cluster: &TestCluster, totals: &Totals, name: MessageId, id: u64, what: u64) -> Told<u64> {
+    let call = totals.book.borrow_mut().call(format!("tally/{id}"), name.0);
     let by = 1 + u64::try_from(name.0 % 7).unwrap_or(0);
     let inside = !name.0.is_multiple_of(4);
     let told = match what {
@@ -78,19 +83,21 @@ async fn ask_once(cluster: &TestCluster, book: &Totals, name: MessageId, id: u64
         _ if inside => meaning(&cluster.ask_with_id::<Tally, _, _>(name, id, Read).await, true),
         _ => ask_from_outside(cluster, name, id, &Read).await,
     };
-    book.borrow_mut().told(call, told.clone());
+    let answered = matches!(told, Told::Done(_) | Told::Seen { .. });
+    totals.outside.set(totals.outside.get() + u64::from(!inside && answered));
+    totals.book.borrow_mut().told(call, told.clone());
     told
 }
 
-async fn work(cluster: &TestCluster, book: &Totals, commands: u64) {
+async fn work(cluster: &TestCluster, totals: &Totals, commands: u64) {
     for _ in 0..commands {
         let (name, id, what) = (cluster.next_name(), cluster.draw(TALLIES), cluster.draw(10));
         // A question that may be refused is asked once at a time: whoever hears the first answer asks no more.
         if what < 5 && cluster.draw(10) == 0 {
-            join(ask_once(cluster, book, name, id, what), ask_once(cluster, book, name, id, what)).await;
+            join(ask_once(cluster, totals, name, id, what), ask_once(cluster, totals, name, id, what)).await;
         }
         for _ in 0..6 {
-            match ask_once(cluster, book, name, id, what).await {
+            match ask_once(cluster, totals, name, id, what).await {
                 // Some ask again although they have been told.
                 Told::Done(_) if cluster.draw(20) == 0 => {}
                 Told::Done(_) | Told::Seen { .. } => break,
@@ -108,8 +115,10 @@ pub(crate) struct Storm {
     pub(crate) agreed: Agreed,
     /// How often something was broken.
     pub(crate) strikes: u64,
-    /// How many gifts went from purse to purse.
-    pub(crate) gifts: u64,
+    /// How many questions were answered to clients of the gateway.
+    pub(crate) outside: u64,
+    /// What went from purse to purse.
+    pub(crate) given: Given,
     /// How many actors came warm with their shards and were used, on the nodes that are left.
     pub(crate) warm: u64,
     /// How much virtual time it took.
@@ -120,7 +129,8 @@ impl std::ops::AddAssign for Storm {
     fn add_assign(&mut self, more: Self) {
         self.agreed += more.agreed;
         self.strikes += more.strikes;
-        self.gifts += more.gifts;
+        self.outside += more.outside;
+        self.given += more.given;
         self.warm += more.warm;
         self.passed += more.passed;
     }
@@ -128,12 +138,13 @@ impl std::ops::AddAssign for Storm {
 
 impl fmt::Display for Storm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { agreed, strikes, gifts, warm, passed } = self;
+        let Self { agreed, strikes, outside, given: Given { gifts, promises, takeovers }, warm, passed } = self;
         let passed = passed.as_secs_f64();
         write!(
             f,
-            "{agreed}; {strikes} things broken, {gifts} gifts all arrived, {warm} actors came warm in {passed:.0} s of \
-             virtual time"
+            "{agreed}; {outside} of these answers were clients' of the gateway; {strikes} things broken; {gifts} gifts all \
+             arrived, {promises} by reminders, their feed passed to another {takeovers} times; {warm} actors came warm; \
+             {passed:.0} s of virtual time"
         )
     }
 }
@@ -156,9 +167,9 @@ fn play(plan: &Plan, names: Names, struck: &Cell<usize>) -> Result<Storm, String
     let cluster = TestCluster::seeded(plan.seed).nodes(plan.nodes).actor::<Tally>().actor::<Purse>();
     let cluster = if plan.three_replicas { cluster.three_replicas() } else { cluster };
     cluster.run(async |cluster| {
-        let (book, gifts, over) = (Totals::default(), Gifts::new(&cluster, names), Cell::new(false));
+        let (totals, gifts, over) = (Totals::default(), Gifts::new(&cluster, names), Cell::new(false));
         let each = plan.asks.div_ceil(WORKERS);
-        let workers = join_all((0..WORKERS).map(|_| work(&cluster, &book, each)));
+        let workers = join_all((0..WORKERS).map(|_| work(&cluster, &totals, each)));
         let givers = join_all((0..GIVERS).map(|_| gifts.give(each * 2 / 3)));
         let working = async {
             join(workers, givers).await;
@@ -167,16 +178,17 @@ fn play(plan: &Plan, names: Names, struck: &Cell<usize>) -> Result<Storm, String
         let judged = async {
             join(working, plan.strike(&cluster, &over, struck)).await;
             cluster.end_faults().await;
-            let gifts = gifts.arrived().await?;
+            let given = gifts.arrived().await?;
             cluster.check_at_rest().await?;
             let stores = cluster.hub().stores();
             let history = |actor: &String| {
                 let found = stores.histories().find(|(address, _)| address.key.to_string() == *actor);
                 kept(found.map_or(&[][..], |(_, commits)| commits))
             };
-            let agreed = book.borrow().check_all(history).map_err(|wrong| wrong.to_string())?;
+            let agreed = totals.book.borrow().check_all(history).map_err(|wrong| wrong.to_string())?;
             let warm = cluster.running().iter().map(|id| warm_used(&cluster.node(id))).sum();
-            Ok(Storm { agreed, strikes: struck.get() as u64, gifts, warm, passed: cluster.elapsed() })
+            let (strikes, outside) = (struck.get() as u64, totals.outside.get());
+            Ok(Storm { agreed, strikes, outside, given, warm, passed: cluster.elapsed() })
         };
         let (mut judged, mut passing) = (std::pin::pin!(judged), std::pin::pin!(gifts.pass_on()));
         tokio::select! {
