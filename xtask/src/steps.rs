@@ -249,14 +249,14 @@ const PLAN: &str = "--plan";
 
 /// What follows flags, as the variables of these names.
 fn settings<'a>(arguments: &'a [String], names: &[(&str, &'a str)]) -> Result<Vec<(&'a str, &'a str)>> {
+    let wants = |flag: &str| if flag == PLAN { "TEXT" } else { "N" };
     let read = |pair: &'a [String]| {
         let Some((flag, name)) = names.iter().find(|(flag, _)| *flag == pair[0]) else {
-            let text = |flag| if flag == PLAN { "TEXT" } else { "N" };
-            let flags: Vec<_> = names.iter().map(|(flag, _)| format!("{flag} {}", text(*flag))).collect();
+            let flags: Vec<_> = names.iter().map(|(flag, _)| format!("{flag} {}", wants(flag))).collect();
             bail!("{}? There are {}", pair[0], flags.join(", "));
         };
         let value = pair.get(1).filter(|value| *flag == PLAN || value.parse::<u64>().is_ok());
-        Ok((*name, value.with_context(|| format!("{} wants a number", pair[0]))?.as_str()))
+        Ok((*name, value.with_context(|| format!("write {flag} {}", wants(flag)))?.as_str()))
     };
     arguments.chunks(2).map(read).collect()
 }

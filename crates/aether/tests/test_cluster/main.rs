@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use aether::prelude::*;
 use aether::test_cluster::TestCluster;
+use aether_infra_memory::{Loss, Target};
 
 use moves::{Moved, Weather, storm_of_moves};
 use plan::{Failure, Plan};
@@ -123,6 +124,36 @@ fn a_node_that_is_drained_hands_everything_over() {
         assert_ne!(cluster.owner_of::<Tally>(9).as_deref(), Some(owner));
         cluster.add(owner).await;
     });
+}
+
+#[test]
+fn a_node_ends_within_22_s_though_none_of_its_feeds_can_be_given_back_and_nobody_may_let_it_go() {
+    for (outage, longest) in [(false, 3), (true, 22)] {
+        TestCluster::seeded(9).nodes(3).actor::<Tally>().run(async |cluster| {
+            let node = cluster.node("n1");
+            let never = |_| std::future::pending();
+            node.subscribe::<Tally>("stuck", FeedOptions::default(), never).expect("it runs");
+            let unkept = node.subscribe::<Tally>("unkept", FeedOptions::default(), async |_| Ok(())).expect("it runs");
+            assert_eq!(add(&cluster, 9, 1).await, 1);
+            while unkept.stats().handled == 0 {
+                cluster.advance(Duration::from_millis(10)).await;
+            }
+            // No write of a checkpoint is acknowledged any more, so nobody knows whose feed it is.
+            for _ in 0..1_000 {
+                cluster.hub().lose_next_ack(node.id(), Target::Checkpoints, Loss::NotStored);
+            }
+            cluster.outage(outage);
+            let began = cluster.elapsed();
+            cluster.drain("n1").await;
+            let took = cluster.elapsed().saturating_sub(began);
+            // It has tried for 2 s.
+            let expected = Duration::from_secs(2)..=Duration::from_secs(longest);
+            assert!(expected.contains(&took), "outage {outage}: {took:?}");
+            cluster.end_faults().await;
+            assert_eq!(add(&cluster, 9, 1).await, 2);
+            cluster.assert_invariants().await;
+        });
+    }
 }
 
 #[test]
