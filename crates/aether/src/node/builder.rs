@@ -229,7 +229,7 @@ impl NodeBuilder {
         let ports = match engine {
             Engine::Memory(hub) => {
                 tracing::warn!(node = %id, "running in memory: all state ends with this process");
-                hub.ports(&id)
+                hub.within(&namespace).ports(&id)
             }
             #[cfg(feature = "nats")]
             Engine::Nats(config) => {

@@ -87,3 +87,28 @@ async fn a_node_that_an_operator_asks_to_leave_hands_over_and_ends_in_good_order
     }
     second.kill().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_two_namespaces_on_one_hub_are_two_clusters_and_one_outage_is_everybodys() {
+    let hub = MemoryHub::new();
+    let node = |namespace: &str| described("n1", &hub).namespace(namespace);
+    let start = |namespace: &str| timeout(Duration::from_secs(30), node(namespace).start());
+    let (blue, green) = (start("blue").await.expect("in time"), start("green").await.expect("in time"));
+    let (blue, green) = (blue.expect("it starts"), green.expect("though the other has the same id"));
+    for (node, amount) in [(&blue, 100), (&green, 5)] {
+        node.actor::<Account>(1).ask(Open { operation: 1 }).await.expect("nobody else has opened it");
+        assert_eq!(node.actor::<Account>(1).ask(Deposit { operation: 2, amount }).await, Ok(amount));
+    }
+    hub.outage(true);
+    for node in [&blue, &green] {
+        let account = node.actor::<Account>(1).timeout(Duration::from_millis(200));
+        let refused = account.ask(Deposit { operation: 3, amount: 1 }).await;
+        assert!(refused.as_ref().is_err_and(AskError::maybe_applied), "{refused:?}");
+    }
+    hub.outage(false);
+    blue.kill().await;
+    let again = start("blue").await.expect("in time").expect("it starts again");
+    assert_eq!(again.actor::<Account>(2).ask(Open { operation: 1 }).await, Ok(()));
+    again.kill().await;
+    green.kill().await;
+}

@@ -13,6 +13,7 @@ mod gateway;
 mod inbox;
 mod kept;
 mod links;
+mod namespaces;
 mod ports;
 mod snapshots;
 mod switches;
@@ -23,7 +24,7 @@ use aether_domain::records::Format;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aether_domain::ids::{NodeId, NodeRef};
+use aether_domain::ids::{Namespace, NodeId, NodeRef};
 use aether_domain::ports::Ports;
 
 use crate::fabric::{Manner, Stores};
@@ -33,6 +34,7 @@ use claims::ClaimListeners;
 pub use gateway::GatewayCall;
 use gateway::GatewayDesk;
 use links::Inboxes;
+use namespaces::Namespaces;
 use ports::Connection;
 use switches::Switches;
 pub use switches::{Loss, Target};
@@ -46,6 +48,8 @@ pub struct MemoryHub {
 
 struct Shared {
     server: Mutex<Server>,
+    /// Whose all of this is, and what the other namespaces have.
+    namespaces: Namespaces,
     /// Says that a control record was written or a switch was thrown.
     control_changed: Changes,
     /// Says that the log has grown or a switch was thrown.
@@ -84,11 +88,20 @@ impl MemoryHub {
         };
         let shared = Shared {
             server: Mutex::new(server),
+            namespaces: Namespaces::new(manner, seed),
             control_changed: Changes::default(),
             log_changed: Changes::default(),
             events_changed: Changes::default(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// The server as that namespace has it: what is stored and sent in one is in no other. The first namespace asked for is the
+    /// hub's own, with whatever the hub holds; each other one begins empty and unbroken. A cut, a pause, an outage is one of all
+    /// that there are; what happens once (a lost acknowledgement or message, an election) happens in the one it is asked of.
+    #[must_use]
+    pub fn within(&self, namespace: &Namespace) -> Self {
+        self.shared.namespaces.of(namespace).unwrap_or_else(|| self.clone())
     }
 
     /// A connection for that node. Two connections of one node are cut and healed together.
@@ -146,12 +159,12 @@ impl MemoryHub {
 
     /// Makes that node's next write to `target` end in `Unknown`. Several calls queue up.
     pub fn lose_next_ack(&self, node: &NodeId, target: Target, loss: Loss) {
-        self.throw(|switches| switches.lose_next_ack(node, target, loss));
+        self.throw_here(|switches| switches.lose_next_ack(node, target, loss));
     }
 
     /// Loses the next message that node sends, without a word to anybody. Several calls add up.
     pub fn lose_next_message(&self, node: &NodeId) {
-        self.throw(|switches| switches.lose_next_message(node));
+        self.throw_here(|switches| switches.lose_next_message(node));
     }
 
     /// Lets the writes that [`Loss::Late`] held back arrive now, in order, under their own expectations.
@@ -171,7 +184,7 @@ impl MemoryHub {
 
     /// Leaves the streams without a leader for the next `operations` reads and writes: each is `Unavailable`.
     pub fn fail_over(&self, operations: u32) {
-        self.throw(|switches| switches.fail_over(operations));
+        self.throw_here(|switches| switches.fail_over(operations));
     }
 
     /// Takes away the inbox of that life, as when its process dies: its stream ends, and senders learn that nobody is
@@ -206,7 +219,13 @@ impl MemoryHub {
         }
     }
 
-    fn throw(&self, change: impl FnOnce(&mut Switches)) {
+    fn throw(&self, change: impl Fn(&mut Switches)) {
+        for hub in self.shared.namespaces.others().iter().chain([self]) {
+            hub.throw_here(&change);
+        }
+    }
+
+    fn throw_here(&self, change: impl FnOnce(&mut Switches)) {
         change(&mut self.lock().switches);
         self.changed(Target::Control);
         self.changed(Target::Log);
