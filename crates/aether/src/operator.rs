@@ -5,8 +5,11 @@
 use std::sync::Arc;
 
 use aether_domain::orders::{Asked, Orders, RebalanceOrder, TooManyDrains, Wish};
+use aether_domain::policy::PlacementPolicy;
 use aether_domain::ports::{ControlStore, Expected, ReadError, WriteError};
-use aether_domain::records::{ControlKey, ControlRecord, LeaseState, MemberState, OrdersRecord, StoredRecord};
+use aether_domain::records::{
+    ControlKey, ControlRecord, DesiredPlacement, LeaseState, MemberState, OrdersRecord, StoredRecord,
+};
 use aether_domain::{NodeId, NodeRef, Nonce, Revision, Term};
 
 use crate::entropy;
@@ -90,6 +93,25 @@ async fn ask(
         Ok(ControlRecord::Orders(OrdersRecord { nonce, orders: Arc::new(orders) }))
     };
     change(control, ControlKey::Orders, to).await
+}
+
+/// Changes what is wanted of where shards are: `to` makes the new policy of the one wanted now. The leader adopts it if the
+/// cluster can go by it; the log says so with `PlacementAdopted`.
+///
+/// # Errors
+/// [`OrderRefused::Unreachable`] or [`OrderRefused::Undecided`].
+pub async fn place(
+    control: &dyn ControlStore,
+    to: impl Fn(&PlacementPolicy) -> PlacementPolicy,
+) -> Result<(), OrderRefused> {
+    let desired = |nonce, found| {
+        let wanted = match found {
+            Some(ControlRecord::Placement(desired)) => desired.policy,
+            _ => Arc::default(),
+        };
+        Ok(ControlRecord::Placement(DesiredPlacement { nonce, policy: Arc::new(to(&wanted)) }))
+    };
+    change(control, ControlKey::Placement, desired).await
 }
 
 /// Asks for redistribution to be paused, cancelled or gone on with; answers what the order is known by in the log.

@@ -3,11 +3,8 @@
 //! What is wanted is written into the control store and nowhere else: the leader sees it there and takes it into the log,
 //! if the cluster can go by it. `show` asks a node.
 
-use std::sync::Arc;
-
 use aether_domain::policy::{Pin, PlacementPolicy};
 use aether_domain::ports::ControlStore;
-use aether_domain::records::{ControlKey, ControlRecord, DesiredPlacement};
 use aether_domain::{NodeId, ShardId};
 use anyhow::Context;
 
@@ -65,14 +62,7 @@ async fn change(
 }
 
 async fn write(control: &dyn ControlStore, to: impl Fn(&PlacementPolicy) -> PlacementPolicy) -> anyhow::Result<()> {
-    let desired = |nonce, found| {
-        let wanted = match found {
-            Some(ControlRecord::Placement(desired)) => desired.policy,
-            _ => Arc::default(),
-        };
-        Ok(ControlRecord::Placement(DesiredPlacement { nonce, policy: Arc::new(to(&wanted)) }))
-    };
-    operator::change(control, ControlKey::Placement, desired).await.context("the placement was not asked for")
+    operator::place(control, to).await.context("the placement was not asked for")
 }
 
 /// What is adopted, as the file that would ask for it, with what else there is to know as comments.
@@ -92,6 +82,7 @@ fn text(view: &PlacementView) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aether_domain::records::{ControlKey, ControlRecord};
     use aether_infra_memory::MemoryHub;
 
     use super::*;
