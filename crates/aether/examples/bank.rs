@@ -1,6 +1,16 @@
 //! A bank on three nodes in one process, no NATS needed. The node that leads is killed; every balance is still right.
 //!
-//! Run it with `cargo run --example bank`. An [`Account`] is a plain struct: commands ask it, events change it.
+//! ```console
+//! $ cargo run --example bank
+//! started n1, n2, n3; the state of this bank ends with this process
+//! opened 300 accounts, 74850 in all
+//! a withdrawal of 500 from account 7 was refused: the balance is 107
+//! killed n1, which led, without a word to the others
+//! asked every account through n2: 300 of 300 balances are right
+//! withdrew 7 from account 7: 100 left
+//! ```
+//!
+//! An [`Account`] is a plain struct: commands ask it, events change it.
 
 use std::time::Duration;
 

@@ -1,6 +1,12 @@
 //! A read model whose counts stay exact, though a feed hands out events at least once.
 //!
-//! Run it with `cargo run --example read_model`. [`Totals`] holds what was counted *and how far*, and is kept in one file
+//! ```console
+//! $ cargo run --example read_model
+//! {"place":[9,0],"events":{"deposited":3,"opened":3,"withdrawn":3},"deposited":{"1":50,"2":50,"3":50}}
+//! feed totals: working, 9 handled, 0 behind
+//! ```
+//!
+//! [`Totals`] holds what was counted *and how far*, and is kept in one file
 //! that is replaced as a whole: after a crash both are as they were, and an event that comes again is seen to be old. In a
 //! database the same is one transaction, that also checks that the place it replaces is the one it has read.
 
@@ -98,6 +104,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut stats = feed.watch();
     stats.wait_for(|stats| stats.handled == 9).await?;
+    assert_eq!(Totals::read(&path)?.deposited.values().sum::<u64>(), 150);
     println!("{}", fs::read_to_string(&path)?);
     let stats = feed.stats();
     println!("feed {}: {}, {} handled, {} behind", stats.name, stats.state.name(), stats.handled, stats.behind());
