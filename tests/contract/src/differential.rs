@@ -12,20 +12,24 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::ids::{ActorAddress, Epoch, FeedName, NodeRef, Nonce, Revision, Sequence, Slot, Version};
+use aether_domain::ids::{
+    ActorAddress, Epoch, FeedName, MessageId, NodeRef, Nonce, Revision, Sequence, Slot, Term, Version,
+};
 use aether_domain::ports::{
-    AppendError, BusUpdate, ControlUpdate, Delivery, EventFilter, Expected, LogUpdate, Ports, ReadError, SaveError,
-    StartAt, Updates, WriteError,
+    AppendError, BusUpdate, Claim, ControlUpdate, Delivery, EventFilter, Expected, GatewayAnswer, GatewayRequest,
+    Heard, LogUpdate, Ports, ReadError, ReadMode, SaveError, StartAt, Updates, WriteError,
 };
 use aether_domain::records::{
     ActorSnapshot, Checkpoint, ControlKey, ControlRecord, FeedState, PayloadCodec, Position, StoredCommit, StoredEntry,
 };
 use aether_domain::testing::life;
 use aether_domain::time::WallTime;
+use aether_infra_memory::GatewayCall;
 use futures_util::StreamExt as _;
 use futures_util::future::try_join;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tokio::task::JoinSet;
 
 use crate::World;
 use crate::samples;
@@ -84,6 +88,8 @@ pub enum Op {
     LetterForget(u64),
     Send(bool, usize),
     BusEnd,
+    Claim,
+    Ask(usize),
 }
 
 /// `count` steps drawn from `seed`.
@@ -97,7 +103,7 @@ pub fn drawn(seed: u64, count: usize) -> Vec<Step> {
     };
     let step = |nonce: u64| {
         let (which, dice) = (dice.random_range(0..usize::MAX), &mut dice);
-        let op = match dice.random_range(0..40) {
+        let op = match dice.random_range(0..44) {
             0..=6 => Op::ControlWrite(which, aim(dice)),
             7 | 8 => Op::ControlRead(which),
             9..=12 => Op::LogAppend(aim(dice)),
@@ -124,6 +130,8 @@ pub fn drawn(seed: u64, count: usize) -> Vec<Step> {
             36 => Op::LettersRead(dice.random_range(0..5), dice.random_range(0..5)),
             37 => Op::LetterForget(dice.random_range(0..6)),
             38 => Op::BusEnd,
+            40 | 41 => Op::Claim,
+            42 | 43 => Op::Ask(which),
             _ => Op::Send(dice.random_ratio(1, 4), which),
         };
         Step { second: dice.random_ratio(1, 3), nonce, op }
@@ -185,8 +193,7 @@ pub async fn shrunk(worlds: &[Arc<dyn World>; 2], mut steps: Vec<Step>) -> anyho
 
 /// One backend, two nodes' connections to it, and what this sequence has made of it.
 struct Play {
-    /// Keeps the namespace.
-    _place: Box<dyn crate::Place>,
+    place: Box<dyn crate::Place>,
     ports: [Ports; 2],
     lives: [NodeRef; 2],
     /// The revisions under each key, oldest first; so with everything below.
@@ -196,10 +203,14 @@ struct Play {
     wakes: BTreeMap<ActorAddress, Vec<u64>>,
     checkpoints: BTreeMap<FeedName, Vec<u64>>,
     sent: usize,
+    claimed: usize,
     watch: Updates<ControlUpdate>,
     follow: Updates<LogUpdate>,
     bus: Updates<BusUpdate>,
     inbox: Updates<Delivery>,
+    claims: Updates<Heard>,
+    /// Answers what comes through the gateway; ends with this.
+    _answering: JoinSet<()>,
 }
 
 fn actors() -> [ActorAddress; 4] {
@@ -314,6 +325,39 @@ fn snapshot(which: u64, nonce: u64, large: bool) -> ActorSnapshot {
     }
 }
 
+fn claim(nonce: u64) -> Claim {
+    let leads = nonce.is_multiple_of(3).then_some(Term(nonce));
+    let serves = nonce.is_multiple_of(2).then_some(u64::MAX - nonce);
+    let (leader, epoch) = (leads.map(|_| life("a", nonce)), Epoch(nonce));
+    Claim { node: life("a", 1), leads, term: Term(nonce), leader, epoch, hash: !nonce, serves }
+}
+
+/// A client's request; now and then something about it is odd.
+fn call(which: usize, nonce: u64) -> GatewayCall {
+    let ids = ["anna", "\u{fc}.*> /", "%41", " "];
+    let payloads = ["null", "{\"amount\":12}", "\"\u{1f980}\"", "[1e300,-0.0]", "123456789012345678901234567890"];
+    GatewayCall {
+        kind: ["account", "odd-1", "Account"][which % 3].to_owned(),
+        id: ids[which / 3 % ids.len()].to_owned(),
+        command: ["reply", "reject", "fail"][which / 16 % 3].to_owned(),
+        payload: payloads[which / 64 % payloads.len()].into(),
+        message: nonce.is_multiple_of(2).then_some(MessageId(u128::from(nonce) << 64)),
+        mode: [ReadMode::Strict, ReadMode::Leased, ReadMode::Log][which / 512 % 3],
+        timeout: TOLD_WITHIN,
+    }
+}
+
+/// Answers with all of the request, in the way that it asks for.
+fn echo(request: &GatewayRequest) -> GatewayAnswer {
+    let GatewayRequest { kind, id, command, payload, message, mode, timeout, respond: _ } = request;
+    let said = format!("{:?}", (kind, id, command, payload, message, mode, timeout));
+    match &**command {
+        "reply" => GatewayAnswer::Replied(payload.clone()),
+        "reject" => GatewayAnswer::Rejected(payload.clone()),
+        _ => GatewayAnswer::Failed { code: "invalid", reason: said, maybe_applied: message.is_some() },
+    }
+}
+
 /// What a listener says next, or nothing if it is late.
 async fn next<T>(updates: &mut Updates<T>) -> Option<T> {
     tokio::time::timeout(TOLD_WITHIN, updates.next()).await.ok().flatten()
@@ -328,8 +372,15 @@ impl Play {
         let follow = ports[1].log.follow(Sequence::ZERO).await?;
         let bus = ports[1].bus.subscribe(&EventFilter::default(), StartAt::Beginning).await?;
         let inbox = ports[1].transport.listen(&lives[1]).await?;
+        let claims = ports[1].claims.listen().await?;
+        let requests = ports[1].gateway.listen(Box::pin(std::future::pending())).await?;
+        let mut answering = JoinSet::new();
+        answering.spawn(requests.for_each(|request| {
+            let answer = echo(&request);
+            (request.respond)(answer)
+        }));
         Ok(Self {
-            _place: place,
+            place,
             ports,
             lives,
             control: BTreeMap::new(),
@@ -338,10 +389,13 @@ impl Play {
             wakes: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
             sent: 0,
+            claimed: 0,
             watch,
             follow,
             bus,
             inbox,
+            claims,
+            _answering: answering,
         })
     }
 
@@ -428,6 +482,16 @@ impl Play {
                 format!("sent: {sent}")
             }
             Op::BusEnd => read(ports.bus.end().await),
+            Op::Claim => {
+                // From one connection only, as messages.
+                let told = self.ports[0].claims.tell(&claim(nonce)).await.is_ok();
+                self.claimed += usize::from(told);
+                format!("told: {told}")
+            }
+            Op::Ask(which) => match self.place.ask(call(which, nonce)).await {
+                Ok(answer) => format!("{answer:?}"),
+                Err(_) => "unavailable".to_owned(),
+            },
         }
     }
 
@@ -457,7 +521,8 @@ impl Play {
 
     /// What was told to those who have listened since the beginning: everything that was written, once it has come.
     async fn told(&mut self) -> String {
-        format!("{:?}", [self.watched().await, self.followed().await, self.heard().await, self.received().await])
+        let told = [self.watched().await, self.followed().await, self.heard().await, self.received().await];
+        format!("{told:?}, {}", self.claimed().await)
     }
 
     /// Each key's last record. Those between may be skipped.
@@ -513,6 +578,17 @@ impl Play {
             match next(&mut self.inbox).await {
                 Some(Delivery::Frames { from, frames }) => told.push((from, frames)),
                 other => return format!("{other:?} behind {} messages", told.len()),
+            }
+        }
+        format!("{told:?}")
+    }
+
+    async fn claimed(&mut self) -> String {
+        let mut told = Vec::new();
+        while told.len() < self.claimed {
+            match next(&mut self.claims).await {
+                Some(heard) => told.push(heard),
+                None => return format!("nothing behind {} claims", told.len()),
             }
         }
         format!("{told:?}")

@@ -3,6 +3,7 @@
 //!
 //! Servers are found or fetched, started on loopback and ended here; their folders stay behind when a case fails.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,8 +19,8 @@ use anyhow::{Context, bail};
 use async_nats::client::RequestErrorKind;
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use xtask::nats::{NatsCluster, NatsServer, Options, ServerOptions, locate, oldest_version};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -185,29 +186,29 @@ impl Drop for NatsPlace {
     }
 }
 
-/// The request as any client in any language would write it.
+/// The request as any client in any language would write it; the command as it is, to the letter.
 fn written(call: &GatewayCall) -> anyhow::Result<Vec<u8>> {
-    let mut request = Map::new();
-    request.insert("kind".to_owned(), json!(call.kind));
-    request.insert("id".to_owned(), json!(call.id));
-    request.insert("command".to_owned(), json!(call.command));
-    request.insert("payload".to_owned(), serde_json::from_slice(&call.payload)?);
-    request.insert("timeout_ms".to_owned(), json!(call.timeout.as_millis() as u64));
-    if let Some(MessageId(id)) = call.message {
-        request.insert("message_id".to_owned(), json!(format!("{id:032x}")));
-    }
     let mode = match call.mode {
         ReadMode::Strict => "strict",
         ReadMode::Leased => "leased",
         ReadMode::Log => "log",
     };
-    request.insert("mode".to_owned(), json!(mode));
+    let mut request = BTreeMap::from([
+        ("kind", to_raw_value(&call.kind)?),
+        ("id", to_raw_value(&call.id)?),
+        ("command", to_raw_value(&call.command)?),
+        ("payload", serde_json::from_slice(&call.payload)?),
+        ("timeout_ms", to_raw_value(&call.timeout.as_millis())?),
+        ("mode", to_raw_value(mode)?),
+    ]);
+    if let Some(MessageId(id)) = call.message {
+        request.insert("message_id", to_raw_value(&format!("{id:032x}"))?);
+    }
     Ok(serde_json::to_vec(&request)?)
 }
 
 fn understood(answer: &[u8]) -> anyhow::Result<GatewayAnswer> {
-    let fields: std::collections::BTreeMap<&str, &RawValue> =
-        serde_json::from_slice(answer).context("an answer is an object")?;
+    let fields: BTreeMap<&str, &RawValue> = serde_json::from_slice(answer).context("an answer is an object")?;
     let raw = |field: &RawValue| Bytes::copy_from_slice(field.get().as_bytes());
     if let Some(reply) = fields.get("reply") {
         return Ok(GatewayAnswer::Replied(raw(reply)));

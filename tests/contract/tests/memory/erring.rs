@@ -7,9 +7,10 @@ use aether_contract::memory::MemoryWorld;
 use aether_contract::{Faults, Need, Place, World};
 use aether_domain::ids::{ActorAddress, FeedName, Namespace, NodeId, NodeRef, Revision, Sequence, Slot};
 use aether_domain::ports::{
-    AppendError, CheckpointStore, ControlStore, ControlUpdate, DeadLetters, Delivery, EventStore, Expected, Frame,
-    GatewayAnswer, LogUpdate, Ports, ReadError, SaveError, SendError, SnapshotStore, TopologyLog, Transport, Updates,
-    WakeStore, WriteError,
+    AppendError, BusUpdate, CheckpointStore, Claim, Claims, ControlStore, ControlUpdate, DeadLetters, Delivery,
+    EventBus, EventFilter, EventStore, Expected, Frame, Gateway, GatewayAnswer, GatewayRequest, Heard, LogUpdate,
+    Ports, ReadError, SaveError, SendError, SnapshotStore, StartAt, TopologyLog, Transport, Updates, WakeStore,
+    WriteError,
 };
 use aether_domain::records::{
     ActorSnapshot, Checkpoint, CommitRecord, ControlKey, ControlRecord, DeadLetter, Entry, Position, StoredCheckpoint,
@@ -19,6 +20,8 @@ use aether_domain::time::WallTime;
 use aether_infra_memory::{GatewayCall, Manner};
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::future::{BoxFuture, ready};
 
 /// In which way it errs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +42,16 @@ pub(crate) enum Fault {
     ForgetsNothing,
     /// A message is delivered twice.
     SendsTwice,
+    /// Whoever listens to commits is told nothing of every second one.
+    TellsHalf,
+    /// A claim is told with what it leaves open as 0.
+    FillsIn,
+    /// A client's own name for its request is lost.
+    ForgetsTheName,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::WritesOver,
         Self::GivesOneMore,
         Self::ReadsBehind,
@@ -51,6 +60,9 @@ impl Fault {
         Self::CountsOneMore,
         Self::ForgetsNothing,
         Self::SendsTwice,
+        Self::TellsHalf,
+        Self::FillsIn,
+        Self::ForgetsTheName,
     ];
 }
 
@@ -101,6 +113,9 @@ impl Place for ErringPlace {
             Fault::CountsOneMore => ports.checkpoints = port,
             Fault::ForgetsNothing => ports.dead_letters = port,
             Fault::SendsTwice => ports.transport = port,
+            Fault::TellsHalf => ports.bus = port,
+            Fault::FillsIn => ports.claims = port,
+            Fault::ForgetsTheName => ports.gateway = port,
         }
         Ok(ports)
     }
@@ -240,5 +255,39 @@ impl Transport for Erring {
     async fn send(&self, from: &NodeRef, to: &NodeRef, frames: Vec<Frame>) -> Result<(), SendError> {
         self.0.transport.send(from, to, frames.clone()).await?;
         self.0.transport.send(from, to, frames).await
+    }
+}
+
+#[async_trait]
+impl EventBus for Erring {
+    async fn subscribe(&self, filter: &EventFilter, start: StartAt) -> Result<Updates<BusUpdate>, ReadError> {
+        let mut nth = 0;
+        let told = self.0.bus.subscribe(filter, start).await?.filter(move |update| {
+            nth += u64::from(matches!(update, BusUpdate::EventStored { .. }));
+            ready(!matches!(update, BusUpdate::EventStored { .. }) || nth % 2 == 1)
+        });
+        Ok(Box::pin(told))
+    }
+    async fn end(&self) -> Result<Sequence, ReadError> {
+        self.0.bus.end().await
+    }
+}
+
+#[async_trait]
+impl Claims for Erring {
+    async fn tell(&self, claim: &Claim) -> Result<(), SendError> {
+        let serves = claim.serves.or(Some(0));
+        self.0.claims.tell(&Claim { serves, ..claim.clone() }).await
+    }
+    async fn listen(&self) -> Result<Updates<Heard>, SendError> {
+        self.0.claims.listen().await
+    }
+}
+
+#[async_trait]
+impl Gateway for Erring {
+    async fn listen(&self, until: BoxFuture<'static, ()>) -> Result<Updates<GatewayRequest>, SendError> {
+        let requests = self.0.gateway.listen(until).await?;
+        Ok(Box::pin(requests.map(|request| GatewayRequest { message: None, ..request })))
     }
 }
