@@ -11,6 +11,10 @@ use super::{ConfigRefused, Settings};
 const ENVIRONMENT: &str = "environment variables";
 const FLAGS: &str = "command line";
 
+/// How many steps a key may have; none that is known has more than four. The `config` crate makes a table of each step and copies
+/// them all for each: a name of very many would cost the square of its length.
+const STEPS_MAX: usize = 8;
+
 /// The sources of one process's settings, later ones winning.
 #[derive(Clone, Debug)]
 pub struct Layers {
@@ -80,6 +84,15 @@ impl Layers {
             let cure = "see docs/FORMATS.md".to_owned();
             return Err(ConfigRefused { reason, place: self.file.0.clone(), cure });
         }
+        if let Some((name, _)) = self.environment.iter().find(|(name, _)| name.split("__").count() > STEPS_MAX) {
+            let name: String = name.chars().take(64).collect();
+            let reason = format!("there is no setting that begins with {name}");
+            return Err(ConfigRefused {
+                reason,
+                place: ENVIRONMENT.to_owned(),
+                cure: "see docs/FORMATS.md".to_owned(),
+            });
+        }
         let file = File::from_str(&self.file.1, FileFormat::Toml);
         let file = Config::builder().add_source(file).build().map_err(refuse)?;
         let environment = Environment::with_prefix("AETHER").prefix_separator("_").separator("__");
@@ -133,13 +146,24 @@ impl Layers {
     }
 }
 
-/// A key at the top of a TOML text that is no plain word. To the `config` crate such a key is a path, and a number in it the
-/// length of a list that it makes.
+/// A key at the top of a TOML text that is no plain word, or has more steps than any that is known. To the `config` crate the
+/// former is a path, and a number in it the length of a list that it makes.
 pub(crate) fn odd_key(toml: &str) -> Option<String> {
     let keys = FileFormat::Toml.parse(None, toml).ok()?;
     let mut names = BTreeMap::new();
     names.extend(keys);
-    names.into_keys().find(|key| !is_plain(key)).map(|key| key.chars().take(64).collect())
+    let odd = |(key, value): &(String, Value)| !is_plain(key) || is_deeper(value, STEPS_MAX - 1);
+    names.into_iter().find(odd).map(|(key, _)| key.chars().take(64).collect())
+}
+
+/// Whether there are more tables and lists within each other than that.
+fn is_deeper(value: &Value, than: usize) -> bool {
+    let deeper = |value: &Value| than == 0 || is_deeper(value, than - 1);
+    match &value.kind {
+        ValueKind::Table(entries) => entries.values().any(deeper),
+        ValueKind::Array(values) => values.iter().any(deeper),
+        _ => false,
+    }
 }
 
 fn is_plain(key: &str) -> bool {

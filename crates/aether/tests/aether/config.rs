@@ -184,3 +184,19 @@ fn a_missing_file_is_named() {
     let refusal = Layers::file("/no/such/node.toml".as_ref()).expect_err("it is not there");
     assert!(refusal.to_string().contains("/no/such/node.toml"), "{refusal}");
 }
+
+/// A thousand steps in each way that there is to write them: none may take long, much memory or the whole stack.
+#[test]
+fn a_key_of_very_many_steps_is_refused_and_costs_little() {
+    let steps = |step: &str, between: &str| vec![step; 32 * 1024].join(between);
+    let files =
+        [format!("{}=1", steps("t", ".")), format!("[{}]", steps("t", ".")), format!("t={}", "[".repeat(32 * 1024))];
+    for file in files {
+        let refused = Layers::text("node.toml", file).load().expect_err("nothing has so many steps").to_string();
+        assert!(refused.len() < 500 && refused.contains("node.toml"), "{refused}");
+    }
+    let variable = format!("AETHER_{}", steps("T", "__"));
+    let refused = Layers::none().with_environment([(variable, "1".to_owned())]).load();
+    let refused = refused.expect_err("nothing has so many steps").to_string();
+    assert!(refused.len() < 500 && refused.contains("environment variable"), "{refused}");
+}

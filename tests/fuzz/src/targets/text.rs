@@ -23,9 +23,9 @@ pub(super) fn targets() -> Vec<Target> {
         read,
     };
     vec![
-        target("config-file", OF_TOML, config_file as fn(&[u8]) -> Decoded),
-        // Each step of a name with many is a table.
-        target("config-variables", Allowance { times: 4_096, ..OF_TOML }, config_variables),
+        // Each step of a key is a table, of two bytes, until it is seen how many there are.
+        target("config-file", Allowance { times: 1_024, ..OF_TOML }, config_file as fn(&[u8]) -> Decoded),
+        target("config-variables", Allowance { times: 1_024, ..OF_TOML }, config_variables),
         // A run of shards names 65,536 of them in seven bytes, and each of them may be pinned.
         target("policy-file", Allowance { room: 8 * 1024 * 1024, ..OF_TOML }, policy),
         target("supervisor", USUAL, supervisor),
