@@ -9,9 +9,9 @@ use std::{
 use anyhow::{Result, anyhow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xtask::{
-    big_endian,
+    big_endian, book,
     cluster::{self, ClusterFile, NatsChoice, Profile, UpOptions},
-    interrupt,
+    console, interrupt,
     nats::{self, NatsServer, ServerOptions, Sync},
     out,
     process::last_words,
@@ -69,6 +69,14 @@ enum Command {
     },
     /// Run all tests, doc tests included.
     Test,
+    /// Play the console blocks of the README, the first guide and the examples, and compare what is said with what is printed.
+    FirstMinutes {
+        /// Only these documents.
+        #[arg(value_name = "FILE")]
+        documents: Vec<PathBuf>,
+    },
+    /// Check the documentation, and make a book of it below target/book, if there is an mdbook.
+    Book,
     /// Run everything a change must pass.
     Ci {
         /// Leave the tests to `cargo xtask test`.
@@ -266,6 +274,8 @@ impl Cli {
             Command::Node { action, id, place } => node(action, &id, &place),
             Command::Nats { run, nats_server } => run_nats(run, nats_server),
             Command::Test => steps::test(&root),
+            Command::Book => book::build(&root),
+            Command::FirstMinutes { documents } => console::first_minutes(&root, &documents),
             Command::Ci { skip_tests } => steps::ci(&root, skip_tests),
             Command::Simulate { arguments } => steps::simulate(&root, &arguments),
             Command::Chaos { arguments } => steps::chaos(&root, &arguments),

@@ -8,8 +8,10 @@
 //! Read next: [`nats`], then [`cluster`].
 
 pub mod big_endian;
+pub mod book;
 pub mod clock;
 pub mod cluster;
+pub mod console;
 pub mod http;
 pub mod interrupt;
 pub mod nats;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     clock::{Deadline, Stopwatch},
-    out, tidy,
+    console, out, tidy,
 };
 
 /// How long the check of advisories may take; it fetches a database.
@@ -97,21 +97,7 @@ fn add_tests(steps: &mut Steps<'_>) -> Result<()> {
         steps.cargo("tests", &all, &[])?;
     }
     steps.cargo("doc tests", &["test", "--workspace", "--features", TEST_KIT, "--doc"], &[])?;
-    steps.step("the README's first example says what the README says", example)
-}
-
-/// Runs the example of the README and compares what it prints with what is printed there.
-fn example(root: &Path) -> Result<()> {
-    const COMMAND: &str = "cargo run --example bank";
-    let readme = std::fs::read_to_string(root.join("README.md")).context("reading README.md")?;
-    let block = readme.split_once(&format!("$ {COMMAND}\n")).and_then(|(_, rest)| rest.split_once("```"));
-    let (promised, _) = block.with_context(|| format!("README.md has no block that begins with `$ {COMMAND}`"))?;
-    let arguments = COMMAND.split(' ').skip(1);
-    let output = cargo(root).args(arguments).arg("--quiet").stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "`{COMMAND}` ended with {}", output.status);
-    let said = String::from_utf8_lossy(&output.stdout);
-    ensure!(said == promised, "`{COMMAND}` says\n{said}\nand README.md says\n{promised}");
-    Ok(())
+    steps.step("first minutes: what is printed is what is said", |root| console::first_minutes(root, &[]))
 }
 
 /// `cargo xtask ci`: everything a change must pass. With `skip_tests` the tests are left to `cargo xtask test`.

@@ -110,6 +110,23 @@ mod printed {
     struct Readme;
     #[doc = include_str!("../../../docs/ACTORS.md")]
     struct Actors;
+    #[cfg(feature = "client")]
+    #[doc = include_str!("../../../docs/GATEWAY.md")]
+    struct Gateway;
+    #[cfg(feature = "test-kit")]
+    #[doc = include_str!("../../../docs/TESTING.md")]
+    struct Testing;
+    #[doc = include_str!("../../../docs/guide/first-minutes.md")]
+    struct FirstMinutes;
+    #[cfg(feature = "test-kit")]
+    #[doc = include_str!("../../../docs/guide/testing.md")]
+    struct TestingActors;
+    #[doc = include_str!("../../../docs/guide/events.md")]
+    struct Events;
+    #[doc = include_str!("../../../docs/guide/timers.md")]
+    struct Timers;
+    #[doc = include_str!("../../../docs/guide/read-models.md")]
+    struct ReadModels;
 }
 
 /// Everything an application needs to write actors and run them.

@@ -3,6 +3,8 @@
 //! Everything is read from manifests and sources as text; nothing is built and nothing is changed. Each rule answers a
 //! list of complaints, each with the file and what to do.
 //!
+//! What documents must say is checked too, by [`crate::book`].
+//!
 //! Read next: [`arrows`], then [`sources`].
 
 pub mod arrows;
@@ -14,7 +16,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::out;
+use crate::{book, out};
 
 /// One breach of a rule: where, and what to do about it.
 pub type Complaint = String;
@@ -29,6 +31,7 @@ pub fn tidy(root: &Path) -> Result<()> {
     complaints.extend(manifests::check(&manifests));
     complaints.extend(top::check(root)?);
     complaints.extend(sources::check(root)?);
+    complaints.extend(book::check(root)?);
     for complaint in &complaints {
         out::note(complaint);
     }

@@ -1,6 +1,9 @@
 //! Metric names are for ever: a change of this list is a change for every user's alerts.
 
+use std::collections::BTreeSet;
+
 use aether::admin::Counter;
+use aether::metrics::names::Kind;
 use aether::metrics::{encode, names};
 
 use crate::sample::picture;
@@ -13,6 +16,22 @@ fn names_are_as_released() {
         .collect();
     let released = include_str!("metrics.golden").lines().collect::<Vec<_>>();
     assert_eq!(names, released, "a metric's name, kind or label is not as released");
+}
+
+#[test]
+fn the_reference_lists_every_metric_as_it_is_and_no_other() {
+    let page = include_str!("../../../../docs/reference/metrics.md");
+    let listed: BTreeSet<_> = page.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
+    let row = |metric: &names::Metric| {
+        let (kind, total) = if metric.kind == Kind::Counter { ("counter", "_total") } else { ("gauge", "") };
+        let label = metric.label.map_or_else(String::new, |label| format!(" `{label}`"));
+        format!("| `{}{total}` | {kind} |{label} | {} |", metric.name, metric.help)
+    };
+    let there: BTreeSet<_> = names::ALL.iter().map(row).collect();
+    let missing: Vec<_> = there.difference(&listed).map(String::as_str).collect();
+    let odd: Vec<_> = listed.difference(&there).map(String::as_str).collect();
+    let said = format!("to add:\n{}\nto remove:\n{}", missing.join("\n"), odd.join("\n"));
+    assert!(missing.is_empty() && odd.is_empty(), "docs/reference/metrics.md is not what the code says; {said}");
 }
 
 #[test]
