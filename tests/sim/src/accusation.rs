@@ -51,13 +51,19 @@ impl World {
         }
     }
 
+    /// Until when something was last done to a node: a slow one takes in late what has come meanwhile, when it is slow no more too.
+    fn disturbed_until(&self, node: usize) -> Monotonic {
+        let place = &self.nodes[node];
+        place.troubles.disturbed_until.max(place.late_until)
+    }
+
     /// For how long nothing has been done to a node, in a network that loses nothing.
     fn undisturbed_for(&self, node: usize) -> Duration {
         let (place, quiet) = (&self.nodes[node], self.scenario.faults == Faults::none());
         if !quiet || place.troubles.away_since.is_some() || !place.slow.is_zero() || self.scenario.beyond {
             return Duration::ZERO;
         }
-        self.now.since(place.troubles.disturbed_until)
+        self.now.since(self.disturbed_until(node))
     }
 
     /// What is wrong with an accusation, if anything is.
@@ -68,9 +74,10 @@ impl World {
             return Err(format!("{} accuses {accused}, and could not hear until {listened:?} ago", author.name));
         }
         let Some(at) = self.nodes.iter().position(|node| node.life() == Some(accused)) else { return Ok(()) };
-        let (quiet_for, troubles) = (self.undisturbed_for(at).min(self.undisturbed_for(by)), &self.nodes[at].troubles);
+        let quiet_for = self.undisturbed_for(at).min(self.undisturbed_for(by));
         let beats_within = member.heartbeat_every() + WELL_WITHIN * 2;
-        if quiet_for > beats_within.mul_f64(1.06) && troubles.beaten_at <= troubles.disturbed_until {
+        let beaten = self.nodes[at].troubles.beaten_at > self.disturbed_until(at);
+        if quiet_for > beats_within.mul_f64(1.06) && !beaten {
             return Err(format!("{accused} has not beaten for {quiet_for:?} although nothing keeps it from it"));
         }
         if quiet_for > (member.suspect_after() + beats_within).mul_f64(1.06) {

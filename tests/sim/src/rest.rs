@@ -70,7 +70,9 @@ impl World {
                 self.end(node);
             }
             self.thaw(node)?;
-            let few = self.nodes.iter().filter(|node| stays(node)).count() < 2;
+            // Of two processes under one id only one will stay.
+            let staying: BTreeSet<_> = self.nodes.iter().filter(|node| stays(node)).map(|node| &node.id).collect();
+            let few = staying.len() < 2;
             let revived = self.scenario.revives && (few || self.dice.random_ratio(1, 2));
             if revived && node < self.scenario.clocks.len() && self.vacant(node) {
                 self.start(node);

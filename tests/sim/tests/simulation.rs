@@ -280,6 +280,20 @@ fn ten_seeds_break_no_invariant_come_to_rest_and_meet_most_of_what_can_happen() 
 }
 
 #[test]
+fn what_once_failed_holds_for_ever() {
+    let failed = include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#'));
+    for line in failed {
+        let (seed, why) = line.split_once(" | ").unwrap_or_else(|| panic!("{line}: it says no reason"));
+        let seed = u64::from_str_radix(seed.trim_start_matches("0x"), 16).unwrap_or_else(|_| panic!("{line}: no seed"));
+        let wanted = Wanted { faults_last: Some(secs(600)), ..Wanted::default() };
+        if let Err(failure) = run_seed(seed, &wanted, None) {
+            let again = reproduction(seed, &wanted);
+            panic!("{why}\n{}\nafter {:?}: {}\nagain: {again}", failure.tail.join("\n"), failure.at, failure.what);
+        }
+    }
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     // Another process, with other addresses and another order of threads, must come to the same.
     let run = |seeds: &[&str], jobs: &str| {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::aggregate::Aggregate;
-use aether_domain::cluster::{NodeStatus, Trust};
+use aether_domain::cluster::{Member, NodeStatus, Trust};
 use aether_domain::lease::LeadershipCommand;
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::Expected;
@@ -466,26 +466,31 @@ impl Coordinator {
         if s.leaving {
             return false;
         }
-        let timings = self.config.profile.member();
         let in_the_way = cluster.members().filter(|member| {
             member.status == NodeStatus::Active || member.status.owns() && member.node.node == s.me.node
         });
-        let mut all_silent = true;
+        let mut all_over = true;
         for member in in_the_way {
-            let over = match s.sightings.member(&member.node.node) {
-                // Its life is over once the serve lease it may have had is: our own earlier life's included.
-                Some(seen) if s.sightings.is_over(&member.node) => {
-                    Some(seen.surely_over(&member.node, timings.serve_lease_over()))
-                }
-                _ => {
-                    let deserted = s.sightings.is_deserted(&member.node, timings.nobody_for(), s.timers.now());
-                    let after = if deserted { timings.serve_lease() } else { timings.suspect_after() };
-                    s.sightings.silent_at(&member.node, after)
-                }
-            };
-            all_silent &= over.is_some_and(|at| s.timers.reached(at));
+            all_over &= self.over_at(member, s.sightings, s.timers).is_some_and(|at| s.timers.reached(at));
         }
-        all_silent
+        all_over
+    }
+
+    /// From when on that life is over, as far as can be told now: its serve lease has run out, or it is silent.
+    fn over_at(&self, member: &Member, sightings: &Sightings, timers: &Timers) -> Option<Monotonic> {
+        let timings = self.config.profile.member();
+        match sightings.member(&member.node.node) {
+            // Our own earlier life's, too. A life of our id that the log has taken in since our record was written may be a
+            // later one, and have replaced it.
+            Some(seen) if sightings.is_over(&member.node) && !policy::is_before_the_log(member, &seen.record) => {
+                Some(seen.surely_over(&member.node, timings.serve_lease_over()))
+            }
+            _ => {
+                let deserted = sightings.is_deserted(&member.node, timings.nobody_for(), timers.now());
+                let after = if deserted { timings.serve_lease() } else { timings.suspect_after() };
+                sightings.silent_at(&member.node, after)
+            }
+        }
     }
 
     /// Whether no other node is Active, alive and stays. When all are asked to leave at once, somebody must still let them
@@ -687,6 +692,15 @@ impl Coordinator {
                 // The log may have a higher term than the lease had: the lease was written without knowing it.
                 if s.topology.leadership().term() >= term {
                     return self.step_down("another leader's term is in the log", s);
+                }
+                // The first entry ends whatever life of this id there is; the log may have taken one in meanwhile.
+                let other = s.topology.cluster().member(&s.me.node);
+                let other = other.filter(|member| member.status.owns() && member.node != *s.me);
+                let over = |member| self.over_at(member, s.sightings, s.timers);
+                if let Some(at) = other.map(over)
+                    && !at.is_some_and(|at| s.timers.reached(at))
+                {
+                    return;
                 }
                 let drawn = ClusterUid(u128::from((s.fresh)()) << 64 | u128::from((s.fresh)()));
                 let uid = s.topology.cluster().uid().unwrap_or(drawn);

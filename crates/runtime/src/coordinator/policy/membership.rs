@@ -78,7 +78,7 @@ pub(in crate::coordinator) fn suspects(topology: &Topology, facts: &Facts<'_>, t
 /// Whether the record of another life than the member's may be older than the log: the watch may have shown a life that
 /// the log has replaced already. A later life says that it has seen the entry it goes beyond; if its first record does
 /// not, its next one will.
-fn is_before_the_log(member: &Member, record: &MemberRecord) -> bool {
+pub(in crate::coordinator) fn is_before_the_log(member: &Member, record: &MemberRecord) -> bool {
     member.node != record.node && record.view < member.since
 }
 

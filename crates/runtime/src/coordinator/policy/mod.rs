@@ -37,7 +37,7 @@ use balance::Changes;
 use gray::Unwell;
 use load::Heat;
 use loads::Moved;
-pub(super) use membership::{doubtful, leaving, suspects};
+pub(super) use membership::{doubtful, is_before_the_log, leaving, suspects};
 pub(super) use moves::all_released;
 use moves::{Drains, Pace};
 use outlook::Outlook;
