@@ -134,6 +134,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         arguments: Vec<String>,
     },
+    /// Print what a NATS user of one role may do, as `aether acl` does; what follows is passed on.
+    Acl {
+        /// --ns NAMESPACE --role node|client|observer|operator, --inbox PREFIX.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        arguments: Vec<String>,
+    },
     /// Check the rules of the house.
     Tidy,
     /// Format every source.
@@ -285,6 +291,7 @@ impl Cli {
             Command::Mutants { arguments } => steps::mutants(&root, &arguments),
             Command::BigEndian { debian } => big_endian::run(&root, debian),
             Command::Placement { arguments } => steps::placement(&root, &arguments),
+            Command::Acl { arguments } => steps::acl(&root, &arguments),
             Command::Tidy => tidy::tidy(&root),
             Command::Fmt => steps::fmt(&root),
             Command::Bench { arguments } => steps::bench(&root, &arguments),

@@ -300,6 +300,16 @@ pub fn histcheck(root: &Path, arguments: &[String]) -> Result<()> {
     run_cargo(root, &all, &[])
 }
 
+/// `cargo xtask acl`: what a NATS user of one role may do, said by the `aether` program, which is where it is known.
+///
+/// # Errors
+/// The arguments are not as it says.
+pub fn acl(root: &Path, arguments: &[String]) -> Result<()> {
+    let mut all = vec!["run", "--quiet", "--package", "aether", "--bin", "aether", "--", "acl"];
+    all.extend(arguments.iter().map(String::as_str));
+    run_cargo(root, &all, &[])
+}
+
 /// `cargo xtask placement prove`: the planner against its definition, in as many cases as are asked for with the rest of
 /// `arguments`.
 ///

@@ -4,7 +4,11 @@
 
 use std::io::IsTerminal;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 use crate::config::{LogFormat, LogSettings};
 
@@ -30,9 +34,16 @@ pub fn start(settings: &LogSettings) -> Result<(), TelemetryRefused> {
     let level = settings.level.clone();
     let filter = EnvFilter::try_new(&settings.level).map_err(|_| TelemetryRefused::Level { level })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match settings.format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let started: Result<(), TryInitError> = match settings.format {
+        LogFormat::Text => {
+            lines.with_ansi(std::io::stderr().is_terminal()).finish().with(filter_fn(has_no_payload)).try_init()
+        }
+        LogFormat::Json => lines.json().flatten_event(true).finish().with(filter_fn(has_no_payload)).try_init(),
     };
     started.map_err(|_| TelemetryRefused::Started)
+}
+
+/// Whether a line cannot hold what actors are told: the NATS client's most talkative ones show every message.
+fn has_no_payload(line: &Metadata<'_>) -> bool {
+    *line.level() != Level::TRACE || !line.target().starts_with("async_nats")
 }

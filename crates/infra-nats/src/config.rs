@@ -4,6 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The most bytes an inbox prefix may have.
+const INBOX_PREFIX_BYTES_MAX: usize = 128;
+
 /// How to reach NATS and how much to ask of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NatsConfig {
@@ -11,8 +14,11 @@ pub struct NatsConfig {
     pub urls: Vec<String>,
     /// Who we are.
     pub credentials: Credentials,
-    /// How TLS is done, beyond what `tls://` asks for.
+    /// How TLS is done. It is required as soon as a server is not on loopback.
     pub tls: Tls,
+    /// What this connection's inboxes begin with, for a user whose rights name another prefix than the nodes'
+    /// `_INBOX_<namespace>`: `_INBOX` and what follows, without wildcards.
+    pub inbox_prefix: Option<String>,
     /// How the connection is named in the server's monitoring.
     pub name: String,
     /// How many servers keep each stream: 1 or 3. Every node of a cluster says the same.
@@ -42,6 +48,7 @@ impl NatsConfig {
             urls: urls.into_iter().map(Into::into).collect(),
             credentials: Credentials::None,
             tls: Tls::default(),
+            inbox_prefix: None,
             name: "aether".to_owned(),
             replicas: 1,
             create_streams: true,
@@ -50,6 +57,13 @@ impl NatsConfig {
             request_timeout: Self::REQUEST_TIMEOUT,
             format_max: Self::FORMAT_NEWEST,
         }
+    }
+
+    /// Whether an inbox may begin so: where nodes answer and where nobody else listens.
+    pub fn is_inbox_prefix(prefix: &str) -> bool {
+        let token =
+            |token: &str| !token.is_empty() && token.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c));
+        prefix.starts_with("_INBOX") && prefix.len() <= INBOX_PREFIX_BYTES_MAX && prefix.split('.').all(token)
     }
 
     /// The servers for an error text, without what may be secret in a URL.
@@ -98,17 +112,36 @@ impl fmt::Debug for Credentials {
 /// How TLS is done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// Refuse a connection without TLS.
-    pub required: bool,
-    /// Certificates of authorities to trust beside the platform's, as a PEM file.
+    /// Take a connection without TLS to another machine too, over which passwords, commands and events are readable and can be
+    /// forged. Without this only servers on loopback are talked to in the clear.
+    pub insecure: bool,
+    /// Certificates of authorities to trust instead of the platform's, as a PEM file. TLS is required then.
     pub authorities: Option<PathBuf>,
-    /// Our own certificate and its key, as PEM files.
+    /// Our own certificate and its key, as PEM files. TLS is required then.
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_inbox_begins_like_one() {
+        for good in ["_INBOX", "_INBOX_bank", "_INBOX_CLIENT_bank.alice"] {
+            assert!(NatsConfig::is_inbox_prefix(good), "{good}");
+        }
+        for bad in [
+            "",
+            "aether.bank.top",
+            "_INBOX.",
+            "_INBOX.*",
+            "_INBOX.>",
+            "_INBOX a",
+            &format!("_INBOX{}", "x".repeat(128)),
+        ] {
+            assert!(!NatsConfig::is_inbox_prefix(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn nothing_secret_is_shown() {

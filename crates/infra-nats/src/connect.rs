@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use crate::bus::NatsEventBus;
 use crate::checkpoints::NatsCheckpointStore;
 use crate::claims::NatsClaims;
-use crate::config::{Credentials, NatsConfig, Tls};
+use crate::config::{Credentials, NatsConfig};
 use crate::connection::{Connection, ConnectionCounters, Observer};
 use crate::control::NatsControlStore;
 use crate::dead_letters::NatsDeadLetters;
@@ -25,6 +25,7 @@ use crate::names::Names;
 use crate::provision::{Promise, provision};
 use crate::snapshots::NatsSnapshotStore;
 use crate::start_error::StartError;
+use crate::tls;
 use crate::topology_log::NatsTopologyLog;
 use crate::transport::NatsTransport;
 use crate::wakes::NatsWakeStore;
@@ -144,6 +145,9 @@ pub(crate) async fn open(config: &NatsConfig, namespace: &Namespace) -> Result<C
     if config.urls.is_empty() {
         return Err(StartError::Settings { reason: "no server's address is given".to_owned() });
     }
+    if config.inbox_prefix.as_deref().is_some_and(|prefix| !NatsConfig::is_inbox_prefix(prefix)) {
+        return Err(StartError::Settings { reason: "an inbox begins with `_INBOX`, without wildcards".to_owned() });
+    }
     let within = config.connect_within;
     let mut last: Option<BoxError> = None;
     let attempts = async {
@@ -151,12 +155,13 @@ pub(crate) async fn open(config: &NatsConfig, namespace: &Namespace) -> Result<C
             let options = options(config, &names, &observer).await?;
             match options.connect(config.urls.clone()).await {
                 Ok(client) => return Ok(client),
-                Err(error) => match error.kind() {
-                    ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+                Err(error) => match (tls::fault(&error), error.kind()) {
+                    (Some(reason), _) => return Err(StartError::Tls { servers: config.servers(), reason }),
+                    (None, ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication) => {
                         let servers = config.servers();
                         return Err(StartError::Credentials { servers, cause: error.into() });
                     }
-                    ConnectErrorKind::ServerParse | ConnectErrorKind::Tls => {
+                    (None, ConnectErrorKind::ServerParse | ConnectErrorKind::Tls) => {
                         let cause = error.source().map_or_else(String::new, |source| format!(": {source}"));
                         return Err(StartError::Settings { reason: format!("{error}{cause}") });
                     }
@@ -183,19 +188,18 @@ async fn options(config: &NatsConfig, names: &Names, observer: &Arc<Observer>) -
         .ping_interval(PING_INTERVAL)
         .connection_timeout(ATTEMPT_TIMEOUT)
         .request_timeout(Some(config.request_timeout))
-        .custom_inbox_prefix(names.inbox_prefix())
+        .custom_inbox_prefix(config.inbox_prefix.clone().unwrap_or_else(|| names.inbox_prefix()))
         .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
         .reconnect_delay_callback(reconnect_pause)
         .event_callback(move |event| {
             observer.on(&event);
             std::future::ready(())
         });
-    let Tls { required, authorities, identity } = &config.tls;
-    options = options.require_tls(*required);
-    if let Some(path) = authorities {
+    options = options.require_tls(tls::required(config));
+    if let Some(path) = &config.tls.authorities {
         options = options.add_root_certificates(path.clone());
     }
-    if let Some((certificate, key)) = identity {
+    if let Some((certificate, key)) = &config.tls.identity {
         options = options.add_client_certificate(certificate.clone(), key.clone());
     }
     Ok(match &config.credentials {

@@ -152,6 +152,13 @@ pub(crate) fn written(answer: GatewayAnswer, bytes_max: usize) -> Bytes {
     }
 }
 
+/// Whether answers may go there. The subject is the client's choice and the server does not ask whether the client might publish
+/// to it: an answer to `aether.<ns>.top` would be a node's own writing in the log. Inboxes are stored nowhere; `_R_` is what the
+/// server makes of an inbox of another account.
+fn is_inbox(reply_to: &str) -> bool {
+    ["_INBOX.", "_INBOX_", "_R_."].iter().any(|prefix| reply_to.starts_with(prefix))
+}
+
 /// Sends an answer when there is one. A client that is gone, or a lost connection, leaves it to its time-out.
 async fn answer(connection: Connection, to: async_nats::Subject, bytes: Bytes) {
     let sent = match connection.check() {
@@ -168,6 +175,10 @@ async fn accept(connection: &Connection, message: Message) -> Option<GatewayRequ
         tracing::debug!("a gateway request without a reply subject was dropped");
         return None;
     };
+    if !is_inbox(&reply_to) {
+        tracing::warn!(subject = %reply_to, "a gateway request that wants its answer elsewhere than in an inbox was dropped");
+        return None;
+    }
     let understood = match understand(&message.payload) {
         Ok(understood) => understood,
         Err(reason) => {
@@ -259,6 +270,18 @@ mod tests {
         let least = understand(br#"{"kind":"account","id":"\u0061","command":"Open"}"#).expect("a request");
         assert_eq!((least.id.as_str(), text(&least.payload)), ("a", "null"));
         assert_eq!((least.message, least.mode, least.timeout), (None, ReadMode::Strict, GATEWAY_TIMEOUT));
+    }
+
+    #[test]
+    fn answers_go_into_inboxes_alone() {
+        for good in ["_INBOX.abc.1", "_INBOX_bank.abc", "_INBOX_CLIENT_bank.alice.abc.1", "_R_.abc"] {
+            assert!(is_inbox(good), "{good}");
+        }
+        for bad in
+            ["", "aether.bank.top", "$KV.aether_bank_ctl.lease", "$JS.API.STREAM.PURGE.x", "_INBOX", "x._INBOX.a"]
+        {
+            assert!(!is_inbox(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -24,8 +24,10 @@ pub mod names;
 mod config;
 mod connect;
 mod connection;
+mod permissions;
 mod provision;
 mod start_error;
+mod tls;
 
 mod bus;
 mod checkpoints;
@@ -52,5 +54,6 @@ pub use connect::{NatsPorts, NatsSession, connect};
 pub use connection::ConnectionCounters;
 pub use gateway::{GATEWAY_TIMEOUT, GATEWAY_TIMEOUT_MAX};
 pub use gateway_client::{GatewayClient, GatewayCommand, GatewayError};
+pub use permissions::{Permissions, Role};
 pub use provision::Promise;
 pub use start_error::{Difference, StartError};

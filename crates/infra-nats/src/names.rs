@@ -20,6 +20,7 @@
 //! | subject `aether.<ns>.n.<id>.<inc>` | other nodes | that life of that node | in flight | binary frames |
 //! | subject `aether.<ns>.gw`, queue group `gw` | any client | one node | in flight | JSON request and answer |
 //! | subject `aether.<ns>.claims` | every node | every node | in flight | binary claim |
+//! | subject `aether.<ns>.api.STREAM.MSG.GET.AETHER_<ns>_TOP`, in the observers' account | observers | JetStream | in flight | JSON request and answer |
 //! | subject `_INBOX_<ns>.>` | whoever answers | the asking connection | in flight | answers |
 //!
 //! The key `<k>` of the control bucket is the subject `$KV.aether_<ns>_ctl.<k>`.
@@ -77,7 +78,11 @@ impl Names {
     }
     /// The subject of one control record.
     pub fn control_subject(&self, key: &ControlKey) -> String {
-        format!("$KV.{}.{}", self.control_bucket(), control_key(key))
+        self.control_subject_of(&control_key(key))
+    }
+    /// The subject of the control records with that key, in which `*` stands for any token.
+    pub(crate) fn control_subject_of(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.control_bucket())
     }
     /// The key in a subject of the control bucket; `None` if it is not one of ours.
     pub fn control_key_of(&self, subject: &str) -> Option<ControlKey> {
@@ -194,6 +199,10 @@ impl Names {
     pub fn node_subject(&self, node: &NodeRef) -> String {
         format!("aether.{}.n.{}.{}", self.namespace, node.node, node.incarnation)
     }
+    /// Where frames for any life of any node go.
+    pub fn node_subjects(&self) -> String {
+        format!("aether.{}.n.>", self.namespace)
+    }
     /// Where clients that are no node send their commands.
     pub fn gateway_subject(&self) -> String {
         format!("aether.{}.gw", self.namespace)
@@ -202,7 +211,23 @@ impl Names {
     pub fn claims_subject(&self) -> String {
         format!("aether.{}.claims", self.namespace)
     }
-    /// What every inbox of a connection in this namespace begins with, so that permissions can name it.
+    /// What JetStream's requests begin with in an account that may only look: `$JS.API` of the nodes' account, imported.
+    pub fn observer_api(&self) -> String {
+        format!("aether.{}.api", self.namespace)
+    }
+    /// Every stream, in the order in which they are made.
+    pub fn streams(&self) -> [String; 7] {
+        [
+            self.topology_stream(),
+            self.control_stream(),
+            self.event_stream(0),
+            self.snapshot_stream(),
+            self.wake_stream(),
+            self.feed_stream(),
+            self.dead_letter_stream(),
+        ]
+    }
+    /// What every inbox of a node's connection begins with, so that permissions can name it.
     pub fn inbox_prefix(&self) -> String {
         format!("_INBOX_{}", self.namespace)
     }
@@ -364,6 +389,7 @@ mod tests {
             (names.node_subject(&life("n1", 1)), "aether.bank-eu.n.n1.0000000697f2f19e"),
             (names.gateway_subject(), "aether.bank-eu.gw"),
             (names.claims_subject(), "aether.bank-eu.claims"),
+            (names.observer_api(), "aether.bank-eu.api"),
             (names.inbox_prefix(), "_INBOX_bank-eu"),
         ] {
             assert_eq!(name, expected);

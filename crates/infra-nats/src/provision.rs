@@ -122,15 +122,21 @@ pub(crate) async fn provision(connection: &Connection, config: &NatsConfig) -> R
             loop {
                 match ensure(connection, &name, &wanted, create).await {
                     Ok(found) => return Ok(found),
-                    Err(Fault::Final(reason)) => return Err(reason),
+                    Err(Fault::Final(reason)) => return Err(Fault::Final(reason)),
+                    Err(Fault::Denied(said)) => return Err(Fault::Denied(said)),
                     Err(Fault::Passing(reason)) => last = reason,
                 }
                 sleep(RETRY_PAUSE).await;
             }
         };
         let found = tokio::time::timeout(within, attempts).await;
-        let found = found.unwrap_or_else(|_| Err(format!("{last}, for {within:?}")));
-        let found = found.map_err(|reason| StartError::Provision { stream: name.clone(), reason, replicas })?;
+        let found = found.unwrap_or_else(|_| Err(Fault::Passing(format!("{last}, for {within:?}"))));
+        let found = found.map_err(|fault| match fault {
+            Fault::Denied(said) => StartError::Denied { stream: name.clone(), said },
+            Fault::Passing(reason) | Fault::Final(reason) => {
+                StartError::Provision { stream: name.clone(), reason, replicas }
+            }
+        })?;
         let differences = differences(&wanted, &found);
         if !differences.is_empty() {
             return Err(StartError::ConfigDrift { stream: name, differences });
@@ -144,6 +150,8 @@ enum Fault {
     Passing(String),
     /// The server means it.
     Final(String),
+    /// We have no right to ask.
+    Denied(String),
 }
 
 /// The stream's settings as the server has them, after making it if it was missing.
@@ -156,25 +164,34 @@ async fn ensure(
     const NOT_FOUND: u64 = 10059;
     const EXISTS_OTHERWISE: u64 = 10058;
     let info = format!("STREAM.INFO.{name}");
+    let fault = |request: &str, code, reason| denied(connection, request).unwrap_or_else(|| fault(code, reason));
     match ask(connection, &info, &Value::Null).await {
         Err((Some(NOT_FOUND), _)) if create => {}
         Err((Some(NOT_FOUND), _)) => {
             return Err(Fault::Final("there is none, and only nodes make it (is the namespace right?)".to_owned()));
         }
-        found => return found.map_err(|(code, reason)| fault(code, reason)),
+        found => return found.map_err(|(code, reason)| fault(&info, code, reason)),
     }
-    match ask(connection, &format!("STREAM.CREATE.{name}"), wanted).await {
+    let make = format!("STREAM.CREATE.{name}");
+    match ask(connection, &make, wanted).await {
         // Somebody was faster: made otherwise, which the check will tell, or made a moment ago.
         Ok(_) | Err((Some(EXISTS_OTHERWISE), _)) => {
             tracing::info!(stream = name, "stream set up");
             // Only a stream with a leader answers.
             ask(connection, &info, &Value::Null).await.map_err(|(code, reason)| match code {
                 Some(NOT_FOUND) => Fault::Passing(reason),
-                code => fault(code, reason),
+                code => fault(&info, code, reason),
             })
         }
-        Err((code, reason)) => Err(fault(code, reason)),
+        Err((code, reason)) => Err(fault(&make, code, reason)),
     }
+}
+
+/// Whether that request had no answer because the user may not make it: the server says so to the connection, not to whoever asks.
+fn denied(connection: &Connection, request: &str) -> Option<Fault> {
+    let said = connection.observer.last_server_error()?;
+    let violation = said.to_ascii_lowercase().contains("permissions violation") && said.contains(request);
+    violation.then_some(Fault::Denied(said))
 }
 
 fn fault(code: Option<u64>, reason: String) -> Fault {

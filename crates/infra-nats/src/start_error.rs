@@ -40,6 +40,14 @@ pub enum StartError {
         #[source]
         cause: BoxError,
     },
+    /// The connection cannot be encrypted as it has to be.
+    #[error("no encrypted connection to NATS at {servers}: {reason}")]
+    Tls {
+        /// Where, without credentials.
+        servers: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
     /// The server lacks what we build on.
     #[error(
         "nats-server {found} is too old: Aether needs {needed} or newer (2.15 recommended); upgrade the servers and start \
@@ -100,6 +108,17 @@ pub enum StartError {
         stream: String,
         /// Every setting that differs.
         differences: Vec<Difference>,
+    },
+    /// The user may not make or read a stream.
+    #[error(
+        "the NATS user may not do what setting up stream {stream} takes (the server: {said}); give it the rights that \
+         `aether acl` prints for its role, and if streams are missing let an operator make them once: `aether provision`"
+    )]
+    Denied {
+        /// The stream.
+        stream: String,
+        /// What the server says.
+        said: String,
     },
     /// A stream could not be made or read.
     #[error(

@@ -129,6 +129,8 @@ pub struct NatsPicture {
     pub connected: bool,
     /// How often it was established anew.
     pub reconnects: u64,
+    /// How often a server has refused something or complained.
+    pub server_errors: u64,
 }
 
 impl Picture {

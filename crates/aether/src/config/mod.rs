@@ -20,7 +20,9 @@
 //! assert!(refused.to_string().contains("node.idd"));
 //! ```
 
+mod files;
 mod layers;
+mod nats;
 mod raw;
 mod secret;
 
@@ -95,8 +97,25 @@ pub struct NatsSettings {
     pub token: Option<Secret>,
     /// A credentials file, readable by its owner alone.
     pub creds: Option<PathBuf>,
+    /// The seed of a user's nkey.
+    pub nkey: Option<Secret>,
+    /// How connections are encrypted.
+    pub tls: NatsTls,
+    /// What inboxes begin with, for a user whose rights name another prefix than the nodes'.
+    pub inbox_prefix: Option<String>,
     /// How many copies JetStream keeps of each stream: 1 or 3.
     pub replicas: usize,
+}
+
+/// How connections to NATS are encrypted. They are, unless every server is on loopback.
+#[derive(Clone, Debug, Default)]
+pub struct NatsTls {
+    /// Certificates of authorities to trust instead of the platform's: a PEM file.
+    pub authorities: Option<PathBuf>,
+    /// Our own certificate and its key: PEM files, the key readable by its owner alone.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Whether other machines may be talked to in the clear.
+    pub insecure: bool,
 }
 
 /// Where the admin pages are.

@@ -12,7 +12,9 @@ use aether_runtime::control::OnRegression;
 use aether_runtime::shard::MemoryLimits;
 use serde::{Deserialize, Deserializer};
 
-use super::{AdminSettings, LoadSettings, LogFormat, LogSettings, NatsSettings, NodeSettings, Secret, Settings};
+use super::files;
+use super::nats::RawNats;
+use super::{AdminSettings, LoadSettings, LogFormat, LogSettings, NodeSettings, Secret, Settings};
 
 /// Every key there is, by section. The first entry of a pair is empty for keys at the top.
 pub(super) const KEYS: [(&str, &[&str]); 7] = [
@@ -31,7 +33,23 @@ pub(super) const KEYS: [(&str, &[&str]); 7] = [
         ],
     ),
     ("memory", &["residents_max", "resident_bytes_max", "waiting_bytes_max"]),
-    ("nats", &["urls", "user", "password", "token", "creds", "replicas"]),
+    (
+        "nats",
+        &[
+            "urls",
+            "user",
+            "password",
+            "token",
+            "creds",
+            "nkey",
+            "tls_ca",
+            "tls_cert",
+            "tls_key",
+            "insecure",
+            "inbox_prefix",
+            "replicas",
+        ],
+    ),
     ("admin", &["listen", "announce", "token_file"]),
     ("load", &["workers", "accounts"]),
     ("log", &["format", "level"]),
@@ -52,7 +70,7 @@ pub(super) struct Misfit {
     pub(super) cure: String,
 }
 
-fn misfit(key: &'static str, problem: impl ToString, cure: impl Into<String>) -> Misfit {
+pub(super) fn misfit(key: &'static str, problem: impl ToString, cure: impl Into<String>) -> Misfit {
     Misfit { key, problem: problem.to_string(), cure: cure.into() }
 }
 
@@ -92,24 +110,6 @@ struct RawMemory {
     waiting_bytes_max: Option<usize>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RawNats {
-    #[serde(deserialize_with = "list_or_commas")]
-    urls: Option<Vec<String>>,
-    user: Option<String>,
-    password: Option<String>,
-    token: Option<String>,
-    creds: Option<PathBuf>,
-    replicas: Option<usize>,
-}
-
-impl std::fmt::Debug for RawNats {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RawNats").finish_non_exhaustive()
-    }
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RawAdmin {
@@ -133,7 +133,7 @@ struct RawLog {
 }
 
 /// A list in the file, or one text with commas in the environment.
-fn list_or_commas<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+pub(super) fn list_or_commas<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Either {
@@ -240,82 +240,17 @@ impl RawNode {
     }
 }
 
-impl RawNats {
-    fn check(self) -> Result<NatsSettings, Misfit> {
-        let urls = self.urls.unwrap_or_else(|| vec!["nats://127.0.0.1:4222".to_owned()]);
-        if urls.is_empty() {
-            let cure = "name at least one server, or leave the key out for nats://127.0.0.1:4222";
-            return Err(misfit("nats.urls", "the list is empty", cure));
-        }
-        for url in &urls {
-            let known = ["nats://", "tls://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
-            if !known || url.contains(char::is_whitespace) {
-                // The text itself may hold a password: it is not repeated.
-                let problem = "an entry is not a URL that begins with nats:// or tls://";
-                return Err(misfit("nats.urls", problem, "write for example [\"nats://127.0.0.1:4222\"]"));
-            }
-            if url.contains('@') {
-                let problem = "an entry carries credentials";
-                return Err(misfit("nats.urls", problem, "use nats.user and nats.password, nats.token or nats.creds"));
-            }
-        }
-        let replicas = self.replicas.unwrap_or(1);
-        if ![1, 3].contains(&replicas) {
-            return Err(misfit("nats.replicas", format!("{replicas} is not possible"), "write 1 or 3"));
-        }
-        if self.user.is_some() != self.password.is_some() {
-            let problem = "a user and a password go together";
-            return Err(misfit("nats.password", problem, "set both nats.user and nats.password, or neither"));
-        }
-        let ways = [
-            ("nats.creds", self.creds.is_some()),
-            ("nats.token", self.token.is_some()),
-            ("nats.user", self.user.is_some()),
-        ];
-        let given: Vec<_> = ways.into_iter().filter_map(|(key, given)| given.then_some(key)).collect();
-        if let [first, second, ..] = given[..] {
-            let problem = format!("{second} is given as well, and NATS is told who we are in one way only");
-            return Err(misfit(first, problem, format!("keep one of {} and remove the others", given.join(", "))));
-        }
-        if let Some(creds) = &self.creds {
-            private("nats.creds", creds)?;
-        }
-        let (password, token) = (self.password.map(Secret::new), self.token.map(Secret::new));
-        Ok(NatsSettings { urls, user: self.user, password, token, creds: self.creds, replicas })
-    }
-}
-
 /// The token in that file, which must be long enough that nobody guesses it: 32 hex digits have 128 bits.
 fn admin_token(path: &Path) -> Result<Secret, Misfit> {
     const KEY: &str = "admin.token_file";
-    private(KEY, path)?;
+    let text = files::secret(KEY, path)?;
     let shown = path.display();
     let cure = format!("run: openssl rand -hex 32 > {shown}");
-    let text = std::fs::read_to_string(path).map_err(|error| misfit(KEY, format!("{shown}: {error}"), cure.clone()))?;
-    let token = text.trim();
+    let token = text.reveal().trim();
     let fits =
         (TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&token.len()) && token.bytes().all(|c| c.is_ascii_graphic());
     let problem = format!("{shown} does not hold one word of {TOKEN_CHARS_MIN} to {TOKEN_CHARS_MAX} characters");
     if fits { Ok(Secret::new(token)) } else { Err(misfit(KEY, problem, cure)) }
-}
-
-/// A file with a secret must exist and be nobody else's to read.
-fn private(key: &'static str, path: &Path) -> Result<(), Misfit> {
-    let shown = path.display();
-    let found =
-        std::fs::metadata(path).map_err(|error| misfit(key, format!("{shown}: {error}"), "name a file that exists"))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = found.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            let problem = format!("{shown} may be read by others (mode {mode:03o})");
-            return Err(misfit(key, problem, format!("run: chmod 600 {shown}")));
-        }
-    }
-    #[cfg(not(unix))]
-    drop(found);
-    Ok(())
 }
 
 impl RawAdmin {

@@ -114,6 +114,7 @@ fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
             picture.nats.map(|nats| (None, if nats.connected { 1.0 } else { 0.0 })).into_iter().collect()
         }
         names::NATS_RECONNECTS => picture.nats.map(|nats| (None, float(nats.reconnects))).into_iter().collect(),
+        names::NATS_SERVER_ERRORS => picture.nats.map(|nats| (None, float(nats.server_errors))).into_iter().collect(),
         names::REBALANCING_ACTIVE => one(if topology.cluster().plan().is_some() { 1.0 } else { 0.0 }),
         names::REBALANCING_PAUSED => one(if topology.cluster().wish() == Wish::Resume { 0.0 } else { 1.0 }),
         names::NODE_LOAD => nodes().map(|node| (Some(node.id), float(node.commands_per_second))).collect(),

@@ -90,6 +90,12 @@ pub const NATS_CONNECTED: Metric =
 /// How often it was found again.
 pub const NATS_RECONNECTS: Metric =
     counter("aether_nats_reconnects", None, "Times the connection to NATS was established anew; absent in memory");
+/// What a server has refused.
+pub const NATS_SERVER_ERRORS: Metric = counter(
+    "aether_nats_server_errors",
+    None,
+    "Times a NATS server has refused this node something or complained, a right that it lacks above all; absent in memory",
+);
 /// Commands.
 pub const COMMANDS: Metric =
     counter("aether_commands", None, "Commands brought to this node's shards, whatever became of them");
@@ -301,6 +307,7 @@ pub const ALL: &[Metric] = &[
     BUILD_INFO,
     NATS_CONNECTED,
     NATS_RECONNECTS,
+    NATS_SERVER_ERRORS,
     COMMANDS,
     MESSAGES_ROUTED,
     APPEND_CONFLICTS,

@@ -140,6 +140,7 @@ impl Source for Node {
             nats: self.session.as_ref().map(|session| crate::admin::NatsPicture {
                 connected: session.is_connected(),
                 reconnects: session.counters().connects.saturating_sub(1),
+                server_errors: session.counters().server_errors,
             }),
             #[cfg(not(feature = "nats"))]
             nats: None,

@@ -54,6 +54,26 @@ pub(super) enum Command {
     /// Read everything that a namespace has stored, and say what of it is not as it must be.
     #[cfg(feature = "nats")]
     Verify(VerifyArgs),
+    /// Print what a NATS user of one role may do, as a part of nats-server's configuration.
+    #[cfg(feature = "nats")]
+    Acl(AclArgs),
+    /// Make the streams that a namespace lacks: where nodes may not, once, by somebody who may.
+    #[cfg(feature = "nats")]
+    Provision(StoreArgs),
+}
+
+#[cfg(feature = "nats")]
+#[derive(Debug, clap::Args)]
+pub(super) struct AclArgs {
+    /// The namespace.
+    #[arg(long, visible_alias = "namespace")]
+    pub(super) ns: String,
+    /// What the user is for: node (its supervisor too), client, observer, operator.
+    #[arg(long, value_parser = super::acl::role)]
+    pub(super) role: aether_infra_nats::Role,
+    /// What the user's inboxes begin with, if not as the role's usually do; `nats.inbox_prefix` then says the same.
+    #[arg(long)]
+    pub(super) inbox: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,6 +3,8 @@
 //!
 //! Applications embed [`crate::Node`] in a program of their own; this one is what a cluster is tried and tested with.
 
+#[cfg(feature = "nats")]
+mod acl;
 mod args;
 mod demo;
 mod feeds;
@@ -97,6 +99,10 @@ pub fn main() -> ExitCode {
             Command::Actor(command) => letters::actor(command).await?,
             #[cfg(feature = "nats")]
             Command::Verify(args) => return verify::run(args).await,
+            #[cfg(feature = "nats")]
+            Command::Acl(args) => acl::print(args)?,
+            #[cfg(feature = "nats")]
+            Command::Provision(store) => acl::provision(store).await?,
         }
         Ok(exit::OK)
     });
@@ -131,19 +137,25 @@ fn settings(file: Option<&std::path::Path>, id: Option<&str>) -> anyhow::Result<
 /// What the adapter is told of NATS; `name` is how the server's monitoring shows the connection.
 #[cfg(feature = "nats")]
 fn nats_config(settings: &crate::config::Settings, name: &str) -> aether_infra_nats::NatsConfig {
-    use aether_infra_nats::{Credentials, NatsConfig};
+    use crate::config::NatsTls;
+    use aether_infra_nats::{Credentials, NatsConfig, Tls};
 
     let nats = &settings.nats;
-    let credentials = match (&nats.creds, &nats.token, &nats.user, &nats.password) {
+    // One way at most: the settings were checked.
+    let credentials = match (&nats.creds, &nats.nkey, &nats.token, &nats.user, &nats.password) {
         (Some(file), ..) => Credentials::File(file.clone()),
-        (None, Some(token), ..) => Credentials::Token(token.reveal().to_owned()),
-        (None, None, Some(user), Some(password)) => {
+        (_, Some(seed), ..) => Credentials::NkeySeed(seed.reveal().to_owned()),
+        (_, _, Some(token), ..) => Credentials::Token(token.reveal().to_owned()),
+        (_, _, _, Some(user), Some(password)) => {
             Credentials::Password { user: user.clone(), password: password.reveal().to_owned() }
         }
         _ => Credentials::None,
     };
     let mut config = NatsConfig::new(nats.urls.iter().cloned());
     config.credentials = credentials;
+    let NatsTls { authorities, identity, insecure } = nats.tls.clone();
+    config.tls = Tls { insecure, authorities, identity };
+    config.inbox_prefix.clone_from(&nats.inbox_prefix);
     config.name = format!("aether {} {name}", settings.namespace);
     config.replicas = nats.replicas;
     // Whether this build knows it, the connection finds out.

@@ -172,10 +172,69 @@ fn a_credentials_file_others_may_read_is_refused() {
     let creds = folder.path().join("app.creds");
     std::fs::write(&creds, "secret").expect("written");
     let text = format!("[node]\nid = \"n1\"\n[nats]\ncreds = {creds:?}");
-    for (mode, taken) in [(0o644, false), (0o640, false), (0o600, true), (0o400, true)] {
+    // A file of root's may be given to a group: these are root's if the tests run as root.
+    let of_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&creds).expect("there")) == 0;
+    for (mode, taken) in [(0o644, false), (0o640, of_root), (0o660, false), (0o600, true), (0o400, true)] {
         std::fs::set_permissions(&creds, std::fs::Permissions::from_mode(mode)).expect("ours");
         let loaded = Layers::text("node.toml", text.as_str()).load();
         assert_eq!(loaded.is_ok(), taken, "mode {mode:o}: {loaded:?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn who_we_are_and_whom_we_trust_is_read_from_files_that_hold_it() {
+    use std::os::unix::fs::PermissionsExt;
+    const SEED: &str = "SUANQDPB2RUOE4ETUA26CNX7FUKE5ZZKFCQIIW63OX225F2CO7UEXTM7ZY";
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str, mode| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("ours");
+        path.display().to_string()
+    };
+    let certificate = file("cert.pem", "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n", 0o644);
+    let key = file("key.pem", "-----BEGIN EC PRIVATE KEY-----\nMA==\n-----END EC PRIVATE KEY-----\n", 0o600);
+    let open_key = file("open.pem", "-----BEGIN PRIVATE KEY-----\nMA==\n-----END PRIVATE KEY-----\n", 0o644);
+    let seed = file("user.nk", &format!("{SEED}\n"), 0o600);
+    let open_seed = file("open.nk", SEED, 0o644);
+    let account_seed = file("account.nk", &SEED.replacen("SU", "SA", 1), 0o600);
+    let load = |nats: &str| Layers::text("node.toml", format!("[node]\nid = \"n1\"\n[nats]\n{nats}")).load();
+
+    let all = format!(
+        "nkey = {seed:?}\ntls_ca = {certificate:?}\ntls_cert = {certificate:?}\ntls_key = {key:?}\n\
+         inbox_prefix = \"_INBOX_CLIENT_bank.alice\""
+    );
+    let settings = load(&all).expect("all of it holds what it must").nats;
+    assert_eq!(settings.nkey.as_ref().map(aether::config::Secret::reveal), Some(SEED));
+    assert_eq!(settings.tls.authorities.as_ref().map(|path| path.display().to_string()), Some(certificate.clone()));
+    assert!(settings.tls.identity.is_some() && !settings.tls.insecure);
+    assert_eq!(settings.inbox_prefix.as_deref(), Some("_INBOX_CLIENT_bank.alice"));
+    assert!(!format!("{settings:?}").contains(SEED), "{settings:?}");
+    assert!(load("insecure = true").expect("a choice").nats.tls.insecure);
+    let variable = [("AETHER_NATS__INSECURE".to_owned(), "true".to_owned())];
+    let layers = Layers::text("node.toml", "[node]\nid = \"n1\"").with_environment(variable);
+    assert!(layers.load().expect("a choice").nats.tls.insecure);
+
+    for (nats, expected) in [
+        (format!("nkey = {open_seed:?}"), &["nats.nkey", "may be read by others (mode 644)", "chmod 600"][..]),
+        (format!("nkey = {account_seed:?}"), &["nats.nkey", "user's nkey", "nk -gen user"]),
+        (format!("nkey = {seed:?}\ntoken = \"t\""), &["nats.nkey", "nats.token is given as well"]),
+        (format!("tls_cert = {certificate:?}"), &["nats.tls_cert", "nats.tls_key"]),
+        (format!("tls_key = {key:?}"), &["nats.tls_key", "nats.tls_cert"]),
+        (format!("tls_cert = {certificate:?}\ntls_key = {open_key:?}"), &["nats.tls_key", "may be read by others"]),
+        (format!("tls_cert = {key:?}\ntls_key = {key:?}"), &["nats.tls_cert", "holds no certificate"]),
+        (format!("tls_cert = {certificate:?}\ntls_key = {seed:?}"), &["nats.tls_key", "holds no private key"]),
+        (format!("tls_ca = {seed:?}"), &["nats.tls_ca", "holds no certificate", "BEGIN CERTIFICATE"]),
+        ("tls_ca = \"/no/such/ca.pem\"".to_owned(), &["nats.tls_ca", "/no/such/ca.pem"]),
+        (format!("insecure = true\ntls_ca = {certificate:?}"), &["nats.insecure", "remove it"]),
+        ("inbox_prefix = \"aether.bank.top\"".to_owned(), &["nats.inbox_prefix", "_INBOX", "aether acl"]),
+    ] {
+        let refusal = load(&nats).expect_err(&nats).to_string();
+        for part in expected {
+            assert!(refusal.contains(part), "{nats:?} was refused without {part:?}: {refusal}");
+        }
+        assert!(!refusal.contains(SEED) && !refusal.contains('\n'), "{refusal}");
     }
 }
 

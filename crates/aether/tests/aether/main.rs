@@ -18,6 +18,8 @@ mod node;
 mod program;
 mod sample;
 #[cfg(all(unix, feature = "nats"))]
+mod secured;
+#[cfg(all(unix, feature = "nats"))]
 mod supervise;
 #[cfg(feature = "nats")]
 mod topology;

@@ -14,7 +14,7 @@ use xtask::nats::{NatsServer, ServerOptions};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aether"));
     // What this machine's environment says must not decide a test.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AETHER_")) {

@@ -68,7 +68,7 @@ async fn a_malformed_request_is_answered_and_never_passed_on() {
         assert_eq!(answer["error"]["maybe_applied"], false, "{answer}");
     }
     let good = r#"{"kind":"account","id":"first","command":"Open"}"#;
-    client.publish_with_reply("aether.t.gw", "nowhere", good.into()).await.expect("sent");
+    client.publish_with_reply("aether.t.gw", "_INBOX.nowhere", good.into()).await.expect("sent");
     assert_eq!(serving.await.expect("no panic"), "first");
 }
 
