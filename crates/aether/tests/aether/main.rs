@@ -3,6 +3,8 @@
 mod admin;
 mod bank;
 mod config;
+#[cfg(all(unix, feature = "nats"))]
+mod deploy;
 mod events;
 mod feeds;
 mod flood;
