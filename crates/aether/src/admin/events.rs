@@ -24,6 +24,8 @@ use super::picture::Source;
 pub const EVENTS_MAX: u64 = 256;
 /// How often a reader that follows is shown that the connection is alive; far below what ends a silent one.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
+/// How long a reader waits before it comes back.
+const BACK_AFTER: Duration = Duration::from_secs(1);
 
 /// `GET /v1/events`: the entries behind an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -159,7 +161,7 @@ pub(super) fn followed(
         let mut events = events?;
         let (event, goes_on) = match events.next().await? {
             Ok(record) => {
-                let event = Event::default().id(record.epoch.0.to_string()).event("topology");
+                let event = Event::default().id(record.epoch.0.to_string()).event("topology").retry(BACK_AFTER);
                 (event.json_data(EntryView::of(&record)), true)
             }
             Err(error) => (Ok(Event::default().event("error").data(error.to_string())), false),

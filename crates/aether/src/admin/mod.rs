@@ -3,6 +3,7 @@
 //!
 //! The pages decide nothing and ask no other node. `/livez` answers as long as the process does, NATS or not.
 
+mod dashboard;
 mod events;
 mod feeds;
 mod letters;
@@ -25,7 +26,7 @@ pub use picture::{Counter, NatsPicture, Picture, PlacementPicture, Source};
 pub use server::converse;
 pub use server::{AdminRefused, Bound, CONNECTIONS_MAX, PATIENCE, announce};
 pub use views::{
-    ClusterView, HealthView, MoveView, MovesView, NodeHealthView, NodeView, NodesView, OrderView, PlacementView,
-    PlanView, QuarantinedActor, QuarantinedView, ReadyView, RebalanceView, ShardCounts, ShardView, ShardsView,
-    StepView, WhyView,
+    ClusterView, HealthView, LeaseView, MoveView, MovesView, NodeHealthView, NodeView, NodesView, OrderView,
+    PlacementView, PlanView, QuarantinedActor, QuarantinedView, ReadyView, RebalanceView, ShardCounts, ShardView,
+    ShardsView, StepView, WhyView,
 };

@@ -8,13 +8,14 @@ use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use aether_domain::{NodeId, ShardId};
 
+use super::dashboard;
 use super::events;
 use super::feeds::FeedsView;
 use super::letters;
@@ -100,7 +101,7 @@ impl Pages {
 
 fn node_router(source: Arc<dyn Source>) -> Router {
     Router::new()
-        .route("/", get(dashboard))
+        .route("/", get(dashboard::dashboard))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
@@ -121,7 +122,7 @@ fn node_router(source: Arc<dyn Source>) -> Router {
         .with_state(source)
 }
 
-/// Gives every route of `router` the limits and the JSON errors all pages have.
+/// Gives every route of `router` the limits, the JSON errors and the headers all pages have.
 fn bounded(router: Router, limit: Duration) -> Router {
     router
         .method_not_allowed_fallback(async || {
@@ -137,6 +138,7 @@ fn bounded(router: Router, limit: Duration) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(move |request: Request, next: Next| within(limit, request, next)))
+        .layer(middleware::from_fn(dashboard::careful))
 }
 
 async fn within(limit: Duration, request: Request, next: Next) -> Response {
@@ -199,10 +201,6 @@ async fn quarantined(State(source): Shared) -> Result<Response, Refused> {
 async fn feeds(State(source): Shared) -> Result<Response, Refused> {
     let view = FeedsView::of(&picture(&source)?);
     Ok(page(view.epoch, view))
-}
-
-async fn dashboard() -> Html<&'static str> {
-    Html(include_str!("dashboard.html"))
 }
 
 async fn ready(State(source): Shared, Query(asked): Query<Verbose>) -> Response {

@@ -22,12 +22,18 @@ pub struct ClusterView {
     pub namespace: String,
     /// The cluster's identity; empty before it exists.
     pub cluster_uid: String,
+    /// The id of the node that says so.
+    #[serde(default)]
+    pub me: String,
     /// The last entry of the topology log this node has applied.
     pub epoch: u64,
     /// The last term started.
     pub term: u64,
     /// The id of the node that leads, as the log says.
     pub leader: Option<String>,
+    /// The lease of leadership, if this node holds it: only its holder knows how much is left of it.
+    #[serde(default)]
+    pub lease: Option<LeaseView>,
     /// Every node the log has heard of, by id.
     pub nodes: Vec<NodeView>,
     /// Shards by state.
@@ -35,6 +41,17 @@ pub struct ClusterView {
     /// What an operator asked of redistribution last; nothing if nobody ever has.
     #[serde(default)]
     pub order: Option<OrderView>,
+}
+
+/// The lease of leadership, as its holder counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// For how long one renewal lets its holder lead, in milliseconds.
+    pub ttl_ms: u64,
+    /// How much of that is left.
+    pub left_ms: u64,
+    /// How long ago the last stored renewal was sent.
+    pub renewed_ms: u64,
 }
 
 /// One node: an entry of `GET /v1/nodes`, and `GET /v1/nodes/{id}`.
@@ -69,6 +86,9 @@ pub struct NodeView {
     pub view_epoch: Option<u64>,
     /// What it runs, by its last heartbeat.
     pub build: Option<String>,
+    /// How long ago that heartbeat was first seen here, in milliseconds.
+    #[serde(default)]
+    pub heard_ms: Option<u64>,
 }
 
 /// What an operator asked of redistribution.
@@ -291,14 +311,27 @@ impl ClusterView {
         Self {
             namespace: picture.namespace.to_string(),
             cluster_uid: topology.cluster().uid().map(|uid| uid.to_string()).unwrap_or_default(),
+            me: picture.me.node.to_string(),
             epoch: topology.epoch().0,
             term: topology.leadership().term().0,
             leader: topology.leadership().leader().map(|leader| leader.node.to_string()),
+            lease: LeaseView::of(picture),
             nodes: NodesView::of(picture).nodes,
             shards: ShardCounts::of(picture),
             order: OrderView::of(picture),
         }
     }
+}
+
+impl LeaseView {
+    fn of(picture: &Picture) -> Option<Self> {
+        let (left, renewed) = (picture.leading?.1, picture.renewed?);
+        Some(Self { ttl_ms: millis(left + renewed), left_ms: millis(left), renewed_ms: millis(renewed) })
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl OrderView {
@@ -382,6 +415,7 @@ impl NodeView {
             trust: member.trust.name().to_owned(),
             view_epoch: beat.map(|beat| beat.view.0),
             build: beat.map(|beat| beat.build.clone()),
+            heard_ms: beat.and_then(|_| picture.heartbeats.get(&member.node.node)).map(|(_, age)| millis(*age)),
         }
     }
 }

@@ -44,6 +44,7 @@ async fn serve(source: Still) -> Served {
 
 struct Reply {
     status: u16,
+    head: String,
     tag: String,
     body: String,
 }
@@ -72,7 +73,7 @@ async fn ask(served: &Served, method: &str, path: &str, headers: &str) -> Reply 
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap_or_default().to_owned();
-    Reply { status, tag, body: body.to_owned() }
+    Reply { status, head: head.to_owned(), tag, body: body.to_owned() }
 }
 
 async fn get(served: &Served, path: &str) -> Reply {
@@ -87,22 +88,44 @@ async fn the_cluster_page_names_every_promised_field() {
     let entry = |name: &str, shards: u64| {
         json!({"id": name, "incarnation": life(name), "status": "active", "shards": shards, "actors": 12,
             "admin_url": format!("http://127.0.0.1:1/{name}"), "commands_per_second": 34, "weight": 1, "zone": null, "tags": [],
-            "since_epoch": 1, "trust": "trusted", "view_epoch": 1, "build": "0.1.0"})
+            "since_epoch": 1, "trust": "trusted", "view_epoch": 1, "build": "0.1.0", "heard_ms": 500})
     };
     let mut silent = entry("n3", 2);
     for (key, value) in [("actors", json!(0)), ("commands_per_second", json!(0))] {
         silent[key] = value;
     }
-    for key in ["admin_url", "view_epoch", "build"] {
+    for key in ["admin_url", "view_epoch", "build", "heard_ms"] {
         silent[key] = Value::Null;
     }
     assert_eq!(
         reply.json(),
-        json!({"namespace": "bank", "cluster_uid": "00000000000000000000000000000007", "epoch": 1, "term": 1,
-            "leader": "n1", "nodes": [entry("n1", 3), entry("n2", 3), silent],
+        json!({"namespace": "bank", "cluster_uid": "00000000000000000000000000000007", "me": "n1", "epoch": 1, "term": 1,
+            "leader": "n1", "lease": {"ttl_ms": 10_000, "left_ms": 9_000, "renewed_ms": 1_000}, "nodes": [entry("n1", 3), entry("n2", 3), silent],
             "shards": {"total": 8, "assigned": 8, "orphaned": 0, "moving": 0}, "order": null})
     );
     assert_eq!((reply.status, reply.tag.as_str()), (200, "W/\"1\""));
+}
+
+#[tokio::test]
+async fn every_answer_makes_browsers_careful_and_only_the_dashboard_may_run_its_own_script() {
+    let served = serve(Still(Some(picture()))).await;
+    let (first, second) = (get(&served, "/").await, get(&served, "/").await);
+    let policy = |reply: &Reply| {
+        let line = reply.head.lines().find_map(|line| line.strip_prefix("content-security-policy: "));
+        line.expect("a policy").to_owned()
+    };
+    for reply in [&first, &get(&served, "/v1/cluster").await, &get(&served, "/no/such").await] {
+        for careful in ["x-content-type-options: nosniff", "x-frame-options: DENY", "referrer-policy: no-referrer"] {
+            assert!(reply.head.contains(careful), "{careful} is missing: {}", reply.head);
+        }
+        assert!(policy(reply).contains("default-src 'none'") && policy(reply).contains("frame-ancestors 'none'"));
+    }
+    assert_eq!(policy(&get(&served, "/v1/cluster").await), "default-src 'none'; frame-ancestors 'none'");
+    let nonce =
+        |reply: &Reply| policy(reply).split('\'').find_map(|word| word.strip_prefix("nonce-").map(str::to_owned));
+    let (one, other) = (nonce(&first).expect("a nonce"), nonce(&second).expect("a nonce"));
+    assert!(one != other && first.body.matches(&format!("nonce=\"{one}\"")).count() == 2, "{one} {other}");
+    assert!(!policy(&first).contains("unsafe") && !policy(&first).contains('*'), "{}", policy(&first));
 }
 
 #[tokio::test]
