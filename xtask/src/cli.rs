@@ -98,6 +98,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         arguments: Vec<String>,
     },
+    /// Take the pictures of the dashboard anew, of a real cluster in a real browser: docs/images.
+    Screenshots {
+        /// --to FOLDER, --program PATH.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Judge a history: what askers were told against what is stored. The file's form is in docs/TESTING.md.
     Histcheck {
         /// FILE, or - for the standard input.
@@ -285,6 +291,7 @@ impl Cli {
             Command::Ci { skip_tests } => steps::ci(&root, skip_tests),
             Command::Simulate { arguments } => steps::simulate(&root, &arguments),
             Command::Chaos { arguments } => steps::chaos(&root, &arguments),
+            Command::Screenshots { arguments } => steps::screenshots(&root, &arguments),
             Command::Histcheck { arguments } => steps::histcheck(&root, &arguments),
             Command::Fuzz { arguments } => steps::fuzz(&root, &arguments),
             Command::Differential { arguments } => steps::differential(&root, &arguments),

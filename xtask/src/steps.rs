@@ -290,6 +290,16 @@ pub fn chaos(root: &Path, arguments: &[String]) -> Result<()> {
     run_cargo(root, &all, &[])
 }
 
+/// `cargo xtask screenshots`: the pictures of the dashboard in docs/images; with `arguments` passed on.
+///
+/// # Errors
+/// There is no browser, or the cluster does not start: it has said so.
+pub fn screenshots(root: &Path, arguments: &[String]) -> Result<()> {
+    let mut all = vec!["run", "--quiet", "--package", "aether-cluster-tests", "--bin", "screenshots", "--"];
+    all.extend(arguments.iter().map(String::as_str));
+    run_cargo(root, &all, &[])
+}
+
 /// `cargo xtask histcheck FILE`: holds what askers were told against what is stored, as a file says both.
 ///
 /// # Errors

@@ -4,8 +4,10 @@
 //! their recorded identity when the test ends, however it ends. After a failure the folder stays, and its place and the
 //! last lines of each log are printed. Nothing here decides what is right: the tests do.
 //!
-//! Read next: [`Cluster`], [`Prober`], [`History`], [`Lone`]; then [`timelines`], with [`Observer`] and [`Link`].
+//! Read next: [`Cluster`], [`Prober`], [`History`], [`Lone`]; then [`timelines`], with [`Observer`] and [`Link`];
+//! then [`browser`].
 
+pub mod browser;
 mod calls;
 mod cluster;
 mod history;
