@@ -42,6 +42,32 @@ impl From<AssignmentEvent> for TopologyEvent {
 }
 
 impl TopologyEvent {
+    /// The stable names of all events.
+    pub const NAMES: [&'static str; 22] = [
+        "ClusterCreated",
+        "NodeJoined",
+        "NodeRestarted",
+        "NodeDraining",
+        "NodeFailed",
+        "NodeLeft",
+        "NodeSuspected",
+        "NodeRelieved",
+        "NodeTrusted",
+        "PlacementAdopted",
+        "PlacementRejected",
+        "RebalancingOrdered",
+        "RebalancingTriggered",
+        "RebalancingCompleted",
+        "TermStarted",
+        "LeadershipRenewed",
+        "LeadershipLost",
+        "ShardAssigned",
+        "ShardMigrationStarted",
+        "ShardMigrated",
+        "ShardMigrationFailed",
+        "ShardsOrphaned",
+    ];
+
     /// The event's stable name, as logs, metrics and subscriptions say it.
     pub fn name(&self) -> &'static str {
         match self {

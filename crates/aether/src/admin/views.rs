@@ -41,6 +41,12 @@ pub struct ClusterView {
     /// What an operator asked of redistribution last; nothing if nobody ever has.
     #[serde(default)]
     pub order: Option<OrderView>,
+    /// Which frozen hash finds an actor's shard.
+    #[serde(default)]
+    pub hash: u8,
+    /// That hash's seed, as hex text; empty before the cluster exists.
+    #[serde(default)]
+    pub hash_seed: String,
 }
 
 /// The lease of leadership, as its holder counts it.
@@ -319,6 +325,12 @@ impl ClusterView {
             nodes: NodesView::of(picture).nodes,
             shards: ShardCounts::of(picture),
             order: OrderView::of(picture),
+            hash: topology.cluster().settings().hash,
+            hash_seed: topology
+                .cluster()
+                .uid()
+                .map(|_| format!("{:016x}", topology.cluster().settings().hash_seed))
+                .unwrap_or_default(),
         }
     }
 }

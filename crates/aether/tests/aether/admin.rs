@@ -101,7 +101,8 @@ async fn the_cluster_page_names_every_promised_field() {
         reply.json(),
         json!({"namespace": "bank", "cluster_uid": "00000000000000000000000000000007", "me": "n1", "epoch": 1, "term": 1,
             "leader": "n1", "lease": {"ttl_ms": 10_000, "left_ms": 9_000, "renewed_ms": 1_000}, "nodes": [entry("n1", 3), entry("n2", 3), silent],
-            "shards": {"total": 8, "assigned": 8, "orphaned": 0, "moving": 0}, "order": null})
+            "shards": {"total": 8, "assigned": 8, "orphaned": 0, "moving": 0}, "order": null,
+            "hash": 0, "hash_seed": "0000000000000000"})
     );
     assert_eq!((reply.status, reply.tag.as_str()), (200, "W/\"1\""));
 }
