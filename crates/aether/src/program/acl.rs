@@ -4,12 +4,14 @@ use aether_domain::Namespace;
 use aether_infra_nats::{NatsConfig, Permissions, Role};
 use anyhow::Context as _;
 
-use super::args::{AclArgs, StoreArgs};
-use super::{nats_config, out, settings};
+use super::args::{AclArgs, Global, StoreArgs};
+use super::out;
+use super::store::Store;
 
 /// Prints the permissions of a role.
-pub(super) fn print(AclArgs { ns, role, inbox }: AclArgs) -> anyhow::Result<()> {
-    let namespace = Namespace::new(ns).context("a namespace has 1 to 32 lower-case letters, digits, _ and -")?;
+pub(super) fn print(AclArgs { ns, role, inbox }: AclArgs, global: &Global) -> anyhow::Result<()> {
+    let named = ns.or_else(|| global.nats.namespace.clone()).unwrap_or_default();
+    let namespace = Namespace::new(named).context("a namespace has 1 to 32 lower-case letters, digits, _ and -")?;
     if let Some(inbox) = &inbox {
         let fits = NatsConfig::is_inbox_prefix(inbox);
         anyhow::ensure!(
@@ -27,10 +29,9 @@ pub(super) fn role(name: &str) -> Result<Role, String> {
 }
 
 /// Makes the streams that are missing, and checks all of them.
-pub(super) async fn provision(StoreArgs { config }: StoreArgs) -> anyhow::Result<()> {
-    let settings = settings(config.as_deref(), None)?;
-    let nats = aether_infra_nats::connect(&nats_config(&settings, "provision"), &settings.namespace).await?;
-    nats.session.close().await;
-    out::line(format!("every stream of the namespace {} is there and as it must be", settings.namespace));
+pub(super) async fn provision(StoreArgs { config }: StoreArgs, global: &Global) -> anyhow::Result<()> {
+    let store = Store::of(global, config.as_deref(), "provision")?;
+    store.connect().await?.session.close().await;
+    out::line(format!("every stream of the namespace {} is there and as it must be", store.namespace));
     Ok(())
 }

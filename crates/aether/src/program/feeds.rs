@@ -1,48 +1,51 @@
 //! `aether feeds`: how the feeds stand to which one node has subscribed.
 
-use comfy_table::{CellAlignment, Table, presets};
-
-use super::args::{Output, StatusArgs};
-use super::{out, status};
+use super::args::Global;
+use super::ask::{Form, show};
+use super::ink::{Ink, Tone};
+use super::table::{Cell, Table};
 use crate::admin::FeedsView;
 
-pub(super) async fn run(args: StatusArgs) -> anyhow::Result<()> {
-    let body = status::page(&args.url, "/v1/feeds").await?;
-    match args.output {
-        Output::Json => out::line(body.trim_end()),
-        Output::Table => out::line(table(&status::view(&args.url, &body)?)),
-    }
-    Ok(())
+pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
+    show(global, "/v1/feeds", lines).await
 }
 
-fn table(view: &FeedsView) -> String {
+fn lines(view: &FeedsView, _: Form, ink: Ink) -> String {
     if view.feeds.is_empty() {
         return "this node has subscribed to no feed".to_owned();
     }
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_header(["FEED", "STATE", "OWNER", "POSITION", "BEHIND", "LAG", "HANDLED", "FAILED", "SKIPPED", "WHY"]);
-    for column in 3..9 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    let mut table = Table::new([
+        "FEED",
+        "STATE",
+        "OWNER",
+        ">POSITION",
+        ">BEHIND",
+        ">LAG",
+        ">HANDLED",
+        ">FAILED",
+        ">SKIPPED",
+        "WHY",
+    ]);
     for feed in &view.feeds {
-        table.add_row([
-            feed.name.clone(),
-            feed.state.clone(),
-            feed.owner.clone().unwrap_or_default(),
-            feed.position.to_string(),
-            feed.behind.to_string(),
-            format!("{} ms", feed.lag_ms),
-            feed.handled.to_string(),
-            feed.failures.to_string(),
-            feed.skipped.to_string(),
-            feed.reason.clone().unwrap_or_default(),
+        let tone = match (feed.state.as_str(), &feed.reason) {
+            ("stopped", _) => Tone::Bad,
+            (_, Some(_)) => Tone::Warning,
+            _ => Tone::Good,
+        };
+        table.row([
+            feed.name.as_str().into(),
+            Cell::toned(tone, feed.state.as_str()),
+            feed.owner.clone().unwrap_or_default().into(),
+            feed.position.to_string().into(),
+            feed.behind.to_string().into(),
+            format!("{} ms", feed.lag_ms).into(),
+            feed.handled.to_string().into(),
+            feed.failures.to_string().into(),
+            feed.skipped.to_string().into(),
+            feed.reason.clone().unwrap_or_default().into(),
         ]);
     }
-    table.to_string()
+    table.shown(ink)
 }
 
 #[cfg(test)]
@@ -64,16 +67,12 @@ mod tests {
             skipped: 1,
             reason: reason.map(str::to_owned),
         };
-        let shown = table(&FeedsView { epoch: 7, feeds: vec![feed("totals", None), feed("mails", Some("no relay"))] });
-        let lines: Vec<_> = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-        assert_eq!(
-            lines,
-            [
-                "FEED STATE OWNER POSITION BEHIND LAG HANDLED FAILED SKIPPED WHY",
-                "totals working 4711 3 20 ms 9 2 1",
-                "mails working 4711 3 20 ms 9 2 1 no relay",
-            ]
-        );
-        assert_eq!(table(&FeedsView { epoch: 7, feeds: Vec::new() }), "this node has subscribed to no feed");
+        let shown = |feeds| lines(&FeedsView { epoch: 7, feeds }, Form::Table, Ink::NONE);
+        let expected = "\
+FEED    STATE    OWNER  POSITION  BEHIND    LAG  HANDLED  FAILED  SKIPPED  WHY
+totals  working             4711       3  20 ms        9       2        1
+mails   working             4711       3  20 ms        9       2        1  no relay";
+        assert_eq!(shown(vec![feed("totals", None), feed("mails", Some("no relay"))]), expected);
+        assert_eq!(shown(Vec::new()), "this node has subscribed to no feed");
     }
 }

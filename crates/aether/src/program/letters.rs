@@ -14,56 +14,60 @@ use aether_runtime::shard::RELEASE;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::args::{ActorCommand, DeadLettersCommand, StoreArgs};
-use super::{nats_config, out, settings, status};
+use super::args::{ActorCommand, DeadLettersCommand, Global, StoreArgs};
+use super::ask::Nodes;
+use super::readers::Readers;
+use super::store::Store;
+use super::{actor, out};
 use crate::admin::{LETTERS_MAX, LetterView, read_letters};
 
 /// How long a command that is asked again may take.
 const AGAIN_WITHIN: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(command: DeadLettersCommand) -> anyhow::Result<()> {
+pub(super) async fn run(command: DeadLettersCommand, global: &Global) -> anyhow::Result<()> {
     match command {
         DeadLettersCommand::List { after, limit, store } => {
-            with_letters(&store, async |letters| list(letters, after, limit, out::line).await).await
+            with_letters(global, &store, async |letters| list(letters, after, limit, out::line).await).await
         }
         DeadLettersCommand::Show { sequence, store } => {
-            let stored = with_letters(&store, async |letters| find(letters, sequence).await).await?;
+            let stored = with_letters(global, &store, async |letters| find(letters, sequence).await).await?;
             out::line(line(&LetterView::of(&stored))?);
             Ok(())
         }
         DeadLettersCommand::Forget { sequence, store } => {
             let forget = async |letters: &dyn DeadLetters| Ok(letters.forget(Sequence(sequence)).await?);
-            with_letters(&store, forget).await
+            with_letters(global, &store, forget).await
         }
         DeadLettersCommand::Again { sequence, store } => {
-            let stored = with_letters(&store, async |letters| find(letters, sequence).await).await?;
+            let stored = with_letters(global, &store, async |letters| find(letters, sequence).await).await?;
             let (payload, message) = again(&stored.letter)?;
             let letter = stored.letter;
             let (kind, id) = (letter.actor.key.kind.as_str(), letter.actor.key.id.as_str());
-            out::line(ask(&store, kind, id, &letter.command, &payload, Some(message)).await?);
+            out::line(ask(global, &store, kind, id, &letter.command, &payload, Some(message)).await?);
             Ok(())
         }
     }
 }
 
-pub(super) async fn actor(command: ActorCommand) -> anyhow::Result<()> {
+pub(super) async fn actor(command: ActorCommand, global: &Global, readers: &Readers) -> anyhow::Result<()> {
     match command {
         ActorCommand::Release { kind, id, store } => {
-            let released = ask(&store, &kind, &id, RELEASE, &Value::Null, None).await?;
+            let released = ask(global, &store, &kind, &id, RELEASE, &Value::Null, None).await?;
             out::line(json!({ "kind": kind, "id": id, "released": released }));
         }
-        ActorCommand::Quarantined { url } => out::line(status::page(&url, "/v1/quarantined").await?.trim_end()),
+        ActorCommand::History(args) => return actor::history(args, global, readers).await,
+        ActorCommand::Quarantined => out::line(Nodes::of(global)?.page("/v1/quarantined").await?.body.trim_end()),
     }
     Ok(())
 }
 
 /// Does something with the cluster's letters.
 async fn with_letters<R>(
+    global: &Global,
     StoreArgs { config }: &StoreArgs,
     act: impl AsyncFnOnce(&dyn DeadLetters) -> anyhow::Result<R>,
 ) -> anyhow::Result<R> {
-    let settings = settings(config.as_deref(), None)?;
-    let ports = aether_infra_nats::connect(&nats_config(&settings, "dead-letters"), &settings.namespace).await?;
+    let ports = Store::of(global, config.as_deref(), "dead-letters")?.connect().await?;
     let done = act(&*ports.ports.dead_letters).await;
     ports.session.close().await;
     done
@@ -110,6 +114,7 @@ fn again(letter: &DeadLetter) -> anyhow::Result<(Value, MessageId)> {
 }
 
 async fn ask(
+    global: &Global,
     StoreArgs { config }: &StoreArgs,
     kind: &str,
     id: &str,
@@ -117,8 +122,8 @@ async fn ask(
     payload: &Value,
     message: Option<MessageId>,
 ) -> anyhow::Result<Value> {
-    let settings = settings(config.as_deref(), None)?;
-    let client = GatewayClient::connect(&nats_config(&settings, "operator"), &settings.namespace).await?;
+    let store = Store::of(global, config.as_deref(), "operator")?;
+    let client = GatewayClient::connect(&store.config, &store.namespace).await?;
     Ok(client.ask_json(kind, id, command, payload, message, AGAIN_WITHIN).await?)
 }
 

@@ -7,19 +7,21 @@ use aether_runtime::clock::BootClock;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use super::args::LoadArgs;
-use super::{nats_config, signals};
+use super::args::{Global, LoadArgs};
+use super::signals;
+use super::store::{Over, Store};
 use crate::admin::{self, Bound, Pages};
 use crate::config::Layers;
 use crate::demo::load::{GatewayTeller, Load};
 use crate::{entropy, telemetry};
 
-pub(super) async fn run(args: LoadArgs) -> anyhow::Result<()> {
-    let settings = Layers::file(&args.config)?.with_process_environment().load()?;
+pub(super) async fn run(args: LoadArgs, global: &Global) -> anyhow::Result<()> {
+    let over = Over::of(global)?;
+    let settings = over.settings(Layers::file(&args.config)?.with_process_environment()).load()?;
     telemetry::start(&settings.log)?;
     let asked_to_end = signals::polite_end()?;
-    let config = nats_config(&settings, "load");
-    let client = GatewayClient::connect(&config, &settings.namespace).await.context("the load cannot start")?;
+    let Store { namespace, config } = over.store(&settings, "load")?;
+    let client = GatewayClient::connect(&config, &namespace).await.context("the load cannot start")?;
     let bound = Bound::bind(settings.admin.listen).await?;
     let (url, stop) = (bound.url(), CancellationToken::new());
     let load =

@@ -5,9 +5,20 @@
 
 #[cfg(feature = "nats")]
 mod acl;
+#[cfg(feature = "nats")]
+mod actor;
 mod args;
+mod ask;
+mod check;
+mod cluster_file;
+mod completions;
+#[cfg(feature = "nats")]
+mod contexts;
 mod demo;
+mod events;
 mod feeds;
+mod history;
+mod ink;
 #[cfg(feature = "nats")]
 mod letters;
 #[cfg(feature = "nats")]
@@ -17,24 +28,37 @@ mod node;
 #[cfg(feature = "nats")]
 mod operate;
 mod out;
+mod pages;
 #[cfg(feature = "nats")]
 mod placement;
+#[cfg(feature = "nats")]
+mod readers;
 #[cfg(all(unix, feature = "nats"))]
 mod registrar;
 #[cfg(all(unix, feature = "nats"))]
 mod restart;
+mod shards;
 mod signals;
+mod sse;
 mod status;
+#[cfg(feature = "nats")]
+mod store;
 #[cfg(all(unix, feature = "nats"))]
 mod supervise;
+mod table;
 #[cfg(feature = "nats")]
 mod verify;
+mod when;
+mod whereabouts;
+mod why;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Args, Command};
+#[cfg(feature = "nats")]
+pub use readers::Readers;
 
 use crate::node::Ended;
 
@@ -49,6 +73,8 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// What was looked at is not as it must be; standard output says what.
     pub const CRITICAL: u8 = 3;
+    /// What was looked at works, and somebody should look; standard output says why.
+    pub const WARNING: u8 = 4;
     /// Another process lives under this node's id. Starting again soon will not help.
     pub const NODE_ID_IN_USE: u8 = 78;
     /// A handler did not end, so its watchdog has ended the process. A supervisor starts it again.
@@ -56,7 +82,30 @@ pub mod exit {
 }
 
 /// Runs the program on this process's arguments and answers its exit code.
+#[cfg(feature = "nats")]
 pub fn main() -> ExitCode {
+    main_with(Readers::none().with::<crate::demo::bank::Account>())
+}
+
+/// Runs the program on this process's arguments and answers its exit code.
+#[cfg(not(feature = "nats"))]
+pub fn main() -> ExitCode {
+    begin(&())
+}
+
+/// The same, for a program that knows an application's kinds.
+#[cfg(feature = "nats")]
+pub fn main_with(readers: Readers) -> ExitCode {
+    begin(&readers)
+}
+
+/// The kinds that can be read: without a store there is nothing to read.
+#[cfg(not(feature = "nats"))]
+type Readers = ();
+
+fn begin(
+    #[cfg_attr(not(feature = "nats"), expect(unused_variables, reason = "nothing to read"))] readers: &Readers,
+) -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(said) => {
@@ -74,35 +123,42 @@ pub fn main() -> ExitCode {
             return exit::ERROR.into();
         }
     };
+    let Args { command, global } = args;
     let done = runtime.block_on(async {
-        match args.command {
-            Command::Node(args) => node::run(args).await?,
+        match command {
+            Command::Node(args) => node::run(args, &global).await?,
             #[cfg(all(unix, feature = "nats"))]
-            Command::Supervise(args) => return supervise::run(args).await,
+            Command::Supervise(args) => return supervise::run(args, &global).await,
             Command::Demo(args) => demo::run(args).await?,
             #[cfg(feature = "nats")]
-            Command::Load(args) => load::run(args).await?,
-            Command::Status(args) => status::run(args).await?,
-            Command::Moves(args) => moves::run(args).await?,
-            Command::Feeds(args) => feeds::run(args).await?,
+            Command::Load(args) => load::run(args, &global).await?,
+            Command::Status => status::run(&global).await?,
+            Command::Shards(args) => shards::run(args, &global).await?,
+            Command::Where(args) => whereabouts::run(args, &global).await?,
+            Command::Why(command) => why::run(command, &global).await?,
+            Command::Events(args) => events::run(args, &global).await?,
+            Command::Check(args) => return check::run(args, &global).await,
+            Command::Completions(args) => completions::run(args),
+            Command::Moves(args) => moves::run(args, &global).await?,
+            Command::Feeds => feeds::run(&global).await?,
             #[cfg(feature = "nats")]
-            Command::Placement(command) => placement::run(command).await?,
+            Command::Placement(command) => placement::run(command, &global).await?,
             #[cfg(feature = "nats")]
-            Command::Rebalance(args) => operate::rebalance(args).await?,
+            Command::Rebalance(args) => operate::rebalance(args, &global).await?,
             #[cfg(feature = "nats")]
-            Command::Nodes(args) => operate::nodes(args).await?,
+            Command::Nodes(args) => operate::nodes(args, &global).await?,
             #[cfg(feature = "nats")]
-            Command::Leader(args) => operate::leader(args).await?,
+            Command::Leader(args) => operate::leader(args, &global).await?,
             #[cfg(feature = "nats")]
-            Command::DeadLetters(command) => letters::run(command).await?,
+            Command::DeadLetters(command) => letters::run(command, &global).await?,
             #[cfg(feature = "nats")]
-            Command::Actor(command) => letters::actor(command).await?,
+            Command::Actor(command) => letters::actor(command, &global, readers).await?,
             #[cfg(feature = "nats")]
-            Command::Verify(args) => return verify::run(args).await,
+            Command::Verify(args) => return verify::run(args, &global).await,
             #[cfg(feature = "nats")]
-            Command::Acl(args) => acl::print(args)?,
+            Command::Acl(args) => acl::print(args, &global)?,
             #[cfg(feature = "nats")]
-            Command::Provision(store) => acl::provision(store).await?,
+            Command::Provision(args) => acl::provision(args, &global).await?,
         }
         Ok(exit::OK)
     });
@@ -117,21 +173,19 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The command line is wrong, in a way that only the command itself could see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
 fn code_of(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() {
+        return exit::USAGE;
+    }
     match error.downcast_ref::<Ended>() {
         Some(Ended::NodeIdInUse { .. }) => exit::NODE_ID_IN_USE,
         _ => exit::ERROR,
     }
-}
-
-/// The settings of a command that is no node: of NATS and of the log. A file that is no node's names no node.
-#[cfg(feature = "nats")]
-fn settings(file: Option<&std::path::Path>, id: Option<&str>) -> anyhow::Result<crate::config::Settings> {
-    use crate::config::Layers;
-
-    let layers = file.map_or_else(|| Ok(Layers::none()), Layers::file)?.with_process_environment();
-    let named = layers.clone().with_flag("node.id", id).load();
-    Ok(named.or_else(|_| layers.with_flag("node.id", Some("unnamed")).load())?)
 }
 
 /// What the adapter is told of NATS; `name` is how the server's monitoring shows the connection.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
 use serde::Deserialize;
 
-use super::args::{MovesArgs, Output};
-use super::{out, status};
+use super::args::{Global, MovesArgs};
+use super::ask::{Form, Nodes};
+use super::ink::Ink;
+use super::out;
+use super::table::Table;
 use crate::admin::ShardMoveView;
 
 /// How often a watched page is shown anew.
@@ -40,23 +42,24 @@ struct Runs {
     to: String,
 }
 
-pub(super) async fn run(args: MovesArgs) -> anyhow::Result<()> {
+pub(super) async fn run(args: MovesArgs, global: &Global) -> anyhow::Result<()> {
     let path = args.shard.map_or_else(|| "/v1/moves".to_owned(), |shard| format!("/v1/moves/{shard}"));
+    let (form, nodes) = (global.form()?, Nodes::of(global)?);
     loop {
-        let body = status::page(&args.status.url, &path).await?;
-        match args.status.output {
+        let page = nodes.page(&path).await?;
+        let read = match form {
             // One shard's moves are for machines and the curious: they are shown as they are.
-            Output::Table if args.shard.is_none() => out::line(text(&status::view(&args.status.url, &body)?)),
-            Output::Table | Output::Json => out::line(body.trim_end()),
-        }
-        if !args.watch {
+            Form::Table | Form::Wide if args.shard.is_none() => out::told(text(&page.view()?, form, global.ink())),
+            Form::Table | Form::Wide | Form::Json => out::told(page.body.trim_end()),
+        };
+        if !args.watch || !read {
             return Ok(());
         }
         tokio::time::sleep(WATCH_EVERY).await;
     }
 }
 
-fn text(page: &Page) -> String {
+fn text(page: &Page, form: Form, ink: Ink) -> String {
     let mut lines = vec![match &page.plan {
         Some(plan) => {
             format!("epoch {}: plan {} ({}), {} of {} moved", page.epoch, plan.id, plan.cause, plan.moved, plan.planned)
@@ -69,30 +72,32 @@ fn text(page: &Page) -> String {
         );
     }
     if !page.here.is_empty() {
-        lines.push(table(&page.here));
+        lines.push(table(&page.here, form, ink));
     }
     lines.join("\n")
 }
 
-fn table(moves: &[ShardMoveView]) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_header(["SHARD", "FROM", "TO", "PHASE", "TOOK", "ACTORS", "BYTES", "RETRIES"]);
-    for moved in moves.iter().take(LINES_MAX) {
+fn table(moves: &[ShardMoveView], form: Form, ink: Ink) -> String {
+    let mut table = Table::new([">SHARD", "FROM", "TO", "PHASE", ">TOOK", ">ACTORS", ">BYTES", ">RETRIES"]);
+    let most = if form == Form::Wide { usize::MAX } else { LINES_MAX };
+    for moved in moves.iter().take(most) {
         let took = moved.reached.last().map_or(0, |reached| reached.after_us);
-        table.add_row([
-            moved.shard.to_string(),
-            moved.from.clone(),
-            moved.to.clone(),
-            moved.phase.clone(),
-            format!("{:.1} ms", Duration::from_micros(took).as_secs_f64() * 1000.0),
-            moved.actors.to_string(),
-            moved.bytes.to_string(),
-            moved.retries.to_string(),
+        table.row([
+            moved.shard.to_string().into(),
+            moved.from.as_str().into(),
+            moved.to.as_str().into(),
+            moved.phase.as_str().into(),
+            format!("{:.1} ms", Duration::from_micros(took).as_secs_f64() * 1000.0).into(),
+            moved.actors.to_string().into(),
+            moved.bytes.to_string().into(),
+            moved.retries.to_string().into(),
         ]);
     }
-    table.to_string()
+    let mut shown = table.shown(ink);
+    if moves.len() > most {
+        shown = format!("{shown}\nand {} more: see -o wide", moves.len() - most);
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -110,7 +115,7 @@ mod tests {
                 "actors": 7, "bytes": 900, "retries": 1,
             }],
         });
-        let text = text(&serde_json::from_value(page).expect("a page"));
+        let text = text(&serde_json::from_value(page).expect("a page"), Form::Table, Ink::NONE);
         let lines: Vec<_> = text.lines().map(str::trim).collect();
         assert_eq!(lines[0], "epoch 31: plan 4 (joined), 2 of 9 moved");
         assert_eq!(lines[1], "draining: shards 3-5 from n1 to n2");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::NodeArgs;
+use super::args::{Global, NodeArgs};
 use super::signals;
 use crate::Watchdog;
 use crate::admin::{self, Bound, Pages, Picture, Source};
@@ -43,14 +43,17 @@ impl Source for Late {
     }
 }
 
-pub(super) async fn run(args: NodeArgs) -> anyhow::Result<()> {
-    let settings = Layers::file(&args.config)?.with_process_environment().with_flag("node.id", args.id).load()?;
+pub(super) async fn run(args: NodeArgs, global: &Global) -> anyhow::Result<()> {
+    let layers = Layers::file(&args.config)?.with_process_environment().with_flag("node.id", args.id);
+    #[cfg(feature = "nats")]
+    let layers = super::store::Over::of(global)?.settings(layers);
+    let settings = layers.load()?;
     telemetry::start(&settings.log)?;
     let asked_to_end = signals::polite_end()?;
     let bound = Bound::bind(settings.admin.listen).await?;
     let url = bound.url();
     let (late, stop_pages) = (Arc::new(Late::default()), CancellationToken::new());
-    let builder = describe(&settings, &url);
+    let builder = describe(&settings, &url, global)?;
     let pages = tokio::spawn(
         bound.serve(Pages::of_operated_node(late.clone(), settings.admin.token.clone()), stop_pages.clone()),
     );
@@ -66,13 +69,15 @@ pub(super) async fn run(args: NodeArgs) -> anyhow::Result<()> {
 }
 
 #[cfg(feature = "nats")]
-fn describe(settings: &Settings, url: &str) -> NodeBuilder {
-    common(settings, url).nats(super::nats_config(settings, settings.node.id.as_str()))
+fn describe(settings: &Settings, url: &str, global: &Global) -> anyhow::Result<NodeBuilder> {
+    let store = super::store::Over::of(global)?.store(settings, settings.node.id.as_str())?;
+    Ok(common(settings, url).nats(store.config))
 }
 
 #[cfg(not(feature = "nats"))]
-fn describe(settings: &Settings, url: &str) -> NodeBuilder {
-    common(settings, url).in_memory(&aether_infra_memory::MemoryHub::new())
+#[expect(clippy::unnecessary_wraps, reason = "with NATS it may fail")]
+fn describe(settings: &Settings, url: &str, _: &Global) -> anyhow::Result<NodeBuilder> {
+    Ok(common(settings, url).in_memory(&aether_infra_memory::MemoryHub::new()))
 }
 
 fn common(settings: &Settings, url: &str) -> NodeBuilder {

@@ -15,8 +15,10 @@ use aether_runtime::subscription::{Since, topology_events};
 use anyhow::{Context, bail};
 use futures_util::StreamExt as _;
 
-use super::args::{AskArgs, LeaderArgs, LeaderCommand, NodesArgs, NodesCommand, Output, RebalanceArgs};
-use super::{nats_config, out, settings, status};
+use super::args::{AskArgs, Global, LeaderArgs, LeaderCommand, NodesArgs, NodesCommand, RebalanceArgs};
+use super::ask::{Form, Nodes, show};
+use super::store::Store;
+use super::{out, status};
 use crate::admin::{ClusterView, RebalanceView};
 use crate::operator;
 
@@ -27,30 +29,21 @@ const LEFT_WITHIN: Duration = Duration::from_secs(30);
 /// How many entries before now are looked through for what was asked just now.
 const RECENT: u64 = 256;
 
-pub(super) async fn rebalance(args: RebalanceArgs) -> anyhow::Result<()> {
-    let RebalanceArgs { plan: _, apply, pause, resume, cancel, url, output, ask } = args;
+pub(super) async fn rebalance(args: RebalanceArgs, global: &Global) -> anyhow::Result<()> {
+    let RebalanceArgs { plan: _, apply, pause, resume, cancel, ask } = args;
+    let form = global.form()?;
     let wish = match (pause, cancel, apply || resume) {
         (true, ..) => Wish::Pause,
         (_, true, _) => Wish::Cancel,
         (.., true) => Wish::Resume,
-        _ => return plan(url.as_deref(), output).await,
+        _ => return show(global, "/v1/rebalance", |view, _, _| diff(view)).await,
     };
     let asked = asked(&ask);
-    let id = with_ports(&ask, async |control, _| Ok(operator::rebalance(control, wish, &asked).await?)).await?;
-    let epoch = with_ports(&ask, async |_, log| taken_up(log, id).await).await?;
-    match output {
-        Output::Json => out::line(serde_json::json!({ "wish": wish.name(), "epoch": epoch })),
-        Output::Table => out::line(format!("{}: the log says so since epoch {epoch}", wish.name())),
-    }
-    Ok(())
-}
-
-async fn plan(url: Option<&str>, output: Output) -> anyhow::Result<()> {
-    let url = url.context("say where a node's admin pages are, with --url or AETHER_ADMIN_URL")?;
-    let body = status::page(url, "/v1/rebalance").await?;
-    match output {
-        Output::Json => out::line(body.trim_end()),
-        Output::Table => out::line(diff(&status::view(url, &body)?)),
+    let id = with_ports(global, &ask, async |control, _| Ok(operator::rebalance(control, wish, &asked).await?)).await?;
+    let epoch = with_ports(global, &ask, async |_, log| taken_up(log, id).await).await?;
+    match form {
+        Form::Json => out::line(serde_json::json!({ "wish": wish.name(), "epoch": epoch })),
+        Form::Table | Form::Wide => out::line(format!("{}: the log says so since epoch {epoch}", wish.name())),
     }
     Ok(())
 }
@@ -81,27 +74,32 @@ fn diff(view: &RebalanceView) -> String {
     lines.join("\n")
 }
 
-pub(super) async fn nodes(args: NodesArgs) -> anyhow::Result<()> {
+pub(super) async fn nodes(args: NodesArgs, global: &Global) -> anyhow::Result<()> {
+    let form = global.form()?;
     let Some(NodesCommand::Drain { node, wait, ask }) = args.command else {
-        let url = args.url.context("say where a node's admin pages are, with --url or AETHER_ADMIN_URL")?;
-        let page = match args.output {
-            Output::Json => "/v1/nodes",
-            Output::Table => "/v1/cluster",
-        };
-        let body = status::page(&url, page).await?;
-        match args.output {
-            Output::Json => out::line(body.trim_end()),
-            Output::Table => out::line(status::nodes(&status::view::<ClusterView>(&url, &body)?)),
+        let nodes = Nodes::of(global)?;
+        match form {
+            Form::Json => out::line(nodes.page("/v1/nodes").await?.body.trim_end()),
+            Form::Table | Form::Wide => {
+                let view: ClusterView = nodes.view("/v1/cluster").await?;
+                out::line(status::nodes(&view, form, global.ink()));
+            }
         }
         return Ok(());
     };
     let (node, asked) = (NodeId::new(node)?, asked(&ask));
-    let life = with_ports(&ask, async |control, _| Ok(operator::drain(control, &node, &asked).await?)).await?;
+    let life = with_ports(global, &ask, async |control, _| Ok(operator::drain(control, &node, &asked).await?)).await?;
+    let said = |left: bool, text: String| match form {
+        Form::Json => out::line(serde_json::json!({
+            "node": life.node.as_str(), "incarnation": life.incarnation.to_string(), "left": left,
+        })),
+        Form::Table | Form::Wide => out::line(text),
+    };
     if !wait {
-        out::line(format!("{life} is asked to leave"));
+        said(false, format!("{life} is asked to leave"));
         return Ok(());
     }
-    let left = with_ports(&ask, async |_, log| {
+    let left = with_ports(global, &ask, async |_, log| {
         let gone = |event: &TopologyEvent| match event {
             TopologyEvent::Cluster(ClusterEvent::NodeLeft { node }) if *node == life => Some(true),
             TopologyEvent::Cluster(ClusterEvent::NodeFailed { node, .. }) if *node == life => Some(false),
@@ -118,20 +116,19 @@ pub(super) async fn nodes(args: NodesArgs) -> anyhow::Result<()> {
     if !left.await? {
         bail!("{life} has failed before it had handed over everything; others have taken over what it had");
     }
-    out::line(format!("{life} has left"));
+    said(true, format!("{life} has left"));
     Ok(())
 }
 
-pub(super) async fn leader(args: LeaderArgs) -> anyhow::Result<()> {
+pub(super) async fn leader(args: LeaderArgs, global: &Global) -> anyhow::Result<()> {
+    let form = global.form()?;
     let Some(LeaderCommand::StepDown { ask }) = args.command else {
-        let url = args.url.context("say where a node's admin pages are, with --url or AETHER_ADMIN_URL")?;
-        let body = status::page(&url, "/v1/cluster").await?;
-        let view: ClusterView = status::view(&url, &body)?;
-        match args.output {
-            Output::Json => {
+        let view: ClusterView = Nodes::of(global)?.view("/v1/cluster").await?;
+        match form {
+            Form::Json => {
                 out::line(serde_json::json!({ "leader": view.leader, "term": view.term, "epoch": view.epoch }));
             }
-            Output::Table => {
+            Form::Table | Form::Wide => {
                 let leader = view.leader.as_deref().unwrap_or("nobody");
                 out::line(format!("{leader} leads in term {}, epoch {}", view.term, view.epoch));
             }
@@ -139,8 +136,8 @@ pub(super) async fn leader(args: LeaderArgs) -> anyhow::Result<()> {
         return Ok(());
     };
     let asked = asked(&ask);
-    let term = with_ports(&ask, async |control, _| Ok(operator::step_down(control, &asked).await?)).await?;
-    let (_, next) = with_ports(&ask, async |_, log| {
+    let term = with_ports(global, &ask, async |control, _| Ok(operator::step_down(control, &asked).await?)).await?;
+    let (_, next) = with_ports(global, &ask, async |_, log| {
         let next = |event: &TopologyEvent| match event {
             TopologyEvent::Leadership(aether_domain::lease::LeadershipEvent::TermStarted { term: next, leader }) => {
                 (*next > term).then(|| leader.clone())
@@ -151,7 +148,10 @@ pub(super) async fn leader(args: LeaderArgs) -> anyhow::Result<()> {
         find(log, TAKEN_UP_WITHIN, next).await.with_context(stays)
     })
     .await?;
-    out::line(format!("{next} leads now"));
+    match form {
+        Form::Json => out::line(serde_json::json!({ "leader": next.node.as_str(), "after_term": term.0 })),
+        Form::Table | Form::Wide => out::line(format!("{next} leads now")),
+    }
     Ok(())
 }
 
@@ -162,11 +162,11 @@ fn asked(args: &AskArgs) -> Asked {
 }
 
 async fn with_ports<R>(
+    global: &Global,
     ask: &AskArgs,
     does: impl AsyncFnOnce(&dyn ControlStore, Arc<dyn TopologyLog>) -> anyhow::Result<R>,
 ) -> anyhow::Result<R> {
-    let settings = settings(ask.store.config.as_deref(), None)?;
-    let ports = aether_infra_nats::connect(&nats_config(&settings, "operator"), &settings.namespace).await?;
+    let ports = Store::of(global, ask.store.config.as_deref(), "operator")?.connect().await?;
     let done = does(&*ports.control, Arc::clone(&ports.log)).await;
     ports.session.close().await;
     done

@@ -8,35 +8,37 @@ use aether_domain::ports::ControlStore;
 use aether_domain::{NodeId, ShardId};
 use anyhow::Context;
 
-use super::args::{Output, PlacementCommand, StoreArgs};
-use super::{nats_config, out, settings, status};
+use super::args::{Global, PlacementCommand, StoreArgs};
+use super::ask::{Form, show};
+use super::out;
+use super::store::Store;
 use crate::admin::PlacementView;
 use crate::operator;
 use crate::placement::PolicyText;
 
-pub(super) async fn run(command: PlacementCommand) -> anyhow::Result<()> {
+pub(super) async fn run(command: PlacementCommand, global: &Global) -> anyhow::Result<()> {
     match command {
-        PlacementCommand::Show(args) => {
-            let body = status::page(&args.url, "/v1/placement").await?;
-            match args.output {
-                Output::Json => out::line(body.trim_end()),
-                Output::Table => out::line(text(&status::view(&args.url, &body)?)),
-            }
-            return Ok(());
-        }
+        PlacementCommand::Show => return show(global, "/v1/placement", |view, _, _| text(view)).await,
         PlacementCommand::Apply { file, store } => {
             let shown = file.display();
             let text = std::fs::read_to_string(&file).with_context(|| format!("{shown} cannot be read"))?;
             let policy = PolicyText::parse(&text).with_context(|| format!("{shown} is no placement policy"))?;
-            change(&store, |_| policy.clone()).await?;
+            change(global, &store, |_| policy.clone()).await?;
         }
         PlacementCommand::Pin { shard, node, store } => {
             let node = NodeId::new(node)?;
-            change(&store, |wanted| pinned(wanted, shard, Some(&node))).await?;
+            change(global, &store, |wanted| pinned(wanted, shard, Some(&node))).await?;
         }
-        PlacementCommand::Unpin { shard, store } => change(&store, |wanted| pinned(wanted, shard, None)).await?,
+        PlacementCommand::Unpin { shard, store } => {
+            change(global, &store, |wanted| pinned(wanted, shard, None)).await?;
+        }
     }
-    out::line("written; the leader adopts it if the cluster can go by it: see `aether placement show`");
+    match global.form()? {
+        Form::Json => out::line(serde_json::json!({ "written": true })),
+        Form::Table | Form::Wide => {
+            out::line("written; the leader adopts it if the cluster can go by it: see `aether placement show`");
+        }
+    }
     Ok(())
 }
 
@@ -51,11 +53,11 @@ fn pinned(wanted: &PlacementPolicy, shard: u16, node: Option<&NodeId>) -> Placem
 
 /// Writes what is to be wanted instead of what is wanted now.
 async fn change(
+    global: &Global,
     StoreArgs { config }: &StoreArgs,
     to: impl Fn(&PlacementPolicy) -> PlacementPolicy,
 ) -> anyhow::Result<()> {
-    let settings = settings(config.as_deref(), None)?;
-    let ports = aether_infra_nats::connect(&nats_config(&settings, "placement"), &settings.namespace).await?;
+    let ports = Store::of(global, config.as_deref(), "placement")?.connect().await?;
     let written = write(&*ports.control, to).await;
     ports.session.close().await;
     written

@@ -19,10 +19,11 @@ use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use super::args::SuperviseArgs;
+use super::args::{Global, SuperviseArgs};
+use super::exit;
 use super::registrar::Registrar;
 use super::restart::{End, Pauses};
-use super::{exit, nats_config, settings};
+use super::store::Over;
 use crate::supervised::{Supervisor, VARIABLE};
 use crate::{entropy, telemetry};
 
@@ -32,18 +33,19 @@ const ENDING_WITHIN: Duration = Duration::from_secs(2);
 const KILLED_BY: i32 = 128;
 
 /// Runs until the child has ended for good; answers its exit code.
-pub(super) async fn run(args: SuperviseArgs) -> anyhow::Result<u8> {
-    let settings = settings(args.config.as_deref(), args.id.as_deref())?;
+pub(super) async fn run(args: SuperviseArgs, global: &Global) -> anyhow::Result<u8> {
+    let over = Over::of(global)?;
+    let settings = over.node_settings(args.config.as_deref(), args.id.as_deref())?;
     telemetry::start(&settings.log)?;
     let mut signals = Signals::new().context("this process cannot listen for signals")?;
     let name = format!("supervisor of {}", settings.node.id);
-    let registrar = Arc::new(Registrar::open(nats_config(&settings, &name), settings.namespace.clone()));
+    let registrar = Arc::new(Registrar::open(over.store(&settings, &name)?.config, settings.namespace.clone()));
     // Each ends within its bound, and pauses keep ends apart: there are few at a time.
     let mut certificates = JoinSet::new();
     let (mut pauses, mut asked) = (Pauses::default(), false);
     let status = loop {
         let (token, began) = (Nonce(entropy::seed()), BootClock.now());
-        let mut child = start(&args, token)?;
+        let mut child = start(&args, &over, token)?;
         let status = watch_over(&mut child, &mut signals, &mut asked).await?;
         let lived = BootClock.now().since(began);
         tracing::info!(pid = child.id(), %status, lived_ms = lived.as_millis(), "the process has ended");
@@ -75,8 +77,8 @@ pub(super) async fn run(args: SuperviseArgs) -> anyhow::Result<u8> {
 }
 
 /// Starts the child in a process group of its own: what is typed at a terminal reaches it through this process only.
-fn start(args: &SuperviseArgs, token: Nonce) -> anyhow::Result<Child> {
-    let line = command_line(args)?;
+fn start(args: &SuperviseArgs, over: &Over, token: Nonce) -> anyhow::Result<Child> {
+    let line = command_line(args, over)?;
     let (program, arguments) = line.split_first().context("there is nothing to run")?;
     let supervisor = Supervisor { pid: std::process::id(), token };
     let mut command = Command::new(program);
@@ -90,7 +92,7 @@ fn start(args: &SuperviseArgs, token: Nonce) -> anyhow::Result<Child> {
 }
 
 /// What to run: what was said, or `aether node` with the same file.
-fn command_line(args: &SuperviseArgs) -> anyhow::Result<Vec<OsString>> {
+fn command_line(args: &SuperviseArgs, over: &Over) -> anyhow::Result<Vec<OsString>> {
     if !args.command.is_empty() {
         return Ok(args.command.clone());
     }
@@ -100,6 +102,7 @@ fn command_line(args: &SuperviseArgs) -> anyhow::Result<Vec<OsString>> {
     if let Some(id) = &args.id {
         line.extend(["--id".into(), id.into()]);
     }
+    line.extend(over.arguments().into_iter().map(OsString::from));
     Ok(line)
 }
 

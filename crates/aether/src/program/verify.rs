@@ -1,36 +1,37 @@
 //! `aether verify`: everything that a namespace has stored, read and judged.
 
 use aether_domain::verification::Counts;
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
-use super::args::{Output, StoreArgs, VerifyArgs};
-use super::{exit, nats_config, out, settings};
+use super::args::{Global, StoreArgs, VerifyArgs};
+use super::ask::Form;
+use super::ink::Ink;
+use super::store::Store;
+use super::table::Table;
+use super::{exit, out};
 use crate::verify::{Verified, verify};
 
-pub(super) async fn run(VerifyArgs { store: StoreArgs { config }, output }: VerifyArgs) -> anyhow::Result<u8> {
-    let settings = settings(config.as_deref(), None)?;
-    let mut config = nats_config(&settings, "verify");
-    config.create_streams = false;
-    let nats = aether_infra_nats::connect(&config, &settings.namespace).await?;
-    let verified = verify(&nats.ports, |finding| match output {
-        Output::Table => out::line(finding),
-        Output::Json => out::line(json!({ "finding": finding.to_string() })),
+pub(super) async fn run(VerifyArgs { store: StoreArgs { config } }: VerifyArgs, global: &Global) -> anyhow::Result<u8> {
+    let (form, store) = (global.form()?, Store::of(global, config.as_deref(), "verify")?);
+    let nats = store.to_look().connect().await?;
+    let verified = verify(&nats.ports, |finding| match form {
+        Form::Table | Form::Wide => out::line(finding),
+        Form::Json => out::line(json!({ "finding": finding.to_string() })),
     });
     let verified = verified.await;
     nats.session.close().await;
     let verified = verified?;
-    match output {
-        Output::Table => out::line(table(settings.namespace.as_str(), &verified)),
-        Output::Json => out::line(as_json(settings.namespace.as_str(), &verified)),
+    let namespace = store.namespace.as_str();
+    match form {
+        Form::Table | Form::Wide => out::line(table(namespace, &verified, global.ink())),
+        Form::Json => out::line(as_json(namespace, &verified)),
     }
     Ok(if verified.findings == 0 { exit::OK } else { exit::CRITICAL })
 }
 
-fn table(namespace: &str, Verified { counts, epoch, findings, busy }: &Verified) -> String {
+fn table(namespace: &str, Verified { counts, epoch, findings, busy }: &Verified, ink: Ink) -> String {
     let Counts { entries, actors, commits, events, commands, snapshots, timed } = *counts;
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    let mut table = Table::new([">", ""]);
     for (figure, what) in [
         (entries, format!("entries of the topology log, up to epoch {epoch}: each follows, and breaks no invariant")),
         (actors, "histories: chained, versions contiguous, shard epochs never falling".to_owned()),
@@ -39,10 +40,7 @@ fn table(namespace: &str, Verified { counts, epoch, findings, busy }: &Verified)
         (snapshots, "snapshots that their histories bear out".to_owned()),
         (timed, "actors with open timers that are woken in time".to_owned()),
     ] {
-        table.add_row([figure.to_string(), what]);
-    }
-    if let Some(column) = table.column_mut(0) {
-        column.set_cell_alignment(CellAlignment::Right);
+        table.row([figure.to_string().into(), what.into()]);
     }
     let busy = match busy {
         0 => String::new(),
@@ -57,7 +55,7 @@ fn table(namespace: &str, Verified { counts, epoch, findings, busy }: &Verified)
             "namespace {namespace}: {n} things are wrong, told above: what is said below does not hold of them{busy}"
         ),
     };
-    format!("{end}\n{table}")
+    format!("{end}\n{}", table.shown(ink))
 }
 
 fn as_json(namespace: &str, Verified { counts, epoch, findings, busy }: &Verified) -> serde_json::Value {

@@ -2,6 +2,8 @@
 
 mod admin;
 mod bank;
+#[cfg(all(unix, feature = "nats"))]
+mod cli;
 mod config;
 #[cfg(all(unix, feature = "nats"))]
 mod deploy;

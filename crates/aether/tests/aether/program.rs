@@ -12,7 +12,7 @@ use xtask::clock::{Deadline, wait_for};
 use xtask::http;
 use xtask::nats::{NatsServer, ServerOptions};
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aether"));
@@ -24,12 +24,12 @@ pub(crate) fn program() -> Command {
 }
 
 /// Runs to the end.
-fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     program().args(arguments).output().expect("the program can be started")
 }
 
 #[track_caller]
-fn refused(output: &Output, code: i32, parts: &[&str]) {
+pub(crate) fn refused(output: &Output, code: i32, parts: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{said}");
     let paragraph = said.lines().filter(|line| line.starts_with("aether: ")).collect::<Vec<_>>();
@@ -39,7 +39,7 @@ fn refused(output: &Output, code: i32, parts: &[&str]) {
     }
 }
 
-fn config(folder: &Path, id: &str, url: &str, more: &str) -> String {
+pub(crate) fn config(folder: &Path, id: &str, url: &str, more: &str) -> String {
     let file = folder.join(format!("{id}.toml"));
     let announce = folder.join(format!("{id}.url")).display().to_string();
     let text = format!(
@@ -51,7 +51,7 @@ fn config(folder: &Path, id: &str, url: &str, more: &str) -> String {
 }
 
 /// A port where nobody listens.
-fn nobody() -> String {
+pub(crate) fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     format!("nats://{}", listener.local_addr().expect("bound"))
 }
@@ -126,14 +126,14 @@ fn a_status_of_nobody_is_code_1() {
 }
 
 /// What a started process has logged.
-fn log(folder: &Path, name: &str) -> String {
+pub(crate) fn log(folder: &Path, name: &str) -> String {
     fs::read_to_string(folder.join(format!("{name}.log"))).unwrap_or_default()
 }
 
 /// A started process that does not outlive the test.
-struct Started {
+pub(crate) struct Started {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Drop for Started {
@@ -145,10 +145,14 @@ impl Drop for Started {
 }
 
 impl Started {
-    fn new(arguments: &[&str], folder: &Path, name: &str) -> Self {
+    pub(crate) fn new(arguments: &[&str], folder: &Path, name: &str) -> Self {
         let stderr = fs::File::create(folder.join(format!("{name}.log"))).expect("a log");
         let started = program().args(arguments).stdout(Stdio::null()).stderr(stderr).spawn().expect("started");
-        let mut started = Self { child: started, url: String::new() };
+        Self::of(started, folder, name)
+    }
+    /// A process that was started, once it has said where its pages are.
+    pub(crate) fn of(child: Child, folder: &Path, name: &str) -> Self {
+        let mut started = Self { child, url: String::new() };
         let announced = wait_for("the admin URL", Deadline::after(LIMIT), || {
             Ok(fs::read_to_string(folder.join(format!("{name}.url"))).ok().filter(|text| text.ends_with('\n')))
         });
@@ -156,19 +160,19 @@ impl Started {
         announced.lines().next().expect("a line").clone_into(&mut started.url);
         started
     }
-    fn ask(&self, page: &str) -> Option<http::Reply> {
+    pub(crate) fn ask(&self, page: &str) -> Option<http::Reply> {
         http::get(&format!("{}{page}", self.url), Duration::from_secs(60)).ok()
     }
-    fn wait_ready(&self) {
+    pub(crate) fn wait_ready(&self) {
         wait_for("the node to be ready", Deadline::after(LIMIT), || {
             Ok(self.ask("/readyz").filter(|reply| reply.status == 200).map(drop))
         })
         .expect("it becomes ready");
     }
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), signal).expect("it runs");
     }
-    fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
         let child = &mut self.child;
         wait_for("the process to end", Deadline::after(LIMIT), || Ok(child.try_wait()?)).expect("it ends").code()
     }

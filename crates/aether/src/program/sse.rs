@@ -1,0 +1,102 @@
+//! A stream of server-sent events, line by line.
+
+use std::io::{self, BufRead, Read};
+
+/// The most bytes of one line: the largest entry of the log, in JSON, is far below it.
+const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// One event of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Message {
+    /// What to resume behind, if anything was said since the stream began.
+    pub(super) id: Option<String>,
+    /// Its type; empty if none was said.
+    pub(super) event: String,
+    /// What it says.
+    pub(super) data: String,
+}
+
+/// The next event of the stream; nothing once it has ended.
+///
+/// # Errors
+/// It cannot be read on, or a line is longer than any event is.
+pub(super) fn next(stream: &mut impl BufRead) -> io::Result<Option<Message>> {
+    let (mut message, mut data): (Message, Vec<String>) = (Message::default(), Vec::new());
+    loop {
+        let mut line = Vec::new();
+        let read = stream.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        if line.pop() != Some(b'\n') {
+            // Cut off in the middle, or too long: what is known of it must not be taken for the whole.
+            return if (read as u64) < LINE_BYTES_MAX { Ok(None) } else { Err(io::ErrorKind::InvalidData.into()) };
+        }
+        let line = String::from_utf8(line).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let line = line.strip_suffix('\r').unwrap_or(&line);
+        if line.is_empty() {
+            if !data.is_empty() {
+                message.data = data.join("\n");
+                return Ok(Some(message));
+            }
+            message.event.clear();
+            continue;
+        }
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "id" => message.id = Some(value.to_owned()),
+            "event" => value.clone_into(&mut message.event),
+            "data" => data.push(value.to_owned()),
+            // A comment keeps the connection alive; anything else is not known.
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> Vec<(Option<String>, String, String)> {
+        let mut stream = text.as_bytes();
+        let mut all = Vec::new();
+        while let Some(Message { id, event, data }) = next(&mut stream).expect("readable") {
+            all.push((id, event, data));
+        }
+        all
+    }
+
+    #[test]
+    fn events_are_told_whole_with_their_ids_and_comments_are_passed_over() {
+        let text =
+            ":\n\nid: 7\nevent: topology\ndata: {\"a\":1}\n\n: alive\n\nid:8\r\ndata:x\r\ndata: y\r\n\r\nretry: 5\n\n";
+        assert_eq!(
+            all(text),
+            [
+                (Some("7".into()), "topology".into(), "{\"a\":1}".into()),
+                (Some("8".into()), String::new(), "x\ny".into())
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_cut_off_is_not_told() {
+        for text in ["", "id: 7", "id: 7\ndata: {\"a\":", "id: 7\ndata: {}\n"] {
+            assert_eq!(all(text), [], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_given_up() {
+        struct Endless;
+        impl Read for Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                buffer.fill(b'x');
+                Ok(buffer.len())
+            }
+        }
+        let error = next(&mut io::BufReader::with_capacity(1 << 20, Endless)).expect_err("it never ends");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+}
