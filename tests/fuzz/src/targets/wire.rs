@@ -59,7 +59,7 @@ pub(super) fn targets() -> Vec<Target> {
             ("claim" | "wake" | "chunk", _) => USUAL,
             (_, Framing::Envelope(_) | Framing::Frame) => OF_AN_ENVELOPE,
             // A run of shards names 65,536 of them in seven bytes, and each of them may be pinned.
-            ("placement" | "stored-or-sent", _) => Allowance { room: 6 * 1024 * 1024, ..USUAL },
+            ("placement" | "entry" | "stored-or-sent", _) => Allowance { room: 6 * 1024 * 1024, ..USUAL },
             _ => USUAL,
         };
         Target { name, shape: Into::into(*framing), golden, allowance, bytes_max: BYTES_MAX, read: *read }

@@ -111,6 +111,7 @@ impl PolicyV1 {
         }
         // Which node comes first of two that have one shard is not written: such a policy is refused, and the same each time.
         pins.sort_by(|one, other| (one.shard, &one.node).cmp(&(other.shard, &other.node)));
+        pins.dedup();
         let mut rules = Vec::with_capacity(self.rules.len());
         for RuleV1 { shards, tags } in self.rules {
             if tags.len() > NodeInfo::TAGS_MAX {
