@@ -160,7 +160,11 @@ pub(crate) fn odd_key(toml: &str) -> Option<String> {
 fn is_deeper(value: &Value, than: usize) -> bool {
     let deeper = |value: &Value| than == 0 || is_deeper(value, than - 1);
     match &value.kind {
-        ValueKind::Table(entries) => entries.values().any(deeper),
+        ValueKind::Table(entries) => {
+            let mut names = BTreeMap::new();
+            names.extend(entries);
+            names.into_values().any(deeper)
+        }
         ValueKind::Array(values) => values.iter().any(deeper),
         _ => false,
     }

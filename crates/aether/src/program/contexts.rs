@@ -98,7 +98,7 @@ impl Context {
             (cert, key) => Some((self.path(cert), self.path(key))),
         };
         let authorities = Some(text.ca.as_str()).filter(|ca| !ca.is_empty()).map(|ca| self.path(ca));
-        config.tls = Tls { required: identity.is_some() || authorities.is_some(), authorities, identity };
+        config.tls = Tls { insecure: config.tls.insecure, authorities, identity };
         Ok(())
     }
 
@@ -201,7 +201,7 @@ mod tests {
         }
         let config = applied(r#"{"ca": "/ca.pem", "cert": "/me.pem", "key": "~/me.key"}"#).expect("a context");
         let identity = Some(("/me.pem".into(), "/home/ann/me.key".into()));
-        assert_eq!(config.tls, Tls { required: true, authorities: Some("/ca.pem".into()), identity });
+        assert_eq!(config.tls, Tls { insecure: false, authorities: Some("/ca.pem".into()), identity });
     }
 
     #[test]
