@@ -24,7 +24,7 @@ pub use pages::{BODY_BYTES_MAX, PAGE_LIMIT, Pages};
 pub use picture::{Counter, NatsPicture, Picture, PlacementPicture, Source};
 #[cfg(feature = "test-kit")]
 pub use server::converse;
-pub use server::{AdminRefused, Bound, CONNECTIONS_MAX, PATIENCE, announce};
+pub use server::{AdminRefused, Bound, CONNECTIONS_MAX, HEAD_PATIENCE, PATIENCE, announce};
 pub use views::{
     ClusterView, HealthView, LeaseView, MoveView, MovesView, NodeHealthView, NodeView, NodesView, OrderView,
     PlacementView, PlanView, QuarantinedActor, QuarantinedView, ReadyView, RebalanceView, ShardCounts, ShardView,

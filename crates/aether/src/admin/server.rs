@@ -24,6 +24,10 @@ pub const CONNECTIONS_MAX: usize = 256;
 /// How long a connection may be silent towards its client before it is closed; above every page's own limit.
 pub const PATIENCE: Duration = Duration::from_secs(70);
 
+/// How long a connection may take until its first request's head has come, whatever trickles in meanwhile: slow clients give
+/// their places back soon.
+pub const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Why pages cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminRefused {
@@ -162,7 +166,8 @@ impl axum::serve::Listener for Bounded {
         // The semaphore is never closed; without a permit we would only serve one connection more.
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let (stream, address) = axum::serve::Listener::accept(&mut self.inner).await;
-        (Patient { stream, left: Box::pin(sleep(PATIENCE)), _place: place }, address)
+        let left = Box::pin(sleep(HEAD_PATIENCE));
+        (Patient { stream, left, head: Head::default(), _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -170,10 +175,35 @@ impl axum::serve::Listener for Bounded {
     }
 }
 
-/// A connection that ends when nothing has been written to it for [`PATIENCE`], whatever trickles in.
+/// How many bytes of a head's end, an empty line, have been read in a row; all of them once it has ended.
+#[derive(Debug, Default)]
+struct Head(usize);
+
+impl Head {
+    const END: &[u8] = b"\r\n\r\n";
+
+    /// Takes the next bytes; answers whether the head ends among them.
+    fn ends_in(&mut self, bytes: &[u8]) -> bool {
+        if self.0 == Self::END.len() {
+            return false;
+        }
+        for byte in bytes {
+            let goes_on = *byte == Self::END[self.0];
+            self.0 = if goes_on { self.0 + 1 } else { usize::from(*byte == Self::END[0]) };
+            if self.0 == Self::END.len() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// A connection that ends when its first request's head does not come within [`HEAD_PATIENCE`], or nothing has been written to it
+/// for [`PATIENCE`], whatever trickles in.
 struct Patient {
     stream: TcpStream,
     left: Pin<Box<Sleep>>,
+    head: Head,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -189,7 +219,12 @@ impl AsyncRead for Patient {
         if this.left.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        Pin::new(&mut this.stream).poll_read(context, into)
+        let before = into.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(context, into);
+        if this.head.ends_in(&into.filled()[before..]) {
+            this.left.set(sleep(PATIENCE));
+        }
+        read
     }
 }
 
@@ -207,5 +242,28 @@ impl AsyncWrite for Patient {
     }
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_with_its_first_empty_line_however_it_comes() {
+        for (text, ends) in [
+            ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", true),
+            ("\r\r\n\r\n", true),
+            ("\r\n\r\r\n\r\n", true),
+            ("a\r\n\r", false),
+            ("a\n\n", false),
+            ("", false),
+        ] {
+            assert_eq!(Head::default().ends_in(text.as_bytes()), ends, "{text:?}");
+            let mut head = Head::default();
+            let ended = text.bytes().filter(|byte| head.ends_in(&[*byte])).count();
+            assert_eq!(ended, usize::from(ends), "{text:?}, byte by byte");
+            assert!(!ends || !head.ends_in(b"\r\n\r\n"), "{text:?}: a head ends once");
+        }
     }
 }

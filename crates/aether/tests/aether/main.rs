@@ -23,6 +23,7 @@ mod program;
 mod sample;
 #[cfg(all(unix, feature = "nats"))]
 mod secured;
+mod siege;
 #[cfg(all(unix, feature = "nats"))]
 mod supervise;
 #[cfg(feature = "nats")]
