@@ -152,6 +152,15 @@ pub fn without_our_variables(command: &mut Command) {
     }
 }
 
+/// Lets no variable reach cargo by which the cargo that has started this command describes xtask. Build scripts ask to be run
+/// again when some of these change; with them, whoever calls cargo by turns with and without xtask builds half of everything anew.
+pub fn without_cargos_variables(command: &mut Command) {
+    let describes = |name: &[u8]| name.starts_with(b"CARGO_PKG_") || name.starts_with(b"CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| describes(name.as_encoded_bytes())) {
+        command.env_remove(name);
+    }
+}
+
 /// Starts a process that writes to `log` and runs on when this command ends.
 ///
 /// # Errors
@@ -281,6 +290,18 @@ mod tests {
         wait_for("deafness", Deadline::after(Duration::from_secs(5)), || Ok((tail(&log, 1) == "deaf").then_some(())))
             .expect("it says so");
         assert_eq!(end_all(&[process], Duration::from_millis(200)).expect("ended"), 1);
+    }
+
+    #[test]
+    fn what_describes_xtask_does_not_reach_another_cargo() {
+        // Cargo has started this test, so it has described it.
+        let mut command = Command::new("sh");
+        command.args(["-c", "env | grep -c -e ^CARGO_PKG_NAME= -e ^CARGO_MANIFEST_DIR="]);
+        let counted =
+            |command: &mut Command| String::from_utf8(command.output().expect("it runs").stdout).expect("text");
+        assert_eq!(counted(&mut command).trim(), "2");
+        without_cargos_variables(&mut command);
+        assert_eq!(counted(&mut command).trim(), "0");
     }
 
     #[test]

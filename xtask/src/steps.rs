@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     clock::{Deadline, Stopwatch},
-    console, out, tidy,
+    console, out, process, tidy,
 };
 
 /// How long the check of advisories may take; it fetches a database.
@@ -449,6 +449,7 @@ fn run_cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> R
 fn cargo(root: &Path) -> Command {
     let mut command = Command::new(cargo_program());
     command.current_dir(root).stdin(Stdio::null());
+    process::without_cargos_variables(&mut command);
     command
 }
 

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::{Deadline, Stopwatch, wait_for},
     interrupt, out,
+    process::without_cargos_variables,
 };
 
 /// How long one command may take. The first one builds what it runs.
@@ -62,6 +63,7 @@ impl<'a> Played<'a> {
         let said = tempfile::NamedTempFile::new().context("making a file for what a command says")?;
         let mut process = Process::new("sh");
         process.current_dir(root).args(["-c", &command.text]).stdin(Stdio::null()).process_group(0);
+        without_cargos_variables(&mut process);
         process.stdout(File::create(said.path()).context("opening a file for what a command says")?);
         let child = process.spawn().with_context(|| format!("starting {place}"))?;
         Ok(Self { command, place, child, said, watch: Stopwatch::start(), ended: None })
