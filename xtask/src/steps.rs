@@ -492,13 +492,14 @@ mod tests {
     #[test]
     fn a_flag_that_there_is_not_is_refused_with_those_that_there_are() {
         let given = |arguments: &[&str]| arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<_>>();
-        let names = [("--start", "AETHER_SEED"), ("--steps", "AETHER_STEPS")];
+        let names = [("--start", "AETHER_SEED"), ("--steps", "AETHER_STEPS"), (PLAN, "AETHER_PLAN")];
         let good = given(&["--steps", "7", "--start", "1"]);
         assert_eq!(settings(&good, &names).expect("known"), [("AETHER_STEPS", "7"), ("AETHER_SEED", "1")]);
         for (bad, said) in [
-            (&["--step", "7"][..], "--step? There are --start N, --steps N"),
-            (&["--steps", "many"], "--steps wants a number"),
-            (&["--steps"], "--steps wants a number"),
+            (&["--step", "7"][..], "--step? There are --start N, --steps N, --plan TEXT"),
+            (&["--steps", "many"], "write --steps N"),
+            (&["--steps"], "write --steps N"),
+            (&["--plan"], "write --plan TEXT"),
         ] {
             assert_eq!(settings(&given(bad), &names).expect_err("refused").to_string(), said);
         }
