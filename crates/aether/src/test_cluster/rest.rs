@@ -56,7 +56,8 @@ impl TestCluster {
         let truth = self.verified()?;
         for status in self.statuses() {
             if *status.topology != truth {
-                return Err(format!("{} sees another topology than the log has", status.me));
+                let (sees, has) = (status.topology.epoch(), truth.epoch());
+                return Err(format!("{} sees another topology at epoch {sees} than the log has at {has}", status.me));
             }
         }
         self.check()
@@ -121,6 +122,10 @@ impl TestCluster {
     fn at_rest(&self) -> Result<(), String> {
         let statuses = self.statuses();
         let epoch = statuses.iter().map(|status| status.topology.epoch()).max().ok_or("no node runs")?;
+        let logged = self.inner.hub.stores().entries(Sequence::ZERO).last().map(|stored| stored.entry.epoch);
+        if logged.is_some_and(|logged| logged > epoch) {
+            return Err(format!("the log is at {logged:?}, and nobody beyond {epoch}"));
+        }
         for status in &statuses {
             let (me, topology) = (&status.me.node, &status.topology);
             let (orphaned, moving) = (topology.assignment().orphaned(), topology.assignment().moving());
