@@ -36,6 +36,8 @@ mod formats;
 mod gray;
 #[path = "control/load.rs"]
 mod load;
+#[path = "control/namesakes.rs"]
+mod namesakes;
 #[path = "control/orders.rs"]
 mod orders;
 #[path = "control/placement.rs"]
