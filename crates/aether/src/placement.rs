@@ -198,9 +198,14 @@ impl PolicyText {
         let zones = ZoneMode::NAMES.iter().find(|(_, name)| *name == self.zones);
         let problem = || format!("there is no mode {:?}; write `ignored` or `equal`", self.zones);
         let CapsText { total, per_source, per_target, per_second } = self.caps;
+        // A whole number of TOML ends there; one with a point in it may be larger.
+        let span = |key: &str, millis: u64| match i64::try_from(millis) {
+            Ok(_) => Ok(Duration::from_millis(millis)),
+            Err(_) => Err(refused(key, format!("{millis} ms is more than there can be"))),
+        };
         let load = |load: &LoadText| {
             let LoadText { trigger, stop, cap, budget, dwell_ms } = *load;
-            LoadPolicy { trigger, stop, cap, budget, dwell: Duration::from_millis(dwell_ms) }
+            Ok(LoadPolicy { trigger, stop, cap, budget, dwell: span("load.dwell_ms", dwell_ms)? })
         };
         Ok(PlacementPolicy {
             strategy: self.strategy.parse().map_err(|error| refused("strategy", error))?,
@@ -208,8 +213,8 @@ impl PolicyText {
             pins,
             rules,
             caps: MoveCaps { total, per_source, per_target, per_second },
-            return_grace: Duration::from_millis(self.return_grace_ms),
-            load: self.load.as_ref().map(load),
+            return_grace: span("return_grace_ms", self.return_grace_ms)?,
+            load: self.load.as_ref().map(load).transpose()?,
         })
     }
 }
