@@ -221,7 +221,8 @@ async fn a_cluster_whose_processes_have_only_their_roles_rights_works_and_tells_
     scene.said.extend([paused, unknown]);
     let n2 = &nodes[1];
     kill(Pid::from_raw(i32::try_from(n2.child.id()).expect("a pid")), Signal::SIGTERM).expect("it runs");
-    wait_for("n2 to leave", Deadline::after(LIMIT), || Ok(last_words(&n2.log).contains("has left").then_some(())))
+    let left = || fs::read_to_string(&n2.log).unwrap_or_default().contains("has left");
+    wait_for("n2 to leave", Deadline::after(LIMIT), || Ok(left().then_some(())))
         .unwrap_or_else(|fault| panic!("{fault}: {}", last_words(&n2.log)));
 
     let logs: Vec<_> = nodes.iter().map(|node| fs::read_to_string(&node.log).expect("a log")).collect();
