@@ -17,11 +17,14 @@ use axum::http::{HeaderMap, header::ACCEPT};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::picture::Source;
 
 /// The most entries on one page.
 pub const EVENTS_MAX: u64 = 256;
+/// The most readers that follow at once: half of all connections stay for pages.
+pub const FOLLOWERS_MAX: usize = super::places::CONNECTIONS_MAX / 2;
 /// How often a reader that follows is shown that the connection is alive; far below what ends a silent one.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// How long a reader waits before it comes back.
@@ -115,6 +118,23 @@ impl EventView {
     }
 }
 
+/// The places of those who follow.
+#[derive(Clone)]
+pub(super) struct Followers(Arc<Semaphore>);
+
+impl Default for Followers {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(FOLLOWERS_MAX)))
+    }
+}
+
+impl Followers {
+    /// A place, unless all are taken.
+    pub(super) fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_owned().ok()
+    }
+}
+
 /// What is asked for.
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
@@ -148,8 +168,10 @@ pub(super) async fn page(
     Ok(Some(EventsView { epoch: applied.0, entries, next }))
 }
 
-/// The entries as they come, each with its epoch as its id, so that a reader that comes back goes on where it was.
+/// The entries as they come, each with its epoch as its id, so that a reader that comes back goes on where it was. `place` is
+/// given back when the reader has gone.
 pub(super) fn followed(
+    place: OwnedSemaphorePermit,
     source: &Arc<dyn Source>,
     asked: &Asked,
     headers: &HeaderMap,
@@ -157,8 +179,8 @@ pub(super) fn followed(
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let since = last.or(asked.since).map_or(Since::Now, |epoch| Since::Epoch(Epoch(epoch)));
     let events = source.topology_events(since)?;
-    let shown = stream::unfold(Some(events), |events: Option<TopologyEvents>| async {
-        let mut events = events?;
+    let shown = stream::unfold(Some((events, place)), |reader: Option<(TopologyEvents, _)>| async {
+        let (mut events, place) = reader?;
         let (event, goes_on) = match events.next().await? {
             Ok(record) => {
                 let event = Event::default().id(record.epoch.0.to_string()).event("topology").retry(BACK_AFTER);
@@ -167,7 +189,7 @@ pub(super) fn followed(
             Err(error) => (Ok(Event::default().event("error").data(error.to_string())), false),
         };
         // Views of plain values can always be written as JSON.
-        Some((Ok(event.unwrap_or_default()), goes_on.then_some(events)))
+        Some((Ok(event.unwrap_or_default()), goes_on.then_some((events, place))))
     });
     Some(Sse::new(shown).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)))
 }

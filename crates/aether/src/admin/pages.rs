@@ -10,13 +10,13 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 
 use aether_domain::{NodeId, ShardId};
 
 use super::dashboard;
-use super::events;
+use super::events::{self, FOLLOWERS_MAX, Followers};
 use super::feeds::FeedsView;
 use super::letters;
 use super::moves::MovesOfShardView;
@@ -119,6 +119,7 @@ fn node_router(source: Arc<dyn Source>) -> Router {
         .route("/v1/rebalance", get(rebalance))
         .route("/v1/feeds", get(feeds))
         .route("/v1/quarantined", get(quarantined))
+        .layer(Extension(Followers::default()))
         .with_state(source)
 }
 
@@ -279,13 +280,19 @@ async fn health(State(source): Shared) -> Result<Response, Refused> {
 
 async fn happened(
     State(source): Shared,
+    Extension(followers): Extension<Followers>,
     Query(asked): Query<events::Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let applied = picture(&source)?.topology.epoch();
     let starting = || Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the node is starting", "ask again in a moment");
     if events::follows(&headers) {
-        return Ok(events::followed(&source, &asked, &headers).ok_or_else(starting)?.into_response());
+        let full = || {
+            let error = format!("{FOLLOWERS_MAX} readers follow already");
+            Refused::new(StatusCode::SERVICE_UNAVAILABLE, error, "ask for pages, or follow at another node")
+        };
+        let place = followers.take().ok_or_else(full)?;
+        return Ok(events::followed(place, &source, &asked, &headers).ok_or_else(starting)?.into_response());
     }
     let spoilt =
         |error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error, "see the node's log: a person should look");

@@ -6,20 +6,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::pages::Pages;
-
-/// The most connections at once; further ones wait to be accepted.
-pub const CONNECTIONS_MAX: usize = 256;
+use super::places::{Place, Places};
 
 /// How long a connection may be silent towards its client before it is closed; above every page's own limit.
 pub const PATIENCE: Duration = Duration::from_secs(70);
@@ -88,12 +89,23 @@ impl Bound {
 
     /// Serves until `stop`. Call it from a task of its own; a failing connection ends alone.
     pub async fn serve(self, pages: Pages, stop: CancellationToken) {
-        let listener = Bounded { inner: self.listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
-        let served = axum::serve(listener, pages.into_router()).with_graceful_shutdown(stop.cancelled_owned()).await;
+        let places = Places::new();
+        let router = pages.into_router().layer(middleware::from_fn_with_state(places.clone(), keep_none_while_scarce));
+        let listener = Bounded { inner: self.listener, places };
+        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
             tracing::error!(%error, "the admin pages are served no more");
         }
     }
+}
+
+/// Lets a connection end with its answer while others wait for its place.
+async fn keep_none_while_scarce(State(places): State<Places>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if places.are_scarce() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// What these pages answer to the bytes of one connection, until they have had nothing to say for `patience`.
@@ -155,7 +167,7 @@ pub fn announce(path: &Path, urls: &[String]) -> Result<(), AdminRefused> {
 
 struct Bounded {
     inner: TcpListener,
-    places: Arc<Semaphore>,
+    places: Places,
 }
 
 impl axum::serve::Listener for Bounded {
@@ -163,11 +175,10 @@ impl axum::serve::Listener for Bounded {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Patient, SocketAddr) {
-        // The semaphore is never closed; without a permit we would only serve one connection more.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let (stream, address) = axum::serve::Listener::accept(&mut self.inner).await;
+        let place = self.places.take().await;
         let left = Box::pin(sleep(HEAD_PATIENCE));
-        (Patient { stream, left, head: Head::default(), _place: place }, address)
+        (Patient { stream, left, head: Head::default(), place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -182,15 +193,19 @@ struct Head(usize);
 impl Head {
     const END: &[u8] = b"\r\n\r\n";
 
+    fn has_ended(&self) -> bool {
+        self.0 == Self::END.len()
+    }
+
     /// Takes the next bytes; answers whether the head ends among them.
     fn ends_in(&mut self, bytes: &[u8]) -> bool {
-        if self.0 == Self::END.len() {
+        if self.has_ended() {
             return false;
         }
         for byte in bytes {
             let goes_on = *byte == Self::END[self.0];
             self.0 = if goes_on { self.0 + 1 } else { usize::from(*byte == Self::END[0]) };
-            if self.0 == Self::END.len() {
+            if self.has_ended() {
                 return true;
             }
         }
@@ -199,12 +214,12 @@ impl Head {
 }
 
 /// A connection that ends when its first request's head does not come within [`HEAD_PATIENCE`], or nothing has been written to it
-/// for [`PATIENCE`], whatever trickles in.
+/// for [`PATIENCE`], whatever trickles in; and when its place is needed before that head has come.
 struct Patient {
     stream: TcpStream,
     left: Pin<Box<Sleep>>,
     head: Head,
-    _place: Option<OwnedSemaphorePermit>,
+    place: Place,
 }
 
 impl Patient {
@@ -222,7 +237,12 @@ impl AsyncRead for Patient {
         let before = into.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, into);
         if this.head.ends_in(&into.filled()[before..]) {
+            this.place.has_spoken();
             this.left.set(sleep(PATIENCE));
+        }
+        // Only where nothing has come: what was said and not read yet is no silence.
+        if read.is_pending() && !this.head.has_ended() && this.place.is_needed(context) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         read
     }

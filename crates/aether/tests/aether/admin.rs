@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use crate::sample::{Still, append, node, picture};
 
 /// Serves these pages until dropped.
-struct Served {
-    url: String,
+pub(crate) struct Served {
+    pub(crate) url: String,
     stop: CancellationToken,
 }
 
@@ -292,9 +292,9 @@ impl admin::Source for Operated {
     }
 }
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-async fn operated(picture: admin::Picture, token: Option<&str>) -> (Served, Ports) {
+pub(crate) async fn operated(picture: admin::Picture, token: Option<&str>) -> (Served, Ports) {
     let ports = aether::MemoryHub::new().ports(&node("n1").node);
     let bound = Bound::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
     let (url, stop) = (bound.url(), CancellationToken::new());
