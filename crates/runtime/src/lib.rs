@@ -17,6 +17,7 @@ pub mod projection;
 pub mod router;
 pub mod shard;
 pub mod splitbrain;
+pub mod spread;
 pub mod subscription;
 pub mod view;
 mod vitals;

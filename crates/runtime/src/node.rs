@@ -30,11 +30,12 @@ use crate::feed::{Feed, FeedHandler, FeedOptions, FeedStats, Feeds, SubscribeErr
 use crate::gateway;
 use crate::handover::{HandoverStats, MoveStatus};
 use crate::message::{Responder, Told, Work};
-use crate::projection::{self, Migrated, Projections};
+use crate::projection::{self, Migrated, Projections, Rebalancings};
 use crate::router::{HandOver, Local, Router, RouterConfig, RouterStats};
-use crate::shard::{HostConfig, HostStats, MemoryLimits, Quarantined, ShardHost, Watchdog};
+use crate::shard::{HostConfig, HostStats, KindStats, MemoryLimits, Quarantined, ShardHost, Watchdog};
 use crate::splitbrain::service::{Belief, LEASES_MAX};
 use crate::splitbrain::{self, SplitBrain};
+use crate::spread::Spread;
 use crate::subscription::{
     Grown, Growth, ShardMigrations, Since, TopologyEvents, migrations_of, topology_events_beside,
 };
@@ -136,6 +137,7 @@ struct Inner {
     split_brain: watch::Receiver<Arc<SplitBrain>>,
     projections: Arc<RwLock<Projections>>,
     migrated: Arc<Migrated>,
+    rebalancings: Arc<Rebalancings>,
     gateway_listens: watch::Receiver<bool>,
     feeds: Feeds,
     leaving: Leaving,
@@ -264,7 +266,14 @@ impl Runtime {
                 () = kept => {}
             }
         });
-        let migrations = migrations_of(Arc::clone(&log), recorded(&log, &grown, Since::Now));
+        let rebalancings = Arc::<Rebalancings>::default();
+        let noted = Arc::clone(&rebalancings);
+        let events = recorded(&log, &grown, Since::Now).inspect(move |told| {
+            if let Ok(record) = told {
+                noted.note(record);
+            }
+        });
+        let migrations = migrations_of(Arc::clone(&log), Box::pin(events));
         let migrated = Arc::<Migrated>::default();
         let counting = projection::migrations::count(migrations, config.node.clone(), Arc::clone(&migrated));
         let ended = shutdown.clone();
@@ -353,6 +362,7 @@ impl Runtime {
             split_brain,
             projections,
             migrated,
+            rebalancings,
             gateway_listens,
             feeds,
             leaving,
@@ -392,6 +402,26 @@ impl Runtime {
     /// How many shards planned moves have brought to this node, and taken from it, since it started.
     pub fn migrated(&self) -> &Migrated {
         &self.inner.migrated
+    }
+
+    /// What redistribution has come to since this process started.
+    pub fn rebalancings(&self) -> &Rebalancings {
+        &self.inner.rebalancings
+    }
+
+    /// What the actors of each kind have done here, in the order of the kinds' names.
+    pub fn kind_stats(&self) -> Vec<KindStats> {
+        self.inner.host.kind_stats()
+    }
+
+    /// How long commands took here: see [`ShardHost::command_times`].
+    pub fn command_times(&self) -> Spread {
+        self.inner.host.command_times()
+    }
+
+    /// How long the store took over this node's records.
+    pub fn append_times(&self) -> Spread {
+        self.inner.host.append_spread()
     }
 
     /// Looks at what happened and at how everybody is, as far as the log has been read.

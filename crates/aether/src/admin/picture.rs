@@ -16,8 +16,9 @@ use aether_runtime::control::Preview;
 use aether_runtime::feed::FeedStats;
 use aether_runtime::handover::{HandoverStats, MoveStatus};
 use aether_runtime::projection::{HealthView, Why};
-use aether_runtime::shard::Quarantined;
+use aether_runtime::shard::{KindStats, Quarantined};
 use aether_runtime::splitbrain::SplitBrain;
+use aether_runtime::spread::Spread;
 use aether_runtime::subscription::{Since, TopologyEvents};
 
 use crate::metrics::names::Metric;
@@ -74,6 +75,14 @@ pub struct Picture {
     pub fault: Option<String>,
     /// What it has counted since it started.
     pub counters: Vec<Counter>,
+    /// What the actors of each kind have done here, in the order of the kinds' names.
+    pub kinds: Vec<KindStats>,
+    /// How long commands took here, one in 16 of them.
+    pub command_times: Spread,
+    /// How long the store took over this node's commits.
+    pub append_times: Spread,
+    /// How long this node's last stored heartbeat took to be stored.
+    pub round_trip: Option<Duration>,
     /// How everybody is.
     pub health: HealthView,
     /// What its split-brain watch has seen.

@@ -5,9 +5,10 @@
 pub mod names;
 
 use std::fmt;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -18,6 +19,8 @@ use aether_domain::orders::Wish;
 use aether_runtime::feed::{FeedState, FeedStats};
 use aether_runtime::handover::MovePhase;
 use aether_runtime::projection::ClusterVerdict;
+use aether_runtime::shard::KindStats;
+use aether_runtime::spread::Spread;
 
 use crate::admin::{NodesView, Picture, ShardCounts};
 use names::{Kind, Metric};
@@ -25,8 +28,8 @@ use names::{Kind, Metric};
 /// What a scrape answers in its header.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The value of a metric's label, if it has one, and the figure.
-type Sample = (Option<String>, f64);
+/// The values of a metric's labels, if it has any, and the figure.
+type Sample<T = f64> = (Vec<String>, T);
 
 /// Every metric of [`names::ALL`] as `picture` has it.
 pub fn encode(picture: &Picture) -> String {
@@ -43,13 +46,17 @@ struct Scrape(Picture);
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         for metric in names::ALL {
-            let samples = samples(metric, &self.0);
             match metric.kind {
                 Kind::Gauge => {
-                    write(&mut encoder, metric, MetricType::Gauge, &samples, ConstGauge::new)?;
+                    let write_one = |figure: &f64, to: MetricEncoder<'_>| ConstGauge::new(*figure).encode(to);
+                    write(&mut encoder, metric, MetricType::Gauge, &samples(metric, &self.0), write_one)?;
                 }
                 Kind::Counter => {
-                    write(&mut encoder, metric, MetricType::Counter, &samples, ConstCounter::new)?;
+                    let write_one = |figure: &f64, to: MetricEncoder<'_>| ConstCounter::new(*figure).encode(to);
+                    write(&mut encoder, metric, MetricType::Counter, &samples(metric, &self.0), write_one)?;
+                }
+                Kind::Histogram => {
+                    write(&mut encoder, metric, MetricType::Histogram, &spreads(metric, &self.0), write_spread)?;
                 }
             }
         }
@@ -57,22 +64,28 @@ impl Collector for Scrape {
     }
 }
 
-fn write<M: EncodeMetric>(
+fn write<T>(
     encoder: &mut DescriptorEncoder,
     metric: &Metric,
     kind: MetricType,
-    samples: &[Sample],
-    of: impl Fn(f64) -> M,
-) -> Result<(), fmt::Error> {
+    samples: &[Sample<T>],
+    write_one: impl Fn(&T, MetricEncoder<'_>) -> fmt::Result,
+) -> fmt::Result {
     let mut described = encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
-    let Some(label) = metric.label else {
-        return samples.first().map_or(Ok(()), |(_, figure)| of(*figure).encode(described));
-    };
-    for (value, figure) in samples {
-        let labels = [(label, value.as_deref().unwrap_or_default())];
-        of(*figure).encode(described.encode_family(&labels)?)?;
+    for (values, figure) in samples {
+        if metric.labels.is_empty() {
+            return write_one(figure, described);
+        }
+        let labels: Vec<_> = metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
+        write_one(figure, described.encode_family(&labels.as_slice())?)?;
     }
     Ok(())
+}
+
+fn write_spread(spread: &Spread, mut to: MetricEncoder<'_>) -> fmt::Result {
+    let bound = |bound: Option<Duration>| bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64());
+    let buckets: Vec<_> = spread.buckets().map(|(below, count)| (bound(below), count)).collect();
+    to.encode_histogram::<NoLabelSet>(spread.sum().as_secs_f64(), spread.count(), &buckets, None)
 }
 
 #[expect(
@@ -85,11 +98,38 @@ fn float(count: u64) -> f64 {
 
 /// A figure of every feed, by name.
 fn feeds(picture: &Picture, of: impl Fn(&FeedStats) -> f64) -> Vec<Sample> {
-    picture.feeds.iter().map(|feed| (Some(feed.name.to_string()), of(feed))).collect()
+    picture.feeds.iter().map(|feed| (vec![feed.name.to_string()], of(feed))).collect()
+}
+
+/// A figure of every kind of actors, by name.
+fn kinds(picture: &Picture, of: impl Fn(&KindStats) -> u64) -> Vec<Sample> {
+    picture.kinds.iter().map(|kind| (vec![kind.kind.to_string()], float(of(kind)))).collect()
+}
+
+/// What became of actors of every kind, by name.
+fn passivations(picture: &Picture) -> Vec<Sample> {
+    let reasons = |kind: &KindStats| [("idle", kind.passivations), ("room", kind.evictions)];
+    let each = picture.kinds.iter().flat_map(|kind| {
+        reasons(kind).map(|(reason, count)| (vec![kind.kind.to_string(), reason.to_owned()], float(count)))
+    });
+    each.collect()
+}
+
+fn spreads(metric: &Metric, picture: &Picture) -> Vec<Sample<Spread>> {
+    match *metric {
+        names::COMMAND_DURATION => vec![(Vec::new(), picture.command_times)],
+        names::APPEND_DURATION => vec![(Vec::new(), picture.append_times)],
+        names::MOVE_PAUSE => vec![(Vec::new(), picture.handover.paused)],
+        names::MOVE_DURATION => {
+            let phases = MovePhase::ALL.iter().filter(|phase| !phase.is_end()).zip(picture.handover.phases);
+            phases.map(|(phase, spread)| (vec![phase.name().to_owned()], spread)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
-    let one = |figure| vec![(None, figure)];
+    let one = |figure| vec![(Vec::new(), figure)];
     let topology = &picture.topology;
     let nodes = || NodesView::of(picture).nodes.into_iter();
     match *metric {
@@ -97,7 +137,7 @@ fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
             .into_iter()
             .map(|status| {
                 let count = topology.cluster().members().filter(|member| member.status == status).count();
-                (Some(status.name().to_owned()), float(count as u64))
+                (vec![status.name().to_owned()], float(count as u64))
             })
             .collect(),
         names::SHARDS_ASSIGNED => one(float(ShardCounts::of(picture).assigned)),
@@ -105,23 +145,25 @@ fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
         names::IS_LEADER => one(if picture.leading.is_some() { 1.0 } else { 0.0 }),
         names::LEADER_TERM => one(float(topology.leadership().term().0)),
         names::LEASE_EXPIRES => one(picture.leading.map_or(0.0, |(_, left)| left.as_secs_f64())),
-        names::RENEWAL_AGE => picture.renewed.map(|age| (None, age.as_secs_f64())).into_iter().collect(),
+        names::RENEWAL_AGE => picture.renewed.map(|age| (Vec::new(), age.as_secs_f64())).into_iter().collect(),
         names::HEARTBEAT_LATENCY => {
             let ages = picture.heartbeats.iter();
-            ages.map(|(node, (_, age))| (Some(node.to_string()), age.as_secs_f64())).collect()
+            ages.map(|(node, (_, age))| (vec![node.to_string()], age.as_secs_f64())).collect()
         }
         names::NATS_CONNECTED => {
-            picture.nats.map(|nats| (None, if nats.connected { 1.0 } else { 0.0 })).into_iter().collect()
+            picture.nats.map(|nats| (Vec::new(), if nats.connected { 1.0 } else { 0.0 })).into_iter().collect()
         }
-        names::NATS_RECONNECTS => picture.nats.map(|nats| (None, float(nats.reconnects))).into_iter().collect(),
-        names::NATS_SERVER_ERRORS => picture.nats.map(|nats| (None, float(nats.server_errors))).into_iter().collect(),
+        names::NATS_RECONNECTS => picture.nats.map(|nats| (Vec::new(), float(nats.reconnects))).into_iter().collect(),
+        names::NATS_SERVER_ERRORS => {
+            picture.nats.map(|nats| (Vec::new(), float(nats.server_errors))).into_iter().collect()
+        }
         names::REBALANCING_ACTIVE => one(if topology.cluster().plan().is_some() { 1.0 } else { 0.0 }),
         names::REBALANCING_PAUSED => one(if topology.cluster().wish() == Wish::Resume { 0.0 } else { 1.0 }),
-        names::NODE_LOAD => nodes().map(|node| (Some(node.id), float(node.commands_per_second))).collect(),
-        names::NODE_ACTORS => nodes().map(|node| (Some(node.id), float(node.actors))).collect(),
-        names::NODE_SHARDS => nodes().map(|node| (Some(node.id), float(node.shards))).collect(),
+        names::NODE_LOAD => nodes().map(|node| (vec![node.id], float(node.commands_per_second))).collect(),
+        names::NODE_ACTORS => nodes().map(|node| (vec![node.id], float(node.actors))).collect(),
+        names::NODE_SHARDS => nodes().map(|node| (vec![node.id], float(node.shards))).collect(),
         names::EPOCH => one(float(topology.epoch().0)),
-        names::BUILD_INFO => vec![(Some(picture.build.clone()), 1.0)],
+        names::BUILD_INFO => vec![(vec![picture.build.clone()], 1.0)],
         names::SHARDS_TOO_HOT => one(float(picture.placement.too_hot.len() as u64)),
         names::ACTORS_QUARANTINED => one(float(picture.quarantined.len() as u64)),
         names::SPLIT_BRAIN_SUSPICIONS => one(float(picture.split_brain.suspicions.len() as u64)),
@@ -136,16 +178,16 @@ fn samples(metric: &Metric, picture: &Picture) -> Vec<Sample> {
         names::FEED_HANDLED => feeds(picture, |feed| float(feed.handled)),
         names::FEED_FAILURES => feeds(picture, |feed| float(feed.failures)),
         names::FEED_SKIPPED => feeds(picture, |feed| float(feed.skipped)),
-        names::MOVE_DURATION => MovePhase::ALL
-            .iter()
-            .zip(picture.handover.phases)
-            .filter(|(phase, _)| !phase.is_end())
-            .map(|(phase, (micros, _))| (Some(phase.name().to_owned()), float(micros) / 1e6))
-            .collect(),
-        names::MOVE_PAUSE => one(float(picture.handover.paused_micros) / 1e6),
+        names::NATS_RTT => {
+            let took = picture.nats.and(picture.round_trip);
+            took.map(|took| (Vec::new(), took.as_secs_f64())).into_iter().collect()
+        }
+        names::ACTIVATIONS => kinds(picture, |kind| kind.activations),
+        names::REPLAYED => kinds(picture, |kind| kind.replayed),
+        names::PASSIVATIONS => passivations(picture),
         _ => {
             let ours = picture.counters.iter().filter(|counter| counter.metric == *metric);
-            ours.map(|counter| (counter.label.map(str::to_owned), float(counter.count))).collect()
+            ours.map(|counter| (counter.label.map(str::to_owned).into_iter().collect(), float(counter.count))).collect()
         }
     }
 }

@@ -9,6 +9,8 @@ pub enum Kind {
     Gauge,
     /// It only grows, from 0 at the start of the process. Scraped with `_total` behind its name.
     Counter,
+    /// Durations by buckets that only grow. Scraped with `_bucket`, `_count` and `_sum` behind its name.
+    Histogram,
 }
 
 /// One metric.
@@ -18,273 +20,321 @@ pub struct Metric {
     pub name: &'static str,
     /// How it behaves.
     pub kind: Kind,
-    /// Its label, if it has one.
-    pub label: Option<&'static str>,
+    /// Its labels, in the order of their values in a scrape.
+    pub labels: &'static [&'static str],
     /// Its unit and meaning.
     pub help: &'static str,
 }
 
-const fn gauge(name: &'static str, label: Option<&'static str>, help: &'static str) -> Metric {
-    Metric { name, kind: Kind::Gauge, label, help }
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, labels, help }
 }
 
-const fn counter(name: &'static str, label: Option<&'static str>, help: &'static str) -> Metric {
-    Metric { name, kind: Kind::Counter, label, help }
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Counter, labels, help }
+}
+
+const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Histogram, labels, help }
 }
 
 /// Nodes by status.
-pub const NODES: Metric =
-    gauge("aether_cluster_nodes", Some("status"), "Nodes the topology log has heard of, by status");
+pub const NODES: Metric = gauge("aether_cluster_nodes", &["status"], "Nodes the topology log has heard of, by status");
 /// Shards with an owner.
-pub const SHARDS_ASSIGNED: Metric = gauge("aether_cluster_shards_assigned", None, "Shards with an owner");
+pub const SHARDS_ASSIGNED: Metric = gauge("aether_cluster_shards_assigned", &[], "Shards with an owner");
 /// Shards without one.
-pub const SHARDS_ORPHANED: Metric = gauge("aether_cluster_shards_orphaned", None, "Shards without an owner");
+pub const SHARDS_ORPHANED: Metric = gauge("aether_cluster_shards_orphaned", &[], "Shards without an owner");
 /// Whether this node leads.
 pub const IS_LEADER: Metric =
-    gauge("aether_cluster_leader_is_leader", None, "1 if this node leads in the term beside it, else 0");
+    gauge("aether_cluster_leader_is_leader", &[], "1 if this node leads in the term beside it, else 0");
 /// The term.
-pub const LEADER_TERM: Metric = gauge("aether_cluster_leader_term", None, "The last term started");
+pub const LEADER_TERM: Metric = gauge("aether_cluster_leader_term", &[], "The last term started");
 /// The rest of the lease.
 pub const LEASE_EXPIRES: Metric = gauge(
     "aether_cluster_leader_lease_expires_in_seconds",
-    None,
+    &[],
     "Seconds until this node stops leading unless it renews; 0 if it does not lead",
 );
 /// The age of the last renewal.
 pub const RENEWAL_AGE: Metric = gauge(
     "aether_cluster_leader_last_renewal_age_seconds",
-    None,
+    &[],
     "Seconds since this node's last stored renewal of the lease was sent; absent if it does not lead",
 );
 /// Whether a plan is under way.
 pub const REBALANCING_ACTIVE: Metric =
-    gauge("aether_cluster_rebalancing_active", None, "1 while a plan of moves is under way, else 0");
+    gauge("aether_cluster_rebalancing_active", &[], "1 while a plan of moves is under way, else 0");
 /// Whether an operator has paused redistribution.
 pub const REBALANCING_PAUSED: Metric = gauge(
     "aether_cluster_rebalancing_paused",
-    None,
+    &[],
     "1 while an operator has paused or cancelled redistribution, else 0",
+);
+/// Plans of moves.
+pub const REBALANCING_TRIGGERED: Metric = counter(
+    "aether_cluster_rebalancing_triggered",
+    &["reason"],
+    "Plans of moves begun since this node started, by what made them necessary; every node counts all of the cluster",
+);
+/// Plans that are over.
+pub const REBALANCING_COMPLETED: Metric = counter(
+    "aether_cluster_rebalancing_completed",
+    &[],
+    "Plans of moves that were done or given up since this node started; every node counts all of the cluster",
+);
+/// What they moved.
+pub const REBALANCING_MOVED: Metric = counter(
+    "aether_cluster_rebalancing_shards_moved",
+    &[],
+    "Shards that planned moves have given another owner since this node started; every node counts all of the cluster",
 );
 /// The age of a node's last heartbeat.
 pub const HEARTBEAT_LATENCY: Metric = gauge(
     "aether_cluster_node_heartbeat_latency_seconds",
-    Some("node"),
+    &["node"],
     "Seconds since the node's last heartbeat was first seen here",
 );
 /// A node's commands a second.
 pub const NODE_LOAD: Metric =
-    gauge("aether_cluster_node_load", Some("node"), "Commands a second, by the node's last heartbeat");
+    gauge("aether_cluster_node_load", &["node"], "Commands a second, by the node's last heartbeat");
 /// A node's actors.
 pub const NODE_ACTORS: Metric =
-    gauge("aether_cluster_node_actors", Some("node"), "Actors in memory, by the node's last heartbeat");
+    gauge("aether_cluster_node_actors", &["node"], "Actors in memory, by the node's last heartbeat");
 /// A node's shards.
-pub const NODE_SHARDS: Metric = gauge("aether_cluster_node_shards", Some("node"), "Shards the node owns");
+pub const NODE_SHARDS: Metric = gauge("aether_cluster_node_shards", &["node"], "Shards the node owns");
 /// The epoch.
-pub const EPOCH: Metric = gauge("aether_topology_epoch", None, "The last entry of the topology log applied here");
+pub const EPOCH: Metric = gauge("aether_topology_epoch", &[], "The last entry of the topology log applied here");
 /// The build.
-pub const BUILD_INFO: Metric = gauge("aether_build_info", Some("version"), "Always 1; the label names the build");
+pub const BUILD_INFO: Metric = gauge("aether_build_info", &["version"], "Always 1; the label names the build");
 
 /// Whether NATS is there.
 pub const NATS_CONNECTED: Metric =
-    gauge("aether_nats_connected", None, "1 while this node is connected to NATS, else 0; absent in memory");
+    gauge("aether_nats_connected", &[], "1 while this node is connected to NATS, else 0; absent in memory");
 /// How often it was found again.
 pub const NATS_RECONNECTS: Metric =
-    counter("aether_nats_reconnects", None, "Times the connection to NATS was established anew; absent in memory");
+    counter("aether_nats_reconnects", &[], "Times the connection to NATS was established anew; absent in memory");
 /// What a server has refused.
 pub const NATS_SERVER_ERRORS: Metric = counter(
     "aether_nats_server_errors",
-    None,
+    &[],
     "Times a NATS server has refused this node something or complained, a right that it lacks above all; absent in memory",
+);
+/// How far JetStream is.
+pub const NATS_RTT: Metric = gauge(
+    "aether_nats_rtt_seconds",
+    &[],
+    "Seconds to JetStream and back, its write included: what this node's last stored heartbeat took; absent in memory",
 );
 /// Commands.
 pub const COMMANDS: Metric =
-    counter("aether_commands", None, "Commands brought to this node's shards, whatever became of them");
+    counter("aether_commands", &[], "Commands brought to this node's shards, whatever became of them");
+/// How long commands take.
+pub const COMMAND_DURATION: Metric = histogram(
+    "aether_command_duration_seconds",
+    &[],
+    "Seconds from when a command was brought to its shard on this node until it was answered, whatever the answer; one in 16 is \
+     timed and counted",
+);
+/// How long appends take.
+pub const APPEND_DURATION: Metric = histogram(
+    "aether_event_append_duration_seconds",
+    &[],
+    "Seconds that the store took over a commit of this node, whatever became of it",
+);
 /// Messages by the way they took.
 pub const MESSAGES_ROUTED: Metric = counter(
     "aether_messages_routed",
-    Some("route"),
+    &["route"],
     "Commands by their way: run here (local), sent first (remote), sent again (retry), taken from others (received)",
 );
 /// Appends somebody else won.
 pub const APPEND_CONFLICTS: Metric =
-    counter("aether_event_append_conflicts", None, "Commits refused because another write came first");
+    counter("aether_event_append_conflicts", &[], "Commits refused because another write came first");
 /// Actors loaded.
-pub const ACTIVATIONS: Metric = counter("aether_actor_activations", None, "Actors loaded into memory");
+pub const ACTIVATIONS: Metric = counter("aether_actor_activations", &["kind"], "Actors loaded into memory");
 /// Actors that left memory because nobody asked them.
 pub const PASSIVATIONS: Metric = counter(
     "aether_actor_passivations",
-    None,
-    "Actors put out of memory because nobody had asked them for long enough",
+    &["kind", "reason"],
+    "Actors put out of memory, because nobody had asked them for long enough (idle) or to make room for others (room)",
+);
+/// Events read to load actors.
+pub const REPLAYED: Metric = counter(
+    "aether_actor_replayed_events",
+    &["kind"],
+    "Events read and applied to load actors into memory; those that a snapshot stands for are not read",
 );
 /// Snapshots of actors by what became of them.
 pub const SNAPSHOTS: Metric = counter(
     "aether_actor_snapshots",
-    Some("outcome"),
+    &["outcome"],
     "Snapshots of actors: kept (saved), due and not kept (failed), loaded in the place of a history (used)",
 );
 /// Actors that left memory to make room.
 pub const EVICTIONS: Metric =
-    counter("aether_actor_evictions", None, "Actors put out of memory to make room for others");
+    counter("aether_actor_evictions", &[], "Actors put out of memory to make room for others");
 /// Commands refused for now.
 pub const BUSY: Metric = counter(
     "aether_commands_busy",
-    Some("bound"),
+    &["bound"],
     "Commands answered Busy by this node's shards: too many for one actor (mailbox), for one shard (shard), too many bytes \
      on the node (node), or no room or too many waiting to load an actor (load)",
 );
 /// Actors in memory.
-pub const RESIDENTS: Metric = gauge("aether_actors_resident", None, "Actors in memory");
+pub const RESIDENTS: Metric = gauge("aether_actors_resident", &[], "Actors in memory");
 /// Their bytes.
 pub const RESIDENT_BYTES: Metric =
-    gauge("aether_actors_resident_bytes", None, "Bytes of the actors in memory, estimated");
+    gauge("aether_actors_resident_bytes", &[], "Bytes of the actors in memory, estimated");
 /// Bytes that wait.
 pub const WAITING_BYTES: Metric =
-    gauge("aether_commands_waiting_bytes", None, "Bytes of the commands that wait in shards, estimated");
+    gauge("aether_commands_waiting_bytes", &[], "Bytes of the commands that wait in shards, estimated");
 /// Actors that wait to be loaded.
-pub const LOADS_WAITING: Metric =
-    gauge("aether_loads_waiting", None, "Actors that wait for their histories to be read");
+pub const LOADS_WAITING: Metric = gauge("aether_loads_waiting", &[], "Actors that wait for their histories to be read");
 /// Commands given up.
 pub const POISONED: Metric = counter(
     "aether_commands_poisoned",
-    None,
+    &[],
     "Commands given up because their actor panics over them or lives of nodes ended with them",
 );
 /// Letters about them.
 pub const DEAD_LETTERS: Metric = counter(
     "aether_dead_letters",
-    Some("outcome"),
+    &["outcome"],
     "Letters about commands that were given up, by what became of them (kept, lost)",
 );
 /// Actors set aside.
 pub const ACTORS_QUARANTINED: Metric =
-    gauge("aether_actors_quarantined", None, "Actors set aside on this node until a person looks; counted up to 1,024");
+    gauge("aether_actors_quarantined", &[], "Actors set aside on this node until a person looks; counted up to 1,024");
 /// Handlers that run too long.
 pub const SLOW_HANDLERS: Metric =
-    counter("aether_handlers_slow", None, "Handlers that were named in the log because they ran for too long");
+    counter("aether_handlers_slow", &[], "Handlers that were named in the log because they ran for too long");
 /// Shards that were put right.
 pub const SHARDS_RECONCILED: Metric = counter(
     "aether_shards_reconciled",
-    None,
+    &[],
     "Times a shard of this node went on doing something else than the topology says, and was told again; none is the only good number",
 );
 /// Shards that are not right.
 pub const SHARDS_UNRECONCILED: Metric = gauge(
     "aether_shards_unreconciled",
-    None,
+    &[],
     "Shards of this node that do something else than the topology says, although told again",
 );
 /// Reminders that have fired.
 pub const REMINDERS_FIRED: Metric =
-    counter("aether_reminders_fired", None, "Reminders that have fired here and are stored");
+    counter("aether_reminders_fired", &[], "Reminders that have fired here and are stored");
 /// How late they were.
 pub const REMINDERS_LATE: Metric = counter(
     "aether_reminders_late_milliseconds",
-    None,
+    &[],
     "Milliseconds from when reminders were due until they were stored, all together",
 );
 /// Actors to be looked at.
 pub const REMINDERS_ACTORS: Metric = gauge(
     "aether_reminders_actors",
-    None,
+    &[],
     "Actors of this node's shards that have reminders, or had some lately, as far ahead as is known here",
 );
 /// Writes refused because this node's right to them is over.
-pub const FENCING_REJECTIONS: Metric =
-    counter("aether_fencing_rejections", Some("kind"), "Lives of this node that others ended (member)");
+pub const FENCING_REJECTIONS: Metric = counter(
+    "aether_fencing_rejections",
+    &["kind"],
+    "What others had ended before this node knew: its own life (member), or a shard of it that a stored record shows to be \
+     somebody else's (shard)",
+);
 
 /// Shard maps that are not the leader's.
 pub const SHARD_MAPS_DIFFERED: Metric = counter(
     "aether_shard_maps_differed",
-    None,
+    &[],
     "Times this node, as leader, heard of another shard map than its own at the same entry; none is the only good number",
 );
 /// Shards that planned moves brought or took.
 pub const SHARDS_MIGRATED: Metric = counter(
     "aether_shards_migrated",
-    Some("direction"),
+    &["direction"],
     "Shards that planned moves have brought to this node (gained) and taken from it (lost)",
 );
 /// Suspected split brains.
 pub const SPLIT_BRAIN_SUSPECTED: Metric = counter(
     "aether_split_brain_suspected",
-    None,
+    &[],
     "Times two things were seen that cannot both be true; none is the only good number",
 );
 /// Suspected split brains that stand.
 pub const SPLIT_BRAIN_SUSPICIONS: Metric =
-    gauge("aether_split_brain_suspicions", None, "Suspected split brains seen within the last 10 s");
+    gauge("aether_split_brain_suspicions", &[], "Suspected split brains seen within the last 10 s");
 /// Strategies rejected.
 pub const PLACEMENT_REJECTIONS: Metric = counter(
     "aether_placement_rejections",
-    None,
+    &[],
     "Times the topology log, as far as folded here, says that the adopted placement strategy was stood in for",
 );
 /// Shards that are too hot.
 pub const SHARDS_TOO_HOT: Metric = gauge(
     "aether_shards_too_hot",
-    None,
+    &[],
     "Shards that alone cost more than a node is to bear, if this node leads and load decides where shards are; else 0",
 );
 /// How the cluster is.
 pub const CLUSTER_HEALTH: Metric =
-    gauge("aether_cluster_health", None, "How the cluster is, as this node sees it: 0 ok, 1 degraded, 2 critical");
+    gauge("aether_cluster_health", &[], "How the cluster is, as this node sees it: 0 ok, 1 degraded, 2 critical");
 
 /// Whether a feed is worked on here.
 pub const FEED_WORKING: Metric =
-    gauge("aether_feed_working", Some("feed"), "1 if this node works on the feed, 0 if it stands by or has stopped");
+    gauge("aether_feed_working", &["feed"], "1 if this node works on the feed, 0 if it stands by or has stopped");
 /// Commits that a feed has not handled.
 pub const FEED_BEHIND: Metric = gauge(
     "aether_feed_behind",
-    Some("feed"),
+    &["feed"],
     "Commits, at most, behind what the feed has handled; those that it does not want are counted too",
 );
 /// The age of the first event that a feed has not handled.
 pub const FEED_LAG: Metric = gauge(
     "aether_feed_lag_seconds",
-    Some("feed"),
+    &["feed"],
     "Seconds since the first event was stored that is at hand here and not handled; 0 if there is none",
 );
 /// Events handled.
-pub const FEED_HANDLED: Metric =
-    counter("aether_feed_handled", Some("feed"), "Events of the feed handled on this node");
+pub const FEED_HANDLED: Metric = counter("aether_feed_handled", &["feed"], "Events of the feed handled on this node");
 /// Failures of handlers.
 pub const FEED_FAILURES: Metric =
-    counter("aether_feed_failures", Some("feed"), "Times the feed's handler failed or panicked on this node");
+    counter("aether_feed_failures", &["feed"], "Times the feed's handler failed or panicked on this node");
 /// Events passed over.
 pub const FEED_SKIPPED: Metric = counter(
     "aether_feed_skipped",
-    Some("feed"),
+    &["feed"],
     "Events of the feed given up and passed over on this node; none is the only good number",
 );
 
 /// Moves that are over.
 pub const MOVES: Metric =
-    counter("aether_moves", Some("outcome"), "Moves of shards away from this node that are over, by how they ended");
+    counter("aether_moves", &["outcome"], "Moves of shards away from this node that are over, by how they ended");
 /// How long they took.
-pub const MOVE_DURATION: Metric = counter(
+pub const MOVE_DURATION: Metric = histogram(
     "aether_move_duration_seconds",
-    Some("phase"),
-    "Seconds that moves away from this node which are over have spent in each phase, all together",
+    &["phase"],
+    "Seconds that moves away from this node which are over have spent in each phase",
 );
 /// How long their actors waited.
-pub const MOVE_PAUSE: Metric = counter(
+pub const MOVE_PAUSE: Metric = histogram(
     "aether_move_pause_seconds",
-    None,
-    "Seconds from when this node stopped serving a shard until it saw the next owner named, all completed moves together",
+    &[],
+    "Seconds from when this node stopped serving a shard until it saw the next owner named, of moves that are completed",
 );
 /// Actors that follow their shards.
 pub const HANDED_OVER: Metric = counter(
     "aether_actors_handed_over",
-    Some("outcome"),
+    &["outcome"],
     "Actors that followed their shards warm: acknowledged by the next owner, left out; arrived here, refused, used; given back",
 );
 /// Parts sent again.
 pub const HANDOVER_RETRIES: Metric =
-    counter("aether_handover_retries", None, "Parts of shards' warm actors that were sent again");
+    counter("aether_handover_retries", &[], "Parts of shards' warm actors that were sent again");
 /// What is held.
 pub const HANDOVER_BYTES: Metric = gauge(
     "aether_handover_held_bytes",
-    Some("place"),
+    &["place"],
     "Bytes of warm actors in memory, by estimate: moving with their shards, or waiting here to be asked",
 );
 
@@ -299,6 +349,9 @@ pub const ALL: &[Metric] = &[
     RENEWAL_AGE,
     REBALANCING_ACTIVE,
     REBALANCING_PAUSED,
+    REBALANCING_TRIGGERED,
+    REBALANCING_COMPLETED,
+    REBALANCING_MOVED,
     HEARTBEAT_LATENCY,
     NODE_LOAD,
     NODE_ACTORS,
@@ -308,11 +361,15 @@ pub const ALL: &[Metric] = &[
     NATS_CONNECTED,
     NATS_RECONNECTS,
     NATS_SERVER_ERRORS,
+    NATS_RTT,
     COMMANDS,
+    COMMAND_DURATION,
     MESSAGES_ROUTED,
     APPEND_CONFLICTS,
+    APPEND_DURATION,
     ACTIVATIONS,
     PASSIVATIONS,
+    REPLAYED,
     SNAPSHOTS,
     EVICTIONS,
     BUSY,

@@ -56,7 +56,7 @@ impl Node {
         let stats = self.runtime.stats();
         let (host, router, over) = (stats.host, stats.router, self.runtime.handover_stats());
         let rejections = self.runtime.projected(|projections| projections.health.rejections());
-        let counts = self.status.borrow().counts;
+        let (counts, rebalancings) = (self.status.borrow().counts, self.runtime.rebalancings());
         [
             (names::COMMANDS, None, host.commands),
             (names::MESSAGES_ROUTED, Some("local"), router.asks_local),
@@ -64,8 +64,6 @@ impl Node {
             (names::MESSAGES_ROUTED, Some("retry"), router.retries),
             (names::MESSAGES_ROUTED, Some("received"), router.received),
             (names::APPEND_CONFLICTS, None, host.conflicts),
-            (names::ACTIVATIONS, None, host.activations),
-            (names::PASSIVATIONS, None, host.passivations),
             (names::SNAPSHOTS, Some("saved"), host.snapshots_saved),
             (names::SNAPSHOTS, Some("failed"), host.snapshots_failed),
             (names::SNAPSHOTS, Some("used"), host.snapshots_used),
@@ -99,14 +97,19 @@ impl Node {
             (names::WAITING_BYTES, None, host.waiting_bytes as u64),
             (names::LOADS_WAITING, None, host.loads_waiting as u64),
             (names::FENCING_REJECTIONS, Some("member"), counts.lives_lost),
+            (names::FENCING_REJECTIONS, Some("shard"), host.shards_fenced),
+            (names::REBALANCING_COMPLETED, None, rebalancings.completed()),
+            (names::REBALANCING_MOVED, None, rebalancings.moved()),
             (names::SHARD_MAPS_DIFFERED, None, counts.maps_differed),
             (names::SHARDS_MIGRATED, Some("gained"), self.runtime.migrated().gained()),
             (names::SHARDS_MIGRATED, Some("lost"), self.runtime.migrated().lost()),
             (names::SPLIT_BRAIN_SUSPECTED, None, suspected),
             (names::PLACEMENT_REJECTIONS, None, rejections),
         ]
+        .into_iter()
+        .chain(rebalancings.triggered().map(|(reason, count)| (names::REBALANCING_TRIGGERED, Some(reason), count)))
         .map(|(metric, label, count)| Counter { metric, label, count })
-        .to_vec()
+        .collect()
     }
 }
 
@@ -129,6 +132,10 @@ impl Source for Node {
             heartbeats: seen.collect(),
             fault: status.fault.clone(),
             counters: self.counters(split_brain.suspected),
+            kinds: self.runtime.kind_stats(),
+            command_times: self.runtime.command_times(),
+            append_times: self.runtime.append_times(),
+            round_trip: status.round_trip,
             health: self.health(&status, &split_brain),
             split_brain,
             placement: self.placement(&status),

@@ -36,11 +36,15 @@ fn promtool(arguments: &[&str]) -> Output {
 
 /// Every metric as it is scraped.
 fn scraped() -> BTreeSet<String> {
-    let name = |metric: &names::Metric| match metric.kind {
-        Kind::Gauge => metric.name.to_owned(),
-        Kind::Counter => format!("{}_total", metric.name),
+    let suffixes = |kind| match kind {
+        Kind::Gauge => &[""][..],
+        Kind::Counter => &["_total"],
+        Kind::Histogram => &["_bucket", "_count", "_sum"],
     };
-    names::ALL.iter().map(name).collect()
+    let names = names::ALL
+        .iter()
+        .flat_map(|metric| suffixes(metric.kind).iter().map(|suffix| format!("{}{suffix}", metric.name)));
+    names.collect()
 }
 
 /// The words of an expression that name a metric of ours.

@@ -13,6 +13,7 @@ use aether_domain::topology::{Draft, Signature, Topology};
 use aether_domain::{ClusterUid, Epoch, Namespace, NodeRef, Nonce, Sequence, ShardCount, ShardId, Term, WallTime};
 use aether_runtime::handover::HandoverStats;
 use aether_runtime::projection::{HealthView, Why};
+use aether_runtime::spread::Spread;
 use aether_runtime::subscription::{Since, TopologyEvents};
 
 pub(crate) fn node(name: &str) -> NodeRef {
@@ -101,6 +102,10 @@ pub(crate) fn picture() -> Picture {
         moves: Vec::new(),
         handover: HandoverStats::default(),
         feeds: Vec::new(),
+        kinds: Vec::new(),
+        command_times: Spread::default(),
+        append_times: Spread::default(),
+        round_trip: None,
         nats: None,
         build: "0.1.0".into(),
     }

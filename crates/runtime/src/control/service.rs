@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aether_domain::policy::PlacementPolicy;
 use aether_domain::ports::{
@@ -66,6 +68,8 @@ pub struct Status {
     /// Whether this life has found its place: no shard lacked an owner and no plan was under way for a moment since it became
     /// Active, or it has tried for a minute.
     pub settled: bool,
+    /// How long the last heartbeat took to be stored that was; nothing before the first.
+    pub round_trip: Option<Duration>,
     /// Entries refused by this node's own rules, records that could not be understood, lives of its own that ended.
     pub counts: Counts,
 }
@@ -134,6 +138,7 @@ impl Status {
             too_hot: Vec::new(),
             outlook: None,
             settled: false,
+            round_trip: None,
             counts: Counts::default(),
         }
     }
@@ -158,6 +163,7 @@ pub(crate) async fn run(
         settling: Settling::default(),
         stopped: None,
         tell_again: false,
+        round_trip: Arc::default(),
     };
     let stopped = control_loop.run(inbox, releases, shutdown).await;
     io.close();
@@ -175,6 +181,8 @@ struct Loop {
     stopped: Option<StopReason>,
     /// Whether the watch and the log are to begin again.
     tell_again: bool,
+    /// How long the last heartbeat took to be stored, in nanoseconds; 0 before the first.
+    round_trip: Arc<AtomicU64>,
 }
 
 impl Loop {
@@ -260,6 +268,7 @@ impl Loop {
             too_hot: self.machine.too_hot(),
             outlook: self.machine.outlook(),
             settled: self.settling.look(now, self.machine.me(), phase == Phase::Active, &self.status.topology),
+            round_trip: self.round_trip(),
             counts: self.status.counts,
         };
         if next.fault.is_none() {
@@ -270,13 +279,26 @@ impl Loop {
         self.wiring.status.send_replace(Arc::new(self.status.clone()));
     }
 
+    fn round_trip(&self) -> Option<Duration> {
+        let nanos = self.round_trip.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Write { token, record, expected } => {
                 let control = Arc::clone(&self.wiring.control);
+                let (clock, round_trip) = (Arc::clone(&self.wiring.clock), Arc::clone(&self.round_trip));
                 self.beside(async move {
+                    let began = clock.now();
                     let outcome = match control.write(&record, expected).await {
-                        Ok(revision) => WriteOutcome::Ok(revision),
+                        Ok(revision) => {
+                            if let ControlRecord::Member(_) = record {
+                                let took = u64::try_from(clock.now().since(began).as_nanos()).unwrap_or(u64::MAX);
+                                round_trip.store(took.max(1), Ordering::Relaxed);
+                            }
+                            WriteOutcome::Ok(revision)
+                        }
                         Err(WriteError::Conflict { actual }) => WriteOutcome::Conflict { actual },
                         Err(WriteError::Unknown { .. }) => WriteOutcome::Unknown,
                         Err(WriteError::Unavailable { .. }) => WriteOutcome::Unavailable,

@@ -10,6 +10,7 @@ use aether_domain::records::WarmActor;
 use aether_domain::{ActorKey, Epoch, Monotonic, NodeRef, ShardId, Version, WallTime};
 
 use super::bounds::{ACTORS_LISTED_MAX, MOVES_LISTED_MAX};
+use crate::spread::Spread;
 
 /// On which side of a move this node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,11 +143,11 @@ pub struct HandoverStats {
     pub given_back: u64,
     /// Bytes kept now of actors whose shards leave or arrive.
     pub held_bytes: usize,
-    /// Of moves from this node that are over: how long they were in each phase, in microseconds all together, in the order of
-    /// [`MovePhase::ALL`], and how often that phase ended.
-    pub phases: [(u64, u64); 6],
-    /// Of moves from this node that are completed: how long the shard was paused, in microseconds all together.
-    pub paused_micros: u64,
+    /// Of moves from this node that are over: how long they were in each phase that is no end, in the order of
+    /// [`MovePhase::ALL`].
+    pub phases: [Spread; 4],
+    /// Of moves from this node that are completed: how long the shard was paused.
+    pub paused: Spread,
 }
 
 /// The moves of a node.
@@ -239,13 +240,13 @@ impl Book {
         }
         let over: Vec<_> = moved.durations().collect();
         for (phase, took) in over {
-            let (micros, times) = &mut self.stats.phases[phase as usize];
-            *micros += micros_of(took);
-            *times += 1;
+            if let Some(spread) = self.stats.phases.get_mut(phase as usize) {
+                spread.note(took);
+            }
         }
         if phase == MovePhase::Completed {
             self.stats.completed += 1;
-            self.stats.paused_micros += micros_of(after);
+            self.stats.paused.note(after);
         } else {
             self.stats.failed += 1;
         }
@@ -255,8 +256,4 @@ impl Book {
     pub(super) fn moves(&self) -> Vec<MoveStatus> {
         self.moves.iter().rev().cloned().collect()
     }
-}
-
-fn micros_of(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,16 +1,18 @@
 //! Read models of what happens to the cluster, folded from the same subscription that others have.
 //!
 //! [`audit`] says what happened, to whom and why; [`health`] says how everybody is; [`Migrated`] counts shards that come
-//! and go. They are pure and bounded, are built
+//! and go, [`Rebalancings`] plans. They are pure and bounded, are built
 //! from the log again whenever a process starts, and decide nothing.
 
 pub mod audit;
 pub mod health;
 pub(crate) mod migrations;
+mod rebalancing;
 
 pub use audit::{Audit, Line, Why};
 pub use health::{ClusterVerdict, Facts, Health, HealthView, NodeHealth, Verdict};
 pub use migrations::Migrated;
+pub use rebalancing::Rebalancings;
 
 use std::sync::{Arc, PoisonError, RwLock};
 

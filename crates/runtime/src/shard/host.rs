@@ -25,7 +25,7 @@ use super::input::Input;
 use super::letters::Letterbox;
 use super::loads::Loads;
 use super::machine::ShardMachine;
-use super::memory::{Memory, MemoryLimits};
+use super::memory::{KindStats, Memory, MemoryLimits};
 use super::quarantine::{Quarantined, Ward};
 use super::reconcile::{RECONCILE_EVERY, Stays};
 use super::stats::HostStats;
@@ -36,6 +36,7 @@ use crate::clock::Clock;
 use crate::handover::{Handover, HandoverStats, MoveStatus, keep_time};
 use crate::message::{Responder, Told, Work};
 use crate::router::HandOver;
+use crate::spread::Spread;
 use crate::view::{Route, ServeLease, View};
 use crate::vitals::{Done, Latencies};
 
@@ -141,11 +142,14 @@ impl ShardHost {
             appends: Box::new(Semaphore::new(config.appends_max)),
             saves: Arc::new(Semaphore::new(SAVING_KIB_MAX)),
             append_times: Arc::default(),
+            append_spread: Box::default(),
+            command_spread: Box::default(),
             runtime: Handle::current(),
             tasks,
             closing: CancellationToken::new(),
             closed: AtomicBool::new(false),
             slow_handlers: AtomicU64::new(0),
+            shards_fenced: AtomicU64::new(0),
             reconciler: Mutex::default(),
             reconciled: AtomicU64::new(0),
         });
@@ -232,6 +236,12 @@ impl ShardHost {
             cell.meters.add_to(&mut stats);
         }
         (stats.letters_kept, stats.letters_lost) = self.inner.letters.counts();
+        for kind in self.inner.memory.kind_stats() {
+            stats.activations += kind.activations;
+            stats.passivations += kind.passivations;
+            stats.evictions += kind.evictions;
+        }
+        stats.shards_fenced = self.inner.shards_fenced.load(Ordering::Relaxed);
         stats.slow_handlers = self.inner.slow_handlers.load(Ordering::Relaxed);
         stats.reconciled = self.inner.reconciled.load(Ordering::Relaxed);
         stats.unreconciled = lock(&self.inner.reconciler).stand();
@@ -241,6 +251,22 @@ impl ShardHost {
         stats.warm_waiting_bytes = memory.warm_bytes();
         stats.loads_waiting = lock(&self.inner.loads).waiting();
         stats
+    }
+
+    /// What the actors of each kind have done since it began, in the order of the kinds' names.
+    pub fn kind_stats(&self) -> Vec<KindStats> {
+        self.inner.memory.kind_stats().collect()
+    }
+
+    /// How long commands took from being brought to their shard until they were answered, whatever the answer: of one in 16.
+    /// Which ones no pattern of commands can foresee.
+    pub fn command_times(&self) -> Spread {
+        self.inner.command_spread.read()
+    }
+
+    /// How long the store took over records, whatever became of them.
+    pub fn append_spread(&self) -> Spread {
+        self.inner.append_spread.read()
     }
 
     /// Watches over how long handlers run, until the host ends, from a thread of its own.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::{Answer, EventStore, SaveError, SnapshotStore};
 use aether_domain::records::{ActorSnapshot, WarmActor};
-use aether_domain::{ActorAddress, Epoch, ShardCount, ShardId};
+use aether_domain::{ActorAddress, Epoch, Monotonic, ShardCount, ShardId};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,7 @@ use super::stats::TIMED_ONE_IN;
 use super::wakes::{self, Wakes};
 use crate::handover::{Handover, Shards};
 use crate::message::{Outcome, Responder, Told, Work};
+use crate::spread::SharedSpread;
 use crate::view::View;
 use crate::vitals::Latencies;
 
@@ -67,6 +68,10 @@ pub(super) struct Inner {
     /// In KiB.
     pub(super) saves: Arc<Semaphore>,
     pub(super) append_times: Arc<Latencies>,
+    /// The same, for people; apart from what is only read, as the next.
+    pub(super) append_spread: Box<SharedSpread>,
+    /// How long commands took that are timed.
+    pub(super) command_spread: Box<SharedSpread>,
     pub(super) runtime: Handle,
     pub(super) tasks: TaskTracker,
     pub(super) closing: CancellationToken,
@@ -74,6 +79,8 @@ pub(super) struct Inner {
     pub(super) closed: AtomicBool,
     /// Handlers that were named because they ran too long.
     pub(super) slow_handlers: AtomicU64,
+    /// Shards that were dropped because a stored record shows a later owner.
+    pub(super) shards_fenced: AtomicU64,
     pub(super) reconciler: Mutex<Reconciler>,
     /// How many shards were told again what the view says.
     pub(super) reconciled: AtomicU64,
@@ -141,26 +148,43 @@ impl Inner {
             return Err((asks, Outcome::Other(closed)));
         }
         let cell = &self.cells[shard.index()];
+        let began = cell.meters.times_next().then(|| self.clocks.now().at);
         let Some(mut machine) = cell.take_turn() else {
-            self.offer(shard, Input::Command(work, waiting(asks)));
+            self.offer(shard, Input::Command(work, self.timed(began, waiting(asks))));
             return Ok(());
         };
-        let timed = cell.meters.times_next().then(|| self.clocks.now().at);
-        let busy = || timed.map_or(Duration::ZERO, |began| self.clocks.now().at.since(began) * TIMED_ONE_IN);
+        let took = || began.map(|began| self.clocks.now().at.since(began));
+        let busy = |took: Option<Duration>| took.map_or(Duration::ZERO, |took| took * TIMED_ONE_IN);
         let now = self.clocks.recently();
         cell.running.begin(now, &work.actor, &work.command);
         match machine.look(now, &work) {
             Looked::Answered { outcome, lease } => {
-                cell.give_back(machine, busy());
+                let took = took();
+                cell.give_back(machine, busy(took));
+                if let Some(took) = took {
+                    self.command_spread.note(took);
+                }
                 Err((asks, self.protected(outcome, lease)))
             }
             Looked::Open(open) => {
-                machine.proceed(self.clocks.now(), work, waiting(asks), open);
-                let effects = cell.give_back(machine, busy());
+                machine.proceed(self.clocks.now(), work, self.timed(began, waiting(asks)), open);
+                let effects = cell.give_back(machine, busy(took()));
                 self.carry_out(shard, effects);
                 Ok(())
             }
         }
+    }
+
+    /// Whoever is to be answered; of a command that is timed since then, noting how long that took.
+    fn timed(&self, began: Option<Monotonic>, respond: Responder) -> Responder {
+        let Some(began) = began else { return respond };
+        let this = self.this.clone();
+        Responder::Call(Box::new(move |outcome| {
+            if let Some(inner) = this.upgrade() {
+                inner.command_spread.note(inner.clocks.now().at.since(began));
+            }
+            respond.respond(outcome);
+        }))
     }
 
     /// Lets the shard know, here or by whoever is running it.
@@ -215,7 +239,9 @@ impl Inner {
                         let permit = inner.appends.acquire().await;
                         let began = inner.clocks.now().at;
                         let outcome = inner.events.append(&actor, &record, after).await;
-                        inner.append_times.note(inner.clocks.now().at.since(began));
+                        let took = inner.clocks.now().at.since(began);
+                        inner.append_times.note(took);
+                        inner.append_spread.note(took);
                         drop(permit);
                         Input::Appended { actor, nonce: record.nonce, outcome }
                     };
@@ -257,6 +283,9 @@ impl Inner {
                 Effect::Letter(letter) => self.post(*letter),
                 Effect::Fact(fact) => {
                     facts::log(shard, &fact);
+                    if let Fact::Stale { .. } = fact {
+                        self.shards_fenced.fetch_add(1, Ordering::Relaxed);
+                    }
                     if let Fact::Quarantined { actor, reason } = fact {
                         self.ward.note(actor, reason, self.clocks.now().wall);
                     }

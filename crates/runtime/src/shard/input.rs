@@ -186,9 +186,6 @@ pub(crate) struct Counts {
     pub(crate) commands: u64,
     pub(crate) commits: u64,
     pub(crate) conflicts: u64,
-    pub(crate) activations: u64,
-    pub(crate) passivations: u64,
-    pub(crate) evictions: u64,
     /// Commands answered `Busy`, by why.
     pub(crate) busy_mailbox: u64,
     pub(crate) busy_shard: u64,

@@ -418,15 +418,13 @@ impl<T> ShardMachine<T> {
         }
         self.core.refill_idle_saves();
         self.core.counts.warm_left_out += self.warm.forget_old(now.at) as u64;
-        self.core.counts.passivations += self.residents.passivate(now.at, &mut self.core);
+        self.residents.passivate(now.at, &mut self.core);
     }
 
     /// Forgets up to so many idle actors, of that kind or of any, and says how many. The states of some may have to be
     /// saved.
     pub(super) fn evict(&mut self, kind: Option<KindPlace>, most: usize, now: Now) -> usize {
-        let evicted = self.residents.evict(kind, most, now.at, &mut self.core);
-        self.core.counts.evictions += evicted as u64;
-        evicted
+        self.residents.evict(kind, most, now.at, &mut self.core)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every shard counts here whatever it takes in and lets go. Who has to leave when there is no more room is each shard's
 //! own choice (`residents.rs`); when that is asked for is the trade of `loads.rs`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use aether_domain::ActorKind;
 
@@ -30,6 +30,32 @@ impl Default for MemoryLimits {
     }
 }
 
+/// What one kind's actors have done on a node since it began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindStats {
+    /// The kind.
+    pub kind: ActorKind,
+    /// Actors loaded into memory.
+    pub activations: u64,
+    /// Events read and applied for that, those that a snapshot stood for not counted.
+    pub replayed: u64,
+    /// Actors dropped from memory because nobody asked them for long enough.
+    pub passivations: u64,
+    /// Actors dropped from memory to make room for others.
+    pub evictions: u64,
+}
+
+/// Why an actor leaves memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// Nobody has asked it for long enough.
+    Idle,
+    /// Others need its room.
+    Room,
+    /// There is nothing to know of it, or its shard goes.
+    Uncounted,
+}
+
 /// A place in the order of the kinds' names.
 pub(super) type KindPlace = usize;
 
@@ -41,6 +67,8 @@ pub(super) struct Memory {
     names: Box<[ActorKind]>,
     /// By kind, in the order of their names.
     kinds: Box<[Apart<Held>]>,
+    /// What they did, likewise.
+    lives: Box<[Lives]>,
     waiting_bytes: Apart<AtomicUsize>,
     waiting_bytes_max: usize,
     /// Of actors that came warm and wait to be asked.
@@ -52,6 +80,15 @@ pub(super) struct Memory {
 #[derive(Debug)]
 #[repr(align(128))]
 struct Apart<T>(T);
+
+/// What actors of one kind did; written where one is loaded or leaves, which costs far more.
+#[derive(Debug, Default)]
+struct Lives {
+    activations: AtomicU64,
+    replayed: AtomicU64,
+    passivations: AtomicU64,
+    evictions: AtomicU64,
+}
 
 /// Actors that are held.
 #[derive(Debug)]
@@ -91,6 +128,7 @@ impl Memory {
             all: Apart(Held::new(limits.residents_max, limits.resident_bytes_max)),
             names: kinds.kinds().map(|kind| kind.name().clone()).collect(),
             kinds: of_kind.collect(),
+            lives: kinds.kinds().map(|_| Lives::default()).collect(),
             waiting_bytes: Apart(AtomicUsize::new(0)),
             waiting_bytes_max: limits.waiting_bytes_max,
             warm_bytes: AtomicUsize::new(0),
@@ -113,6 +151,34 @@ impl Memory {
             held.actors.fetch_sub(actors, Ordering::Relaxed);
             held.bytes.fetch_sub(bytes, Ordering::Relaxed);
         });
+    }
+
+    /// An actor of that kind was loaded, with so many events.
+    pub(super) fn activated(&self, kind: &ActorKind, replayed: u64) {
+        let Some(lives) = self.place(kind).map(|kind| &self.lives[kind]) else { return };
+        lives.activations.fetch_add(1, Ordering::Relaxed);
+        lives.replayed.fetch_add(replayed, Ordering::Relaxed);
+    }
+
+    /// An actor of that kind left, for that reason.
+    pub(super) fn left_because(&self, kind: KindPlace, leaves: Leaves) {
+        let lives = &self.lives[kind];
+        match leaves {
+            Leaves::Idle => drop(lives.passivations.fetch_add(1, Ordering::Relaxed)),
+            Leaves::Room => drop(lives.evictions.fetch_add(1, Ordering::Relaxed)),
+            Leaves::Uncounted => {}
+        }
+    }
+
+    /// What each kind's actors did, in the order of the kinds' names.
+    pub(super) fn kind_stats(&self) -> impl Iterator<Item = KindStats> {
+        self.names.iter().zip(&self.lives).map(|(kind, lives)| KindStats {
+            kind: kind.clone(),
+            activations: lives.activations.load(Ordering::Relaxed),
+            replayed: lives.replayed.load(Ordering::Relaxed),
+            passivations: lives.passivations.load(Ordering::Relaxed),
+            evictions: lives.evictions.load(Ordering::Relaxed),
+        })
     }
 
     /// An actor was counted with `before` bytes and has `now`.

@@ -37,7 +37,7 @@ mod watchdog;
 mod withdrawal;
 
 pub use host::{HostConfig, Release, ShardHost};
-pub use memory::MemoryLimits;
+pub use memory::{KindStats, MemoryLimits};
 pub use quarantine::{Quarantined, RELEASE};
 pub use stats::HostStats;
 pub use watchdog::{EXIT_STUCK, StuckHandler, Watchdog};

@@ -13,7 +13,7 @@ use aether_domain::{ActorAddress, ActorId, ActorKey, Epoch, Monotonic, Slot as H
 use super::bounds::{PASSIVATIONS_MAX, RESTING_MAX, SWEEPS};
 use super::core::Core;
 use super::idle::{Idle, estimate};
-use super::memory::{KindPlace, Memory};
+use super::memory::{KindPlace, Leaves, Memory};
 use super::places::Places;
 use super::remembered::Remembered;
 use super::slot::{Live, Slot};
@@ -132,7 +132,7 @@ impl<T> Residents<T> {
         let id = &actor.key.id;
         let Some(slot) = self.kinds[kind].awake.get_mut(id).filter(|slot| slot.busy.is_none()) else { return };
         if slot.knows_nothing() {
-            return self.forget(kind, id);
+            return self.forget(kind, id, Leaves::Uncounted);
         }
         if let Live::Present(instance) = &slot.live {
             let bytes = estimate(&**instance);
@@ -142,12 +142,12 @@ impl<T> Residents<T> {
         if !std::mem::replace(&mut slot.resting, true) {
             if !has_stored {
                 // It was only looked at, which an idle actor can be too.
-                return self.rest_one(kind, id.clone(), now, core);
+                return self.rest_one(kind, id.clone(), now, core, Leaves::Uncounted);
             }
             self.resting.push_back((kind, id.clone()));
         }
         if self.resting.len() > RESTING_MAX {
-            self.rest(now, core);
+            self.rest(now, core, Leaves::Uncounted);
         }
     }
 
@@ -197,11 +197,10 @@ impl<T> Residents<T> {
     }
 
     /// Packs what has rested, and forgets actors that nobody has asked for as long as their kind says; looks at
-    /// [`PASSIVATIONS_MAX`] of each at most. Says how many were forgotten.
-    pub(super) fn passivate(&mut self, now: Monotonic, core: &mut Core<T>) -> u64 {
-        let before = self.count;
+    /// [`PASSIVATIONS_MAX`] of each at most.
+    pub(super) fn passivate(&mut self, now: Monotonic, core: &mut Core<T>) {
         for _ in 0..self.resting.len().min(PASSIVATIONS_MAX) {
-            self.rest(now, core);
+            self.rest(now, core, Leaves::Idle);
         }
         self.shrink();
         let mut looks = PASSIVATIONS_MAX;
@@ -210,13 +209,12 @@ impl<T> Residents<T> {
             while let Some(place) = self.kinds[kind].next_swept(now).filter(|_| looks > 0) {
                 looks -= 1;
                 if self.kinds[kind].idle[place].touched() + after <= now {
-                    self.discard(kind, place, core);
+                    self.discard(kind, place, core, Leaves::Idle);
                 } else {
                     self.kinds[kind].swept = Some(place + 1);
                 }
             }
         }
-        (before - self.count) as u64
     }
 
     /// Forgets up to so many actors with nothing under way, of that kind or of whichever has most, and says how many.
@@ -224,7 +222,7 @@ impl<T> Residents<T> {
     pub(super) fn evict(&mut self, kind: Option<KindPlace>, most: usize, now: Monotonic, core: &mut Core<T>) -> usize {
         let before = self.count;
         for _ in 0..self.resting.len() {
-            self.rest(now, core);
+            self.rest(now, core, Leaves::Room);
         }
         let largest = || (0..self.kinds.len()).max_by_key(|kind| self.kinds[*kind].idle.len());
         let Some(kind) = kind.or_else(largest) else { return 0 };
@@ -239,22 +237,22 @@ impl<T> Residents<T> {
             } else if of.idle.get_mut(hand).is_some_and(Idle::take_asked) {
                 of.hand += 1;
             } else {
-                self.discard(kind, hand, core);
+                self.discard(kind, hand, core, Leaves::Room);
             }
         }
         before - self.count
     }
 
     /// Packs the actor that came to rest first.
-    fn rest(&mut self, now: Monotonic, core: &mut Core<T>) {
+    fn rest(&mut self, now: Monotonic, core: &mut Core<T>, leaves: Leaves) {
         if let Some((kind, id)) = self.resting.pop_front() {
-            self.rest_one(kind, id, now, core);
+            self.rest_one(kind, id, now, core, leaves);
         }
     }
 
     /// Packs an actor that rests, unless it has something under way again. One with more to it than an idle actor has goes
     /// on resting.
-    fn rest_one(&mut self, kind: KindPlace, id: ActorId, now: Monotonic, core: &mut Core<T>) {
+    fn rest_one(&mut self, kind: KindPlace, id: ActorId, now: Monotonic, core: &mut Core<T>, leaves: Leaves) {
         let of = &mut self.kinds[kind];
         let Some(slot) = of.awake.get_mut(&id) else { return };
         if slot.busy.is_some() {
@@ -267,7 +265,7 @@ impl<T> Residents<T> {
             let actor = ActorAddress { key: ActorKey { kind: of.kind.name().clone(), id }, slot: slot.hashed };
             core.save_idle(&actor, slot);
             let id = actor.key.id;
-            return self.forget(kind, &id);
+            return self.forget(kind, &id, leaves);
         }
         if let Some(slot) = of.awake.remove(&id)
             && let Err(slot) = of.pack(&self.hashes, &id, slot, core.epoch)
@@ -292,20 +290,21 @@ impl<T> Residents<T> {
     /// Forgets an actor with nothing under way that is awake.
     pub(super) fn leave(&mut self, actor: &ActorAddress) {
         if let Some(kind) = self.memory.place(&actor.key.kind) {
-            self.forget(kind, &actor.key.id);
+            self.forget(kind, &actor.key.id, Leaves::Uncounted);
         }
     }
 
     /// Forgets an awake actor.
-    fn forget(&mut self, kind: KindPlace, id: &ActorId) {
+    fn forget(&mut self, kind: KindPlace, id: &ActorId, leaves: Leaves) {
         if let Some(slot) = self.kinds[kind].awake.remove(id) {
             self.count -= 1;
             self.memory.left(kind, 1, slot.bytes as usize);
+            self.memory.left_because(kind, leaves);
         }
     }
 
     /// Forgets an idle actor, and keeps its state if that is worth it.
-    fn discard(&mut self, kind: KindPlace, place: usize, core: &mut Core<T>) {
+    fn discard(&mut self, kind: KindPlace, place: usize, core: &mut Core<T>, leaves: Leaves) {
         let of = &mut self.kinds[kind];
         let bytes = if of.idle[place].is_worth_saving(of.kind.settings()) {
             let Some((id, mut slot)) = of.take(&self.hashes, place, core.epoch) else { return };
@@ -318,6 +317,7 @@ impl<T> Residents<T> {
         };
         self.count -= 1;
         self.memory.left(kind, 1, bytes as usize);
+        self.memory.left_because(kind, leaves);
     }
 }
 

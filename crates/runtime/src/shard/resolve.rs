@@ -124,7 +124,7 @@ impl<T> Core<T> {
         }
         match (replay(&*slot.kind, &busy.actor.key.id, self.epoch, &self.lives, slot.tail, &found), found.snapshot) {
             (Ok(Replayed { instance, tail, remembered, growth }), snapshot) => {
-                self.counts.activations += 1;
+                self.memory.activated(slot.kind.name(), growth.parts().0.into());
                 self.counts.snapshots_used += u64::from(snapshot.is_some());
                 busy.load_tries = 0;
                 (slot.live, slot.tail, slot.remembered) = (Live::Present(instance), tail, remembered);

@@ -64,6 +64,8 @@ pub struct HostStats {
     pub reconciled: u64,
     /// Shards that do something else than the view says now, although they were told again.
     pub unreconciled: usize,
+    /// Times a stored record showed that a shard of this node is somebody else's by now: it was dropped here.
+    pub shards_fenced: u64,
     /// Letters kept about commands that were given up.
     pub letters_kept: u64,
     /// Letters that could not be kept.
@@ -85,9 +87,6 @@ pub(super) struct Meters {
     commands: AtomicU64,
     commits: AtomicU64,
     conflicts: AtomicU64,
-    activations: AtomicU64,
-    passivations: AtomicU64,
-    evictions: AtomicU64,
     busy_mailbox: AtomicU64,
     busy_shard: AtomicU64,
     busy_node: AtomicU64,
@@ -124,9 +123,6 @@ impl Meters {
         }
         add(&self.commits, counts.commits);
         add(&self.conflicts, counts.conflicts);
-        add(&self.activations, counts.activations);
-        add(&self.passivations, counts.passivations);
-        add(&self.evictions, counts.evictions);
         add(&self.busy_mailbox, counts.busy_mailbox);
         add(&self.busy_shard, counts.busy_shard);
         add(&self.busy_node, counts.busy_node);
@@ -172,9 +168,6 @@ impl Meters {
         stats.commands += self.commands.load(Ordering::Relaxed);
         stats.commits += self.commits.load(Ordering::Relaxed);
         stats.conflicts += self.conflicts.load(Ordering::Relaxed);
-        stats.activations += self.activations.load(Ordering::Relaxed);
-        stats.passivations += self.passivations.load(Ordering::Relaxed);
-        stats.evictions += self.evictions.load(Ordering::Relaxed);
         stats.busy_mailbox += self.busy_mailbox.load(Ordering::Relaxed);
         stats.busy_shard += self.busy_shard.load(Ordering::Relaxed) + self.busy_inbox.load(Ordering::Relaxed);
         stats.busy_node += self.busy_node.load(Ordering::Relaxed);

@@ -218,10 +218,13 @@ impl Stage {
         let nodes = self.cluster.file()?.nodes;
         let counts = nodes.iter().filter(|node| node.process.is_alive()).map(|node| {
             let page = http::get(&format!("{}/metrics", node.admin_url), Duration::from_secs(2))?.body;
-            let line = page.lines().find_map(|line| line.strip_prefix("aether_actor_activations_total "));
+            let kinds: Vec<_> =
+                page.lines().filter(|line| line.starts_with("aether_actor_activations_total{")).collect();
+            ensure!(!kinds.is_empty(), "a node counts the actors it has loaded");
             // Counts are written as floats.
-            let whole = line.and_then(|count| count.split('.').next());
-            whole.and_then(|count| count.trim().parse::<u64>().ok()).context("a node counts the actors it has loaded")
+            let counts =
+                kinds.iter().filter_map(|line| line.rsplit(' ').next()?.split('.').next()?.parse::<u64>().ok());
+            Ok(counts.sum::<u64>())
         });
         counts.sum()
     }

@@ -157,6 +157,10 @@ impl Source for Wide {
             moves: Vec::new(),
             handover: aether::HandoverStats::default(),
             feeds: Vec::new(),
+            kinds: Vec::new(),
+            command_times: aether_runtime::spread::Spread::default(),
+            append_times: aether_runtime::spread::Spread::default(),
+            round_trip: None,
             nats: None,
             build: "0.1.0".into(),
         })
