@@ -81,6 +81,9 @@ impl Inner {
         let inner = self.clone();
         let rest = async move {
             let input = read.await;
+            // Whoever the store has woken last runs first: it would wait for a handler that does not end, and nobody else could
+            // take it over from this thread. It may be the connection itself.
+            yield_now().await;
             inner.offer(shard, input);
             inner.read_waiting().await;
         };
@@ -100,7 +103,11 @@ impl Inner {
             };
             let Some((shard, load)) = next else { return };
             let input = match self.admit(&load).await {
-                Ok(()) => self.read_history(load).await,
+                Ok(()) => {
+                    let input = self.read_history(load).await;
+                    yield_now().await;
+                    input
+                }
                 Err(why) => self.not_read(load, why),
             };
             self.offer(shard, input);

@@ -3,9 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aether_domain::ShardId;
+use aether_domain::ports::{AppendError, EventStore, ReadError};
+use aether_domain::records::{CommitRecord, Position, StoredCommit};
+use aether_domain::testing::life;
+use aether_domain::{ActorAddress, Sequence, ShardId};
 use aether_infra_memory::MemoryHub;
+use aether_runtime::clock::{BootClock, Clock as _};
 use aether_runtime::shard::{StuckHandler, Watchdog};
+use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use crate::bank::{Balance, Nap};
 use crate::desk::Desk;
@@ -35,4 +41,46 @@ async fn a_handler_is_named_when_it_is_slow_and_ends_its_process_when_it_does_no
     let StuckHandler { shard, what, running } = &ended[0];
     assert_eq!((*shard, what.as_str()), (ShardId(2), "account nap 6"));
     assert!(*running >= end_after && *running < Duration::from_secs(2), "{running:?}");
+}
+
+/// A store that answers later, and wakes somebody as the last thing it does: as a connection is told what it is to do next.
+struct Waking {
+    store: Arc<dyn EventStore>,
+    wakes: Arc<Notify>,
+}
+
+#[async_trait]
+impl EventStore for Waking {
+    async fn append(
+        &self,
+        actor: &ActorAddress,
+        record: &CommitRecord,
+        after: Sequence,
+    ) -> Result<Position, AppendError> {
+        self.store.append(actor, record, after).await
+    }
+    async fn read(&self, actor: &ActorAddress, after: Sequence) -> Result<Vec<StoredCommit>, ReadError> {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        self.wakes.notify_one();
+        self.store.read(actor, after).await
+    }
+    async fn read_fresh(&self, actor: &ActorAddress, after: Sequence) -> Result<Vec<StoredCommit>, ReadError> {
+        self.read(actor, after).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_handler_of_an_actor_just_loaded_keeps_nobody_waiting_whom_the_store_has_woken() {
+    let (hub, wakes) = (MemoryHub::new(), Arc::<Notify>::default());
+    let desk = Desk::adjusted(&hub, life("a", 1), 1, |config| {
+        config.events = Arc::new(Waking { store: config.events.clone(), wakes: wakes.clone() });
+    });
+    let woken = tokio::spawn(async move {
+        wakes.notified().await;
+        BootClock.now()
+    });
+    assert_eq!(desk.ask(2, Nap(1_000)).await, Ok(()));
+    let ended = BootClock.now();
+    let waited = ended.since(woken.await.expect("no panic"));
+    assert!(waited >= Duration::from_millis(500), "it ran {waited:?} before the handler had ended");
 }
