@@ -293,6 +293,14 @@ impl NatsServer {
         self.signal(Signal::SIGCONT)
     }
 
+    /// Has it read its configuration file again (SIGHUP), and the files that names.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn reload(&self) -> Result<()> {
+        self.signal(Signal::SIGHUP)
+    }
+
     /// Asks it to end (SIGTERM) and waits until it has. The store stays for [`NatsServer::restart`].
     ///
     /// # Errors
