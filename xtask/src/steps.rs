@@ -96,6 +96,9 @@ fn add_tests(steps: &mut Steps<'_>) -> Result<()> {
         let all = [&["test", "--workspace", "--features", TEST_KIT], &kinds[..]].concat();
         steps.cargo("tests", &all, &[])?;
     }
+    // A subscriber for the whole process, and a feature that nothing else is tested with.
+    let traces = ["test", "--package", "aether", "--features", "otel", "--test", "traces"];
+    steps.cargo("traces", &traces, &[])?;
     steps.cargo("doc tests", &["test", "--workspace", "--features", TEST_KIT, "--doc"], &[])?;
     steps.step("first minutes: what is printed is what is said", |root| console::first_minutes(root, &[]))
 }

@@ -127,6 +127,7 @@ impl Desk {
             let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
             let (respond, answer) = oneshot::channel();
             let work = Work {
+                trace: None,
                 id: CommandId { origin: self.me.incarnation, sequence },
                 floor: sequence,
                 actor: ActorAddress { key, slot: Slot(0) },

@@ -35,10 +35,11 @@ use std::time::Duration;
 
 use aether_domain::ports::{GatewayAnswer, ReadMode};
 use aether_domain::records::PayloadCodec;
-use aether_domain::{ActorId, ActorKind, InvalidId, MessageId, Namespace};
+use aether_domain::{ActorId, ActorKind, InvalidId, MessageId, Namespace, TraceParent};
 use aether_infra_nats::{GATEWAY_TIMEOUT_MAX, GatewayClient, GatewayCommand, GatewayError, NatsConfig};
 use aether_runtime::actor::{Actor, AskError, Command, Contains, Fate, Handle, OUTCOME_OF, codec};
 use aether_runtime::clock::{BootClock, Clock};
+use aether_runtime::traces::Step;
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
@@ -156,8 +157,9 @@ impl<A: Actor> RemoteActor<A> {
     {
         let payload = codec::encode(PayloadCodec::Json, &command)
             .map_err(|cause| AskError::Codec { cause, maybe_applied: false })?;
-        let mut errand = self.errand(message);
-        match errand.run::<C::Reply, A::Error>(C::NAME, &payload).await {
+        let (step, mut errand) = (Step::ask(A::KIND, C::NAME), self.errand(message));
+        errand.trace = step.told(None).map(|told| *told);
+        match step.around(errand.run::<C::Reply, A::Error>(C::NAME, &payload)).await {
             // An earlier try may still be under way, and be run on another state than this one was.
             Err(AskError::Rejected(no)) if errand.doubt => match self.outcome_of::<C, I>(message).await {
                 Ok(Fate::Applied(reply)) => Ok(reply),
@@ -183,7 +185,8 @@ impl<A: Actor> RemoteActor<A> {
             .map_err(|cause| AskError::Codec { cause, maybe_applied: false })?;
         let timeout = self.timeout.clamp(TRY_MIN, GATEWAY_TIMEOUT_MAX);
         let (kind, id, command, mode) = (A::KIND, self.id.as_str(), C::NAME, self.mode);
-        let command = GatewayCommand { kind, id, command, payload: &payload, message_id: None, mode, timeout };
+        let command =
+            GatewayCommand { kind, id, command, payload: &payload, message_id: None, mode, timeout, trace: None };
         self.client.gateway.tell(&command).await.map_err(|error| match error {
             GatewayError::Unsendable { reason } => AskError::Invalid { reason, maybe_applied: false },
             _ => AskError::Unavailable { retry_after: TRY_AGAIN_AFTER, maybe_applied: false },
@@ -208,7 +211,7 @@ impl<A: Actor> RemoteActor<A> {
         let Self { client, id, timeout, mode, .. } = self;
         let (kind, id) = (A::KIND, id.as_str());
         let (way, clock) = (&client.gateway, &*client.clock);
-        Errand { way, clock, kind, id, message, mode: *mode, timeout: *timeout, doubt: false }
+        Errand { way, clock, kind, id, message, mode: *mode, timeout: *timeout, trace: None, doubt: false }
     }
 }
 
@@ -247,6 +250,8 @@ struct Errand<'a> {
     message: MessageId,
     mode: ReadMode,
     timeout: Duration,
+    /// What traces it.
+    trace: Option<TraceParent>,
     /// Whether a try was not accounted for: it may be in the history, or still under way.
     doubt: bool,
 }
@@ -266,7 +271,8 @@ impl Errand<'_> {
             }
             let timeout = left.min(TRY_MAX).min(GATEWAY_TIMEOUT_MAX);
             let (kind, id, mode) = (self.kind, self.id, self.mode);
-            let asked = GatewayCommand { kind, id, command, payload, message_id: Some(self.message), mode, timeout };
+            let (message_id, trace) = (Some(self.message), self.trace);
+            let asked = GatewayCommand { kind, id, command, payload, message_id, mode, timeout, trace };
             last = match self.way.ask(&asked).await {
                 Ok(GatewayAnswer::Replied(reply)) => return read(&reply, true),
                 Ok(GatewayAnswer::Rejected(no)) => return Err(AskError::Rejected(read(&no, self.doubt)?)),
@@ -347,8 +353,17 @@ mod tests {
         let script = Script { answers: Mutex::new(answers.into_iter().collect()), ..Script::default() };
         let (clock, timeout) = (BootClock, Duration::from_millis(400));
         let (kind, id, mode) = ("tank", "7", ReadMode::Strict);
-        let mut errand =
-            Errand { way: &script, clock: &clock, kind, id, message: MessageId(9), mode, timeout, doubt: false };
+        let mut errand = Errand {
+            way: &script,
+            clock: &clock,
+            kind,
+            id,
+            message: MessageId(9),
+            mode,
+            timeout,
+            trace: None,
+            doubt: false,
+        };
         let told = errand.run("fill", b"{}").await;
         let doubt = errand.doubt;
         let asked = script.asked.lock().expect("no panic");

@@ -127,6 +127,8 @@ mod printed {
     struct Timers;
     #[doc = include_str!("../../../docs/guide/read-models.md")]
     struct ReadModels;
+    #[doc = include_str!("../../../docs/guide/traces.md")]
+    struct Traces;
 }
 
 /// Everything an application needs to write actors and run them.

@@ -35,6 +35,7 @@ pub mod testing;
 pub mod time;
 pub mod timing;
 pub mod topology;
+mod trace;
 pub mod verification;
 
 pub use ids::{
@@ -43,3 +44,4 @@ pub use ids::{
     StrategyName, Tag, Term, Version, Zone,
 };
 pub use time::{Monotonic, WallTime};
+pub use trace::{InvalidTraceParent, TraceParent};

@@ -15,7 +15,7 @@ use crate::gateway_client::GatewayCommand;
 use crate::names::{Names, actor_id_of, actor_token, control_key, node_of, node_token};
 use crate::wire::v1::{Encoded, Kept, WireFault, checksum};
 use crate::wire::{self, formats::NEWEST};
-use crate::{base64url, event_store, gateway, gateway_client, outcome};
+use crate::{base64url, event_store, gateway, gateway_client, outcome, traces};
 
 /// What is left to be checked of a meaning; or why the bytes have none.
 pub type Decoded = Result<Box<dyn FnOnce() -> Result<(), String>>, String>;
@@ -35,7 +35,7 @@ pub enum Framing {
 pub type Decoder = (&'static str, Framing, fn(&[u8]) -> Decoded);
 
 /// All of them.
-pub const ALL: [Decoder; 26] = [
+pub const ALL: [Decoder; 27] = [
     ("entry", Framing::None, entry),
     ("commit-json", Framing::None, commit),
     ("commit-binary", Framing::Envelope(2), commit),
@@ -62,6 +62,7 @@ pub const ALL: [Decoder; 26] = [
     ("subject", Framing::None, subject),
     ("token", Framing::None, token),
     ("base64url", Framing::None, base64),
+    ("trace", Framing::None, trace),
 ];
 
 /// Whether `value` is read back as itself from what is written of it, and that is written the same again.
@@ -226,6 +227,7 @@ fn request(bytes: &[u8]) -> Decoded {
     Ok(Box::new(move || {
         let write = |request: &gateway::Understood| {
             let command = GatewayCommand {
+                trace: None,
                 kind: &request.kind,
                 id: &request.id,
                 command: &request.command,
@@ -281,6 +283,16 @@ fn batch(bytes: &[u8]) -> Decoded {
     });
     let (sequences, _) = event_store::batch_of(answers).map_err(told)?;
     Ok(Box::new(move || if sequences.len() < 64 { Ok(()) } else { Err("more than there were".to_owned()) }))
+}
+
+/// One value of a header that traces commands.
+fn trace(bytes: &[u8]) -> Decoded {
+    let read = |bytes: &[u8]| {
+        let value = std::str::from_utf8(bytes).map_err(told)?;
+        traces::read(value).ok_or_else(|| "it traces nothing".to_owned())
+    };
+    let understood = read(bytes)?;
+    Ok(Box::new(move || meant(&understood, |(of, trace)| Ok(traces::written(*of, *trace).into_bytes()), read)))
 }
 
 /// Whatever reads a subject: what is read of one is written as that one.

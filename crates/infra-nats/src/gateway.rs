@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 
 use crate::connection::Connection;
 use crate::names::GATEWAY_GROUP;
+use crate::traces;
 
 /// How long a client waits that does not say.
 pub const GATEWAY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -171,6 +172,7 @@ async fn answer(connection: Connection, to: async_nats::Subject, bytes: Bytes) {
 }
 
 async fn accept(connection: &Connection, message: Message) -> Option<GatewayRequest> {
+    let trace = traces::of(message.headers.as_ref());
     let Some(reply_to) = message.reply else {
         tracing::debug!("a gateway request without a reply subject was dropped");
         return None;
@@ -192,7 +194,7 @@ async fn accept(connection: &Connection, message: Message) -> Option<GatewayRequ
         let bytes = written(given, connection.client.max_payload());
         answer(connection, reply_to, bytes).boxed()
     });
-    Some(GatewayRequest { kind, id, command, payload, message, mode, timeout, respond })
+    Some(GatewayRequest { kind, id, command, payload, message, mode, timeout, trace, respond })
 }
 
 #[async_trait]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aether_domain::ports::{BoxError, GATEWAY_CODES, GatewayAnswer, ReadMode};
-use aether_domain::{MessageId, Namespace};
+use aether_domain::{MessageId, Namespace, TraceParent};
 use async_nats::Request;
 use async_nats::client::RequestErrorKind;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use crate::connect::open;
 use crate::connection::Connection;
 use crate::gateway::{AnswerV1, ErrorV1, ModeV1, RequestV1};
 use crate::start_error::StartError;
+use crate::traces;
 
 /// How much longer than the command itself its answer may be under way.
 const ANSWER_GRACE: Duration = Duration::from_millis(250);
@@ -42,6 +43,8 @@ pub struct GatewayCommand<'a> {
     pub mode: ReadMode,
     /// How long to wait: 1 ms to 60 s.
     pub timeout: Duration,
+    /// What traces it, if anything does: it is told to the cluster in the header `traceparent`.
+    pub trace: Option<TraceParent>,
 }
 
 /// Why there is no reply.
@@ -124,7 +127,7 @@ impl GatewayClient {
     ) -> Result<Value, GatewayError> {
         let payload = serde_json::to_vec(payload).map_err(unsendable)?;
         let mode = ReadMode::default();
-        let command = GatewayCommand { kind, id, command, payload: &payload, message_id, mode, timeout };
+        let command = GatewayCommand { kind, id, command, payload: &payload, message_id, mode, timeout, trace: None };
         let value = |raw: &[u8]| serde_json::from_slice::<Value>(raw).map_err(malformed);
         match self.ask(&command).await? {
             GatewayAnswer::Replied(reply) => value(&reply),
@@ -142,7 +145,10 @@ impl GatewayClient {
     pub async fn ask(&self, command: &GatewayCommand<'_>) -> Result<GatewayAnswer, GatewayError> {
         let (request, within) = (written(command)?, command.timeout + ANSWER_GRACE);
         self.connection.check().map_err(|error| GatewayError::NoNode { cause: error.into() })?;
-        let request = Request::new().payload(request).timeout(Some(within));
+        let mut request = Request::new().payload(request).timeout(Some(within));
+        if let Some(trace) = command.trace {
+            request = request.headers(traces::one(trace));
+        }
         let asked = self.connection.client.send_request(self.connection.names.gateway_subject(), request);
         let answer = asked.await.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders => GatewayError::NoNode { cause: error.into() },
@@ -180,7 +186,7 @@ impl GatewayClient {
 
 /// A command as the gateway reads it.
 pub(crate) fn written(command: &GatewayCommand<'_>) -> Result<Bytes, GatewayError> {
-    let GatewayCommand { kind, id, command, payload, message_id, mode, timeout } = *command;
+    let GatewayCommand { kind, id, command, payload, message_id, mode, timeout, trace: _ } = *command;
     let request = RequestV1 {
         kind: kind.into(),
         id: id.into(),

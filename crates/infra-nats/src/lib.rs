@@ -39,6 +39,7 @@ mod gateway;
 mod gateway_client;
 mod snapshots;
 mod topology_log;
+mod traces;
 mod transport;
 mod wakes;
 

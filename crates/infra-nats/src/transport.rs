@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::connection::Connection;
 use crate::names::{node_of, node_token};
+use crate::traces;
 use crate::wire::v1::{Received, WireFault};
 use crate::wire::{decode_frames, encode_frames};
 
@@ -70,7 +71,7 @@ impl Listener {
 
 impl Listener {
     fn frames(&mut self, message: &Message) -> Delivery {
-        let Received { from, frames, refused } = match decode_frames(&message.payload, self.reads) {
+        let Received { from, mut frames, refused } = match decode_frames(&message.payload, self.reads) {
             Ok(read) => read,
             Err(fault) => return corrupt(&message.subject, fault.to_string()),
         };
@@ -78,6 +79,7 @@ impl Listener {
             let reason = format!("{} of {} frames: {first}", refused.len(), refused.len() + frames.len());
             self.refused = Some(corrupt(&message.subject, reason));
         }
+        traces::give(message.headers.as_ref(), &mut frames);
         Delivery::Frames { from, frames }
     }
 }
@@ -118,14 +120,22 @@ impl Transport for NatsTransport {
 
     async fn send(&self, from: &NodeRef, to: &NodeRef, frames: Vec<Frame>) -> Result<(), SendError> {
         let connection = &self.connection;
-        let (bytes_max, format) = (connection.client.max_payload(), connection.formats.writes());
+        let traced = traces::behind(&frames);
+        let bytes_max = connection.client.max_payload().saturating_sub(traces::bytes(traced.as_ref()));
+        let format = connection.formats.writes();
         let payload = encode_frames(from, &frames, bytes_max, format).map_err(|fault| match fault {
             WireFault::TooLarge { bytes, bytes_max } => SendError::TooLarge { bytes, bytes_max },
             fault => unavailable(fault),
         })?;
         connection.check().map_err(unavailable)?;
         let returns = format!("{}.{}.{}", self.returns, from.incarnation, node_token(to));
-        let sent = connection.client.publish_with_reply(connection.names.node_subject(to), returns, payload);
+        let (client, subject) = (&connection.client, connection.names.node_subject(to));
+        let sent = async {
+            match traced {
+                None => client.publish_with_reply(subject, returns, payload).await,
+                Some(headers) => client.publish_with_reply_and_headers(subject, returns, headers, payload).await,
+            }
+        };
         connection.bounded(sent).await.map_err(unavailable)?.map_err(unavailable)
     }
 }

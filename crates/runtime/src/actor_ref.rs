@@ -18,6 +18,7 @@ use crate::actor::{
 };
 use crate::message::{Outcome, Payload};
 use crate::router::{Outgoing, Parcel, Router};
+use crate::traces::Step;
 
 /// One actor of the kind `A`, and how to ask it. Cheap to clone; a clone may be given other options.
 ///
@@ -98,7 +99,9 @@ impl<A: Actor> ActorRef<A> {
         A: Handle<C>,
         A::Commands: Contains<C, I>,
     {
-        self.router.ask(self.outgoing(message, command)).await
+        let step = Step::ask(A::KIND, C::NAME);
+        let outgoing = Outgoing { trace: step.told(None), ..self.outgoing(message, command) };
+        step.around(self.router.ask(outgoing)).await
     }
 
     /// What became of the command `C` that was, or was to be, asked of this actor under that name: after an error with
@@ -125,6 +128,7 @@ impl<A: Actor> ActorRef<A> {
             message: Some(message),
             mode: self.mode,
             timeout: self.timeout,
+            trace: None,
         };
         read_reply(self.router.ask(question).await)
     }
@@ -151,6 +155,7 @@ impl<A: Actor> ActorRef<A> {
             message,
             mode: self.mode,
             timeout: self.timeout,
+            trace: None,
         }
     }
 }

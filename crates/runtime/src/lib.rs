@@ -19,5 +19,6 @@ pub mod shard;
 pub mod splitbrain;
 pub mod spread;
 pub mod subscription;
+pub mod traces;
 pub mod view;
 mod vitals;

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 
-use aether_domain::ports::{Answer, ReadMode};
+use aether_domain::ports::{Answer, ReadMode, Traced};
 use aether_domain::records::PayloadCodec;
 use aether_domain::{ActorAddress, CommandId, MessageId, Monotonic};
 use bytes::Bytes;
@@ -62,6 +62,8 @@ pub struct Work {
     pub deadline: Monotonic,
     /// Which try this is, from 1.
     pub attempt: u8,
+    /// What traces it.
+    pub trace: Traced,
 }
 
 /// What became of a command.

@@ -349,7 +349,7 @@ fn call(which: usize, nonce: u64) -> GatewayCall {
 
 /// Answers with all of the request, in the way that it asks for.
 fn echo(request: &GatewayRequest) -> GatewayAnswer {
-    let GatewayRequest { kind, id, command, payload, message, mode, timeout, respond: _ } = request;
+    let GatewayRequest { kind, id, command, payload, message, mode, timeout, trace: _, respond: _ } = request;
     let said = format!("{:?}", (kind, id, command, payload, message, mode, timeout));
     match &**command {
         "reply" => GatewayAnswer::Replied(payload.clone()),

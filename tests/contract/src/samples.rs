@@ -400,6 +400,7 @@ pub(crate) fn ask(sequence: u64) -> Frame {
 /// A command with that payload.
 pub(crate) fn ask_of(sequence: u64, payload: Bytes) -> AskFrame {
     AskFrame {
+        trace: None,
         id: CommandId { origin: Incarnation(3), sequence },
         floor: 1,
         actor: actor("account", "anna"),
@@ -420,6 +421,7 @@ pub(crate) fn ask_of(sequence: u64, payload: Bytes) -> AskFrame {
 pub(crate) fn odd_frames() -> Vec<Frame> {
     let odd_id = CommandId { origin: Incarnation(u64::MAX), sequence: u64::MAX };
     let mut frames = vec![Frame::Ask(AskFrame {
+        trace: None,
         id: odd_id,
         floor: u64::MAX,
         actor: actor("k-_9", "\u{fc}ber/ .>*\u{1f980}"),

@@ -54,6 +54,7 @@ impl Desk {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         let (respond, answer) = oneshot::channel();
         let work = Work {
+            trace: None,
             id: CommandId { origin: self.me.incarnation, sequence },
             floor: sequence.saturating_sub(2 * AT_ONCE),
             actor: actor.clone(),

@@ -230,6 +230,7 @@ impl<A: Actor<Id = u64>> Desk<A> {
     async fn ask<C: Command>(&self, command: C, message: Option<MessageId>) -> Result<C::Reply, AskError<A::Error>> {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         let work = Work {
+            trace: None,
             id: CommandId { origin: self.me.incarnation, sequence },
             floor: sequence,
             actor: ledger(),

@@ -21,6 +21,7 @@ pub use events::EventStore;
 pub use handover::{WarmFrame, WarmTakenFrame, WarmVerdict};
 pub use keeping::{CheckpointStore, DeadLetters, SNAPSHOT_BYTES_MAX, SaveError, SnapshotStore, WakeStore};
 pub use log::{LogUpdate, TopologyLog};
+pub use transport::Traced;
 pub use transport::{
     Answer, AnswerFrame, AskFrame, Delivery, Frame, GATEWAY_CODES, Gateway, GatewayAnswer, GatewayRequest, ReadMode,
     SendError, Transport,

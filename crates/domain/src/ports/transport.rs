@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use super::{BoxError, Updates, WarmFrame, WarmTakenFrame};
 use crate::ids::{ActorAddress, CommandId, Epoch, MessageId, NodeId, NodeRef};
 use crate::records::PayloadCodec;
+use crate::trace::TraceParent;
 
 /// Frames from one life of a node to another: at most once, in order per pair while both stay connected.
 ///
@@ -102,6 +103,9 @@ pub enum ReadMode {
     Log,
 }
 
+/// What traces something, if anything does. Nothing is decided by it, and it may be lost.
+pub type Traced = Option<Box<TraceParent>>;
+
 /// A command on its way to an actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskFrame {
@@ -131,6 +135,8 @@ pub struct AskFrame {
     pub sending: u32,
     /// Whether an answer is wanted; a `tell` wants none.
     pub wants_answer: bool,
+    /// What traces it. It travels beside the frame.
+    pub trace: Traced,
 }
 
 impl AskFrame {
@@ -262,6 +268,8 @@ pub struct GatewayRequest {
     pub mode: ReadMode,
     /// How long the client waits.
     pub timeout: Duration,
+    /// What traces it, as the client said.
+    pub trace: Traced,
     /// Answers the client, and is ready when that is on its way; dropping it unanswered leaves the client to its time-out.
     pub respond: Box<dyn FnOnce(GatewayAnswer) -> BoxFuture<'static, ()> + Send>,
 }

@@ -61,6 +61,7 @@ impl MemoryHub {
         let (answer, answered) = oneshot::channel();
         let (bytes, timeout) = (call.payload.len(), call.timeout);
         let request = GatewayRequest {
+            trace: None,
             kind: call.kind,
             id: call.id,
             command: call.command,

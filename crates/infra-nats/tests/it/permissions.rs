@@ -295,6 +295,7 @@ async fn a_client_is_answered_in_its_inbox_and_nowhere_else() {
     });
     let client = GatewayClient::connect(&settings(&server, "alice"), &namespace()).await.expect("a client may connect");
     let command = GatewayCommand {
+        trace: None,
         kind: "account",
         id: "alice",
         command: "balance",

@@ -10,6 +10,7 @@ use crate::support::{actor, eventually, next, node, ports, server, until};
 
 fn ask(sequence: u64, bytes: usize) -> Frame {
     Frame::Ask(AskFrame {
+        trace: None,
         id: CommandId { origin: Incarnation(1), sequence },
         floor: 1,
         actor: actor("alice"),

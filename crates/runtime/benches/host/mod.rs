@@ -94,6 +94,7 @@ impl Ours {
     pub(crate) async fn ask<C: Command<Reply = u64>>(&self, actor: &ActorAddress, command: C, mode: ReadMode) -> u64 {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         let work = Work {
+            trace: None,
             id: CommandId { origin: self.me.incarnation, sequence },
             floor: sequence.saturating_sub(256),
             actor: actor.clone(),

@@ -22,6 +22,7 @@ use self::awake::{Awake, LOOK_EVERY};
 use crate::clock::Clock;
 use crate::message::{Outcome, Payload};
 use crate::router::{Outgoing, Router, Written};
+use crate::traces::Step;
 use crate::view::ServeLease;
 
 /// Requests of clients that one node works on at once; one more is answered `busy`.
@@ -122,10 +123,12 @@ async fn take_requests(
 }
 
 async fn serve_one(router: &Router, hash: &ShardHash, request: GatewayRequest) {
-    let GatewayRequest { kind, id, command, payload, message, mode, timeout, respond } = request;
+    let GatewayRequest { kind, id, command, payload, message, mode, timeout, trace, respond } = request;
     let answer = match key(&kind, &id) {
         Ok(key) => {
+            let step = Step::route(&trace, &kind, &command);
             let outgoing = Outgoing {
+                trace: step.told(trace),
                 actor: hash.address(key),
                 command: command.into(),
                 parcel: Written { codec: PayloadCodec::Json, bytes: payload },
@@ -133,7 +136,7 @@ async fn serve_one(router: &Router, hash: &ShardHash, request: GatewayRequest) {
                 mode,
                 timeout: timeout.min(GATEWAY_TIMEOUT_MAX),
             };
-            worded(router.ask(outgoing).await)
+            worded(step.around(router.ask(outgoing)).await)
         }
         Err(fault) => failed("invalid", fault.to_string(), false),
     };

@@ -314,6 +314,7 @@ mod tests {
     fn ask(nth: u64) -> Frame {
         let key = ActorKey { kind: ActorKind::new("k").expect("valid"), id: ActorId::new("1").expect("valid") };
         Frame::Ask(AskFrame {
+            trace: None,
             id: CommandId { origin: life("me", 1).incarnation, sequence: nth },
             floor: 0,
             actor: ActorAddress { key, slot: Slot(0) },

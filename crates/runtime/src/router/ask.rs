@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use aether_domain::ports::{AskFrame, ReadMode};
+use aether_domain::ports::{AskFrame, ReadMode, Traced};
 use aether_domain::records::PayloadCodec;
 use aether_domain::{ActorAddress, CommandId, Epoch, MessageId, Monotonic, NodeRef, ShardId};
 use bytes::Bytes;
@@ -27,6 +27,8 @@ pub(crate) struct Request {
     pub(crate) message: Option<MessageId>,
     /// How fresh an answer that changes nothing must be.
     pub(crate) mode: ReadMode,
+    /// What traces it.
+    pub(crate) trace: Traced,
 }
 
 impl Request {
@@ -66,8 +68,9 @@ impl Try {
 
     /// As it travels to another node; `now` decides how much time is left.
     pub(crate) fn into_frame(self, now: Monotonic) -> AskFrame {
-        let Request { actor, command, payload, codec, message, mode } = self.request;
+        let Request { actor, command, payload, codec, message, mode, trace } = self.request;
         AskFrame {
+            trace,
             id: self.id,
             floor: self.floor,
             actor,
@@ -86,8 +89,9 @@ impl Try {
 
     /// As it enters a shard of this node.
     pub(crate) fn into_work(self) -> Work {
-        let Request { actor, command, payload, codec, message, mode } = self.request;
+        let Request { actor, command, payload, codec, message, mode, trace } = self.request;
         Work {
+            trace,
             id: self.id,
             floor: self.floor,
             actor,

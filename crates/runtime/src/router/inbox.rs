@@ -340,8 +340,10 @@ impl Drop for Listening<'_> {
 
 fn run_one(core: &Arc<Core>, received: Received) {
     let Received { from, ask, at } = received;
-    let AskFrame { id, floor, actor, command, payload, codec, message, mode, budget, attempt, sending, .. } = ask;
+    let AskFrame { id, floor, actor, command, payload, codec, message, mode, budget, attempt, sending, trace, .. } =
+        ask;
     let work = Work {
+        trace,
         id,
         floor,
         actor,

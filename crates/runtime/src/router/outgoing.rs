@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use aether_domain::ports::{ReadMode, WarmFrame, WarmTakenFrame};
+use aether_domain::ports::{ReadMode, Traced, WarmFrame, WarmTakenFrame};
 use aether_domain::records::PayloadCodec;
 use aether_domain::{ActorAddress, MessageId, NodeRef};
 use bytes::Bytes;
@@ -87,13 +87,15 @@ pub struct Outgoing<P> {
     pub mode: ReadMode,
     /// How long the caller waits. At most [`TIMEOUT_MAX`](super::bounds::TIMEOUT_MAX).
     pub timeout: Duration,
+    /// What traces it.
+    pub trace: Traced,
 }
 
 impl<P: Parcel> Outgoing<P> {
     /// In a form that can be sent again.
     pub(crate) fn into_request(self) -> Result<Request, CodecError> {
         let (codec, payload) = self.parcel.written()?;
-        let Self { actor, command, message, mode, .. } = self;
-        Ok(Request { actor, command, payload, codec, message, mode })
+        let Self { actor, command, message, mode, trace, .. } = self;
+        Ok(Request { actor, command, payload, codec, message, mode, trace })
     }
 }

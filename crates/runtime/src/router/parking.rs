@@ -112,6 +112,7 @@ pub(super) mod tests {
         let kind = ActorKind::new("account").expect("a kind");
         let key = ActorKey { kind, id: ActorId::new("alice").expect("an id") };
         let ask = AskFrame {
+            trace: None,
             id: CommandId { origin: from.incarnation, sequence: 1 },
             floor: 1,
             actor: ActorAddress { key, slot: Slot(0) },

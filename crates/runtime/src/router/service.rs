@@ -207,6 +207,7 @@ impl Drop for BegunHere<'_> {
 
 fn work<P: Parcel>(id: CommandId, floor: u64, deadline: Monotonic, outgoing: &Outgoing<P>) -> Work {
     Work {
+        trace: outgoing.trace.clone(),
         id,
         floor,
         actor: outgoing.actor.clone(),

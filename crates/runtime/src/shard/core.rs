@@ -317,7 +317,7 @@ impl<T> Core<T> {
             events: Vec::new(),
             timers: Vec::new(),
         };
-        let (mut covers, mut changes, mut bytes, mut state) = (0, 0, 0, None);
+        let (mut covers, mut changes, mut bytes, mut state, mut trace) = (0, 0, 0, None, None);
         for Decided { asked, what, event_bytes, state: after } in &mut busy.decided {
             let full = changes == CommitRecord::COMMANDS_MAX || bytes + *event_bytes > BATCH_BYTES_MAX;
             if let What::Change { events, timers, .. } | What::Fired { events, timers, .. } = what {
@@ -336,6 +336,9 @@ impl<T> Core<T> {
                 let (id, floor, message) = (asked.work.id, asked.work.floor, asked.work.message);
                 record.commands.push(CommandMark { id, floor, message, reply: stored.clone() });
             }
+            if trace.is_none() {
+                trace.clone_from(&asked.work.trace);
+            }
             covers += 1;
             if after.is_some() {
                 state = after.take();
@@ -345,13 +348,14 @@ impl<T> Core<T> {
         let settings = slot.kind.settings();
         let state = state.or_else(|| self.captured(&mut slot.growth, settings, busy, &**instance, (&record, covers)));
         let (record, after) = (Arc::new(record), slot.tail.sequence);
-        busy.flight = Some(Flight { record, after, covers, tries: 0, wake: None, state });
+        busy.flight = Some(Flight { record, after, covers, tries: 0, wake: None, state, trace });
         self.send(busy);
     }
 
     pub(super) fn append(&mut self, busy: &Busy<T>, record: Arc<CommitRecord>, wait: Duration) {
         let after = record.prev_sequence;
-        self.out.push(Effect::Append { actor: busy.actor.clone(), record, after, wait });
+        let trace = busy.flight.as_ref().and_then(|flight| flight.trace.clone());
+        self.out.push(Effect::Append { actor: busy.actor.clone(), record, after, wait, trace });
     }
 
     /// The record under way is stored: answers what it covers, and goes on.

@@ -35,6 +35,7 @@ use super::wakes::{self, Wakes};
 use crate::handover::{Handover, Shards};
 use crate::message::{Outcome, Responder, Told, Work};
 use crate::spread::SharedSpread;
+use crate::traces::Step;
 use crate::view::View;
 use crate::vitals::Latencies;
 
@@ -139,7 +140,7 @@ impl Inner {
     fn bring<R>(
         self: &Arc<Self>,
         shard: ShardId,
-        work: Work,
+        mut work: Work,
         asks: R,
         waiting: impl FnOnce(R) -> Responder,
     ) -> Result<(), (R, Outcome)> {
@@ -148,9 +149,13 @@ impl Inner {
             return Err((asks, Outcome::Other(closed)));
         }
         let cell = &self.cells[shard.index()];
+        let step = Step::execute(&work.trace, work.actor.key.kind.as_str(), &work.command);
+        if step.is_seen() {
+            work.trace = step.told(work.trace.take());
+        }
         let began = cell.meters.times_next().then(|| self.clocks.now().at);
         let Some(mut machine) = cell.take_turn() else {
-            self.offer(shard, Input::Command(work, self.timed(began, waiting(asks))));
+            self.offer(shard, Input::Command(work, self.timed(began, step, waiting(asks))));
             return Ok(());
         };
         let took = || began.map(|began| self.clocks.now().at.since(began));
@@ -167,7 +172,7 @@ impl Inner {
                 Err((asks, self.protected(outcome, lease)))
             }
             Looked::Open(open) => {
-                machine.proceed(self.clocks.now(), work, self.timed(began, waiting(asks)), open);
+                machine.proceed(self.clocks.now(), work, self.timed(began, step, waiting(asks)), open);
                 let effects = cell.give_back(machine, busy(took()));
                 self.carry_out(shard, effects);
                 Ok(())
@@ -175,14 +180,18 @@ impl Inner {
         }
     }
 
-    /// Whoever is to be answered; of a command that is timed since then, noting how long that took.
-    fn timed(&self, began: Option<Monotonic>, respond: Responder) -> Responder {
-        let Some(began) = began else { return respond };
+    /// Whoever is to be answered; of a command that is timed since then, noting how long that took, and of one that is traced
+    /// ending its step.
+    fn timed(&self, began: Option<Monotonic>, step: Step, respond: Responder) -> Responder {
+        if began.is_none() && !step.is_seen() {
+            return respond;
+        }
         let this = self.this.clone();
         Responder::Call(Box::new(move |outcome| {
-            if let Some(inner) = this.upgrade() {
+            if let (Some(began), Some(inner)) = (began, this.upgrade()) {
                 inner.command_spread.note(inner.clocks.now().at.since(began));
             }
+            step.end();
             respond.respond(outcome);
         }))
     }
@@ -233,12 +242,13 @@ impl Inner {
                         self.load(shard, Load { actor, kind, ticket, part, until }, wait);
                     }
                 }
-                Effect::Append { actor, record, after, wait } => {
+                Effect::Append { actor, record, after, wait, trace } => {
                     let inner = self.clone();
                     let append = async move {
                         let permit = inner.appends.acquire().await;
                         let began = inner.clocks.now().at;
-                        let outcome = inner.events.append(&actor, &record, after).await;
+                        let step = Step::append(&trace, actor.key.kind.as_str(), record.commands.len());
+                        let outcome = step.around(inner.events.append(&actor, &record, after)).await;
                         let took = inner.clocks.now().at.since(began);
                         inner.append_times.note(took);
                         inner.append_spread.note(took);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::ports::{AppendError, BoxError, ReadError, SaveError};
+use aether_domain::ports::{AppendError, BoxError, ReadError, SaveError, Traced};
 use aether_domain::records::{ActorSnapshot, CommitRecord, Position, StoredCommit, Wake, WarmActor};
 use aether_domain::{
     ActorAddress, CommandId, Epoch, Incarnation, Monotonic, NodeId, Nonce, Revision, Sequence, WallTime,
@@ -93,7 +93,8 @@ pub(crate) enum Effect<T> {
         until: Monotonic,
     },
     /// Append the record behind `after`. Asked again with the same record until the outcome is known.
-    Append { actor: ActorAddress, record: Arc<CommitRecord>, after: Sequence, wait: Duration },
+    /// `trace`: what traces the first of its commands that is traced.
+    Append { actor: ActorAddress, record: Arc<CommitRecord>, after: Sequence, wait: Duration, trace: Traced },
     /// Read freshly what lies behind `after`, to find the record with that nonce.
     Look { actor: ActorAddress, nonce: Nonce, after: Sequence, wait: Duration },
     /// Keep a snapshot, when there is nothing better to do; it may fail.

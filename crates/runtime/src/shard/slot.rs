@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use aether_domain::mutants::{Mutant, is_on};
-use aether_domain::ports::ReadMode;
+use aether_domain::ports::{ReadMode, Traced};
 use aether_domain::records::{CommitRecord, EventRecord, PayloadCodec, Position, TimerChange};
 use aether_domain::{ActorAddress, CommandId, Epoch, Monotonic, Sequence, Slot as HashSlot, WallTime};
 use bytes::Bytes;
@@ -117,6 +117,8 @@ pub(super) struct Flight {
     pub(super) state: Option<Kept>,
     /// The wake that has to be written before it is sent.
     pub(super) wake: Option<WallTime>,
+    /// What traces the first of its commands that is traced.
+    pub(super) trace: Traced,
 }
 
 /// A command that somebody waits for.
@@ -380,6 +382,7 @@ impl<T> Asked<T> {
     /// What stands in place of a command where a timer fires.
     pub(super) fn by_nobody(actor: ActorAddress) -> Self {
         let work = Work {
+            trace: None,
             id: NOBODYS,
             floor: 0,
             actor,

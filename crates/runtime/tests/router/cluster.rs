@@ -188,6 +188,7 @@ pub(crate) fn to(slot: u16, text: &str) -> Outgoing<Written> {
     let kind = ActorKind::new("account").expect("a kind");
     let key = ActorKey { kind, id: ActorId::new(format!("{slot}")).expect("an id") };
     Outgoing {
+        trace: None,
         actor: ActorAddress { key, slot: Slot(slot) },
         command: "say".into(),
         parcel: Written { codec: PayloadCodec::Json, bytes: text.to_string().into() },

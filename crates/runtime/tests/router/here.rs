@@ -29,7 +29,7 @@ impl Parcel for Text {
 
 fn value(text: &'static str) -> Outgoing<Text> {
     let Outgoing { actor, command, message, mode, timeout, .. } = to(0, "");
-    Outgoing { actor, command, parcel: Text(text), message, mode, timeout }
+    Outgoing { actor, command, parcel: Text(text), message, mode, timeout, trace: None }
 }
 
 #[tokio::test(start_paused = true)]

@@ -89,6 +89,7 @@ impl Desk {
     pub(crate) fn work(&self, actor: &ActorAddress, command: &'static str, payload: Payload) -> Work {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         Work {
+            trace: None,
             id: CommandId { origin: self.me.incarnation, sequence },
             floor: 1,
             actor: actor.clone(),

@@ -247,6 +247,7 @@ impl TryFrom<AskB1<'_>> for AskFrame {
             attempt: ask.attempt,
             sending: ask.sending,
             wants_answer: ask.wants_answer,
+            trace: None,
         })
     }
 }

@@ -18,7 +18,7 @@ mod orders;
 mod policy;
 mod snapshot;
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 mod topology;
 mod wake;
 

@@ -207,6 +207,7 @@ impl World {
             None => ("get", Payload::Typed(Box::new(Get {}))),
         };
         let work = Work {
+            trace: None,
             id,
             floor,
             actor: actor(1),

@@ -81,6 +81,7 @@ async fn a_command_that_is_given_up_while_a_view_is_told_holds_nobody_up() {
     host.view_changed(&view(3));
     // A command that may have ended two lives, left for whoever runs the shard next.
     let work = Work {
+        trace: None,
         id: CommandId { origin: me.incarnation, sequence: 1 },
         floor: 1,
         actor: actor(1),

@@ -21,7 +21,7 @@ pub(super) fn describe(effect: &Effect<u64>) -> String {
         Effect::Save { actor, snapshot } => {
             (format!("save {} at {}", snapshot.version, snapshot.at.sequence), Some(actor), Duration::ZERO)
         }
-        Effect::Append { actor, record, after, wait } => {
+        Effect::Append { actor, record, after, wait, trace: _ } => {
             let ids = record.commands.iter().map(|mark| mark.id.sequence.to_string()).collect::<Vec<_>>().join(",");
             let timers = record.timers.iter().map(timer);
             let parts: Vec<_> = Some(ids).into_iter().chain(timers).filter(|part| !part.is_empty()).collect();

@@ -345,6 +345,7 @@ impl Scene {
         };
         let id = CommandId { origin: Incarnation(ORIGIN), sequence: token };
         let mut work = Work {
+            trace: None,
             id,
             floor: 1,
             actor: actor(on),

@@ -3,7 +3,7 @@
 mod golden;
 mod hostile;
 mod round_trip;
-pub(in crate::wire) mod samples;
+pub(crate) mod samples;
 
 use super::{CHECKSUM_HEADER, FORMAT, checksum, payload_hash};
 

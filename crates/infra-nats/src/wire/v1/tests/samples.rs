@@ -280,9 +280,10 @@ pub(in crate::wire) fn commit(codec: PayloadCodec) -> CommitRecord {
     }
 }
 
-pub(in crate::wire) fn ask() -> AskFrame {
+pub(crate) fn ask() -> AskFrame {
     let key = ActorKey { kind: ActorKind::new("account").expect("a kind"), id: ActorId::new("alice").expect("an id") };
     AskFrame {
+        trace: None,
         id: CommandId { origin: Incarnation(0x4d2), sequence: 300 },
         floor: 299,
         actor: ActorAddress { key, slot: Slot(0xa5b) },

@@ -152,6 +152,7 @@ pub(super) const SLOT: Slot = Slot(0);
 pub(super) fn request(bytes: usize) -> Request {
     let key = ActorKey { kind: ActorKind::new("account").expect("a kind"), id: ActorId::new("alice").expect("an id") };
     Request {
+        trace: None,
         actor: ActorAddress { key, slot: SLOT },
         command: "deposit".into(),
         payload: Bytes::from(vec![b'x'; bytes]),
