@@ -62,6 +62,14 @@ impl Identity {
         Self::of(self.pid).is_some_and(|now| now.started == self.started && (now.exe == self.exe || ours()))
     }
 
+    /// Whether it exists and is stopped (SIGSTOP), where the system says so in `/proc`.
+    pub fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // The program's name is in brackets and may hold anything, brackets included.
+        let state = stat.rsplit_once(')').and_then(|(_, after_name)| after_name.split_whitespace().next());
+        self.is_alive() && state == Some("T")
+    }
+
     /// The same process with the program it runs by now; unchanged if it is gone.
     #[must_use]
     pub fn refreshed(self) -> Self {
@@ -274,7 +282,10 @@ mod tests {
     fn a_frozen_process_is_woken_to_hear_that_it_should_end() {
         let folder = tempfile::tempdir().expect("a folder");
         let process = sleeper(&folder.path().join("log"));
+        assert!(!process.is_stopped());
         assert!(process.signal(Signal::SIGSTOP).expect("ours"));
+        let stopped = Deadline::after(Duration::from_secs(5));
+        wait_for("it to be stopped", stopped, || Ok(process.is_stopped().then_some(()))).expect("it is");
         assert_eq!(end_all(std::slice::from_ref(&process), Duration::from_secs(10)).expect("ended"), 0);
         let status = wait_for("its end", Deadline::after(Duration::from_secs(5)), || Ok(process.exit_status()));
         assert!(!status.expect("reaped").success());

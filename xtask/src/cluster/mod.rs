@@ -26,3 +26,10 @@ pub use status::{LoadStatus, NodeStatus, Status, status};
 pub use up::{NatsChoice, UpOptions, up};
 pub use view::{ClusterView, NodeView, ShardsView, owners};
 pub use watch::watch;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    //! A cluster's file, for tests of whoever reads it.
+
+    pub(crate) use super::file::tests::sample;
+}

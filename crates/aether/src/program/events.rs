@@ -4,6 +4,7 @@ use std::io::BufReader;
 use std::time::Duration;
 
 use aether_runtime::clock::{BootClock, Clock as _};
+use aether_screen::sse;
 use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
@@ -13,7 +14,7 @@ use super::history::{Filter, Log, ago, lines};
 use super::ink::Ink;
 use super::pages::Entry;
 use super::when::Since;
-use super::{Usage, out, sse};
+use super::{Usage, out};
 
 /// How many entries are shown unless told.
 const SHOWN: usize = 50;

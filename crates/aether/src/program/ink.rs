@@ -39,6 +39,11 @@ impl Ink {
         Self { on: terminal && !no_color && variable.is_none_or(OsStr::is_empty) }
     }
 
+    /// Whether there are any.
+    pub(super) fn is_on(self) -> bool {
+        self.on
+    }
+
     /// The text in the colour of its tone.
     pub(super) fn paint(self, tone: Tone, text: &str) -> String {
         let code = match tone {

@@ -39,13 +39,13 @@ mod registrar;
 mod restart;
 mod shards;
 mod signals;
-mod sse;
 mod status;
 #[cfg(feature = "nats")]
 mod store;
 #[cfg(all(unix, feature = "nats"))]
 mod supervise;
 mod table;
+mod top;
 #[cfg(feature = "nats")]
 mod verify;
 mod when;
@@ -133,6 +133,7 @@ fn begin(
             #[cfg(feature = "nats")]
             Command::Load(args) => load::run(args, &global).await?,
             Command::Status => status::run(&global).await?,
+            Command::Top(args) => top::run(args, &global).await?,
             Command::Shards(args) => shards::run(args, &global).await?,
             Command::Where(args) => whereabouts::run(args, &global).await?,
             Command::Why(command) => why::run(command, &global).await?,

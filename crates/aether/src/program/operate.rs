@@ -10,7 +10,7 @@ use aether_domain::cluster::ClusterEvent;
 use aether_domain::orders::{Asked, Wish};
 use aether_domain::ports::{ControlStore, TopologyLog};
 use aether_domain::topology::TopologyEvent;
-use aether_domain::{NodeId, Nonce};
+use aether_domain::{NodeId, NodeRef, Nonce, Term};
 use aether_runtime::subscription::{Since, topology_events};
 use anyhow::{Context, bail};
 use futures_util::StreamExt as _;
@@ -38,14 +38,43 @@ pub(super) async fn rebalance(args: RebalanceArgs, global: &Global) -> anyhow::R
         (.., true) => Wish::Resume,
         _ => return show(global, "/v1/rebalance", |view, _, _| diff(view)).await,
     };
-    let asked = asked(&ask);
-    let id = with_ports(global, &ask, async |control, _| Ok(operator::rebalance(control, wish, &asked).await?)).await?;
-    let epoch = with_ports(global, &ask, async |_, log| taken_up(log, id).await).await?;
+    let epoch = order(global, &ask, wish).await?;
     match form {
         Form::Json => out::line(serde_json::json!({ "wish": wish.name(), "epoch": epoch })),
         Form::Table | Form::Wide => out::line(format!("{}: the log says so since epoch {epoch}", wish.name())),
     }
     Ok(())
+}
+
+/// Asks for that, and answers the entry by which a leader has taken it up.
+pub(super) async fn order(global: &Global, ask: &AskArgs, wish: Wish) -> anyhow::Result<u64> {
+    let asked = asked(ask);
+    let id = with_ports(global, ask, async |control, _| Ok(operator::rebalance(control, wish, &asked).await?)).await?;
+    with_ports(global, ask, async |_, log| taken_up(log, id).await).await
+}
+
+/// Asks that node to hand over and leave; answers which life of it is asked.
+pub(super) async fn drain(global: &Global, ask: &AskArgs, node: &NodeId) -> anyhow::Result<NodeRef> {
+    let asked = asked(ask);
+    with_ports(global, ask, async |control, _| Ok(operator::drain(control, node, &asked).await?)).await
+}
+
+/// Asks the leader to step down, and answers the term that it has led in and who leads then.
+pub(super) async fn step_down(global: &Global, ask: &AskArgs) -> anyhow::Result<(Term, NodeRef)> {
+    let asked = asked(ask);
+    let term = with_ports(global, ask, async |control, _| Ok(operator::step_down(control, &asked).await?)).await?;
+    let (_, next) = with_ports(global, ask, async |_, log| {
+        let next = |event: &TopologyEvent| match event {
+            TopologyEvent::Leadership(aether_domain::lease::LeadershipEvent::TermStarted { term: next, leader }) => {
+                (*next > term).then(|| leader.clone())
+            }
+            _ => None,
+        };
+        let stays = || format!("the leader of term {term} goes on; is there another Active node to lead?");
+        find(log, TAKEN_UP_WITHIN, next).await.with_context(stays)
+    })
+    .await?;
+    Ok((term, next))
 }
 
 /// The plan that would be made now, as lines for people.
@@ -87,8 +116,7 @@ pub(super) async fn nodes(args: NodesArgs, global: &Global) -> anyhow::Result<()
         }
         return Ok(());
     };
-    let (node, asked) = (NodeId::new(node)?, asked(&ask));
-    let life = with_ports(global, &ask, async |control, _| Ok(operator::drain(control, &node, &asked).await?)).await?;
+    let life = drain(global, &ask, &NodeId::new(node)?).await?;
     let said = |left: bool, text: String| match form {
         Form::Json => out::line(serde_json::json!({
             "node": life.node.as_str(), "incarnation": life.incarnation.to_string(), "left": left,
@@ -135,19 +163,7 @@ pub(super) async fn leader(args: LeaderArgs, global: &Global) -> anyhow::Result<
         }
         return Ok(());
     };
-    let asked = asked(&ask);
-    let term = with_ports(global, &ask, async |control, _| Ok(operator::step_down(control, &asked).await?)).await?;
-    let (_, next) = with_ports(global, &ask, async |_, log| {
-        let next = |event: &TopologyEvent| match event {
-            TopologyEvent::Leadership(aether_domain::lease::LeadershipEvent::TermStarted { term: next, leader }) => {
-                (*next > term).then(|| leader.clone())
-            }
-            _ => None,
-        };
-        let stays = || format!("the leader of term {term} goes on; is there another Active node to lead?");
-        find(log, TAKEN_UP_WITHIN, next).await.with_context(stays)
-    })
-    .await?;
+    let (term, next) = step_down(global, &ask).await?;
     match form {
         Form::Json => out::line(serde_json::json!({ "leader": next.node.as_str(), "after_term": term.0 })),
         Form::Table | Form::Wide => out::line(format!("{next} leads now")),

@@ -37,6 +37,21 @@ pub(super) fn polite_end() -> anyhow::Result<CancellationToken> {
     Ok(asked)
 }
 
+/// A token that is cancelled by the first SIGTERM or SIGINT; the others say nothing new. For what ends at once by itself and
+/// has a terminal to leave as it was.
+pub(super) fn end() -> anyhow::Result<CancellationToken> {
+    let asked = CancellationToken::new();
+    let token = asked.clone();
+    let mut signals = Signals::new().context("this process cannot listen for signals")?;
+    tokio::spawn(async move {
+        loop {
+            signals.next().await;
+            token.cancel();
+        }
+    });
+    Ok(asked)
+}
+
 #[cfg(unix)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,

@@ -2,6 +2,18 @@
 
 use clap::{Subcommand, ValueEnum};
 
+/// A picture a second, and every event as it comes, from whichever node answers: first those of --url, then those that they know
+/// of. Keys that change something ask first, and do what `nodes drain`, `leader step-down` and `rebalance` do.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct TopArgs {
+    /// Print one picture as plain text and end: of the size that COLUMNS and LINES say, or the terminal's, or 80x24.
+    #[arg(long)]
+    pub(crate) once: bool,
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) ask: super::AskArgs,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct MovesArgs {
     /// Only this shard's, with their actors, as JSON.
@@ -140,6 +152,16 @@ pub(crate) struct LimitArgs {
     /// A node that is asked and is so many entries behind is critical.
     #[arg(long, default_value_t = 1024, value_name = "N")]
     pub(crate) behind_critical: u64,
+}
+
+impl Default for LimitArgs {
+    /// As the command line has them if nothing is said.
+    fn default() -> Self {
+        let command = <Self as clap::Args>::augment_args(clap::Command::new("limits"));
+        let said =
+            command.try_get_matches_from(["limits"]).and_then(|said| clap::FromArgMatches::from_arg_matches(&said));
+        said.expect("each of them has a default, or needs none")
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Load(LoadArgs),
     /// Show a cluster as one of its nodes sees it.
     Status,
+    /// Show a cluster as it goes on, on the whole terminal: shards, nodes, moves, alerts, events; `?` there lists the keys.
+    Top(TopArgs),
     /// Show the nodes, or ask one to hand over and leave.
     #[cfg(feature = "nats")]
     Nodes(NodesArgs),
@@ -139,7 +141,7 @@ pub(crate) struct AclArgs {
 
 /// Where NATS is, by a file.
 #[cfg(feature = "nats")]
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct StoreArgs {
     /// A node's TOML file, which says where NATS is; AETHER_SECTION__KEY variables win over it.
     #[arg(long)]

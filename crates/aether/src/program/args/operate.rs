@@ -94,7 +94,7 @@ pub(crate) enum LeaderCommand {
 }
 
 /// What is asked is written down with who asks and why.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct AskArgs {
     /// Who asks; the user of this machine unless told.
     #[arg(long)]

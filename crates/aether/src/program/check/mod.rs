@@ -4,8 +4,10 @@ mod form;
 mod rule;
 
 use aether_runtime::clock::{BootClock, Clock as _};
+use aether_screen::Pages;
+use aether_screen::model::Alert;
 
-use super::args::{CheckArgs, Global, Output};
+use super::args::{CheckArgs, Global, LimitArgs, Output, Subject};
 use super::ask::Nodes;
 use super::exit;
 use super::out;
@@ -55,6 +57,23 @@ fn code(level: Level, format: Format) -> u8 {
 #[derive(serde::Deserialize)]
 struct Moves {
     plan: Option<PlanView>,
+}
+
+/// What is wrong by the same rules, for the screen: with the limits that the command line has if nothing is said.
+pub(super) fn alerts(pages: &Pages<'_>) -> Vec<Alert> {
+    let Ok(facts) = read(pages) else { return aether_screen::health_alerts(pages) };
+    let found = Judged::of(Subject::Cluster, facts, &LimitArgs::default()).findings;
+    found.into_iter().map(|found| Alert { critical: found.level == Level::Critical, text: found.text.into() }).collect()
+}
+
+fn read(pages: &Pages<'_>) -> serde_json::Result<Facts> {
+    let plan = serde_json::from_str::<Moves>(pages.moves)?.plan;
+    Ok(Facts {
+        asked: pages.asked.to_owned(),
+        cluster: serde_json::from_str(pages.cluster)?,
+        health: serde_json::from_str(pages.health)?,
+        plan: plan.zip(pages.plan_seconds),
+    })
 }
 
 /// What one node knows.

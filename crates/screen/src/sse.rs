@@ -1,4 +1,4 @@
-//! A stream of server-sent events, line by line.
+//! A stream of server-sent events, line by line. It knows nothing of connections.
 
 use std::io::{self, BufRead, Read};
 
@@ -7,20 +7,20 @@ const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// One event of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Message {
+pub struct Message {
     /// What to resume behind, if anything was said since the stream began.
-    pub(super) id: Option<String>,
+    pub id: Option<String>,
     /// Its type; empty if none was said.
-    pub(super) event: String,
+    pub event: String,
     /// What it says.
-    pub(super) data: String,
+    pub data: String,
 }
 
 /// The next event of the stream; nothing once it has ended.
 ///
 /// # Errors
 /// It cannot be read on, or a line is longer than any event is.
-pub(super) fn next(stream: &mut impl BufRead) -> io::Result<Option<Message>> {
+pub fn next(stream: &mut impl BufRead) -> io::Result<Option<Message>> {
     let (mut message, mut data): (Message, Vec<String>) = (Message::default(), Vec::new());
     loop {
         let mut line = Vec::new();
