@@ -5,7 +5,7 @@
 //! last lines of each log are printed. Nothing here decides what is right: the tests do.
 //!
 //! Read next: [`Cluster`], [`Prober`], [`History`], [`Lone`]; then [`timelines`], with [`Observer`] and [`Link`];
-//! then [`browser`].
+//! then [`browser`] and [`Terminal`].
 
 pub mod browser;
 mod calls;
@@ -18,6 +18,7 @@ pub mod odd;
 mod operator;
 mod probe;
 mod routes;
+mod terminal;
 pub mod timelines;
 
 pub use calls::{Call, Calls, all_answered, all_but, silences};
@@ -29,3 +30,4 @@ pub use observer::{Observer, Seen};
 pub use operator::Operator;
 pub use probe::{Asking, Prober, SHARDS};
 pub use routes::Routes;
+pub use terminal::Terminal;

@@ -1,0 +1,235 @@
+//! The live screen on a real terminal, of a real cluster: what it shows when nodes die and NATS goes, what keys do, and
+//! that it leaves the terminal as it was.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use aether_cluster_tests::{Cluster, Spec, Terminal, alone};
+use anyhow::{Context, Result, ensure};
+use xtask::clock::Stopwatch;
+use xtask::cluster::{self, NatsChoice};
+use xtask::nats::{NatsServer, ServerOptions};
+use xtask::out;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_aether-under-test");
+const FAULTY: &str = env!("CARGO_BIN_EXE_screen-that-panics");
+const OF_CLUSTER: &str = env!("CARGO_BIN_EXE_screen-of-cluster");
+
+/// How long something may take to be shown.
+const LIMIT: Duration = Duration::from_secs(20);
+/// How long a death may take, from the kill: its supervisor tells of it at once.
+const DEATH_MAX: Duration = Duration::from_secs(3);
+/// How long the program may take to end when it is asked to.
+const END_MAX: Duration = Duration::from_secs(5);
+
+/// `aether top` on that cluster, beginning with the pages of those nodes.
+fn top(cluster: &Cluster, nodes: &[&str]) -> Result<Command> {
+    let (file, mut command) = (cluster.file()?, Command::new(PROGRAM));
+    let urls = nodes.iter().map(|id| Ok(file.node(id)?.admin_url.clone())).collect::<Result<Vec<_>>>()?;
+    command.args(["top", "--url", &urls.join(","), "--nats-url", &file.nats_urls.join(",")]);
+    command.args(["--namespace", &file.namespace, "--by", "ann"]);
+    Ok(command)
+}
+
+/// The row of that node.
+fn row<'a>(shown: &'a str, node: &str) -> Option<&'a str> {
+    let is_state = |word: &str| ["active", "leads", "failed", "silent", "paused"].contains(&word);
+    shown.lines().find(|line| line.split_whitespace().any(|word| word == node) && line.split_whitespace().any(is_state))
+}
+
+fn spec() -> Spec {
+    Spec { load: None, ..Spec::of(PROGRAM) }
+}
+
+#[test]
+fn a_death_is_shown_and_the_screen_outlives_the_node_that_it_asks() -> Result<()> {
+    Cluster::run(&spec(), |cluster| {
+        cluster.wait_balanced(3, LIMIT)?;
+        let (leader, victim) = (cluster.leader()?, cluster.follower()?);
+        let nodes = cluster.file()?.nodes;
+        let third = nodes.iter().find(|node| node.id != leader && node.id != victim).context("one is left")?.id.clone();
+        // It is told of one node only, and learns of the others.
+        let mut screen = Terminal::start(top(cluster, &[&third])?, 120, 40)?;
+        screen.until("three nodes", LIMIT, |shown| {
+            shown.contains("3 nodes serve all 1,024 shards")
+                && shown.contains(&format!("{leader} leads"))
+                && shown.contains("lease ")
+                && [&leader, &victim, &third].iter().all(|node| row(shown, node).is_some())
+        })?;
+        ensure!(screen.has_colours());
+
+        let since = Stopwatch::start();
+        cluster::kill(cluster.dir(), &victim)?;
+        screen.until("the death", LIMIT, |shown| {
+            row(shown, &victim).is_some_and(|row| row.contains("failed"))
+                && shown.contains("2 nodes serve all 1,024 shards")
+                && shown.contains("NodeFailed")
+                && shown.contains(&format!("{victim} has failed"))
+        })?;
+        let took = since.elapsed();
+        out::note(format!("the death is shown {} ms after the kill", took.as_millis()));
+        ensure!(took <= DEATH_MAX, "shown {took:?} after the kill");
+
+        // The only node that it was told of goes.
+        cluster::kill(cluster.dir(), &third)?;
+        screen.until("the last node's view", LIMIT, |shown| {
+            shown.contains("1 node serves all 1,024 shards") && shown.contains(&format!("as {leader} sees it"))
+        })?;
+
+        screen.resize(80, 24)?;
+        screen.until("a smaller screen", LIMIT, |shown| {
+            shown.contains("1 node serves") && shown.lines().count() <= 24 && shown.contains("q quit")
+        })?;
+        screen.resize(30, 8)?;
+        screen.until("that it is too small", LIMIT, |shown| shown.contains("too small"))?;
+        screen.resize(120, 40)?;
+        screen.until("it again", LIMIT, |shown| shown.contains("1 node serves"))?;
+
+        cluster::kill(cluster.dir(), &leader)?;
+        screen.until("that nobody answers", LIMIT, |shown| {
+            shown.contains("no node answers") && shown.contains(" old: ") && row(shown, &victim).is_some()
+        })?;
+        screen.press("q")?;
+        ensure!(screen.ended(END_MAX)?.success());
+        screen.ensure_as_before()
+    })
+}
+
+#[test]
+fn keys_do_what_the_commands_do_after_a_yes_and_any_way_to_end_leaves_the_terminal_as_it_was() -> Result<()> {
+    Cluster::run(&spec(), |cluster| {
+        cluster.wait_balanced(3, LIMIT)?;
+        let (leader, ids) = (cluster.leader()?, ["n1", "n2", "n3"]);
+        let mut command = top(cluster, &ids)?;
+        command.arg("--no-color");
+        let mut screen = Terminal::start(command, 120, 40)?;
+        screen.until("three nodes", LIMIT, |shown| shown.contains("3 nodes serve all 1,024 shards"))?;
+        ensure!(!screen.has_colours(), "it was told to have none");
+
+        screen.press("p")?;
+        screen.until("the question", LIMIT, |shown| shown.contains("pause redistribution?"))?;
+        screen.press("x")?;
+        screen.until("no question", LIMIT, |shown| !shown.contains("pause redistribution?"))?;
+        screen.press("p")?;
+        screen.until("the question", LIMIT, |shown| shown.contains("pause redistribution?"))?;
+        screen.press("y")?;
+        screen.until("the pause", LIMIT, |shown| shown.contains("redistribution is paused by ann"))?;
+        screen.press("p")?;
+        screen.until("the question", LIMIT, |shown| shown.contains("resume redistribution?"))?;
+        screen.press("y")?;
+        screen.until("no pause", LIMIT, |shown| !shown.contains("redistribution is paused"))?;
+
+        screen.press("l")?;
+        screen.until("the question", LIMIT, |shown| shown.contains("make the leader step down?"))?;
+        screen.press("y")?;
+        screen.until("another leader", LIMIT, |shown| {
+            ids.iter().any(|id| *id != leader && shown.contains(&format!("{id} leads")))
+        })?;
+
+        // The last node is marked and asked to leave; its row says so, and the others have what it had.
+        screen.press("\x1b[F")?;
+        screen.press("d")?;
+        screen.until("the question", LIMIT, |shown| shown.contains("drain n3 of "))?;
+        screen.press("y")?;
+        screen.until("that it has left", Duration::from_secs(40), |shown| {
+            shown.contains("2 nodes serve all 1,024 shards") && shown.contains("NodeLeft")
+        })?;
+
+        screen.press("/NodeLeft\r")?;
+        screen.until("only those events", LIMIT, |shown| {
+            shown.contains("events with \"NodeLeft\"") && !shown.contains("NodeJoined")
+        })?;
+        screen.press("g417\r")?;
+        screen.until("why a shard is where it is", LIMIT, |shown| {
+            shown.contains(" shard 417 ") && shown.contains("since entry") && shown.contains("ShardAssigned")
+        })?;
+        // An interrupt ends it whatever is open, as a key here and as a signal there.
+        screen.press("\x03")?;
+        ensure!(screen.ended(END_MAX)?.success());
+        screen.ensure_as_before()?;
+        for signal in ["TERM", "INT"] {
+            let mut screen = Terminal::start(top(cluster, &ids)?, 80, 24)?;
+            screen.until("two nodes", LIMIT, |shown| shown.contains("2 nodes serve all 1,024 shards"))?;
+            ensure!(Command::new("kill").args(["-s", signal, &screen.pid().to_string()]).status()?.success());
+            ensure!(screen.ended(END_MAX)?.success(), "SIG{signal}");
+            screen.ensure_as_before()?;
+        }
+
+        let mut once = top(cluster, &ids)?;
+        once.arg("--once").env("COLUMNS", "100").env("LINES", "30");
+        let once = once.stdin(Stdio::null()).output()?;
+        let text = String::from_utf8(once.stdout)?;
+        ensure!(once.status.success() && text.lines().count() == 30 && !text.contains('\x1b'), "{text}");
+        ensure!(text.contains("2 nodes serve all 1,024 shards") && text.contains("NodeLeft"), "{text}");
+        let refused = top(cluster, &ids)?.stdin(Stdio::null()).output()?;
+        ensure!(refused.status.code() == Some(2) && refused.stdout.is_empty());
+        ensure!(String::from_utf8(refused.stderr)?.contains("aether top --once"));
+        Ok(())
+    })
+}
+
+#[test]
+fn without_nats_the_last_picture_stays_with_its_age_and_with_it_the_screen_goes_on() -> Result<()> {
+    let alone = alone();
+    let mut server = NatsServer::start(ServerOptions { own_group: true, ..ServerOptions::default() })?;
+    let nats = NatsChoice::Running { urls: vec![server.url()], replicas: 1 };
+    let cluster = Cluster::up_on(&spec(), alone, nats, BTreeMap::new())?;
+    cluster.wait_balanced(3, LIMIT)?;
+    let mut screen = Terminal::start(top(&cluster, &["n1"])?, 120, 40)?;
+    screen.until("three nodes", LIMIT, |shown| shown.contains("3 nodes serve all 1,024 shards"))?;
+    server.kill()?;
+    screen.until("that NATS is gone", LIMIT, |shown| {
+        shown.contains(" old: ") && shown.contains("has no connection to NATS") && row(shown, "n2").is_some()
+    })?;
+    server.restart()?;
+    screen.until("that it is back", Duration::from_secs(40), |shown| {
+        shown.contains("3 nodes serve all 1,024 shards") && shown.contains("sees it") && !shown.contains(" old: ")
+    })?;
+    screen.press("q")?;
+    ensure!(screen.ended(END_MAX)?.success());
+    screen.ensure_as_before()
+}
+
+#[test]
+fn the_screen_of_cluster_up_kills_freezes_and_starts_nodes_by_a_key() -> Result<()> {
+    Cluster::run(&Spec::of(PROGRAM), |cluster| {
+        cluster.wait_balanced(3, LIMIT)?;
+        let mut command = Command::new(OF_CLUSTER);
+        command.arg(cluster.dir());
+        let mut screen = Terminal::start(command, 120, 40)?;
+        screen.until("three nodes and the load", LIMIT, |shown| {
+            shown.contains("3 nodes serve all 1,024 shards") && shown.contains("acknowledged, 0 lost")
+        })?;
+        screen.press("\x1b[Bz")?;
+        screen
+            .until("that it is frozen", LIMIT, |shown| shown.contains("frozen") && shown.contains("freeze n2: done"))?;
+        screen.press("c")?;
+        screen.until("that it goes on", LIMIT, |shown| !shown.contains("frozen"))?;
+        screen.press("k")?;
+        screen.until("that it has ended", LIMIT, |shown| {
+            shown.contains("ended") && shown.contains("2 nodes serve all 1,024 shards")
+        })?;
+        screen.press("r")?;
+        screen.until("that it is back", Duration::from_secs(40), |shown| {
+            shown.contains("3 nodes serve all 1,024 shards") && !shown.contains("ended")
+        })?;
+        screen.press("q")?;
+        ensure!(screen.ended(END_MAX)?.success());
+        screen.ensure_as_before()
+    })
+}
+
+#[test]
+fn a_fault_of_the_program_leaves_the_terminal_as_it_was_and_is_told() -> Result<()> {
+    let _alone = alone();
+    for where_to in ["screen", "feed"] {
+        let mut command = Command::new(FAULTY);
+        command.arg(where_to);
+        let mut screen = Terminal::start(command, 80, 24)?;
+        ensure!(!screen.ended(END_MAX)?.success(), "{where_to}");
+        screen.ensure_as_before()?;
+        screen.until("what was wrong", LIMIT, |shown| shown.contains("this fault is on purpose"))?;
+    }
+    Ok(())
+}
