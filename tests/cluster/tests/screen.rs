@@ -233,3 +233,32 @@ fn a_fault_of_the_program_leaves_the_terminal_as_it_was_and_is_told() -> Result<
     }
     Ok(())
 }
+
+#[test]
+fn the_demo_is_shown_live_without_nats_and_its_nodes_end_and_begin_by_a_key() -> Result<()> {
+    let _alone = alone();
+    let mut command = Command::new(PROGRAM);
+    command.args(["demo", "--nodes", "3", "--load", "4"]).env("AETHER_PROFILE", "fast");
+    let mut screen = Terminal::start(command, 120, 40)?;
+    let all = |nodes: &str| format!("{nodes} all 1,024 shards");
+    screen.until("three nodes and the load", LIMIT, |shown| {
+        shown.contains(&all("3 nodes serve")) && shown.contains("acknowledged, 0 lost")
+    })?;
+    screen.press("\x1b[Bk")?;
+    screen.until("the others to have it all", LIMIT, |shown| {
+        shown.contains(&all("2 nodes serve")) && row(shown, "n2").is_some_and(|row| row.contains("failed"))
+    })?;
+    screen.press("r")?;
+    screen.until("that it is back", LIMIT, |shown| {
+        shown.contains(&all("3 nodes serve")) && shown.contains("restart n2: it is ready")
+    })?;
+    screen.press("a")?;
+    screen.until("another", LIMIT, |shown| shown.contains(&all("4 nodes serve")) && row(shown, "n4").is_some())?;
+    screen.press("\x1b[Fd")?;
+    screen.until("that it has left", LIMIT, |shown| {
+        shown.contains("drain n4: it has left") && shown.contains(&all("3 nodes serve"))
+    })?;
+    screen.press("q")?;
+    ensure!(screen.ended(END_MAX)?.success());
+    screen.ensure_as_before()
+}

@@ -129,7 +129,7 @@ fn begin(
             Command::Node(args) => node::run(args, &global).await?,
             #[cfg(all(unix, feature = "nats"))]
             Command::Supervise(args) => return supervise::run(args, &global).await,
-            Command::Demo(args) => demo::run(args).await?,
+            Command::Demo(args) => demo::run(args, &global).await?,
             #[cfg(feature = "nats")]
             Command::Load(args) => load::run(args, &global).await?,
             Command::Status => status::run(&global).await?,

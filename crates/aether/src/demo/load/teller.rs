@@ -23,7 +23,7 @@ pub trait Teller: Send + Sync + 'static {
 
 /// Asks through nodes of this process, in turn.
 pub struct LocalTeller {
-    nodes: Vec<Node>,
+    nodes: Box<dyn Fn() -> Vec<Node> + Send + Sync>,
     next: AtomicUsize,
 }
 
@@ -34,7 +34,12 @@ impl LocalTeller {
     /// Without a node.
     pub fn new(nodes: Vec<Node>) -> Self {
         assert!(!nodes.is_empty(), "somebody must carry the questions");
-        Self { nodes, next: AtomicUsize::new(0) }
+        Self::of(move || nodes.clone())
+    }
+
+    /// Asks through whichever nodes there are each time. While there is none, nothing is answered.
+    pub fn of(nodes: impl Fn() -> Vec<Node> + Send + Sync + 'static) -> Self {
+        Self { nodes: Box::new(nodes), next: AtomicUsize::new(0) }
     }
 
     async fn carry<C, I>(
@@ -50,7 +55,10 @@ impl LocalTeller {
         <Account as aether_runtime::actor::Actor>::Commands: Contains<C, I>,
     {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let node = &self.nodes[turn % self.nodes.len()];
+        let nodes = (self.nodes)();
+        let Some(node) = nodes.get(turn % nodes.len().max(1)) else {
+            return Told::Unheard { reason: "there is no node to ask".to_owned() };
+        };
         let account = node.actor::<Account>(account).timeout(TRY_MAX);
         match account.ask_with_id(message, command).await {
             Ok(reply) => Told::Said(said(reply)),

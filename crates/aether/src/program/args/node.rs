@@ -43,6 +43,7 @@ pub(crate) struct LoadArgs {
     pub(crate) config: PathBuf,
 }
 
+/// On a terminal it is shown live, with keys that end and start nodes; docs/SCREEN.md says what is to be seen. No log is written then.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
     /// How many nodes.
@@ -54,4 +55,7 @@ pub(crate) struct DemoArgs {
     /// A file that is given each node's admin URL, one a line.
     #[arg(long)]
     pub(crate) announce: Option<PathBuf>,
+    /// Lines of text instead of the live screen, on a terminal too.
+    #[arg(long)]
+    pub(crate) plain: bool,
 }
