@@ -1,7 +1,5 @@
 //! Whoever shows the screen: it says where the nodes are, and does what is asked by keys.
 
-use serde::Deserialize;
-
 use crate::model::{Alert, Health, View};
 use crate::text::Text;
 
@@ -60,7 +58,7 @@ pub fn health_alerts(pages: &Pages<'_>) -> Vec<Alert> {
 }
 
 /// Something that can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
     /// A node hands over and leaves.
     Drain,

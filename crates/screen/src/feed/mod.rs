@@ -8,6 +8,8 @@
 
 mod ask;
 mod follow;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

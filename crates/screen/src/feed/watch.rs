@@ -1,12 +1,13 @@
 //! The cluster now, as the first node sees it that answers and hears the others.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::ask::{Asker, LIMIT, LIMIT_BESIDE, understood};
 use super::{Known, URLS_MAX};
-use crate::clock::unix_millis;
+use crate::clock::{Clock, unix_millis};
 use crate::host::{Host, Pages};
 use crate::map::Map;
 use crate::model::{Cluster, Entry, Health, Lease, Move, Moves, Shard, Shards, Story, View};
@@ -17,6 +18,8 @@ use crate::text::Text;
 const MOVERS_MAX: usize = 8;
 /// How long ago somebody may have been heard who is asked besides.
 const HEARD_MAX_MS: u64 = 2_500;
+/// How long nodes that do not answer are asked one after another before that is said.
+const LOOK_MAX: Duration = Duration::from_secs(5);
 /// How many others are tried while the one that answers is cut off from NATS.
 const OTHERS_MAX: usize = 8;
 
@@ -27,6 +30,8 @@ pub(super) struct Watcher {
     asker: Asker,
     /// Who answered last.
     last: Option<String>,
+    /// How many of them are passed over, because they have been asked in vain.
+    turn: usize,
     /// Where nodes are by what others say.
     learnt: Vec<String>,
     /// Whose the shards are, of which cluster and as of which entry.
@@ -37,13 +42,19 @@ pub(super) struct Watcher {
 
 impl Watcher {
     pub(super) fn new(host: Arc<dyn Host>, known: Arc<Mutex<Known>>) -> Self {
-        Self { host, known, asker: Asker::new(), last: None, learnt: Vec::new(), map: None, plan: None }
+        Self { host, known, asker: Asker::new(), last: None, turn: 0, learnt: Vec::new(), map: None, plan: None }
     }
 
     /// Asks one node after another until one says how things are.
     pub(super) fn look(&mut self) -> Told {
         let (mut fault, mut cut_off, mut others) = (None, None, 0);
-        for url in self.urls() {
+        let clock = Clock::start();
+        for (nth, url) in self.urls().into_iter().enumerate() {
+            if clock.now() > LOOK_MAX && cut_off.is_none() {
+                // Whoever looks is told that, and the next look begins with those that have not been asked.
+                self.turn += nth;
+                break;
+            }
             match self.ask(&url) {
                 Ok(view) if view.connected => return self.found(url, view),
                 // Another may hear more.
@@ -71,6 +82,8 @@ impl Watcher {
                 urls.push(url);
             }
         }
+        let all = urls.len().max(1);
+        urls.rotate_left(self.turn % all);
         urls
     }
 
@@ -79,7 +92,7 @@ impl Watcher {
         if !learnt.is_empty() {
             self.learnt = learnt;
         }
-        self.last = Some(url);
+        (self.last, self.turn) = (Some(url), 0);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         (known.urls, known.cluster) = (self.urls(), view.cluster.cluster_uid.clone());
         Told::View(Box::new(view))
