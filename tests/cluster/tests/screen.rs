@@ -1,12 +1,17 @@
 //! The live screen on a real terminal, of a real cluster: what it shows when nodes die and NATS goes, what keys do, and
 //! that it leaves the terminal as it was.
 
+#[path = "dashboard/served.rs"]
+mod served;
+
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aether_cluster_tests::{Cluster, Spec, Terminal, alone};
 use anyhow::{Context, Result, ensure};
+use served::{SHARDS, Served, Wide};
 use xtask::clock::Stopwatch;
 use xtask::cluster::{self, NatsChoice};
 use xtask::nats::{NatsServer, ServerOptions};
@@ -20,6 +25,10 @@ const OF_CLUSTER: &str = env!("CARGO_BIN_EXE_screen-of-cluster");
 const LIMIT: Duration = Duration::from_secs(20);
 /// How long a death may take, from the kill: its supervisor tells of it at once.
 const DEATH_MAX: Duration = Duration::from_secs(3);
+/// How long 65,536 shards that all move at once may take to be shown, by programs that are not optimised.
+const WIDE_MAX: Duration = Duration::from_secs(3);
+/// How long a key may take at 65,536 shards.
+const KEY_MAX: Duration = Duration::from_millis(500);
 /// How long the program may take to end when it is asked to.
 const END_MAX: Duration = Duration::from_secs(5);
 
@@ -258,6 +267,58 @@ fn the_demo_is_shown_live_without_nats_and_its_nodes_end_and_begin_by_a_key() ->
     screen.until("that it has left", LIMIT, |shown| {
         shown.contains("drain n4: it has left") && shown.contains(&all("3 nodes serve"))
     })?;
+    screen.press("q")?;
+    ensure!(screen.ended(END_MAX)?.success());
+    screen.ensure_as_before()
+}
+
+#[test]
+fn a_screen_waits_for_a_node_that_starts_and_65_536_shards_are_no_burden() -> Result<()> {
+    let _alone = alone();
+    let wide = Wide::starting()?;
+    let mut served = Served::start(Arc::clone(&wide) as _)?;
+    let mut command = Command::new(PROGRAM);
+    command.args(["top", "--url", &served.url()]);
+    let mut screen = Terminal::start(command, 120, 40)?;
+    screen.until("that the node is starting", LIMIT, |shown| shown.contains("the node is starting"))?;
+    wide.found()?;
+    let watch = Stopwatch::start();
+    screen.until("all shards", LIMIT, |shown| shown.contains("3 nodes serve all 65,536 shards"))?;
+    out::note(format!("{SHARDS} shards are shown {} ms after their cluster", watch.elapsed().as_millis()));
+
+    screen.press("\t")?;
+    screen.until("the cursor", LIMIT, |shown| shown.contains("shards 0-31: n1"))?;
+    // The quickest of them: what else this machine does meanwhile is not the screen's.
+    let mut took = LIMIT;
+    for (key, shown) in
+        [("\x1b[C", "shards 32-63: "), ("\x1b[B", "shards 2080-2111: "), ("\x1b[D", "shards 2048-2079: ")]
+    {
+        let watch = Stopwatch::start();
+        screen.press(key)?;
+        screen.until("the next place", LIMIT, |text| text.contains(shown))?;
+        took = took.min(watch.elapsed());
+    }
+    ensure!(took <= KEY_MAX, "a key takes {took:?}");
+    screen.press("g2559\r")?;
+    screen.until("that shard", LIMIT, |shown| shown.contains(" shard 2,559 ") && shown.contains("owner       n1"))?;
+    screen.press("q")?;
+
+    wide.empty_n1()?;
+    let watch = Stopwatch::start();
+    screen.until("the moves", LIMIT, |shown| {
+        shown.contains("21,848 are on their way") && shown.contains("n1 -> n2: 21,848 leaving")
+    })?;
+    let took = watch.elapsed();
+    out::note(format!(
+        "21,848 moves of {SHARDS} shards are shown after {} ms, and a key within {KEY_MAX:?}",
+        took.as_millis()
+    ));
+    ensure!(took <= WIDE_MAX, "shown after {took:?}");
+
+    served.gone();
+    screen.until("that nobody answers", LIMIT, |shown| shown.contains(" old: no node answers"))?;
+    served.back()?;
+    screen.until("it again", LIMIT, |shown| shown.contains("as n1 sees it"))?;
     screen.press("q")?;
     ensure!(screen.ended(END_MAX)?.success());
     screen.ensure_as_before()

@@ -68,18 +68,19 @@ fn phases(moves: &Moves) -> Option<String> {
 /// From where to where, and how many.
 fn ways(moves: &Moves) -> impl Iterator<Item = String> {
     let mut ways: BTreeMap<(&Text, &Text), (usize, usize)> = BTreeMap::new();
-    let many = |way: &Way| runs::count(&way.shards).unwrap_or(1);
+    let of = |way: &Way| runs::count(&way.shards).unwrap_or(1);
+    let many = |count: usize| grouped(count as u64);
     for way in &moves.draining {
-        ways.entry((&way.from, &way.to)).or_default().0 += many(way);
+        ways.entry((&way.from, &way.to)).or_default().0 += of(way);
     }
     for way in &moves.pending {
-        ways.entry((&way.from, &way.to)).or_default().1 += many(way);
+        ways.entry((&way.from, &way.to)).or_default().1 += of(way);
     }
     let mut ways: Vec<_> = ways.into_iter().collect();
     ways.sort_by_key(|(_, (draining, pending))| std::cmp::Reverse(draining + pending));
     let said = |((from, to), (draining, pending)): ((&Text, &Text), (usize, usize))| match pending {
-        0 => format!("  {from} -> {to}: {draining} leaving"),
-        _ => format!("  {from} -> {to}: {draining} leaving, {pending} waiting"),
+        0 => format!("  {from} -> {to}: {} leaving", many(draining)),
+        _ => format!("  {from} -> {to}: {} leaving, {} waiting", many(draining), many(pending)),
     };
     ways.into_iter().map(said).collect::<Vec<_>>().into_iter()
 }
