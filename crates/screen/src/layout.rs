@@ -28,6 +28,9 @@ const EVENTS_MIN: (u16, u16) = (2, 7);
 const MOVES_ROWS: (u16, u16) = (4, 6);
 /// Rows of moves, at most.
 const MOVES_ROWS_MAX: u16 = 9;
+/// Rows of moves where the parts are stacked, and of events at least.
+const STACKED_MOVES: u16 = 3;
+const STACKED_EVENTS_MIN: u16 = 2;
 
 /// Where everything is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,16 +69,25 @@ impl Layout {
         };
         let body = row(top, bottom - top);
         if area.width < WIDE_MIN || area.height < HIGH_MIN {
-            layout.one_pane(state, body);
+            layout.stacked(state, body);
         } else {
             layout.side_by_side(state, body, pick(EVENTS_MIN), pick(MOVES_ROWS));
         }
         Some(layout)
     }
 
-    fn one_pane(&mut self, state: &State, body: Rect) {
+    fn stacked(&mut self, state: &State, body: Rect) {
         self.grid = Grid::fit(state.shards(), body.width, body.height.saturating_sub(1), state.look.colour);
-        self.panes = vec![(state.pane, body)];
+        let nodes = u16::try_from(state.nodes().len()).unwrap_or(u16::MAX).saturating_add(1).min(body.height / 2);
+        let events = body.height.saturating_sub(nodes + STACKED_MOVES);
+        self.panes = match state.pane {
+            Pane::Nodes | Pane::Moves if events >= STACKED_EVENTS_MIN => vec![
+                (Pane::Nodes, Rect { height: nodes, ..body }),
+                (Pane::Moves, Rect { y: body.y + nodes, height: STACKED_MOVES, ..body }),
+                (Pane::Events, Rect { y: body.y + nodes + STACKED_MOVES, height: events, ..body }),
+            ],
+            alone => vec![(alone, body)],
+        };
     }
 
     fn side_by_side(&mut self, state: &State, body: Rect, events_min: u16, moves_rows: u16) {

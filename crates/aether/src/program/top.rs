@@ -45,7 +45,7 @@ pub(super) async fn run(args: TopArgs, global: &Global) -> anyhow::Result<()> {
     if once {
         let (width, height) = size(|name| std::env::var(name).ok());
         let picture = tokio::task::spawn_blocking(move || aether_screen::once(host, width, height)).await?;
-        out::line(picture.map_err(|why| anyhow!("{why}"))?);
+        out::line(picture.map_err(|why| anyhow!("no node answers: {why}"))?);
         return Ok(());
     }
     let shown = tokio::task::spawn_blocking(move || aether_screen::run(host, colour, true));

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use aether_screen::{Look, State, Told, draw, plain_frame};
+use aether_screen::{Look, Pane, State, Told, draw, plain_frame};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::{Buffer, Cell};
@@ -108,7 +108,13 @@ fn a_screen_that_is_too_small_says_so() {
         assert!(said.starts_with(&format!("{width}x{height} is too small: 40x12 at least")), "{said}");
     }
     let least = plain_frame(&of(COLOUR, well(3, 1024)), LOOKED_AT, 40, 12);
-    assert!(least.contains("n3 leads") && least.contains("> A n1") && least.contains("3 nodes serve"), "{least}");
+    for said in ["n3 leads", "> A n1", "3 nodes serve", "no plan under way", "ShardMigrated"] {
+        assert!(least.contains(said), "{said}: {least}");
+    }
+    let mut state = of(NO_COLOUR, well(3, 1024));
+    state.pane = Pane::Shards;
+    let map = plain_frame(&state, LOOKED_AT, 40, 12);
+    assert!(map.contains("shards 0-3: n1") && map.lines().nth(3).is_some_and(|row| row.len() == 32), "{map}");
 }
 
 #[test]
