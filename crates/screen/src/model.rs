@@ -37,8 +37,11 @@ impl View {
     /// How that node is: what health finds of it, if that is worth a word, or its status.
     pub fn word<'a>(&'a self, node: &'a Node) -> &'a str {
         let health = self.health.nodes.iter().find(|health| health.id == node.id).map(|health| &*health.verdict);
+        let owns = matches!(&*node.status, "active" | "draining");
         match (&node.process, health) {
-            (Some(process), _) if process.state != ProcessState::Running => process.state.name(),
+            // Of a process that has ended the log soon has a better word.
+            (Some(Process { state: ProcessState::Ended, .. }), _) if owns => ProcessState::Ended.name(),
+            (Some(Process { state: ProcessState::Frozen, .. }), _) => ProcessState::Frozen.name(),
             (_, Some(verdict)) if verdict != "healthy" && &*node.status != "left" => verdict,
             _ if self.leads(node) => "leads",
             _ => &node.status,

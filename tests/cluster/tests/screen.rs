@@ -217,11 +217,13 @@ fn the_screen_of_cluster_up_kills_freezes_and_starts_nodes_by_a_key() -> Result<
         screen.until("that it goes on", LIMIT, |shown| !shown.contains("frozen"))?;
         screen.press("k")?;
         screen.until("that it has ended", LIMIT, |shown| {
-            shown.contains("ended") && shown.contains("2 nodes serve all 1,024 shards")
+            row(shown, "n2").is_some_and(|row| row.contains("failed"))
+                && shown.contains("2 nodes serve all 1,024 shards")
         })?;
         screen.press("r")?;
         screen.until("that it is back", Duration::from_secs(40), |shown| {
-            shown.contains("3 nodes serve all 1,024 shards") && !shown.contains("ended")
+            row(shown, "n2").is_some_and(|row| row.contains("active"))
+                && shown.contains("3 nodes serve all 1,024 shards")
         })?;
         screen.press("q")?;
         ensure!(screen.ended(END_MAX)?.success());

@@ -53,20 +53,19 @@ fn help(state: &State) -> Vec<Line<'static>> {
     let key =
         |key: &str, said: &str| Line::from(vec![look.span(Tone::Strong, left(key, ABOUT)), Span::raw(said.to_owned())]);
     let mut lines = vec![
-        key("tab", "to the next part: nodes, shards, moves, events"),
+        key("tab", "to nodes, shards, moves, events"),
         key("arrows", "another node or shard, older events"),
         key("enter", "the node, or why the shard is where it is"),
         key("g", "to a shard by its number"),
         key("n", "the next shard that moves or has no owner"),
-        key("/", "events with a word or a shard in them; esc: all"),
+        key("/", "events about a word or a shard; esc: all"),
     ];
-    for verb in &state.verbs {
-        let said =
-            if verb.of_node() { format!("{} (the one marked >)", verb.meaning()) } else { verb.meaning().to_owned() };
-        lines.push(key(&verb.key().to_string(), &said));
-    }
+    lines.extend(state.verbs.iter().map(|verb| key(&verb.key().to_string(), verb.meaning())));
     lines.extend([key("q, ctrl-c", "quit"), Line::default()]);
     let moving = if look.styles { "A letter reversed: shards on their way." } else { "~: shards on their way." };
+    if state.verbs.iter().any(|verb| verb.of_node()) {
+        lines.push(Line::from(look.span(Tone::Faint, "The node: the one marked >.")));
+    }
     lines.extend(
         ["A letter and its colour: who owns the shard.", moving, "!: shards without an owner."]
             .map(|said| Line::from(look.span(Tone::Faint, said))),

@@ -157,3 +157,21 @@ fn a_shard_that_has_just_changed_its_owner_stands_out_for_a_while() {
     assert_eq!(underlined(500), changed.count());
     assert_eq!(underlined(3_100), 0);
 }
+
+#[test]
+fn what_is_known_of_a_process_is_said_until_the_log_has_a_better_word() {
+    use aether_screen::model::{Process, ProcessState};
+    for (status, state, said) in [
+        ("active", ProcessState::Running, "active"),
+        ("active", ProcessState::Frozen, "frozen"),
+        ("active", ProcessState::Ended, "ended"),
+        ("draining", ProcessState::Ended, "ended"),
+        ("failed", ProcessState::Ended, "failed"),
+        ("left", ProcessState::Ended, "left"),
+    ] {
+        let mut view = well(3, 1024);
+        let node = &mut view.cluster.nodes[1];
+        (node.status, node.process) = (status.into(), Some(Process { pid: 7, state }));
+        assert_eq!(view.word(&view.cluster.nodes[1]), said, "{status} {state:?}");
+    }
+}
