@@ -105,6 +105,8 @@ pub struct State {
     pub dialog: Option<Dialog>,
     /// What events are filtered by; empty for all.
     pub filter: String,
+    /// Whether a question is not to be answered yet.
+    pub(crate) hushed: bool,
     view: Option<Box<View>>,
     seen_at: Duration,
     fault: Option<Text>,

@@ -13,12 +13,15 @@ use crate::feed::Feed;
 use crate::host::Host;
 use crate::keys::Key;
 use crate::layout::grid_of;
-use crate::state::{State, Wish};
+use crate::state::{Dialog, State, Wish};
 
 /// How long a key may wait to be read, and what was told to be drawn.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often a frame is drawn if nothing has happened: ages grow.
 const DRAW_EVERY: Duration = Duration::from_millis(500);
+
+/// For how long nothing may have been typed before a question is answered.
+const QUIET_BEFORE_ANSWER: Duration = Duration::from_millis(200);
 
 /// Shows the screen until somebody quits, or the host says that it is over. With `confirm` whoever asks for something is
 /// asked whether it is meant.
@@ -36,6 +39,19 @@ pub fn run(host: Arc<dyn Host>, colour: bool, confirm: bool) -> io::Result<()> {
     drop(terminal);
     ratatui::restore();
     shown
+}
+
+/// Passes over what was typed before a question could be read: text that is pasted by mistake may well have a yes in it.
+/// Answers whether the screen goes on.
+fn quiet(host: &dyn Host) -> io::Result<bool> {
+    while !host.is_over() && event::poll(QUIET_BEFORE_ANSWER)? {
+        if let Event::Key(key) = event::read()?
+            && Key::of(&key) == Some(Key::Interrupt)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Columns and rows of the terminal, if there is one.
@@ -72,7 +88,17 @@ fn show(terminal: &mut DefaultTerminal, state: &mut State, feed: &Feed, host: &d
             drawn_at = None;
             let Some(key) = pressed else { continue };
             let size = terminal.size()?;
-            match state.press(key, grid_of(state, size.width, size.height)) {
+            let was_asked = matches!(state.dialog, Some(Dialog::Confirm(_)));
+            let wish = state.press(key, grid_of(state, size.width, size.height));
+            if !was_asked && matches!(state.dialog, Some(Dialog::Confirm(_))) {
+                state.hushed = true;
+                terminal.draw(|frame| draw(frame, state, clock.now()))?;
+                if !quiet(host)? {
+                    return Ok(());
+                }
+                state.hushed = false;
+            }
+            match wish {
                 Some(Wish::Quit) => return Ok(()),
                 Some(wish) => {
                     if let Some(told) = feed.begin(wish) {

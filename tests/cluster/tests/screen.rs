@@ -47,6 +47,11 @@ fn row<'a>(shown: &'a str, node: &str) -> Option<&'a str> {
     shown.lines().find(|line| line.split_whitespace().any(|word| word == node) && line.split_whitespace().any(is_state))
 }
 
+/// Whether that is asked, and can be answered.
+fn is_asked(shown: &str, what: &str) -> bool {
+    shown.contains(what) && shown.contains("y yes    any other key: no")
+}
+
 fn spec() -> Spec {
     Spec { load: None, ..Spec::of(PROGRAM) }
 }
@@ -116,21 +121,28 @@ fn keys_do_what_the_commands_do_after_a_yes_and_any_way_to_end_leaves_the_termin
         screen.until("three nodes", LIMIT, |shown| shown.contains("3 nodes serve all 1,024 shards"))?;
         ensure!(!screen.has_colours(), "it was told to have none");
 
+        // Text that is pasted by mistake asks a question, and does not answer it.
+        screen.press("already")?;
+        screen.until("the question", LIMIT, |shown| is_asked(shown, "make the leader step down?"))?;
+        screen.press("x")?;
+        let shown = screen.until("no question", LIMIT, |shown| !shown.contains("step down?"))?;
+        ensure!(!shown.contains("under way ") && shown.contains(&format!("{leader} leads")), "{shown}");
+
         screen.press("p")?;
-        screen.until("the question", LIMIT, |shown| shown.contains("pause redistribution?"))?;
+        screen.until("the question", LIMIT, |shown| is_asked(shown, "pause redistribution?"))?;
         screen.press("x")?;
         screen.until("no question", LIMIT, |shown| !shown.contains("pause redistribution?"))?;
         screen.press("p")?;
-        screen.until("the question", LIMIT, |shown| shown.contains("pause redistribution?"))?;
+        screen.until("the question", LIMIT, |shown| is_asked(shown, "pause redistribution?"))?;
         screen.press("y")?;
         screen.until("the pause", LIMIT, |shown| shown.contains("redistribution is paused by ann"))?;
         screen.press("p")?;
-        screen.until("the question", LIMIT, |shown| shown.contains("resume redistribution?"))?;
+        screen.until("the question", LIMIT, |shown| is_asked(shown, "resume redistribution?"))?;
         screen.press("y")?;
         screen.until("no pause", LIMIT, |shown| !shown.contains("redistribution is paused"))?;
 
         screen.press("l")?;
-        screen.until("the question", LIMIT, |shown| shown.contains("make the leader step down?"))?;
+        screen.until("the question", LIMIT, |shown| is_asked(shown, "make the leader step down?"))?;
         screen.press("y")?;
         screen.until("another leader", LIMIT, |shown| {
             ids.iter().any(|id| *id != leader && shown.contains(&format!("{id} leads")))
@@ -139,7 +151,7 @@ fn keys_do_what_the_commands_do_after_a_yes_and_any_way_to_end_leaves_the_termin
         // The last node is marked and asked to leave; its row says so, and the others have what it had.
         screen.press("\x1b[F")?;
         screen.press("d")?;
-        screen.until("the question", LIMIT, |shown| shown.contains("drain n3 of "))?;
+        screen.until("the question", LIMIT, |shown| is_asked(shown, "drain n3 of "))?;
         screen.press("y")?;
         screen.until("that it has left", Duration::from_secs(40), |shown| {
             shown.contains("2 nodes serve all 1,024 shards") && shown.contains("NodeLeft")

@@ -165,10 +165,15 @@ fn confirm(state: &State, deed: &Deed) -> Vec<Line<'static>> {
     } else {
         deed.verb.meaning()
     };
+    let answers = if state.hushed {
+        Line::from(look.span(Tone::Faint, "…"))
+    } else {
+        Line::from(vec![look.span(Tone::Strong, "y"), Span::raw(" yes    any other key: no")])
+    };
     vec![
         Line::from(look.span(Tone::Strong, what)),
         Line::from(look.span(Tone::Faint, meaning)),
         Line::default(),
-        Line::from(vec![look.span(Tone::Strong, "y"), Span::raw(" yes    any other key: no")]),
+        answers,
     ]
 }
