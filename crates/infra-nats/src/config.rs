@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::tls::is_loopback;
+
 /// The most bytes an inbox prefix may have.
 const INBOX_PREFIX_BYTES_MAX: usize = 128;
 
@@ -66,8 +68,13 @@ impl NatsConfig {
         prefix.starts_with("_INBOX") && prefix.len() <= INBOX_PREFIX_BYTES_MAX && prefix.split('.').all(token)
     }
 
+    /// Those of the servers that are on another machine. A name that is not `localhost` is taken for another one.
+    pub fn remote_urls(&self) -> impl Iterator<Item = &str> {
+        self.urls.iter().map(String::as_str).filter(|url| !is_loopback(url))
+    }
+
     /// The servers for an error text, without what may be secret in a URL.
-    pub(crate) fn servers(&self) -> String {
+    pub fn servers(&self) -> String {
         let without_login = |url: &String| match (url.split_once("://"), url.rsplit_once('@')) {
             (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
             (None, Some((_, host))) => host.to_owned(),

@@ -7,7 +7,6 @@ use std::time::Duration;
 use aether_domain::Namespace;
 use aether_domain::ports::{BoxError, Ports};
 use aether_domain::records::Format;
-use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::AccountErrorKind;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use tokio::time::sleep;
@@ -33,10 +32,10 @@ use crate::wire::formats::{Formats, NEWEST};
 
 /// The oldest nats-server that has what we build on. In 2.12.0 and 2.12.1 a batch of direct gets beside a write may lock a
 /// stream for good.
-const OLDEST_SERVER: &str = "2.12.2";
+pub(crate) const OLDEST_SERVER: &str = "2.12.2";
 
 /// The smallest `max_payload` in which every record, and the largest command with its frame, has room.
-const PAYLOAD_BYTES_MIN: usize = 1024 * 1024;
+pub(crate) const PAYLOAD_BYTES_MIN: usize = 1024 * 1024;
 
 /// How often the client asks the server whether it is still there; two missed answers are a lost connection.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
@@ -138,6 +137,15 @@ pub async fn connect(config: &NatsConfig, namespace: &Namespace) -> Result<NatsP
 pub(crate) async fn open(config: &NatsConfig, namespace: &Namespace) -> Result<Connection, StartError> {
     let names = Names::new(namespace.clone());
     let observer = Observer::new();
+    let client = client(config, &names, &observer).await?;
+    let formats = Formats::new(Format(config.format_max));
+    let listening = Connection::new(client, names, config.request_timeout, observer, formats).await;
+    let (servers, within) = (config.servers(), config.connect_within);
+    listening.map_err(|error| StartError::NoServer { servers, within, cause: Some(error.into()) })
+}
+
+/// The client library's part of a connection: whoever uses it alone needs no right to hear itself.
+pub(crate) async fn client(config: &NatsConfig, names: &Names, observer: &Arc<Observer>) -> Result<Client, StartError> {
     if !(Format::FIRST.0..=NEWEST.0).contains(&config.format_max) {
         let (asked, newest) = (config.format_max, NEWEST);
         return Err(StartError::Settings { reason: format!("this build knows formats 1 to {newest}, not {asked}") });
@@ -152,11 +160,13 @@ pub(crate) async fn open(config: &NatsConfig, namespace: &Namespace) -> Result<C
     let mut last: Option<BoxError> = None;
     let attempts = async {
         loop {
-            let options = options(config, &names, &observer).await?;
+            let options = options(config, names, observer).await?;
             match options.connect(config.urls.clone()).await {
                 Ok(client) => return Ok(client),
                 Err(error) => match (tls::fault(&error), error.kind()) {
-                    (Some(reason), _) => return Err(StartError::Tls { servers: config.servers(), reason }),
+                    (Some((fault, reason)), _) => {
+                        return Err(StartError::Tls { servers: config.servers(), fault, reason });
+                    }
                     (None, ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication) => {
                         let servers = config.servers();
                         return Err(StartError::Credentials { servers, cause: error.into() });
@@ -172,13 +182,7 @@ pub(crate) async fn open(config: &NatsConfig, namespace: &Namespace) -> Result<C
         }
     };
     let connected: Result<Result<Client, StartError>, _> = tokio::time::timeout(within, attempts).await;
-    let client = match connected {
-        Ok(connected) => connected?,
-        Err(_) => return Err(StartError::NoServer { servers: config.servers(), within, cause: last }),
-    };
-    let formats = Formats::new(Format(config.format_max));
-    let listening = Connection::new(client, names, config.request_timeout, observer, formats).await;
-    listening.map_err(|error| StartError::NoServer { servers: config.servers(), within, cause: Some(error.into()) })
+    connected.unwrap_or_else(|_| Err(StartError::NoServer { servers: config.servers(), within, cause: last }))
 }
 
 async fn options(config: &NatsConfig, names: &Names, observer: &Arc<Observer>) -> Result<ConnectOptions, StartError> {
@@ -224,9 +228,14 @@ fn reconnect_pause(attempts: usize) -> Duration {
     }
 }
 
+/// Whether the server we are connected to is older than [`OLDEST_SERVER`].
+pub(crate) fn is_too_old(client: &Client) -> bool {
+    !client.is_server_compatible(2, 12, 2)
+}
+
 async fn check_server(config: &NatsConfig, connection: &Connection) -> Result<(), StartError> {
     let info = connection.client.server_info();
-    if !connection.client.is_server_compatible(2, 12, 2) {
+    if is_too_old(&connection.client) {
         return Err(StartError::ServerTooOld { found: info.version, needed: OLDEST_SERVER });
     }
     if info.max_payload < PAYLOAD_BYTES_MIN {
@@ -238,9 +247,7 @@ async fn check_server(config: &NatsConfig, connection: &Connection) -> Result<()
         loop {
             let Err(error) = connection.js.query_account().await else { return Ok(()) };
             let off = match error.kind() {
-                AccountErrorKind::JetStream(ref answer) => {
-                    matches!(answer.error_code(), ErrorCode(10039 | 10076))
-                }
+                AccountErrorKind::JetStream(ref answer) => is_off(answer.error_code().0),
                 // A lone server without JetStream will not get it by waiting; one of a cluster may find a peer.
                 AccountErrorKind::JetStreamUnavailable => !info.jetstream && info.cluster.is_none(),
                 _ => false,
@@ -258,6 +265,16 @@ async fn check_server(config: &NatsConfig, connection: &Connection) -> Result<()
         Err(StartError::JetStreamSilent { within, last_server_error, cause: last })
     })
 }
+
+/// Whether that answer means that there is no JetStream: not for this account, or on no server.
+fn is_off(code: u64) -> bool {
+    code == OFF_FOR_ACCOUNT || code == OFF
+}
+
+/// JetStream is not enabled for the account.
+pub(crate) const OFF_FOR_ACCOUNT: u64 = 10039;
+/// JetStream is not enabled.
+pub(crate) const OFF: u64 = 10076;
 
 #[cfg(test)]
 mod tests {

@@ -3,9 +3,9 @@
 //! It decides nothing and retries nothing. Publishing while disconnected would be queued and sent later, so everybody
 //! asks [`Connection::check`] first.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aether_domain::ports::BoxError;
@@ -17,6 +17,9 @@ use tokio::sync::watch;
 use crate::acks::Acks;
 use crate::names::Names;
 use crate::wire::formats::Formats;
+
+/// How many of the server's complaints are kept, the latest.
+const COMPLAINTS_KEPT: usize = 128;
 
 /// What happened on a connection so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +41,7 @@ pub(crate) struct Observer {
     losses: watch::Sender<u64>,
     overruns: watch::Sender<u64>,
     server_errors: AtomicU64,
-    last_server_error: Mutex<Option<String>>,
+    complaints: Mutex<VecDeque<String>>,
     closed: AtomicBool,
 }
 
@@ -49,7 +52,7 @@ impl Observer {
             losses: watch::Sender::new(0),
             overruns: watch::Sender::new(0),
             server_errors: AtomicU64::new(0),
-            last_server_error: Mutex::new(None),
+            complaints: Mutex::default(),
             closed: AtomicBool::new(false),
         })
     }
@@ -72,8 +75,11 @@ impl Observer {
             Event::ServerError(error) => {
                 self.server_errors.fetch_add(1, Ordering::Relaxed);
                 if let ServerError::Other(text) = error {
-                    *self.last_server_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                        Some(text.clone());
+                    let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+                    if complaints.len() == COMPLAINTS_KEPT {
+                        complaints.pop_front();
+                    }
+                    complaints.push_back(text.clone());
                 }
                 tracing::warn!(%error, "NATS complains");
             }
@@ -86,8 +92,14 @@ impl Observer {
         }
     }
 
+    /// What the server complained about last.
     pub(crate) fn last_server_error(&self) -> Option<String> {
-        self.last_server_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.complaints().pop()
+    }
+
+    /// What the server complained about, the latest last.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 

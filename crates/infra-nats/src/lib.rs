@@ -21,9 +21,11 @@
 pub mod decoders;
 pub mod names;
 
+mod certificates;
 mod config;
 mod connect;
 mod connection;
+mod examine;
 mod permissions;
 mod provision;
 mod start_error;
@@ -50,11 +52,16 @@ mod outcome;
 mod read;
 mod wire;
 
+pub use certificates::{Validity, validity};
 pub use config::{Credentials, NatsConfig, Tls};
 pub use connect::{NatsPorts, NatsSession, connect};
 pub use connection::ConnectionCounters;
+pub use examine::{
+    AccountSeen, ClockSeen, Examined, LogSeen, MemberSeen, ReplicaSeen, RightsSeen, Seen, ServerSeen, StreamSeen,
+    StreamState, Unseen, examine,
+};
 pub use gateway::{GATEWAY_TIMEOUT, GATEWAY_TIMEOUT_MAX};
 pub use gateway_client::{GatewayClient, GatewayCommand, GatewayError};
 pub use permissions::{Permissions, Role};
 pub use provision::Promise;
-pub use start_error::{Difference, StartError};
+pub use start_error::{Difference, StartError, TlsFault};

@@ -62,7 +62,7 @@ pub struct Permissions {
 }
 
 /// The subject prefix of JetStream's own requests.
-const API: &str = "$JS.API";
+pub(crate) const API: &str = "$JS.API";
 
 impl Permissions {
     /// What `role` needs in `namespace`. `inbox` is what the connection's inboxes begin with (`nats.inbox_prefix`); unless told,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use aether_domain::records::DeadLetter;
-use async_nats::jetstream::context::RequestErrorKind;
+use async_nats::jetstream::context::{Context, RequestErrorKind};
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
@@ -17,6 +17,12 @@ use crate::start_error::{Difference, StartError};
 
 /// The pause between two attempts while servers elect leaders.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Nobody is there to take a request of JetStream.
+pub(crate) const NO_RESPONDERS: &str = "JetStream has no leader";
+
+/// There is no such stream.
+pub(crate) const NOT_FOUND: u64 = 10059;
 
 /// Settings that change what a stream promises, and must be off where we do not name them.
 const MUST_BE_OFF: [&str; 15] = [
@@ -50,7 +56,8 @@ pub enum Promise {
 }
 
 impl Promise {
-    pub(crate) fn with(replicas: usize) -> Self {
+    /// What as many copies of each stream promise.
+    pub fn with(replicas: usize) -> Self {
         if replicas >= 3 {
             return Self::IfServersSync;
         }
@@ -64,7 +71,7 @@ impl Promise {
 }
 
 /// The settings of every stream, in the order in which they are made.
-fn streams(names: &Names, replicas: usize) -> Vec<Value> {
+pub(crate) fn streams(names: &Names, replicas: usize) -> Vec<Value> {
     let stream = |name: String, subjects: Vec<String>| {
         json!({
             "name": name,
@@ -161,11 +168,10 @@ async fn ensure(
     wanted: &Value,
     create: bool,
 ) -> Result<Map<String, Value>, Fault> {
-    const NOT_FOUND: u64 = 10059;
     const EXISTS_OTHERWISE: u64 = 10058;
     let info = format!("STREAM.INFO.{name}");
     let fault = |request: &str, code, reason| denied(connection, request).unwrap_or_else(|| fault(code, reason));
-    match ask(connection, &info, &Value::Null).await {
+    match settings(connection, &info, &Value::Null).await {
         Err((Some(NOT_FOUND), _)) if create => {}
         Err((Some(NOT_FOUND), _)) => {
             return Err(Fault::Final("there is none, and only nodes make it (is the namespace right?)".to_owned()));
@@ -173,12 +179,12 @@ async fn ensure(
         found => return found.map_err(|(code, reason)| fault(&info, code, reason)),
     }
     let make = format!("STREAM.CREATE.{name}");
-    match ask(connection, &make, wanted).await {
+    match settings(connection, &make, wanted).await {
         // Somebody was faster: made otherwise, which the check will tell, or made a moment ago.
         Ok(_) | Err((Some(EXISTS_OTHERWISE), _)) => {
             tracing::info!(stream = name, "stream set up");
             // Only a stream with a leader answers.
-            ask(connection, &info, &Value::Null).await.map_err(|(code, reason)| match code {
+            settings(connection, &info, &Value::Null).await.map_err(|(code, reason)| match code {
                 Some(NOT_FOUND) => Fault::Passing(reason),
                 code => fault(&info, code, reason),
             })
@@ -203,20 +209,30 @@ fn fault(code: Option<u64>, reason: String) -> Fault {
 }
 
 /// One request to JetStream; the error is the server's code, if it answered, and its words.
-async fn ask(
-    connection: &Connection,
+pub(crate) async fn ask(
+    js: &Context,
     subject: &str,
     body: &Value,
 ) -> Result<Map<String, Value>, (Option<u64>, String)> {
-    let answer: Result<Map<String, Value>, _> = connection.js.request(subject.to_owned(), body).await;
-    let mut answer = answer.map_err(|error| match error.kind() {
-        RequestErrorKind::NoResponders => (None, "JetStream has no leader".to_owned()),
+    let answer: Result<Map<String, Value>, _> = js.request(subject.to_owned(), body).await;
+    let answer = answer.map_err(|error| match error.kind() {
+        RequestErrorKind::NoResponders => (None, NO_RESPONDERS.to_owned()),
         _ => (None, error.to_string()),
     })?;
     if let Some(error) = answer.get("error") {
         let words = error["description"].as_str().unwrap_or("refused without words").to_owned();
         return Err((error["err_code"].as_u64(), words));
     }
+    Ok(answer)
+}
+
+/// A request whose answer has a stream's settings.
+async fn settings(
+    connection: &Connection,
+    subject: &str,
+    body: &Value,
+) -> Result<Map<String, Value>, (Option<u64>, String)> {
+    let mut answer = ask(&connection.js, subject, body).await?;
     match answer.remove("config") {
         Some(Value::Object(config)) => Ok(config),
         _ => Err((None, "an answer without settings".to_owned())),
@@ -224,7 +240,7 @@ async fn ask(
 }
 
 /// Every setting that matters and is not as wanted.
-fn differences(wanted: &Value, found: &Map<String, Value>) -> Vec<Difference> {
+pub(crate) fn differences(wanted: &Value, found: &Map<String, Value>) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut compare = |setting: &str, expected: &Value| {
         let found = found.get(setting).unwrap_or(&Value::Null);

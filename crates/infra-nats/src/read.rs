@@ -3,6 +3,7 @@
 //! A leader that was deposed and does not know it yet may still answer: what is read may be old, never invented.
 
 use aether_domain::ports::{BoxError, ReadError};
+use async_nats::jetstream::Context;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{RawMessageError, RawMessageErrorKind, Stream};
 use async_nats::{HeaderMap, HeaderValue};
@@ -28,7 +29,16 @@ pub(crate) async fn get(
     wanted: Wanted<'_>,
 ) -> Result<Option<StreamMessage>, ReadError> {
     connection.check().map_err(unavailable)?;
-    let stream: Stream<()> = connection.js.get_stream_no_info(stream).await.map_err(unavailable)?;
+    get_over(&connection.js, stream, wanted).await
+}
+
+/// The same, for whoever has no more than JetStream.
+pub(crate) async fn get_over(
+    js: &Context,
+    stream: &str,
+    wanted: Wanted<'_>,
+) -> Result<Option<StreamMessage>, ReadError> {
+    let stream: Stream<()> = js.get_stream_no_info(stream).await.map_err(unavailable)?;
     let request = stream.raw_message_builder();
     let request = match wanted {
         Wanted::At(sequence) => request.sequence(sequence),

@@ -45,6 +45,8 @@ pub enum StartError {
     Tls {
         /// Where, without credentials.
         servers: String,
+        /// What kind of fault it is.
+        fault: TlsFault,
         /// What is wrong and what to do.
         reason: String,
     },
@@ -133,6 +135,23 @@ pub enum StartError {
         /// How many servers were to keep it.
         replicas: usize,
     },
+}
+
+/// Why a connection could not be encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFault {
+    /// The server's certificate is for another host.
+    OtherHost,
+    /// Nobody who is trusted has issued the server's certificate.
+    Untrusted,
+    /// The server's certificate is out of date, or not valid yet.
+    OutOfDate,
+    /// The server wants a certificate of ours, or another one.
+    OurCertificate,
+    /// The server does not speak TLS.
+    NotSpoken,
+    /// Something else.
+    Other,
 }
 
 /// A setting of a stream that is not what it must be.

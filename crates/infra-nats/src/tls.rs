@@ -9,16 +9,17 @@ use std::net::IpAddr;
 use async_nats::rustls::{self, AlertDescription, CertificateError};
 
 use crate::config::{NatsConfig, Tls};
+use crate::start_error::TlsFault;
 
 /// Whether every connection has to be encrypted: if any server is on another machine, or anything is said of certificates.
 pub(crate) fn required(config: &NatsConfig) -> bool {
     let Tls { insecure, authorities, identity } = &config.tls;
     let told = authorities.is_some() || identity.is_some();
-    told || (!insecure && !config.urls.iter().all(|url| is_loopback(url)))
+    told || (!insecure && config.remote_urls().next().is_some())
 }
 
 /// Whether this server is on this machine. A name that is not `localhost` is taken for another one.
-fn is_loopback(url: &str) -> bool {
+pub(crate) fn is_loopback(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split('/').next().unwrap_or_default();
     let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
@@ -30,7 +31,7 @@ fn is_loopback(url: &str) -> bool {
 }
 
 /// What is wrong with the encryption and what to do, if that is why a connection failed.
-pub(crate) fn fault(error: &(dyn Error + 'static)) -> Option<String> {
+pub(crate) fn fault(error: &(dyn Error + 'static)) -> Option<(TlsFault, String)> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(fault) = error.downcast_ref::<rustls::Error>() {
@@ -45,34 +46,42 @@ pub(crate) fn fault(error: &(dyn Error + 'static)) -> Option<String> {
     None
 }
 
-fn described(fault: &rustls::Error) -> String {
+fn described(fault: &rustls::Error) -> (TlsFault, String) {
     use rustls::Error as E;
 
-    let cure = match fault {
-        E::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
-            "the certificate is for another host: use a name in nats.urls that the certificate has, or issue it for this one"
-        }
-        E::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "nobody trusted has issued the server's certificate: name the authority that has in nats.tls_ca"
-        }
+    let (kind, cure) = match fault {
+        E::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => (
+            TlsFault::OtherHost,
+            "the certificate is for another host: use a name in nats.urls that the certificate has, or issue it for this one",
+        ),
+        // One that has the issuer's name and not its key has another issuer as well.
+        E::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => (
+            TlsFault::Untrusted,
+            "nobody trusted has issued the server's certificate: name the authority that has in nats.tls_ca",
+        ),
         E::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-            "the server's certificate has expired: renew it, and check this machine's clock"
+            (TlsFault::OutOfDate, "the server's certificate has expired: renew it, and check this machine's clock")
         }
         E::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
-            "the server's certificate is not valid yet: check the clocks of both machines"
+            (TlsFault::OutOfDate, "the server's certificate is not valid yet: check the clocks of both machines")
         }
-        E::AlertReceived(AlertDescription::CertificateRequired) => {
-            "the server asks for a client's certificate: name one in nats.tls_cert, and its key in nats.tls_key"
+        E::AlertReceived(AlertDescription::CertificateRequired) => (
+            TlsFault::OurCertificate,
+            "the server asks for a client's certificate: name one in nats.tls_cert, and its key in nats.tls_key",
+        ),
+        E::AlertReceived(_) => (
+            TlsFault::OurCertificate,
+            "the server refused the handshake: check that it trusts whoever issued the certificate in nats.tls_cert",
+        ),
+        E::InvalidMessage(_) => (
+            TlsFault::NotSpoken,
+            "the server does not speak TLS: give it a `tls` section, or, on a network that is trusted, set nats.insecure = true",
+        ),
+        _ => {
+            (TlsFault::Other, "check nats.tls_ca, nats.tls_cert and nats.tls_key, and the `tls` section of the server")
         }
-        E::AlertReceived(_) => {
-            "the server refused the handshake: check that it trusts whoever issued the certificate in nats.tls_cert"
-        }
-        E::InvalidMessage(_) => {
-            "the server does not speak TLS: give it a `tls` section, or, on a network that is trusted, set nats.insecure = true"
-        }
-        _ => "check nats.tls_ca, nats.tls_cert and nats.tls_key, and the `tls` section of the server",
     };
-    format!("{fault}; {cure}")
+    (kind, format!("{fault}; {cure}"))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use v1::{Encoded, Kept, WireFault};
 
 /// The format that `payload` says it is in. Whether it is, its decoder finds out.
-fn format_of(payload: &[u8]) -> Format {
+pub(crate) fn format_of(payload: &[u8]) -> Format {
     const JSON: &[u8] = b"{\"format\":";
     let number = match payload.strip_prefix(JSON) {
         Some(rest) => {
