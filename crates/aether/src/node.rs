@@ -2,7 +2,7 @@
 //!
 //! This is the one place where adapters meet the application. It wires; it decides nothing.
 
-mod builder;
+pub(crate) mod builder;
 mod ended;
 mod picture;
 

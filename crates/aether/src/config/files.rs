@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Secret;
 use super::raw::{Misfit, misfit};
+use super::{RefusedKind, Secret};
 
 /// The largest file that is read here: a chain of certificates has a few thousand bytes.
 const BYTES_MAX: u64 = 256 * 1024;
@@ -15,16 +15,25 @@ pub(super) fn private(key: &'static str, path: &Path) -> Result<(), Misfit> {
     let found = metadata(key, path)?;
     #[cfg(unix)]
     {
-        use std::os::unix::fs::MetadataExt;
-        let mode = found.mode() & 0o777;
-        if mode & others(found.uid()) != 0 {
+        if let Some(mode) = open_to_others(&found) {
             let problem = format!("{shown} may be read by others (mode {mode:03o})");
-            return Err(misfit(key, problem, format!("run: chmod 600 {shown}")));
+            return Err(Misfit {
+                kind: RefusedKind::OpenFile,
+                ..misfit(key, problem, format!("run: chmod 600 {shown}"))
+            });
         }
     }
     #[cfg(not(unix))]
     drop(found);
     Ok(())
+}
+
+/// The mode of a file that others may read or write, although it holds a secret.
+#[cfg(unix)]
+pub(crate) fn open_to_others(found: &std::fs::Metadata) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mode = found.mode() & 0o777;
+    Some(mode).filter(|mode| mode & others(found.uid()) != 0)
 }
 
 /// The bits of a mode that let others at a file of this owner.
@@ -52,11 +61,11 @@ pub(super) fn pem(key: &'static str, path: PathBuf, what: &str) -> Result<PathBu
 
 fn metadata(key: &'static str, path: &Path) -> Result<std::fs::Metadata, Misfit> {
     let shown = path.display();
-    let found =
-        std::fs::metadata(path).map_err(|error| misfit(key, format!("{shown}: {error}"), "name a file that exists"))?;
+    let found = std::fs::metadata(path)
+        .map_err(|error| no_file(key, format!("{shown}: {error}"), "name a file that exists"))?;
     if !found.is_file() || found.len() > BYTES_MAX {
         let problem = format!("{shown} is no file of at most {BYTES_MAX} bytes");
-        return Err(misfit(key, problem, "name a file that exists"));
+        return Err(no_file(key, problem, "name a file that exists"));
     }
     Ok(found)
 }
@@ -65,8 +74,12 @@ fn text(key: &'static str, path: &Path) -> Result<String, Misfit> {
     let shown = path.display();
     metadata(key, path)?;
     // What cannot be read is not quoted.
-    let unreadable = |error| misfit(key, format!("{shown}: {error}"), "name a text file that this user may read");
+    let unreadable = |error| no_file(key, format!("{shown}: {error}"), "name a text file that this user may read");
     std::fs::read_to_string(path).map_err(unreadable)
+}
+
+fn no_file(key: &'static str, problem: String, cure: &str) -> Misfit {
+    Misfit { kind: RefusedKind::NoFile, ..misfit(key, problem, cure) }
 }
 
 #[cfg(all(test, unix))]

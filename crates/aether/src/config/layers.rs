@@ -6,7 +6,7 @@ use std::path::Path;
 use config::{Config, ConfigError, Environment, File, FileFormat, Format as _, Value, ValueKind};
 
 use super::raw::{KEYS, Misfit, Raw};
-use super::{ConfigRefused, Settings};
+use super::{ConfigRefused, RefusedKind, Settings};
 
 const ENVIRONMENT: &str = "environment variables";
 const FLAGS: &str = "command line";
@@ -42,6 +42,7 @@ impl Layers {
     pub fn file(path: &Path) -> Result<Self, ConfigRefused> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| ConfigRefused {
+            kind: RefusedKind::NoFile,
             reason: format!("the file cannot be read: {error}"),
             place: name.clone(),
             cure: "name a TOML file that exists and that this user may read".into(),
@@ -82,12 +83,14 @@ impl Layers {
         if let Some(key) = odd_key(&self.file.1) {
             let reason = format!("there is no setting {key:?}");
             let cure = "see docs/FORMATS.md".to_owned();
-            return Err(ConfigRefused { reason, place: self.file.0.clone(), cure });
+            let place = self.file.0.clone();
+            return Err(ConfigRefused { kind: RefusedKind::Setting, reason, place, cure });
         }
         if let Some((name, _)) = self.environment.iter().find(|(name, _)| name.split("__").count() > STEPS_MAX) {
             let name: String = name.chars().take(64).collect();
             let reason = format!("there is no setting that begins with {name}");
             return Err(ConfigRefused {
+                kind: RefusedKind::Setting,
                 reason,
                 place: ENVIRONMENT.to_owned(),
                 cure: "see docs/FORMATS.md".to_owned(),
@@ -110,8 +113,8 @@ impl Layers {
         raw.check().map_err(|misfit| self.refuse_value(misfit))
     }
 
-    fn refuse_value(&self, Misfit { key, problem, cure }: Misfit) -> ConfigRefused {
-        ConfigRefused { reason: format!("{key}: {problem}"), place: self.place_of(key), cure }
+    fn refuse_value(&self, Misfit { kind, key, problem, cure }: Misfit) -> ConfigRefused {
+        ConfigRefused { kind, reason: format!("{key}: {problem}"), place: self.place_of(key), cure }
     }
 
     fn refuse_source(&self, error: ConfigError) -> ConfigRefused {
@@ -130,7 +133,7 @@ impl Layers {
             }
             _ => ("a value has the wrong type".to_owned(), self.file.0.clone(), "see docs/FORMATS.md".to_owned()),
         };
-        ConfigRefused { reason, place, cure }
+        ConfigRefused { kind: RefusedKind::Setting, reason, place, cure }
     }
 
     /// Which source the value of that key came from.
@@ -186,7 +189,7 @@ fn known(root: &Value, place: &str) -> Result<(), ConfigRefused> {
             cure = format!("{cure}, and the sections node, nats, admin, load, log");
         }
         let reason = format!("there is no setting {key}");
-        Err(ConfigRefused { reason, place: place.to_owned(), cure })
+        Err(ConfigRefused { kind: RefusedKind::Setting, reason, place: place.to_owned(), cure })
     };
     for (name, value) in names {
         let section = KEYS.iter().find(|(section, _)| !section.is_empty() && section == name);
@@ -201,7 +204,7 @@ fn known(root: &Value, place: &str) -> Result<(), ConfigRefused> {
             (_, Some((section, _))) => {
                 let reason = format!("{section} is a section, not a value");
                 let cure = format!("write [{section}] and its keys below");
-                return Err(ConfigRefused { reason, place: place.to_owned(), cure });
+                return Err(ConfigRefused { kind: RefusedKind::Setting, reason, place: place.to_owned(), cure });
             }
             (_, None) if KEYS[0].1.contains(&name.as_str()) => {}
             (_, None) => return refuse(name.clone(), ""),

@@ -36,6 +36,8 @@ use aether_domain::{Namespace, NodeId, Tag, Zone};
 use aether_runtime::control::OnRegression;
 use aether_runtime::shard::MemoryLimits;
 
+#[cfg(all(unix, feature = "nats"))]
+pub(crate) use files::open_to_others;
 pub use layers::Layers;
 pub(crate) use layers::odd_key;
 pub use secret::Secret;
@@ -157,10 +159,25 @@ pub enum LogFormat {
     Json,
 }
 
+/// What kind of fault a configuration has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedKind {
+    /// A setting is not known, or has a value that it cannot have.
+    Setting,
+    /// No node is named.
+    NoNode,
+    /// A file that is named cannot be read.
+    NoFile,
+    /// A file with a secret may be read by others.
+    OpenFile,
+}
+
 /// Why a configuration is refused: one paragraph that says where, what and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the configuration is refused: {reason} ({place}); {cure}")]
 pub struct ConfigRefused {
+    /// What kind of fault it is.
+    pub kind: RefusedKind,
     /// What is wrong, with the key where one is to blame.
     pub reason: String,
     /// The file, or the environment.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::files;
 use super::nats::RawNats;
-use super::{AdminSettings, LoadSettings, LogFormat, LogSettings, NodeSettings, Secret, Settings};
+use super::{AdminSettings, LoadSettings, LogFormat, LogSettings, NodeSettings, RefusedKind, Secret, Settings};
 
 /// Every key there is, by section. The first entry of a pair is empty for keys at the top.
 pub(super) const KEYS: [(&str, &[&str]); 7] = [
@@ -65,13 +65,14 @@ const HANDLER_SLOW_AFTER_MIN: Duration = Duration::from_millis(100);
 /// One thing that does not fit: which key, what about it, what would do.
 #[derive(Debug)]
 pub(super) struct Misfit {
+    pub(super) kind: RefusedKind,
     pub(super) key: &'static str,
     pub(super) problem: String,
     pub(super) cure: String,
 }
 
 pub(super) fn misfit(key: &'static str, problem: impl ToString, cure: impl Into<String>) -> Misfit {
-    Misfit { key, problem: problem.to_string(), cure: cure.into() }
+    Misfit { kind: RefusedKind::Setting, key, problem: problem.to_string(), cure: cure.into() }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -195,7 +196,8 @@ impl RawMemory {
 impl RawNode {
     fn check(self) -> Result<NodeSettings, Misfit> {
         let cure = "give each node an id of its own, 1 to 32 lower-case letters, digits, _ and -";
-        let id = self.id.ok_or_else(|| misfit("node.id", "it is missing", cure))?;
+        let id =
+            self.id.ok_or_else(|| Misfit { kind: RefusedKind::NoNode, ..misfit("node.id", "it is missing", cure) })?;
         let id = NodeId::new(id).map_err(|error| misfit("node.id", error, cure))?;
         let weight = self.weight.unwrap_or(1);
         if !(1..=1000).contains(&weight) {

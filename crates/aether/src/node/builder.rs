@@ -70,6 +70,11 @@ pub enum StartError {
     Ended(#[from] Ended),
 }
 
+/// What a node of this build founds a cluster with, and what one that is there must have been founded with.
+pub(crate) fn founding(profile: Profile) -> ClusterSettings {
+    ClusterSettings { hash: ShardHash::ID, profile, ..ClusterSettings::default() }
+}
+
 impl NodeBuilder {
     pub(super) fn new(id: String) -> Self {
         Self {
@@ -248,7 +253,7 @@ impl NodeBuilder {
             namespace: namespace.clone(),
             node: id.clone(),
             profile: self.profile,
-            settings: ClusterSettings { hash: ShardHash::ID, ..ClusterSettings::default() },
+            settings: founding(self.profile),
             info,
             admin_url: self.admin_url,
             seed: self.seed.unwrap_or_else(crate::entropy::seed),

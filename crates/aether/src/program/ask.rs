@@ -165,6 +165,20 @@ pub(super) async fn show<V: DeserializeOwned>(
     Ok(())
 }
 
+/// A page of something that is no node, as it is.
+///
+/// # Errors
+/// There is none, with the reason.
+#[cfg(feature = "nats")]
+pub(super) async fn other_page(url: String, limit: Duration) -> Result<String, String> {
+    let asking = tokio::task::spawn_blocking(move || ask(&url, limit));
+    match asking.await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(NoPage::Silent(error) | NoPage::Refused(error))) => Err(error.root_cause().to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn ask(url: &str, limit: Duration) -> Result<String, NoPage> {
     let config = ureq::Agent::config_builder().timeout_global(Some(limit)).http_status_as_error(false).proxy(None);
     let agent: ureq::Agent = config.build().into();

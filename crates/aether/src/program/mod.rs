@@ -15,6 +15,8 @@ mod completions;
 #[cfg(feature = "nats")]
 mod contexts;
 mod demo;
+#[cfg(feature = "nats")]
+mod doctor;
 mod events;
 mod feeds;
 mod history;
@@ -156,6 +158,8 @@ fn begin(
             Command::Actor(command) => letters::actor(command, &global, readers).await?,
             #[cfg(feature = "nats")]
             Command::Verify(args) => return verify::run(args, &global).await,
+            #[cfg(feature = "nats")]
+            Command::Doctor(args) => return doctor::run(args, &global).await,
             #[cfg(feature = "nats")]
             Command::Acl(args) => acl::print(args, &global)?,
             #[cfg(feature = "nats")]

@@ -76,15 +76,24 @@ impl Over {
     /// # Errors
     /// They are refused.
     pub(super) fn node_settings(&self, file: Option<&Path>, id: Option<&str>) -> anyhow::Result<Settings> {
+        let layers = self.layers(file)?;
+        let named = layers.clone().with_flag("node.id", id).load();
+        Ok(named.or_else(|_| layers.with_flag("node.id", Some("unnamed")).load())?)
+    }
+
+    /// The sources of those settings: the file, or what `cluster-up` has written in this folder if nothing says where NATS is;
+    /// the environment; and the command line.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn layers(&self, file: Option<&Path>) -> anyhow::Result<Layers> {
         let elsewhere = std::env::vars_os().any(|(name, _)| says_where(&name.to_string_lossy()));
         let layers = match file {
             Some(file) => Layers::file(file)?,
             None if self.is_silent() && !elsewhere => of_this_folder()?,
             None => Layers::none(),
         };
-        let layers = self.settings(layers.with_process_environment());
-        let named = layers.clone().with_flag("node.id", id).load();
-        Ok(named.or_else(|_| layers.with_flag("node.id", Some("unnamed")).load())?)
+        Ok(self.settings(layers.with_process_environment()))
     }
 
     /// Where that leads; a context's servers and credentials stand instead of all of the settings'.

@@ -25,6 +25,32 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
+/// A time as the servers write it, `2026-11-28T11:44:24.123456789Z`, in whole milliseconds since 1970; nothing of any other form.
+#[cfg(any(test, feature = "nats"))]
+pub(super) fn unix_millis(text: &str) -> Option<u64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let (whole, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let numbers = |text: &str, between: char| -> Option<[u64; 3]> {
+        let numbers: Option<Vec<u64>> = text.split(between).map(|number| number.parse().ok()).collect();
+        numbers?.try_into().ok()
+    };
+    let ([year, month, day], [hour, minute, second]) = (numbers(date, '-')?, numbers(whole, ':')?);
+    let fits = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+    (fits && hour < 24 && minute < 60 && second <= 60).then_some(())?;
+    let digits: String = fraction.chars().chain("000".chars()).take(3).collect();
+    let seconds = (days(year, month, day) * 24 + hour) * 3600 + minute * 60 + second;
+    Some(seconds * 1000 + digits.parse::<u64>().ok()?)
+}
+
+/// The number of days since 1970: what [`date`] turns back.
+#[cfg(any(test, feature = "nats"))]
+fn days(year: u64, month: u64, day: u64) -> u64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era, from_march) = (year / 400, year % 400, (month + 9) % 12);
+    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + (153 * from_march + 2) / 5 + day - 1;
+    era * 146_097 + of_era - 719_468
+}
+
 /// From when on something is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Since {
@@ -69,6 +95,25 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(utc(millis), shown);
+            assert_eq!(unix_millis(shown), Some(millis));
+        }
+    }
+
+    #[test]
+    fn a_time_of_a_server_is_read_and_anything_else_is_not() {
+        for (text, read) in [
+            ("2026-11-28T11:44:24.123456789Z", Some(1_795_866_264_123)),
+            ("2026-11-28T11:44:24.1Z", Some(1_795_866_264_100)),
+            ("2026-11-28T11:44:24Z", Some(1_795_866_264_000)),
+            ("0001-01-01T00:00:00Z", None),
+            ("2026-11-28T11:44:24+01:00", None),
+            ("2026-13-28T11:44:24Z", None),
+            ("2026-11-28 11:44:24Z", None),
+            ("99999999999999999999-01-01T00:00:00Z", None),
+            ("2026-11-28T11:44:24.éZ", None),
+            ("", None),
+        ] {
+            assert_eq!(unix_millis(text), read, "{text:?}");
         }
     }
 

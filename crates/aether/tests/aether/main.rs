@@ -7,6 +7,8 @@ mod cli;
 mod config;
 #[cfg(all(unix, feature = "nats"))]
 mod deploy;
+#[cfg(all(unix, feature = "nats"))]
+mod doctor;
 mod events;
 mod feeds;
 mod flood;

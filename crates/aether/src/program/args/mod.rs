@@ -80,6 +80,9 @@ pub(crate) enum Command {
     /// Read everything that a namespace has stored, and say what of it is not as it must be.
     #[cfg(feature = "nats")]
     Verify(VerifyArgs),
+    /// Say what is wrong or unwise with a node's settings, with NATS and with what is stored there, and the cure of each.
+    #[cfg(feature = "nats")]
+    Doctor(DoctorArgs),
     /// Print what a NATS user of one role may do, as a part of nats-server's configuration.
     #[cfg(feature = "nats")]
     Acl(AclArgs),

@@ -178,6 +178,29 @@ pub(crate) struct HistoryArgs {
     pub(crate) store: StoreArgs,
 }
 
+/// Runs with what a node would run with: the same file, environment and flags; before a node is deployed, or while it runs.
+/// Nothing is written, and no stream or consumer is made. Exit codes: 0 nothing is wrong, 3 a fault (something will not work, or a
+/// promise is lost), 4 a warning (it works, and is unwise); 1 it could not look, 2 the command line is wrong. docs/DOCTOR.md has
+/// every finding.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// The node's id, instead of the file's.
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// Whose rights the NATS user must have: node, client, observer, operator. Unless told a node's; with --context an operator's.
+    #[arg(long, value_parser = crate::program::acl::role)]
+    pub(crate) role: Option<aether_infra_nats::Role>,
+    /// Where the monitoring pages of nats-server are, of every server, with commas between: they alone say whether it syncs before
+    /// it acknowledges, and until when its certificate holds.
+    #[arg(long, value_delimiter = ',', value_name = "URL")]
+    pub(crate) monitor: Vec<String>,
+    /// Show everything that could be found, and look at nothing.
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
 /// Nothing is written, and no node is asked: the cluster may go on meanwhile, or be off. What is stored after it began is not
 /// looked at. Exit code 0: nothing is wrong; 3: something is, one line each; 1: not everything could be read.
 /// JSON is one object a line, the last one says how it ended.
