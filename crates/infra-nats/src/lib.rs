@@ -25,6 +25,7 @@ mod certificates;
 mod config;
 mod connect;
 mod connection;
+mod creds;
 mod examine;
 mod permissions;
 mod provision;
@@ -56,6 +57,7 @@ pub use certificates::{Validity, validity};
 pub use config::{Credentials, NatsConfig, Tls};
 pub use connect::{NatsPorts, NatsSession, connect};
 pub use connection::ConnectionCounters;
+pub use creds::credentials_until;
 pub use examine::{
     AccountSeen, ClockSeen, Examined, LogSeen, MemberSeen, ReplicaSeen, RightsSeen, Seen, ServerSeen, StreamSeen,
     StreamState, Unseen, examine,
