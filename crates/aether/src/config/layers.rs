@@ -74,6 +74,16 @@ impl Layers {
         self
     }
 
+    /// Whether anything says that setting, by its full key.
+    #[cfg(feature = "nats")]
+    pub(crate) fn says(&self, key: &str) -> bool {
+        let of_file = || {
+            let file = Config::builder().add_source(File::from_str(&self.file.1, FileFormat::Toml)).build();
+            file.is_ok_and(|file| file.get::<Value>(key).is_ok())
+        };
+        self.says_beside_file(key) || of_file()
+    }
+
     /// Reads, merges and checks everything.
     ///
     /// # Errors
@@ -113,6 +123,11 @@ impl Layers {
         raw.check().map_err(|misfit| self.refuse_value(misfit))
     }
 
+    fn says_beside_file(&self, key: &str) -> bool {
+        let variable = variable_of(key);
+        self.flags.iter().any(|(flag, _)| *flag == key) || self.environment.iter().any(|(name, _)| *name == variable)
+    }
+
     fn refuse_value(&self, Misfit { kind, key, problem, cure }: Misfit) -> ConfigRefused {
         ConfigRefused { kind, reason: format!("{key}: {problem}"), place: self.place_of(key), cure }
     }
@@ -138,15 +153,19 @@ impl Layers {
 
     /// Which source the value of that key came from.
     fn place_of(&self, key: &str) -> String {
-        let variable = format!("AETHER_{}", key.to_uppercase().replace('.', "__"));
         if self.flags.iter().any(|(flag, _)| *flag == key) {
             FLAGS.to_owned()
-        } else if self.environment.iter().any(|(name, _)| *name == variable) {
-            format!("environment variable {variable}")
+        } else if self.says_beside_file(key) {
+            format!("environment variable {}", variable_of(key))
         } else {
             self.file.0.clone()
         }
     }
+}
+
+/// The variable that says the setting with that key.
+fn variable_of(key: &str) -> String {
+    format!("AETHER_{}", key.to_uppercase().replace('.', "__"))
 }
 
 /// A key at the top of a TOML text that is no plain word, or has more steps than any that is known. To the `config` crate the

@@ -17,8 +17,21 @@ pub(super) struct ClusterUp {
     /// The cluster's name.
     #[cfg(feature = "nats")]
     pub(super) namespace: String,
+    /// How many copies of each stream its NATS keeps.
+    #[cfg(feature = "nats")]
+    #[serde(default = "one")]
+    pub(super) replicas: usize,
+    /// Its timers, by their name; the default ones unless said.
+    #[cfg(feature = "nats")]
+    #[serde(default)]
+    pub(super) profile: Option<String>,
     /// Its nodes.
     pub(super) nodes: Vec<NodeUp>,
+}
+
+#[cfg(feature = "nats")]
+fn one() -> usize {
+    1
 }
 
 /// One of its nodes.
@@ -51,11 +64,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("cluster.json");
         assert_eq!(read(&path).expect("no file is no fault"), None);
-        let text = r#"{"nats_urls": ["nats://127.0.0.1:1"], "namespace": "bank", "replicas": 1,
+        let text = r#"{"nats_urls": ["nats://127.0.0.1:1"], "namespace": "bank", "replicas": 3, "profile": "fast",
             "nodes": [{"id": "n1", "pid": 7, "admin_url": "http://127.0.0.1:2"}]}"#;
         std::fs::write(&path, text).expect("written");
         let found = read(&path).expect("understood").expect("there");
         assert_eq!(found.nodes[0].admin_url, "http://127.0.0.1:2");
+        #[cfg(feature = "nats")]
+        assert_eq!((found.replicas, found.profile.as_deref()), (3, Some("fast")));
         #[cfg(feature = "nats")]
         assert_eq!((found.nats_urls, found.namespace.as_str()), (vec!["nats://127.0.0.1:1".to_owned()], "bank"));
         std::fs::write(&path, "{").expect("written");

@@ -134,7 +134,10 @@ fn of_this_folder() -> anyhow::Result<Layers> {
         );
     }
     let urls: Vec<_> = found.nats_urls.iter().map(|url| format!("{url:?}")).collect();
-    let text = format!("namespace = {:?}\n[nats]\nurls = [{}]\n", found.namespace, urls.join(", "));
+    let profile = found.profile.map(|profile| format!("profile = {profile:?}\n")).unwrap_or_default();
+    let (namespace, replicas) = (found.namespace, found.replicas);
+    let text =
+        format!("namespace = {namespace:?}\n{profile}[nats]\nurls = [{}]\nreplicas = {replicas}\n", urls.join(", "));
     Ok(Layers::text(cluster_file::PATH, text))
 }
 

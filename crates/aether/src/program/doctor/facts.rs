@@ -35,6 +35,10 @@ pub(super) struct Told {
     pub(super) nats: NatsConfig,
     /// The node's file, if there is one.
     pub(super) file: Option<PathBuf>,
+    /// Whether a node goes by these timers: who asks without a file is none, and need not know.
+    pub(super) says_profile: bool,
+    /// Whether a node asks for as many copies.
+    pub(super) says_replicas: bool,
 }
 
 /// This machine and this process.
@@ -50,6 +54,8 @@ pub(super) struct Host {
     pub(super) open_file: Option<u32>,
     /// What the certificates that the settings name say of themselves.
     pub(super) certificates: Vec<Certificates>,
+    /// The credentials file, and when the user in it ends, if it does; or why that cannot be read.
+    pub(super) credentials: Option<(PathBuf, Result<Option<i64>, String>)>,
     /// The URL that the file of `admin.announce` holds now.
     pub(super) announced: Option<String>,
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aether_infra_nats::{Tls, validity};
+use aether_infra_nats::{Credentials, Tls, credentials_until, validity};
 
 use super::facts::{Certificates, Host, Told};
 
@@ -22,6 +22,10 @@ pub(super) fn host(told: Option<&Told>) -> Host {
         secret_variables,
         open_file,
         certificates: told.map(|told| certificates(&told.nats.tls)).unwrap_or_default(),
+        credentials: told.and_then(|told| match &told.nats.credentials {
+            Credentials::File(file) => Some((file.clone(), credentials_until(file))),
+            _ => None,
+        }),
         announced: announced.map(|url| url.trim().to_owned()),
     }
 }

@@ -1,5 +1,6 @@
 //! Gathers the facts: the settings as a node reads them, this machine, NATS as a node meets it, monitoring pages.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aether_infra_nats::{Role, examine};
@@ -26,18 +27,9 @@ pub(super) async fn facts(args: DoctorArgs, global: &Global) -> anyhow::Result<F
     let DoctorArgs { store: StoreArgs { config: file }, id, role, monitor, list: _ } = args;
     let over = Over::of(global)?;
     let role = role.unwrap_or(if global.nats.context.is_some() { Role::Operator } else { Role::Node });
-    let loaded = match over.layers(file.as_deref()) {
-        Ok(layers) => load(layers.with_flag("node.id", id)),
+    let (told, nameless) = match over.layers(file.as_deref()) {
+        Ok(layers) => told(&over, layers.with_flag("node.id", id), file)?,
         Err(error) => (Err(error.downcast::<ConfigRefused>()?), false),
-    };
-    let (settings, nameless) = (loaded.0, loaded.1 && file.is_some());
-    let told = match settings {
-        Ok(settings) => {
-            let mut nats = over.store(&settings, "doctor")?.config;
-            nats.connect_within = CONNECT_WITHIN;
-            Ok(Told { settings, nats, file })
-        }
-        Err(refused) => Err(refused),
     };
     let wall = || BootClock.wall();
     let nats = match &told {
@@ -52,12 +44,23 @@ pub(super) async fn facts(args: DoctorArgs, global: &Global) -> anyhow::Result<F
     Ok(Facts { now: wall(), role, told, nameless, host, nats, monitors })
 }
 
-/// The settings, and whether they lack nothing but a node's name.
-fn load(layers: Layers) -> (Result<crate::config::Settings, ConfigRefused>, bool) {
-    match layers.clone().load() {
+/// What a node would be told, and whether it lacks nothing but its name.
+///
+/// # Errors
+/// The context cannot be obeyed.
+fn told(over: &Over, layers: Layers, file: Option<PathBuf>) -> anyhow::Result<(Result<Told, ConfigRefused>, bool)> {
+    let [says_profile, says_replicas] = ["profile", "nats.replicas"].map(|key| file.is_some() || layers.says(key));
+    let (settings, nameless) = match layers.clone().load() {
         Err(ConfigRefused { kind: RefusedKind::NoNode, .. }) => {
-            (layers.with_flag("node.id", Some(UNNAMED)).load(), true)
+            (layers.with_flag("node.id", Some(UNNAMED)).load(), file.is_some())
         }
         loaded => (loaded, false),
-    }
+    };
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(refused) => return Ok((Err(refused), nameless)),
+    };
+    let mut nats = over.store(&settings, "doctor")?.config;
+    nats.connect_within = CONNECT_WITHIN;
+    Ok((Ok(Told { settings, nats, file, says_profile, says_replicas }), nameless))
 }

@@ -30,6 +30,10 @@ fn nodes_that_do_not_fit_together_are_named() {
     look(&other).names("cluster-settings-differ", "profile = \"fast\"");
     other = files.node("n3", &[server.url()], ["profile = \"fast\"", "", "", ""]);
     look(&other).is_healthy();
+    // Who is no node goes by no timers, unless somebody says which.
+    let person = || doctor(&["--nats-url", &server.url(), "--namespace", "bank"]);
+    Report::of(&mut person()).is_healthy();
+    Report::of(person().env("AETHER_PROFILE", "default")).names("cluster-settings-differ", "profile = \"fast\"");
     // Another machine under the same id; the node itself is none.
     look(&files.node("n1", &[server.url()], ["profile = \"fast\"", "", "", ""])).names("node-id-taken", "n1 is alive");
 

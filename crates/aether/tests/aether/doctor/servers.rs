@@ -263,6 +263,14 @@ fn three_servers_are_healthy_until_one_is_lost_and_leaderless_without_a_majority
     let after: Vec<_> = cluster.servers().iter().map(stored).collect();
     assert_eq!(before, after, "nothing is written, and nobody reads along");
 
+    // Who is no node sees how many copies there are, and one who says another number is told, of all streams at once.
+    let urls = cluster.urls().join(",");
+    let person = || doctor(&["--nats-url", &urls, "--namespace", "bank"]);
+    Report::of(&mut person()).is_healthy();
+    let report = Report::of(person().env("AETHER_NATS__REPLICAS", "1"));
+    report.names("stream-copies", "`nats.replicas = 3` for every node");
+    assert_eq!(report.codes().iter().filter(|code| **code == "stream-copies").count(), 1, "{}", report.0);
+
     // One copy where there could be three, in a namespace of its own.
     let one = files.node("n2", &cluster.urls(), ["namespace = \"one\"", "", "replicas = 1", ""]);
     look(&one).names("copies-few", "nats.replicas = 3");

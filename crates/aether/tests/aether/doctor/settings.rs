@@ -38,6 +38,12 @@ fn what_is_wrong_with_settings_is_named_and_gone_with_them() {
     let open = files.write("open", &"t".repeat(32), 0o644);
     let ca = |name: &str, days| files.write(name, &certificate(days), 0o600);
     let (ended, ending) = (ca("ended.pem", -1), ca("ending.pem", 20));
+    let creds = |name: &str, claims: &str| {
+        let text = format!("-----BEGIN NATS USER JWT-----\ne30.{claims}.x\n------END NATS USER JWT------\n");
+        files.write(name, &text, 0o600)
+    };
+    // The claims are {"exp":1700000000} and {"exp":4102444800}.
+    let (old, new) = (creds("old.creds", "eyJleHAiOjE3MDAwMDAwMDB9"), creds("new.creds", "eyJleHAiOjQxMDI0NDQ4MDB9"));
     let admin = |listen: &str, token: &str| format!("[admin]\nlisten = \"{listen}\"\n{token}");
     let settings =
         |node: &str, nats: &str, rest: &str| files.node("wrong", std::slice::from_ref(&url), ["", node, nats, rest]);
@@ -74,10 +80,13 @@ fn what_is_wrong_with_settings_is_named_and_gone_with_them() {
         ("stream-copies", "num_replicas is 1 instead of 3", "", "replicas = 3".to_owned(), String::new()),
         ("certificate-expired", "nats.tls_ca", "", format!("tls_ca = {ended:?}"), String::new()),
         ("certificate-expiring", "nats.tls_ca", "", format!("tls_ca = {ending:?}"), String::new()),
+        ("credentials-expired", "2023-11-14", "", format!("creds = {old:?}"), String::new()),
         ("tls-not-spoken", "nats.insecure", "", format!("tls_ca = {ending:?}"), String::new()),
     ] {
         Report::of(&mut doctor(&["--config", &settings(node, &nats, &rest)])).names(code, words);
     }
+    Report::of(&mut doctor(&["--config", &settings("", &format!("creds = {new:?}"), "")]))
+        .does_not_name("credentials-expired");
     Report::of(&mut doctor(&["--config", "/no/such/node.toml"])).names("file-missing", "/no/such/node.toml");
     Report::of(&mut doctor(&["--config", &healthy])).is_healthy();
 }

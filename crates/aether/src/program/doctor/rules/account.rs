@@ -1,9 +1,9 @@
 //! JetStream, and the account's share of it.
 
-use aether_infra_nats::{AccountSeen, Examined, NatsConfig, Promise, Unseen};
+use aether_infra_nats::{AccountSeen, Examined, Promise, StreamState, Unseen};
 
 use super::{FILLING_PERCENT, bytes, find_full, percent, unseen};
-use crate::program::doctor::facts::Facts;
+use crate::program::doctor::facts::{Facts, Told};
 use crate::program::doctor::finding::{Kind, Report};
 
 pub(super) static KINDS: &[&Kind] = &[
@@ -95,7 +95,7 @@ pub(super) fn judge(facts: &Facts, report: &mut Report) {
     match &examined.account {
         Ok(account) => {
             limits(account, examined, report);
-            copies(examined, &told.nats, report);
+            copies(examined, told, report);
         }
         Err(why) => absent(why, examined, report),
     }
@@ -171,8 +171,12 @@ fn limits(account: &AccountSeen, examined: &Examined, report: &mut Report) {
     );
 }
 
-fn copies(Examined { server, .. }: &Examined, nats: &NatsConfig, report: &mut Report) {
+fn copies(Examined { server, streams, .. }: &Examined, told: &Told, report: &mut Report) {
+    let nats = &told.nats;
+    let has_more = streams.iter().filter_map(|stream| stream.found.as_ref().ok()).any(has_other_copies);
     match (&server.cluster, nats.replicas) {
+        // Whoever does not say how many sees how many there are.
+        (Some(_), 1) if !told.says_replicas && has_more => {}
         (None, 2..) => {
             report
                 .find(&COPIES_IMPOSSIBLE, format!("nats.replicas is {}, and {} is alone", nats.replicas, server.name));
@@ -188,6 +192,10 @@ fn copies(Examined { server, .. }: &Examined, nats: &NatsConfig, report: &mut Re
         }
         (Some(_), _) => {}
     }
+}
+
+fn has_other_copies(state: &StreamState) -> bool {
+    state.differences.iter().any(|difference| difference.setting == "num_replicas")
 }
 
 /// That the disk of a server is full, or filling.

@@ -141,7 +141,10 @@ fn founded(log: &LogSeen, told: &Told, report: &mut Report) {
             format!("its last entry is in format {format}, and this node reads up to {}", told.nats.format_max),
         );
     }
-    let ours = founding(told.settings.profile);
+    let mut ours = founding(told.settings.profile);
+    if let (Some(found), false) = (log.founded, told.says_profile) {
+        ours.profile = found.profile;
+    }
     if let Some(found) = log.founded.filter(|found| *found != ours) {
         let mut differ = Vec::new();
         if found.profile != ours.profile {

@@ -119,18 +119,19 @@ pub(super) fn judge(facts: &Facts, report: &mut Report) {
     }
 }
 
-fn seen(facts: &Facts, Told { settings, nats, file }: &Told) -> String {
+fn seen(facts: &Facts, Told { settings, nats, file, says_profile, says_replicas }: &Told) -> String {
     let node = match file {
         Some(file) if facts.nameless => format!("{}, ", file.display()),
         Some(file) => format!("node {} of {}, ", settings.node.id, file.display()),
         None => String::new(),
     };
-    format!(
-        "{node}namespace {}, profile {}, {} of each stream",
-        settings.namespace,
-        settings.profile.name(),
-        if nats.replicas == 1 { "one copy".to_owned() } else { format!("{} copies", nats.replicas) },
-    )
+    let profile = if *says_profile { format!(", profile {}", settings.profile.name()) } else { String::new() };
+    let copies = match nats.replicas {
+        _ if !says_replicas => String::new(),
+        1 => ", one copy of each stream".to_owned(),
+        many => format!(", {many} copies of each stream"),
+    };
+    format!("{node}namespace {}{profile}{copies}", settings.namespace)
 }
 
 fn secrets(facts: &Facts, told: &Told, report: &mut Report) {

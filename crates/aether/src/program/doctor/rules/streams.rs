@@ -128,7 +128,7 @@ const UNHEARD: Duration = Duration::from_secs(5);
 const LETTERS_PERCENT: u64 = 80;
 
 pub(super) fn judge(facts: &Facts, report: &mut Report) {
-    let Some(Ok(examined)) = &facts.nats else { return };
+    let (Ok(told), Some(Ok(examined))) = (&facts.told, &facts.nats) else { return };
     let Examined { streams, account, .. } = examined;
     let missing: Vec<_> = streams
         .iter()
@@ -142,11 +142,11 @@ pub(super) fn judge(facts: &Facts, report: &mut Report) {
             report.find(&MISSING, format!("there is no stream {name}"));
         }
     }
+    settings(streams, told.says_replicas, report);
     let mut asked_in_vain = Vec::new();
     for StreamSeen { name, found } in streams {
         match found {
             Ok(state) => {
-                settings(name, &state.differences, report);
                 room(name, state, report);
             }
             Err(Unseen::Nobody | Unseen::Silent(_)) => {}
@@ -178,9 +178,29 @@ fn summary(streams: &[StreamSeen], report: &mut Report) {
     );
 }
 
-fn settings(name: &str, differences: &[Difference], report: &mut Report) {
-    for difference in differences {
-        report.find_cured(kind_of(&difference.setting), format!("{name}: {difference}"), cure(name, difference));
+/// Each difference once, with the streams that have it.
+fn settings(streams: &[StreamSeen], says_replicas: bool, report: &mut Report) {
+    let mut differ: Vec<(&Difference, Vec<String>)> = Vec::new();
+    for StreamSeen { name, found } in streams {
+        for difference in found.iter().flat_map(|state| &state.differences) {
+            if difference.setting == "num_replicas" && !says_replicas {
+                continue;
+            }
+            match differ.iter_mut().find(|(known, _)| *known == difference) {
+                Some((_, names)) => names.push(name.clone()),
+                None => differ.push((difference, vec![name.clone()])),
+            }
+        }
+    }
+    for (difference, names) in differ {
+        let cure = match &names[..] {
+            [name] => cure(name, difference),
+            names => match cure("$stream", difference) {
+                edit if edit.starts_with("nats ") => format!("for stream in {}; do {edit}; done", names.join(" ")),
+                other => format!("for each of them: {other}"),
+            },
+        };
+        report.find_cured(kind_of(&difference.setting), format!("{}: {difference}", some_of(&names)), cure);
     }
 }
 

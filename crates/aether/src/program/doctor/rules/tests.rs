@@ -42,7 +42,7 @@ fn told(more: &str) -> Told {
     let mut nats = NatsConfig::new(settings.nats.urls.iter().cloned());
     nats.replicas = settings.nats.replicas;
     nats.tls.insecure = settings.nats.tls.insecure;
-    Told { settings, nats, file: Some("n1.toml".into()) }
+    Told { settings, nats, file: Some("n1.toml".into()), says_profile: true, says_replicas: true }
 }
 
 fn member(id: &str) -> MemberSeen {
@@ -217,6 +217,13 @@ fn until(days: i64) -> Change {
     })
 }
 
+fn creds(days: i64) -> Change {
+    change(move |facts| {
+        let now = i64::try_from(facts.now.unix_millis / 1000).expect("our time");
+        facts.host.credentials = Some(("me.creds".into(), Ok(Some(now + days * 86_400))));
+    })
+}
+
 /// For each kind of finding the facts that have it, and a word of its cure or of what was found.
 #[rustfmt::skip]
 fn rows() -> Vec<(&'static str, &'static str, Change)> {
@@ -248,6 +255,8 @@ fn rows() -> Vec<(&'static str, &'static str, Change)> {
         ("certificate-unreadable", "nats.tls_cert (me.pem): odd", change(|facts| {
             facts.host.certificates[0].held = Err("odd".to_owned());
         })),
+        ("credentials-expired", "nats.creds (me.creds) has ended on 2026-11-27", creds(-1)),
+        ("credentials-expiring", "in 29 days", creds(29)),
         ("server-unreachable", "nobody answers at nats://x", unreached(|| StartError::NoServer {
             servers: "nats://x".to_owned(), within: Duration::from_secs(2), cause: None,
         })),
@@ -479,6 +488,36 @@ fn more_copies_than_asked_for_are_cured_by_asking_for_them() {
     let mut facts = facts();
     drift("num_replicas", "3", "1")(&mut facts);
     assert!(report(&facts).findings[0].cure.starts_with("`nats.replicas = 3` for every node, or "));
+}
+
+#[test]
+fn who_says_nothing_of_profile_and_copies_is_no_node_that_differs() {
+    let mut facts = facts();
+    let told = facts.told.as_mut().expect("told");
+    (told.says_profile, told.says_replicas, told.nats.replicas) = (false, false, 1);
+    drift("num_replicas", "3", "1")(&mut facts);
+    let examined = facts.nats.as_mut().expect("looked").as_mut().expect("seen");
+    examined.log.as_mut().expect("seen").founded = Some(founding(Profile::Fast));
+    assert_eq!(codes(&report(&facts)), Vec::<&str>::new());
+    // That there is one copy only is unwise whoever sees it.
+    state(|state| state.differences.clear())(&mut facts);
+    assert_eq!(codes(&report(&facts)), ["copies-few"]);
+}
+
+#[test]
+fn what_is_the_same_in_many_streams_is_said_once_and_cured_in_one_line() {
+    let mut facts = facts();
+    let wrong =
+        |setting: &str| Difference { setting: setting.to_owned(), found: "1".to_owned(), expected: "0".to_owned() };
+    for stream in &mut facts.nats.as_mut().expect("looked").as_mut().expect("seen").streams {
+        stream.found.as_mut().expect("seen").differences = vec![wrong("max_age"), wrong("first_seq")];
+    }
+    let report = report(&facts);
+    assert_eq!(codes(&report), ["stream-drops-history", "stream-setting"]);
+    assert_eq!(report.findings[0].found, "AETHER_bank_EVT_0, AETHER_bank_DLQ: max_age is 1 instead of 0");
+    let cure = "for stream in AETHER_bank_EVT_0 AETHER_bank_DLQ; do nats stream edit $stream --max-age=0s; done";
+    assert_eq!(report.findings[0].cure, cure);
+    assert!(report.findings[1].cure.starts_with("for each of them: it cannot be set back"), "{:?}", report.findings[1]);
 }
 
 #[test]
