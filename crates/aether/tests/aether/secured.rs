@@ -208,6 +208,15 @@ async fn a_cluster_whose_processes_have_only_their_roles_rights_works_and_tells_
     assert_eq!(account.ask(Balance {}).await, Ok(AMOUNT), "its shard has moved, or stayed");
     scene.done(&["dead-letters", "list", "--config", &operator]);
     scene.done(&["verify", "--config", &operator]);
+    // The rights of either role suffice to look at everything.
+    for (file, role) in [(&operator, "operator"), (&scene.settings("n3", "node", &canary("node")), "node")] {
+        let output = scene.run(&["doctor", "--config", file, "--role", role, "-o", "json"]);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        // The file that these tests write may be read by others.
+        let codes = report["findings"].as_array().expect("findings").iter().map(|finding| finding["code"].clone());
+        assert!(codes.into_iter().all(|code| code == "settings-file-exposed"), "{report}");
+        assert!(!report["notes"].to_string().contains("may not"), "{report}");
+    }
     // Who is not known is told so, without what they said.
     let stranger = scene.settings("stranger", "node", &canary("wrong"));
     assert_eq!(scene.run(&["node", "--config", &stranger]).status.code(), Some(1));

@@ -62,8 +62,12 @@ impl Asking {
         let Some(first) = self.get(&stream, Wanted::At(1)).await? else {
             return Err(Unseen::Unreadable("its first entry is gone".to_owned()));
         };
-        let entry = decode_entry(&first.payload, checksum_of(Some(&first.headers)), Format(format_max))
-            .map_err(|fault| Unseen::Unreadable(format!("its first entry: {fault}")))?;
+        let entry = match decode_entry(&first.payload, checksum_of(Some(&first.headers)), Format(format_max)) {
+            Ok(entry) => entry,
+            // A newer build has founded it: that it is newer says it all.
+            Err(_) if format_of(&first.payload).0 > format_max => return Ok(LogSeen { founded: None, epoch, format }),
+            Err(fault) => return Err(Unseen::Unreadable(format!("its first entry: {fault}"))),
+        };
         let founded = entry.events.iter().find_map(|event| match event {
             TopologyEvent::Cluster(ClusterEvent::ClusterCreated { settings, .. }) => Some(*settings),
             _ => None,

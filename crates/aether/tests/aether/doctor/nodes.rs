@@ -64,4 +64,11 @@ async fn records_that_nobody_of_ours_can_read_are_named() {
     publish(&client, "aether.bank.top", "not an entry").await;
     let report = Report::of(&mut doctor(&["--config", &config]));
     report.names("record-unreadable", "the record of n7").names("log-unreadable", "aether verify");
+
+    // A log that a newer build has begun.
+    let config = files.node("n2", &[server.url()], ["namespace = \"newer\"", "", "", ""]);
+    provision(&config);
+    publish(&client, "aether.newer.top", "{\"format\":9,\"kind\":\"entry\"}").await;
+    let report = Report::of(&mut doctor(&["--config", &config]));
+    report.names("format-newer", "format 9").does_not_name("log-unreadable");
 }

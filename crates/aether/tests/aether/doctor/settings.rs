@@ -42,6 +42,7 @@ fn what_is_wrong_with_settings_is_named_and_gone_with_them() {
         let text = format!("-----BEGIN NATS USER JWT-----\ne30.{claims}.x\n------END NATS USER JWT------\n");
         files.write(name, &text, 0o600)
     };
+    let odd = files.write("odd.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 0o600);
     // The claims are {"exp":1700000000} and {"exp":4102444800}.
     let (old, new) = (creds("old.creds", "eyJleHAiOjE3MDAwMDAwMDB9"), creds("new.creds", "eyJleHAiOjQxMDI0NDQ4MDB9"));
     let admin = |listen: &str, token: &str| format!("[admin]\nlisten = \"{listen}\"\n{token}");
@@ -87,6 +88,8 @@ fn what_is_wrong_with_settings_is_named_and_gone_with_them() {
     }
     Report::of(&mut doctor(&["--config", &settings("", &format!("creds = {new:?}"), "")]))
         .does_not_name("credentials-expired");
+    Report::of(&mut doctor(&["--config", &settings("", &format!("tls_ca = {odd:?}"), "")]))
+        .names("certificate-unreadable", &odd);
     Report::of(&mut doctor(&["--config", "/no/such/node.toml"])).names("file-missing", "/no/such/node.toml");
     Report::of(&mut doctor(&["--config", &healthy])).is_healthy();
 }

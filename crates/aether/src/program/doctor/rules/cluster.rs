@@ -85,7 +85,7 @@ const SILENT_BEATS: u32 = 30;
 
 pub(super) fn judge(facts: &Facts, report: &mut Report) {
     let (Ok(told), Some(Ok(examined))) = (&facts.told, &facts.nats) else { return };
-    clock(examined.clock.as_ref(), report);
+    clock(examined.clock.as_ref(), facts.monitors.iter().any(|monitor| monitor.page.is_ok()), report);
     match &examined.log {
         Ok(log) => founded(log, told, report),
         Err(Unseen::Unreadable(why)) => report.find(&LOG, why.clone()),
@@ -104,7 +104,7 @@ fn not_seen(what: &str, why: &Unseen, examined: &Examined, report: &mut Report) 
     }
 }
 
-fn clock(seen: Option<&ClockSeen>, report: &mut Report) {
+fn clock(seen: Option<&ClockSeen>, monitored: bool, report: &mut Report) {
     let off = seen.and_then(|ClockSeen { asked, said, answered }| clock_off(*asked, said, *answered));
     match off {
         Some(off) => {
@@ -117,6 +117,8 @@ fn clock(seen: Option<&ClockSeen>, report: &mut Report) {
                 format!("the server's is {} to {} ms from this machine's", off.abs(), off.unsigned_abs() + took),
             );
         }
+        // Their own pages tell as well.
+        None if monitored => {}
         None => report.note("the server's clock was not seen: it is told with a stream, and none was seen"),
     }
 }

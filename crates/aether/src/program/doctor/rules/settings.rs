@@ -76,7 +76,7 @@ static ADMIN_WRITES: Kind = Kind::warning(
 static ADMIN_OPEN: Kind = Kind::warning(
     "admin-off-loopback",
     "The admin pages are served to other machines, without asking who looks.",
-    "Whoever reaches them sees nodes, addresses and where shards are; no payloads.",
+    "Whoever reaches the pages sees nodes, addresses and where shards are; no payloads.",
     "listen on loopback (`admin.listen = \"127.0.0.1:7400\"`), or let only those in who watch: a proxy, a NetworkPolicy",
 );
 static LOSSES_ACCEPTED: Kind = Kind::warning(
