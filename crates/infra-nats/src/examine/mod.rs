@@ -197,11 +197,11 @@ pub struct MemberSeen {
 /// The topology log's two ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogSeen {
-    /// What the cluster was founded with; nothing before it is.
+    /// What the cluster was founded with; nothing before it is, or if a newer build has founded it.
     pub founded: Option<ClusterSettings>,
     /// The last entry.
     pub epoch: Epoch,
-    /// The format that it is written in; that of no format before there is an entry.
+    /// The format that it is written in; nothing before there is an entry.
     pub format: Option<Format>,
 }
 

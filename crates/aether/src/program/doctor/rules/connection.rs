@@ -136,7 +136,13 @@ fn unreached(error: &StartError, report: &mut Report) {
             };
             report.find(kind, format!("{servers}: {}", reason.split("; ").next().unwrap_or(reason)));
         }
-        StartError::Settings { reason } => report.find_cured(&NATS_SETTINGS, reason.clone(), "correct it"),
+        StartError::Settings { reason } => {
+            report.find_cured(
+                &NATS_SETTINGS,
+                reason.clone(),
+                "correct what it names; docs/FORMATS.md has every setting",
+            );
+        }
         other => report.find(&UNREACHABLE, other.to_string()),
     }
 }
