@@ -6,7 +6,7 @@ use std::time::Duration;
 use aether_infra_nats::NatsConfig;
 use xtask::nats::{NatsCluster, ServerOptions, Sync};
 
-use super::{Binary, RawStream, actors, balanced, commit_rate, node, show};
+use super::{Binary, RawStream, actors, balanced, by_hand, commit_rate, node, show};
 
 /// Prints what commits are to raw publishes there: with the servers' own `sync_interval`, and when each write is on the
 /// disk before it is acknowledged.
@@ -24,6 +24,8 @@ pub(super) async fn measure(time: Duration) -> anyhow::Result<()> {
                 _ => format!("commit, {workers} actors, R3"),
             };
             show(&what, &ours.to_string(), &limit.to_string(), ours.per_second / limit.per_second, 0.95);
+            let hand = by_hand::rate(&raw.context, workers, workers, time).await;
+            show("the same by hand", &hand.to_string(), &limit.to_string(), hand.per_second / limit.per_second, 0.95);
         }
         node.drain().await;
     }
