@@ -85,7 +85,7 @@ fn sentence(view: &View) -> String {
     let shards = &view.cluster.shards;
     let (heard, unheard): (Vec<_>, Vec<_>) =
         view.cluster.nodes.iter().filter(|node| node.shards > 0).partition(|node| view.is_heard(node));
-    let unheard: u64 = unheard.iter().map(|node| node.shards).sum();
+    let unheard = unheard.iter().fold(0_u64, |sum, node| sum.saturating_add(node.shards));
     let nodes = match heard.len() {
         1 => "1 node serves".to_owned(),
         many => format!("{many} nodes serve"),

@@ -167,7 +167,8 @@ pub(crate) fn title(buffer: &mut Buffer, area: Rect, state: &State, pane: Pane, 
 
 /// A bar of so many columns that is full to a part of 1.
 pub(crate) fn bar(part: u64, all: u64, columns: usize) -> String {
-    let full = (part.min(all) * columns as u64).checked_div(all).unwrap_or(0);
+    // Figures of nodes may be as large as any.
+    let full = (u128::from(part.min(all)) * columns as u128).checked_div(all.into()).unwrap_or(0);
     let full = usize::try_from(full).unwrap_or(columns);
     let full = if part > 0 { full.max(1) } else { full };
     format!("{}{}", "█".repeat(full), "░".repeat(columns.saturating_sub(full)))

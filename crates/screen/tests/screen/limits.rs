@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use aether_screen::model::{Alert, View};
+use aether_screen::model::{Alert, Counts, Lease, Plan, View};
 use aether_screen::{Key, Look, Map, State, Text, Told, plain_frame};
 use proptest::prelude::*;
 
@@ -62,15 +62,16 @@ proptest! {
 
     #[test]
     fn whatever_a_node_says_no_command_reaches_the_terminal(said in "(?s).{0,80}", width in 40_u16..=140, height in 12_u16..=50) {
-        let frame = plain_frame(&hostile(&said), NOW, width, height);
-        for line in frame.lines() {
-            prop_assert!(!line.chars().any(char::is_control), "{line:?}");
+        for state in hostile(&said) {
+            for line in plain_frame(&state, NOW, width, height).lines() {
+                prop_assert!(!line.chars().any(char::is_control), "{line:?}");
+            }
         }
     }
 }
 
-/// A cluster in which every text is that one.
-fn hostile(said: &str) -> State {
+/// A cluster in which every text is that one, and every figure as large as can be; and the same once nobody answers.
+fn hostile(said: &str) -> [State; 2] {
     let text = Text::new(said);
     let mut view: View = well(3, 64);
     view.cluster.namespace = text.clone();
@@ -80,7 +81,17 @@ fn hostile(said: &str) -> State {
         (node.status, node.trust, node.zone, node.tags) =
             (text.clone(), text.clone(), Some(text.clone()), vec![text.clone()]);
         node.admin_url = Some(said.to_owned());
+        (node.shards, node.actors, node.commands_per_second) = (u64::MAX, u64::MAX, u64::MAX);
+        (node.weight, node.since_epoch) = (u64::MAX, u64::MAX);
+        (node.view_epoch, node.heard_ms) = (Some(u64::MAX), Some(u64::MAX));
     }
+    // Of the others no figure is shown.
+    view.cluster.nodes[2].status = "active".into();
+    (view.cluster.epoch, view.cluster.term) = (u64::MAX, u64::MAX);
+    view.cluster.lease = Some(Lease { ttl_ms: u64::MAX, left_ms: u64::MAX });
+    view.cluster.shards = Counts { total: u64::MAX, assigned: u64::MAX, orphaned: u64::MAX, moving: u64::MAX };
+    let most = Plan { id: u64::MAX, cause: text.clone(), planned: u64::MAX, moved: u64::MAX };
+    (view.moves.plan, view.plan_ms) = (Some(most), Some(u64::MAX));
     view.cluster.nodes[0].id = text.clone();
     view.health.verdict = text.clone();
     view.alerts = vec![Alert { critical: true, text: text.clone() }; 9];
@@ -88,14 +99,15 @@ fn hostile(said: &str) -> State {
     let page = serde_json::json!({ "epoch": 1, "total": 64, "owners": { said: "0-40" } });
     view.map = Map::of(&serde_json::from_value(page).expect("a page")).expect("a map");
     let entry = serde_json::json!({
-        "epoch": 9, "cause": said, "leader": said, "unix_millis": u64::MAX,
+        "epoch": u64::MAX, "term": u64::MAX, "cause": said, "leader": said, "unix_millis": u64::MAX,
         "events": [{ "name": said, "nodes": [said, said], "shards": said, "reason": said }],
     });
     let entry = serde_json::from_value(entry).expect("an entry");
     let mut state = of(Look::default(), view);
     state.hear(NOW, Told::Entries(vec![entry]));
+    let answered = state.clone();
     state.hear(NOW, Told::Silent(text));
-    state
+    [answered, state]
 }
 
 #[test]
@@ -111,8 +123,9 @@ fn escape_sequences_and_wide_letters_are_shown_and_obeyed_nowhere() {
         "\u{0}\u{9b}31m",
         "",
     ] {
-        for size in [(40, 12), (80, 24), (120, 40)] {
-            let frame = plain_frame(&hostile(said), NOW, size.0, size.1);
+        let sizes = [(40, 12), (80, 24), (120, 40)];
+        for (size, state) in sizes.into_iter().flat_map(|size| hostile(said).map(|state| (size, state))) {
+            let frame = plain_frame(&state, NOW, size.0, size.1);
             assert!(!frame.lines().any(|line| line.chars().any(char::is_control)), "{said:?}: {frame}");
             assert!(!frame.contains('\u{202e}'), "{said:?}");
             assert_eq!(frame.split('\n').count(), usize::from(size.1), "{said:?}: {frame}");
