@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead, Read};
 
-/// The most bytes of one line: the largest entry of the log, in JSON, is far below it.
+/// The most bytes of one line, and of what one event says in all its lines: the largest entry of the log, in JSON, is far
+/// below it.
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// One event of a stream.
@@ -19,9 +20,9 @@ pub struct Message {
 /// The next event of the stream; nothing once it has ended.
 ///
 /// # Errors
-/// It cannot be read on, or a line is longer than any event is.
+/// It cannot be read on, or a line is longer than any event is, or an event is.
 pub fn next(stream: &mut impl BufRead) -> io::Result<Option<Message>> {
-    let (mut message, mut data): (Message, Vec<String>) = (Message::default(), Vec::new());
+    let (mut message, mut data): (Message, Option<String>) = (Message::default(), None);
     loop {
         let mut line = Vec::new();
         let read = stream.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
@@ -35,8 +36,8 @@ pub fn next(stream: &mut impl BufRead) -> io::Result<Option<Message>> {
         let line = String::from_utf8(line).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         let line = line.strip_suffix('\r').unwrap_or(&line);
         if line.is_empty() {
-            if !data.is_empty() {
-                message.data = data.join("\n");
+            if let Some(data) = data {
+                message.data = data;
                 return Ok(Some(message));
             }
             message.event.clear();
@@ -47,11 +48,22 @@ pub fn next(stream: &mut impl BufRead) -> io::Result<Option<Message>> {
         match field {
             "id" => message.id = Some(value.to_owned()),
             "event" => value.clone_into(&mut message.event),
-            "data" => data.push(value.to_owned()),
+            "data" => data = Some(joined(data, value)?),
             // A comment keeps the connection alive; anything else is not known.
             _ => {}
         }
     }
+}
+
+/// What an event says with one line more.
+fn joined(before: Option<String>, line: &str) -> io::Result<String> {
+    let Some(mut all) = before else { return Ok(line.to_owned()) };
+    if (all.len() + 1 + line.len()) as u64 > LINE_BYTES_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    all.push('\n');
+    all.push_str(line);
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -85,6 +97,17 @@ mod tests {
         for text in ["", "id: 7", "id: 7\ndata: {\"a\":", "id: 7\ndata: {}\n"] {
             assert_eq!(all(text), [], "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_event_whose_lines_do_not_end_is_given_up_and_comments_are_not_counted() {
+        let line = format!("data: {}\n", "x".repeat(1 << 20));
+        let comment = format!(": {}\n", "x".repeat(1 << 20));
+        let fits = [comment.repeat(20), line.repeat(15), "\n".to_owned()].concat();
+        let told = next(&mut fits.as_bytes()).expect("it fits").expect("an event");
+        assert_eq!(told.data.len(), 15 * ((1 << 20) + 1) - 1);
+        let error = next(&mut line.repeat(17).as_bytes()).expect_err("it is too much");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

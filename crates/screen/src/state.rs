@@ -1,8 +1,9 @@
 //! What the screen knows and where its cursor is. Pure: what is told and which keys are pressed go in, wishes come out.
 
+mod kept;
 mod press;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::draw::Look;
@@ -11,9 +12,7 @@ use crate::letters::Letters;
 use crate::model::{Alert, Entry, Event, Node, Story, View};
 use crate::runs;
 use crate::text::Text;
-
-/// How many entries of the log are kept for the tail and the filter.
-pub(crate) const ENTRIES_MAX: usize = 512;
+use kept::Kept;
 
 /// Since when a picture is old: it should have been renewed twice by then.
 const OLD_AFTER: Duration = Duration::from_millis(3_500);
@@ -112,7 +111,7 @@ pub struct State {
     fault: Option<Text>,
     /// Since when the node that is asked has had no connection to NATS.
     cut_off_at: Option<Duration>,
-    entries: VecDeque<Entry>,
+    entries: Kept,
     pub(crate) letters: Letters,
     /// The id of the node that keys are about.
     selected: Option<Text>,
@@ -168,7 +167,7 @@ impl State {
             // Another cluster has this address now: nothing of the one before holds for it.
             (self.letters, self.selected, self.view) = (Letters::default(), None, None);
             (self.cursor, self.scrolled) = (0, 0);
-            self.entries.clear();
+            self.entries = Kept::default();
             self.fresh.clear();
         }
         self.letters.see(view.cluster.nodes.iter().map(|node| &node.id));
@@ -188,18 +187,13 @@ impl State {
     }
 
     fn add(&mut self, entry: Entry) {
-        match self.entries.back() {
-            Some(last) if last.epoch >= entry.epoch => return,
-            _ => self.entries.push_back(entry),
-        }
-        if self.scrolled > 0 {
-            // What is read stays where it is.
-            let rows =
-                self.entries.back().map_or(0, |entry| entry.events.iter().filter(|e| self.wants(entry, e)).count());
+        // What is read stays where it is.
+        let rows = match self.scrolled {
+            0 => 0,
+            _ => entry.events.iter().filter(|event| self.wants(&entry, event)).count(),
+        };
+        if self.entries.add(entry) {
             self.scrolled += rows;
-        }
-        if self.entries.len() > ENTRIES_MAX {
-            self.entries.pop_front();
         }
     }
 
@@ -264,7 +258,7 @@ impl State {
             let entry: &Entry = entry;
             entry.events.iter().filter(|event| self.wants(entry, event)).map(|event| (entry, event)).collect()
         };
-        self.entries.iter().rev().flat_map(of)
+        self.entries.latest().flat_map(of)
     }
 
     /// Whether the filter lets that event through: it is in a name, a node, a cause or a reason, or it is the number of one
