@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aether_infra_memory::MemoryHub;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Bound, Pages};
@@ -19,6 +19,8 @@ pub(super) struct Cast {
     settings: Settings,
     lives: Mutex<Vec<(String, Life)>>,
     load: Mutex<Option<Load>>,
+    /// Whose turn it is to end a node's life or to begin one: keys are pressed faster than nodes start.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// One life of a node, which may be over.
@@ -39,7 +41,8 @@ impl Life {
 
 impl Cast {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { hub: MemoryHub::new(), settings, lives: Mutex::default(), load: Mutex::default() }
+        let (lives, load, turn) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
+        Self { hub: MemoryHub::new(), settings, lives, load, turn }
     }
 
     fn lives(&self) -> MutexGuard<'_, Vec<(String, Life)>> {
@@ -104,29 +107,49 @@ impl Cast {
     /// Ends that node without a word; or asks it to hand over first.
     pub(super) async fn end(&self, id: &str, politely: bool) -> anyhow::Result<()> {
         let over_already = || format!("{id} is over already; start it again first");
-        let (node, over) = self.life(id).with_context(over_already)?;
-        if politely {
-            let ended = node.drain().await;
-            over.cancel();
-            return if matches!(ended, Ended::Left { .. }) { Ok(()) } else { Err(ended.into()) };
+        if !politely {
+            let _turn = self.turn.lock().await;
+            return if self.kill(id).await { Ok(()) } else { bail!(over_already()) };
         }
+        // Without a turn: what a node hands over takes its time, and others may be ended meanwhile.
+        let (node, over) = self.life(id).with_context(over_already)?;
+        let ended = node.drain().await;
         over.cancel();
-        node.kill().await;
-        Ok(())
+        if matches!(ended, Ended::Left { .. }) { Ok(()) } else { Err(ended.into()) }
     }
 
-    /// Starts that node again, or another one of that id, and waits until it serves.
+    /// Starts that node again, whether it is over or not, and waits until it serves.
     pub(super) async fn begin(&self, id: &str) -> anyhow::Result<()> {
-        if self.life(id).is_some() {
-            self.end(id, false).await?;
-        }
-        let node = self.launch(id, SocketAddr::new(self.settings.admin.listen.ip(), 0)).await?;
+        Ok(self.start(Some(id)).await?.ready().await?)
+    }
+
+    /// Starts another node, and waits until it serves; answers its id.
+    pub(super) async fn add(&self) -> anyhow::Result<String> {
+        let node = self.start(None).await?;
+        node.ready().await?;
+        Ok(node.id().to_string())
+    }
+
+    /// Whether that node was not over; now it is.
+    async fn kill(&self, id: &str) -> bool {
+        let Some((node, over)) = self.life(id) else { return false };
+        over.cancel();
+        node.kill().await;
+        true
+    }
+
+    /// Launches a node of that id in place of what is left of the one before, or of an id that is free; serves its pages.
+    async fn start(&self, id: Option<&str>) -> anyhow::Result<Node> {
+        let _turn = self.turn.lock().await;
+        let id = id.map_or_else(|| self.free_id(), str::to_owned);
+        self.kill(&id).await;
+        let node = self.launch(&id, SocketAddr::new(self.settings.admin.listen.ip(), 0)).await?;
         self.serve(None);
-        Ok(node.ready().await?)
+        Ok(node)
     }
 
     /// The first of `n1`, `n2` and so on that no node ever had.
-    pub(super) fn free_id(&self) -> String {
+    fn free_id(&self) -> String {
         let lives = self.lives();
         let ids = (1..=lives.len() + 1).map(|number| format!("n{number}"));
         ids.into_iter().find(|id| lives.iter().all(|(of, _)| of != id)).unwrap_or_default()
@@ -141,5 +164,32 @@ impl Cast {
             node.kill().await;
         }
         self.lives().iter().for_each(|(_, life)| life.over.cancel());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    fn cast() -> Cast {
+        let layers = Layers::text("a test", "node.id = \"demo\"\nprofile = \"fast\"\nadmin.listen = \"127.0.0.1:0\"");
+        Cast::new(layers.load().expect("settings"))
+    }
+
+    #[tokio::test]
+    async fn of_keys_that_are_pressed_at_once_each_has_its_turn_and_no_life_is_lost() {
+        let cast = cast();
+        let (first, second) = tokio::join!(cast.start(None), cast.start(None));
+        let ids = [&first, &second].map(|node| node.as_ref().expect("it starts").id().to_string());
+        assert_eq!(ids, ["n1", "n2"]);
+        let (first, second) = tokio::join!(cast.start(Some("n1")), cast.start(Some("n1")));
+        let both = [first, second].map(|node| node.expect("it starts"));
+        assert_eq!(cast.nodes().len(), 2, "n1 and n2");
+        cast.close().await;
+        for (nth, node) in both.into_iter().enumerate() {
+            let over = tokio::time::timeout(std::time::Duration::from_secs(10), node.ended()).await;
+            assert!(over.is_ok(), "start {nth} of n1 lives on");
+        }
     }
 }

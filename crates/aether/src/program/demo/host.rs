@@ -53,10 +53,7 @@ impl Demo {
             Verb::Kill => self.cast.end(id, false).await.map(|()| "done".to_owned()),
             Verb::Drain => self.cast.end(id, true).await.map(|()| "it has left".to_owned()),
             Verb::Restart => self.cast.begin(id).await.map(|()| "it is ready".to_owned()),
-            Verb::Add => {
-                let id = self.cast.free_id();
-                self.cast.begin(&id).await.map(|()| format!("{id} is ready"))
-            }
+            Verb::Add => self.cast.add().await.map(|id| format!("{id} is ready")),
             _ => Err(anyhow!("nodes that share a process cannot")),
         }
     }
