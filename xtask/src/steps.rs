@@ -114,11 +114,16 @@ pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
     steps.step("rules of the house", tidy::tidy)?;
     let lints = ["clippy", "--workspace", "--all-targets", "--features", TEST_KIT, "--locked", "--", "-D", "warnings"];
     steps.cargo("lints", &lints, &[])?;
+    // A feature that is off unless asked for: what it adds is in none of the other builds.
+    let of_traces = ["clippy", "--package", "aether", "--features", "otel,test-kit", "--all-targets", "--locked"];
+    steps.cargo("lints of traces", &[&of_traces[..], &["--", "-D", "warnings"]].concat(), &[])?;
     // Without the feature the program must build, and async-nats must not be among what it is built from.
     let without_nats = ["check", "--package", "aether", "--all-targets", "--no-default-features", "--features", "node"];
     steps.cargo("without NATS", &without_nats, &[])?;
     let only_client = ["check", "--package", "aether", "--no-default-features", "--features", "client"];
     steps.cargo("only the client", &only_client, &[])?;
+    let with_traces = ["check", "--package", "aether", "--no-default-features", "--features", "client,otel"];
+    steps.cargo("only the client, with traces", &with_traces, &[])?;
     steps.step("without NATS: nothing of it is left", no_nats_client)?;
     if !skip_tests {
         add_tests(&mut steps)?;
