@@ -51,6 +51,13 @@ impl Report {
         self
     }
 
+    /// The cure of its first finding of that kind.
+    #[track_caller]
+    pub(super) fn cure(&self, code: &str) -> &str {
+        let finding = self.findings().iter().find(|finding| finding["code"] == code);
+        finding.and_then(|finding| finding["cure"].as_str()).expect("it is named")
+    }
+
     #[track_caller]
     pub(super) fn does_not_name(&self, code: &str) {
         assert!(!self.codes().contains(&code), "{code}: {}", self.0);

@@ -31,7 +31,7 @@ async fn a_stream_that_somebody_has_changed_is_named_with_what_sets_it_back() {
         (EVENTS, "discard", json!("old"), "stream-drops-history", "--discard=new"),
         (EVENTS, "allow_direct", json!(false), "stream-stale-reads", "--allow-direct"),
         (EVENTS, "allow_rollup_hdrs", json!(true), "stream-removable", "--no-allow-rollup"),
-        (EVENTS, "subjects", json!(["aether.bank.ev.0.>"]), "stream-subjects", "--subjects=aether.bank.ev.0.>,"),
+        (EVENTS, "subjects", json!(["aether.bank.ev.0.>"]), "stream-subjects", "--subjects='aether.bank.ev.0.>,"),
         ("KV_aether_bank_ctl", "allow_direct", json!(true), "stream-stale-reads", "--no-allow-direct"),
         ("AETHER_bank_TOP", "max_msg_size", json!(1000), "stream-drops-history", "--max-msg-size=-1"),
         (
@@ -68,6 +68,8 @@ async fn a_stream_that_was_removed_or_made_by_somebody_else_is_named() {
         ("storage", json!("memory"), "stream-not-on-disk"),
         ("deny_delete", json!(false), "stream-removable"),
         ("retention", json!("workqueue"), "stream-drops-history"),
+        ("retention", json!("interest"), "stream-drops-history"),
+        ("allow_atomic", json!(true), "stream-setting"),
         ("max_consumers", json!(7), "stream-setting"),
         ("allow_msg_ttl", json!(true), "stream-removable"),
     ] {
@@ -76,7 +78,12 @@ async fn a_stream_that_was_removed_or_made_by_somebody_else_is_named() {
         let mut made = wanted.clone();
         made[setting] = value;
         done(ask(&client, &format!("STREAM.CREATE.{EVENTS}"), made).await);
-        look().names(code, setting).does_not_name("stream-missing");
+        let report = look();
+        report.names(code, setting).does_not_name("stream-missing");
+        // Its cure edits what the server lets be edited, and nothing else.
+        let edits = report.cure(code).contains("nats stream edit");
+        let edited = ask(&client, &format!("STREAM.UPDATE.{EVENTS}"), wanted.clone()).await;
+        assert_eq!(edits, edited.get("error").is_none(), "{setting}: {} {edited}", report.cure(code));
     }
     done(ask(&client, &format!("STREAM.DELETE.{EVENTS}"), Value::Null).await);
     // The cure of a stream that is missing.

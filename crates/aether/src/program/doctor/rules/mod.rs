@@ -4,6 +4,7 @@ mod account;
 mod certificates;
 mod cluster;
 mod connection;
+mod cures;
 mod host;
 mod monitoring;
 mod settings;

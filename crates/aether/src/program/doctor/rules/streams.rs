@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aether_infra_nats::{Difference, Examined, ReplicaSeen, StreamSeen, StreamState, Unseen};
 
+use super::cures::cure;
 use super::{bytes, find_full, percent, some_of, unseen};
 use crate::program::doctor::facts::Facts;
 use crate::program::doctor::finding::{Kind, Report};
@@ -55,7 +56,7 @@ static NOT_ON_DISK: Kind = Kind::fault(
     "stream-not-on-disk",
     "A stream is kept in memory, or written later than it is acknowledged.",
     "What was acknowledged ends with the servers' processes. A node refuses the stream.",
-    "make the stream anew on disk: it cannot be changed",
+    "it cannot be changed: copy a stream in memory into another one on disk first, and never remove it before",
 );
 static REMOVABLE: Kind = Kind::fault(
     "stream-removable",
@@ -130,6 +131,7 @@ const LETTERS_PERCENT: u64 = 80;
 pub(super) fn judge(facts: &Facts, report: &mut Report) {
     let (Ok(told), Some(Ok(examined))) = (&facts.told, &facts.nats) else { return };
     let Examined { streams, account, .. } = examined;
+    let streams = &judged(streams, told.says_replicas);
     let missing: Vec<_> = streams
         .iter()
         .filter(|stream| stream.found == Err(Unseen::Missing))
@@ -142,7 +144,7 @@ pub(super) fn judge(facts: &Facts, report: &mut Report) {
             report.find(&MISSING, format!("there is no stream {name}"));
         }
     }
-    settings(streams, told.says_replicas, report);
+    settings(streams, report);
     let mut asked_in_vain = Vec::new();
     for StreamSeen { name, found } in streams {
         match found {
@@ -162,6 +164,15 @@ pub(super) fn judge(facts: &Facts, report: &mut Report) {
     summary(streams, report);
 }
 
+/// The streams with what differs for whoever asks: who is no node need not know how many copies there must be.
+fn judged(streams: &[StreamSeen], says_replicas: bool) -> Vec<StreamSeen> {
+    let mut streams = streams.to_vec();
+    for state in streams.iter_mut().filter_map(|stream| stream.found.as_mut().ok()) {
+        state.differences.retain(|difference| says_replicas || difference.setting != "num_replicas");
+    }
+    streams
+}
+
 fn summary(streams: &[StreamSeen], report: &mut Report) {
     let found: Vec<_> = streams.iter().filter_map(|stream| stream.found.as_ref().ok()).collect();
     let (messages, stored) =
@@ -179,13 +190,10 @@ fn summary(streams: &[StreamSeen], report: &mut Report) {
 }
 
 /// Each difference once, with the streams that have it.
-fn settings(streams: &[StreamSeen], says_replicas: bool, report: &mut Report) {
+fn settings(streams: &[StreamSeen], report: &mut Report) {
     let mut differ: Vec<(&Difference, Vec<String>)> = Vec::new();
     for StreamSeen { name, found } in streams {
         for difference in found.iter().flat_map(|state| &state.differences) {
-            if difference.setting == "num_replicas" && !says_replicas {
-                continue;
-            }
             match differ.iter_mut().find(|(known, _)| *known == difference) {
                 Some((_, names)) => names.push(name.clone()),
                 None => differ.push((difference, vec![name.clone()])),
@@ -193,13 +201,7 @@ fn settings(streams: &[StreamSeen], says_replicas: bool, report: &mut Report) {
         }
     }
     for (difference, names) in differ {
-        let cure = match &names[..] {
-            [name] => cure(name, difference),
-            names => match cure("$stream", difference) {
-                edit if edit.starts_with("nats ") => format!("for stream in {}; do {edit}; done", names.join(" ")),
-                other => format!("for each of them: {other}"),
-            },
-        };
+        let cure = cure(&names, difference);
         report.find_cured(kind_of(&difference.setting), format!("{}: {difference}", some_of(&names)), cure);
     }
 }
@@ -222,42 +224,6 @@ fn kind_of(setting: &str) -> &'static Kind {
         "allow_direct" | "mirror_direct" => &STALE,
         _ => &OTHERWISE,
     }
-}
-
-/// The command that sets it back, or what to do where none can.
-fn cure(name: &str, Difference { setting, found, expected }: &Difference) -> String {
-    let off = |flag: &str| if expected == "true" { format!("--{flag}") } else { format!("--no-{flag}") };
-    let number = |flag: &str| format!("--{flag}={expected}");
-    let bare = |value: &str| value.trim_matches('"').to_owned();
-    let edit = match setting.as_str() {
-        "num_replicas" => {
-            let more = found.parse::<u64>().ok() > expected.parse().ok();
-            let or = if more { format!("`nats.replicas = {found}` for every node, or ") } else { String::new() };
-            return format!("{or}`nats stream edit {name} --replicas={expected}`");
-        }
-        "max_age" => "--max-age=0s".to_owned(),
-        "max_msgs" => number("max-msgs"),
-        "max_msgs_per_subject" => number("max-msgs-per-subject"),
-        "max_msg_size" => number("max-msg-size"),
-        "retention" => format!("--retention={}", bare(expected)),
-        "discard" => format!("--discard={}", bare(expected)),
-        "discard_new_per_subject" => "--no-discard-per-subject".to_owned(),
-        "deny_delete" if expected == "true" => off("deny-delete"),
-        "deny_purge" if expected == "true" => off("deny-purge"),
-        "allow_rollup_hdrs" => off("allow-rollup"),
-        "allow_direct" => off("allow-direct"),
-        "mirror_direct" => off("allow-mirror-direct"),
-        "republish" => "--no-republish".to_owned(),
-        "subject_transform" => "--no-transform".to_owned(),
-        "subjects" => format!("--subjects={}", expected.trim_matches(['[', ']']).replace('"', "")),
-        _ => {
-            return format!(
-                "it cannot be set back: take another namespace, or with the nodes stopped `nats stream backup {name} DIR`, \
-                 `nats stream rm {name}`, and `nats stream restore DIR --config FILE` with {setting} put right"
-            );
-        }
-    };
-    format!("nats stream edit {name} {edit}")
 }
 
 /// Whether the server that keeps that copy is down: so the leader says, or it has not heard of it.

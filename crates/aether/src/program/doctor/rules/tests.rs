@@ -157,13 +157,6 @@ fn a_clock_is_off_by_what_the_way_cannot_explain() {
 }
 
 #[test]
-fn more_copies_than_asked_for_are_cured_by_asking_for_them() {
-    let mut facts = facts();
-    drift("num_replicas", "3", "1")(&mut facts);
-    assert!(report(&facts).findings[0].cure.starts_with("`nats.replicas = 3` for every node, or "));
-}
-
-#[test]
 fn who_says_nothing_of_profile_and_copies_is_no_node_that_differs() {
     let mut facts = facts();
     let told = facts.told.as_mut().expect("told");
@@ -171,6 +164,11 @@ fn who_says_nothing_of_profile_and_copies_is_no_node_that_differs() {
     drift("num_replicas", "3", "1")(&mut facts);
     let examined = facts.nats.as_mut().expect("looked").as_mut().expect("seen");
     examined.log.as_mut().expect("seen").founded = Some(founding(Profile::Fast));
+    state(|state| state.messages_max = Some(12))(&mut facts);
+    let seen = report(&facts);
+    assert_eq!(codes(&seen), ["dead-letters-filling"], "more copies than nobody asked for are no difference");
+    assert!(seen.seen.iter().any(|(what, how)| *what == "streams" && how.contains("2 as they must be")), "{seen:?}");
+    state(|state| state.messages_max = None)(&mut facts);
     assert_eq!(codes(&report(&facts)), Vec::<&str>::new());
     // That there is one copy only is unwise whoever sees it.
     state(|state| state.differences.clear())(&mut facts);
