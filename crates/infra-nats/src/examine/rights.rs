@@ -37,8 +37,11 @@ fn refused(subject: &str) -> &'static [u8] {
 /// How long the server's complaints may take where we may not hear ourselves.
 const COMPLAINTS_WITHIN: Duration = Duration::from_millis(500);
 
-/// How long the client library may take to hand a complaint on.
-const TOLD_WITHIN: Duration = Duration::from_millis(50);
+/// How long no further complaint comes if all are there: the client library hands them on when it gets to it.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// How long to wait for that at most.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// What was denied.
 pub(super) struct Tried {
@@ -71,6 +74,7 @@ pub(super) async fn tried(client: &Client, observer: &Observer, names: &Names, r
         heard.extend(client.subscribe(concrete(subject)).await.ok());
     }
     settle(client).await;
+    quiet(|| observer.complaints()).await;
     drop(heard);
 
     let complaints = observer.complaints();
@@ -112,7 +116,22 @@ async fn settle(client: &Client) {
         echo.next().await
     };
     drop(timeout(COMPLAINTS_WITHIN, round_trip).await);
-    sleep(TOLD_WITHIN).await;
+}
+
+/// Waits until there are no more complaints for a while, or for long enough.
+async fn quiet(complaints: impl Fn() -> Vec<String>) {
+    let settled = async {
+        let mut known = complaints();
+        loop {
+            sleep(QUIET).await;
+            let now = complaints();
+            if now == known {
+                return;
+            }
+            known = now;
+        }
+    };
+    drop(timeout(TOLD_WITHIN, settled).await);
 }
 
 #[cfg(test)]
@@ -132,6 +151,19 @@ mod tests {
         // What would be stored if it were not refused is no actor's, and no life of a node listens there.
         assert_eq!(names.actor_of(&concrete(&names.event_subjects())), None);
         assert!(concrete(&names.node_subjects()).split('.').count() < 5, "a node and its life are two tokens");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn complaints_are_waited_for_until_no_more_come_and_not_for_ever() {
+        for (grown, asked) in [(1, 2..=2), (3, 4..=4), (usize::MAX, 10..=11)] {
+            let asks = std::cell::Cell::new(0);
+            quiet(|| {
+                asks.set(asks.get() + 1);
+                vec!["a complaint".to_owned(); asks.get().min(grown)]
+            })
+            .await;
+            assert!(asked.contains(&asks.get()), "up to {grown} complaints: {} looks", asks.get());
+        }
     }
 
     #[test]
