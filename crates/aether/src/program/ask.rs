@@ -165,6 +165,10 @@ pub(super) async fn show<V: DeserializeOwned>(
     Ok(())
 }
 
+/// The most characters of what something that is no node says instead of a page.
+#[cfg(feature = "nats")]
+const WORDS_MAX: usize = 200;
+
 /// A page of something that is no node, as it is.
 ///
 /// # Errors
@@ -174,8 +178,17 @@ pub(super) async fn other_page(url: String, limit: Duration) -> Result<String, S
     let asking = tokio::task::spawn_blocking(move || ask(&url, limit));
     match asking.await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(NoPage::Silent(error) | NoPage::Refused(error))) => Err(error.root_cause().to_string()),
+        Ok(Err(NoPage::Silent(error) | NoPage::Refused(error))) => Err(beginning(&error.root_cause().to_string())),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The first words of a text that may be anything.
+#[cfg(feature = "nats")]
+fn beginning(text: &str) -> String {
+    match text.char_indices().nth(WORDS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -192,4 +205,28 @@ fn ask(url: &str, limit: Duration) -> Result<String, NoPage> {
     }
     let error = anyhow!("{url} answered {}: {}", reply.status(), body.trim_end());
     Err(if reply.status().is_server_error() { NoPage::Silent(error) } else { NoPage::Refused(error) })
+}
+
+#[cfg(all(test, feature = "nats"))]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_no_page_is_not_said_in_full() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/varz", listener.local_addr().expect("bound"));
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("somebody asks");
+            assert!(stream.read(&mut [0; 4096]).expect("a request") > 0);
+            let head = "HTTP/1.1 404 Not Found\r\nContent-Length: 100000\r\nConnection: close\r\n\r\n";
+            stream.write_all(head.as_bytes()).expect("sent");
+            stream.write_all("é".repeat(50_000).as_bytes()).expect("sent");
+        });
+        let said = other_page(url.clone(), ASK_LIMIT).await.expect_err("no page");
+        serving.join().expect("served");
+        assert!(said.starts_with(&format!("{url} answered 404")) && said.ends_with("é…"), "{said}");
+        assert_eq!(said.chars().count(), WORDS_MAX + 1);
+    }
 }

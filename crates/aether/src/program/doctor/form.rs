@@ -1,5 +1,6 @@
 //! How a report is shown: to people, one finding a paragraph, and to programs.
 
+use aether_screen::Text;
 use serde_json::json;
 
 use super::finding::{Finding, Kind, Report, Severity};
@@ -55,7 +56,7 @@ fn text(report: &Report, everything: bool, ink: Ink) -> String {
     if everything && !report.seen.is_empty() {
         let mut table = Table::new(["", ""]);
         for (what, how) in &report.seen {
-            table.row([Cell::toned(Tone::Faint, *what), how.as_str().into()]);
+            table.row([Cell::toned(Tone::Faint, *what), plain(how).into()]);
         }
         parts.push(format!("looked at\n{}", indented(&table.shown(ink))));
     }
@@ -91,21 +92,26 @@ fn name(kind: &Kind, ink: Ink) -> String {
 
 /// On one line, to be copied.
 fn cure(text: &str, ink: Ink) -> String {
-    format!("  {}   {text}", ink.paint(Tone::Good, "cure"))
+    format!("  {}   {}", ink.paint(Tone::Good, "cure"), plain(text))
+}
+
+/// Without what a terminal would obey: some of it is what servers and nodes say of themselves.
+fn plain(text: &str) -> String {
+    text.split(' ').map(|word| Text::new(word).to_string()).collect::<Vec<_>>().join(" ")
 }
 
 /// A sentence under its word, in lines of bounded width.
 fn sentence(word: &str, text: &str, ink: Ink) -> String {
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().map(plain) {
         let line = lines.last_mut().expect("there is always a line");
         if line.is_empty() {
-            line.push_str(word);
+            line.push_str(&word);
         } else if INDENT + line.chars().count() + 1 + word.chars().count() <= COLUMNS {
             line.push(' ');
-            line.push_str(word);
+            line.push_str(&word);
         } else {
-            lines.push(word.to_owned());
+            lines.push(word);
         }
     }
     let behind = " ".repeat(INDENT - 2 - word.len());
@@ -184,6 +190,18 @@ looked at
         well.notes.clear();
         assert_eq!(shown(&well, Form::Table, Ink::NONE), "namespace bank at nats://a:1: nothing is wrong");
         assert_eq!(shown(&Report::default(), Form::Table, Ink::NONE), "the settings: nothing is wrong");
+    }
+
+    #[test]
+    fn what_others_say_of_themselves_is_no_command_to_the_terminal() {
+        let evil = "evil\u{1b}]0;title\u{7}\u{9b}2J\r\nend";
+        let mut report = report();
+        report.find_cured(&LATE, evil, evil);
+        report.note(evil);
+        report.saw("server", evil);
+        let shown = shown(&report, Form::Wide, Ink::NONE);
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+        assert_eq!(shown.matches("evil\u{fffd}]0;title\u{fffd}\u{fffd}2J").count(), 4, "{shown}");
     }
 
     #[test]
