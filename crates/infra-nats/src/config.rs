@@ -75,12 +75,20 @@ impl NatsConfig {
 
     /// The servers for an error text, without what may be secret in a URL.
     pub fn servers(&self) -> String {
-        let without_login = |url: &String| match (url.split_once("://"), url.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-            (None, Some((_, host))) => host.to_owned(),
-            (_, None) => url.clone(),
-        };
-        self.urls.iter().map(without_login).collect::<Vec<_>>().join(", ")
+        self.urls.iter().map(|url| without_login(url)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Those on another machine, for people: without what may be secret in a URL.
+    pub fn remote_servers(&self) -> Vec<String> {
+        self.remote_urls().map(without_login).collect()
+    }
+}
+
+fn without_login(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        (None, Some((_, host))) => host.to_owned(),
+        (_, None) => url.to_owned(),
     }
 }
 
@@ -154,6 +162,7 @@ mod tests {
     fn nothing_secret_is_shown() {
         let mut config = NatsConfig::new(["nats://me:secret@host:4222", "host2:4222", "secret@host3"]);
         assert_eq!(config.servers(), "nats://host:4222, host2:4222, host3");
+        assert_eq!(config.remote_servers(), ["nats://host:4222", "host2:4222", "host3"]);
         for credentials in [
             Credentials::Password { user: "me".to_owned(), password: "secret".to_owned() },
             Credentials::Token("secret".to_owned()),

@@ -27,7 +27,7 @@ use crate::provision::{self, NO_RESPONDERS, NOT_FOUND};
 use crate::start_error::{Difference, StartError};
 
 /// How long one question may take: servers that elect a leader take longer, and are then said to be silent.
-const ASK_LIMIT: Duration = Duration::from_secs(2);
+const ASK_LIMIT: Duration = Duration::from_secs(5);
 
 /// What is known of something, or why nothing is.
 pub type Seen<T> = Result<T, Unseen>;
@@ -117,7 +117,7 @@ pub struct AccountSeen {
     pub streams_max: Option<u64>,
     /// How many consumers it has.
     pub consumers: u64,
-    /// How many it may have.
+    /// How many each of its streams may have.
     pub consumers_max: Option<u64>,
     /// How many bytes it has on disk.
     pub storage_bytes: u64,
@@ -149,6 +149,8 @@ pub struct StreamState {
     pub bytes: u64,
     /// How many it may have.
     pub bytes_max: Option<u64>,
+    /// How many consumers it has.
+    pub consumers: u64,
     /// Whether it belongs to a cluster of servers.
     pub clustered: bool,
     /// The server that leads it.

@@ -21,6 +21,7 @@ pub(super) fn state_of(wanted: &Value, answer: &Map<String, Value>) -> StreamSta
         messages_max: settings.get("max_msgs").and_then(limit),
         bytes: number(state, "bytes"),
         bytes_max: settings.get("max_bytes").and_then(limit),
+        consumers: number(state, "consumer_count"),
         clustered: cluster.is_some(),
         leader: cluster
             .and_then(|cluster| cluster.get("leader")?.as_str())
@@ -54,11 +55,12 @@ mod tests {
         let answer = |cluster: Value| {
             let mut config = wanted.clone();
             config["max_bytes"] = json!(1000);
-            let answer = json!({ "config": config, "state": { "messages": 7, "bytes": 900 }, "cluster": cluster });
+            let answer = json!({ "config": config, "state": { "messages": 7, "bytes": 900, "consumer_count": 3 }, "cluster": cluster });
             answer.as_object().expect("an object").clone()
         };
         let alone = state_of(&wanted, &answer(Value::Null));
-        let expected = StreamState { messages: 7, bytes: 900, bytes_max: Some(1000), ..StreamState::default() };
+        let expected =
+            StreamState { messages: 7, bytes: 900, bytes_max: Some(1000), consumers: 3, ..StreamState::default() };
         assert_eq!(alone, expected);
         let peers = json!({ "leader": "a", "replicas": [
             { "name": "b", "current": true, "active": 1 }, { "name": "c", "current": false, "offline": true, "lag": 9 },

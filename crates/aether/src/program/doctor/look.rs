@@ -13,8 +13,8 @@ use crate::config::{ConfigRefused, Layers, RefusedKind};
 use crate::program::args::{DoctorArgs, Global, StoreArgs};
 use crate::program::store::Over;
 
-/// How long to look for a server that answers: one that is there does at once.
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// How long to look for a server that answers: one that is there does at once, on a slow machine a little later.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a node without a name is called while it is looked at.
 const UNNAMED: &str = "unnamed";

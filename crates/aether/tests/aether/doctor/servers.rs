@@ -146,7 +146,12 @@ async fn an_account_without_jetstream_or_with_too_little_of_it_is_named() {
             json!({ "stream_name": "AETHER_bank_TOP", "config": { "durable_name": name, "ack_policy": "none" } });
         done(ask(&client, &format!("CONSUMER.DURABLE.CREATE.AETHER_bank_TOP.{name}"), body).await);
     }
-    look("read").names("account-consumers", "4 of 5");
+    look("read").names("account-consumers", "AETHER_bank_TOP has 4 of 5");
+    // As many in all streams together are as it must be.
+    done(ask(&client, "CONSUMER.DELETE.AETHER_bank_TOP.c0", Value::Null).await);
+    let body = json!({ "stream_name": "AETHER_bank_DLQ", "config": { "durable_name": "d", "ack_policy": "none" } });
+    done(ask(&client, "CONSUMER.DURABLE.CREATE.AETHER_bank_DLQ.d", body).await);
+    look("read").is_healthy();
 }
 
 #[test]
@@ -187,6 +192,10 @@ fn a_user_without_the_rights_of_its_role_is_told_which_and_one_with_them_is_heal
     assert!(report.notes().contains("may not ask $JS.API.INFO"), "{}", report.notes());
     look("observer", "inbox_prefix = \"_INBOX_OBSERVER_bank\"", "observer").is_healthy();
 
+    for role in ["client", "observer"] {
+        let cure = format!("nats.inbox_prefix = \"_INBOX_{}_bank\"", role.to_uppercase());
+        look(role, "", role).names("rights-missing", &cure);
+    }
     look("client", client, "node").names("rights-missing", "publish to $JS.API.INFO");
     look("operator", "", "node").names("rights-missing", "aether acl --ns bank --role node");
     look("node", "", "operator").names("rights-missing", "STREAM.CREATE");

@@ -58,7 +58,7 @@ static BYTE_LIMITS: Kind = Kind::fault(
 );
 static CONSUMERS: Kind = Kind::warning(
     "account-consumers",
-    "The account has nearly as many consumers as it may have.",
+    "A stream has nearly as many consumers as the account allows for each stream.",
     "A node that starts, or reads a log again, makes some; without them it does not start.",
     "raise `max_consumers` of the account in nats-server's configuration",
 );
@@ -129,7 +129,7 @@ fn limits(account: &AccountSeen, examined: &Examined, report: &mut Report) {
     report.saw(
         "account",
         format!(
-            "JetStream API level {}, {} streams ({}), {} consumers ({}), {} stored ({})",
+            "JetStream API level {}, {} streams ({}), {} consumers (each stream: {}), {} stored ({})",
             account.api_level,
             account.streams,
             limit(account.streams_max),
@@ -152,10 +152,13 @@ fn limits(account: &AccountSeen, examined: &Examined, report: &mut Report) {
     if account.byte_limits_required && missing > 0 {
         report.find(&BYTE_LIMITS, format!("the account says max_bytes_required, and {missing} streams are missing"));
     }
-    if let Some(max) = account.consumers_max
-        && percent(account.consumers, max) >= FILLING_PERCENT
-    {
-        report.find(&CONSUMERS, format!("the account has {} of {max} consumers", account.consumers));
+    let crowded = |max: &u64| {
+        let found = |name: &str, state: &StreamState| (state.consumers, name.to_owned());
+        let of = examined.streams.iter().filter_map(|stream| Some(found(&stream.name, stream.found.as_ref().ok()?)));
+        of.max().filter(|(count, _)| percent(*count, *max) >= FILLING_PERCENT)
+    };
+    if let Some((max, (count, name))) = account.consumers_max.and_then(|max| Some((max, crowded(&max)?))) {
+        report.find(&CONSUMERS, format!("{name} has {count} of {max} consumers"));
     }
     let stored = (account.storage_bytes, account.storage_bytes_max);
     let what = |percent| {

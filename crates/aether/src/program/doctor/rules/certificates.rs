@@ -31,13 +31,13 @@ static USER_EXPIRED: Kind = Kind::fault(
     "credentials-expired",
     "The user in the credentials file holds no more.",
     "NATS does not take it: who is connected is sent away, and nobody starts.",
-    "issue the user anew (`nsc add user`, `nsc generate creds`) and put the file where `nats.creds` points",
+    "give the user another end (`nsc edit user --name USER --expiry 1y`), write its file anew (`nsc generate creds`), and put the file where `nats.creds` points",
 );
 static USER_EXPIRING: Kind = Kind::warning(
     "credentials-expiring",
     "The user in the credentials file ends within 30 days.",
     "From then on NATS sends away everybody who uses it, all at once.",
-    "issue the user anew (`nsc add user`, `nsc generate creds`), put the file where `nats.creds` points, and start the nodes one by one",
+    "give the user another end (`nsc edit user --name USER --expiry 1y`), write its file anew (`nsc generate creds`), put the file where `nats.creds` points, and start the nodes one by one",
 );
 
 /// How long before its end somebody should see to a certificate.
@@ -49,6 +49,7 @@ pub(super) fn judge(facts: &Facts, report: &mut Report) {
         let name = format!("{setting} ({})", file.display());
         match held {
             Err(why) => report.find(&UNREADABLE, format!("{name}: {why}")),
+            Ok(none) if none.is_empty() => report.find(&UNREADABLE, format!("{name}: there is no certificate in it")),
             // Of authorities each counts for itself: that the last one ends is the end. Who we are is said by the first.
             Ok(held) => {
                 let counts = match *setting {

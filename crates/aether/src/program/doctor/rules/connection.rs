@@ -1,9 +1,9 @@
 //! The way to a server, and what it is.
 
-use aether_infra_nats::{Examined, NatsConfig, ServerSeen, StartError, TlsFault};
+use aether_infra_nats::{Examined, NatsConfig, Permissions, Role, ServerSeen, StartError, TlsFault};
 
 use super::some_of;
-use crate::program::doctor::facts::Facts;
+use crate::program::doctor::facts::{Facts, Told};
 use crate::program::doctor::finding::{Kind, Report};
 
 pub(super) static KINDS: &[&Kind] = &[
@@ -106,7 +106,7 @@ pub(super) fn judge(facts: &Facts, report: &mut Report) {
     match &facts.nats {
         Some(Ok(examined)) => {
             server(&examined.server, &told.nats, report);
-            rights(facts, examined, report);
+            rights(facts, told, examined, report);
         }
         Some(Err(error)) => {
             unreached(error, report);
@@ -169,13 +169,13 @@ fn server(server: &ServerSeen, nats: &NatsConfig, report: &mut Report) {
         );
         report.find(&PAYLOAD, found);
     }
-    let remote: Vec<_> = nats.remote_urls().map(str::to_owned).collect();
+    let remote = nats.remote_servers();
     if !server.asks_who && !remote.is_empty() && nats.tls.identity.is_none() {
         report.find(&ANYBODY, format!("{} asks nobody who they are", some_of(&remote)));
     }
 }
 
-fn rights(facts: &Facts, Examined { rights, .. }: &Examined, report: &mut Report) {
+fn rights(facts: &Facts, told: &Told, Examined { rights, .. }: &Examined, report: &mut Report) {
     let (role, denied) = (facts.role.as_str(), rights.publish.len() + rights.subscribe.len());
     report.saw("rights", format!("{} of {} that the role {role} needs", rights.tried - denied, rights.tried));
     if denied == 0 {
@@ -184,10 +184,20 @@ fn rights(facts: &Facts, Examined { rights, .. }: &Examined, report: &mut Report
     let ways = [("publish to", &rights.publish), ("subscribe to", &rights.subscribe)];
     let ways = ways.iter().filter(|(_, subjects)| !subjects.is_empty());
     let ways: Vec<_> = ways.map(|(what, subjects)| format!("{what} {}", some_of(subjects))).collect();
-    let namespace = report.namespace.clone().unwrap_or_default();
-    let cure = format!(
+    let namespace = &told.settings.namespace;
+    let grant = format!(
         "give the user what `aether acl --ns {namespace} --role {role}` prints, and reload nats-server; if it is for something \
          else, say so with --role"
     );
+    // Its answers come elsewhere than `aether acl` lets the role listen.
+    let inbox_of = |role| Permissions::inbox_of(namespace, role);
+    let ours = told.nats.inbox_prefix.clone().unwrap_or_else(|| inbox_of(Role::Node));
+    let is_inbox = |subject: &String| *subject == format!("{ours}.>");
+    let cure = if ours != inbox_of(facts.role) && rights.subscribe.iter().any(is_inbox) {
+        let set = format!("nats.inbox_prefix = \"{}\"", inbox_of(facts.role));
+        if denied == 1 { set } else { format!("{set}; and {grant}") }
+    } else {
+        grant
+    };
     report.find_cured(&RIGHTS, format!("with the role {role} the user may not {}", ways.join(", nor ")), cure);
 }

@@ -146,13 +146,12 @@ fn secrets(facts: &Facts, told: &Told, report: &mut Report) {
 }
 
 fn network(Told { settings, nats, .. }: &Told, report: &mut Report) {
-    let remote: Vec<_> = nats.remote_urls().map(str::to_owned).collect();
+    let remote = nats.remote_servers();
     if nats.tls.insecure && nats.tls.authorities.is_none() && nats.tls.identity.is_none() && !remote.is_empty() {
         report.find(&IN_CLEAR, format!("nats.insecure is true, and {} is on another machine", super::some_of(&remote)));
     }
-    if let ([url], 3) = (&nats.urls[..], nats.replicas)
-        && is_one_machine(url)
-    {
+    let url = nats.servers();
+    if nats.urls.len() == 1 && nats.replicas == 3 && is_one_machine(&url) {
         report.find(&ONE_SERVER, format!("nats.urls is {url} alone, and nats.replicas is 3"));
     }
     let (listen, token) = (settings.admin.listen, settings.admin.token.is_some());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aether_domain::ShardCount;
 use aether_domain::timing::Profile;
-use aether_infra_nats::Difference;
+use aether_infra_nats::{Difference, Role};
 
 use super::*;
 use crate::node::builder::founding;
@@ -141,6 +141,50 @@ fn a_server_is_down_if_nobody_hears_it_and_behind_if_it_is_heard_and_not_current
         })(&mut facts);
         assert_eq!(codes(&report(&facts)), Vec::from_iter(code), "{current} {heard:?}");
     }
+}
+
+#[test]
+fn a_login_in_a_url_is_never_said() {
+    for url in ["nats://me:canary@far.example:4222", "nats://me:canary@10.0.0.7:4222", "canary@far.example"] {
+        let mut facts = facts();
+        let told = facts.told.as_mut().expect("told");
+        (told.nats.urls, told.nats.tls.insecure) = (vec![url.to_owned()], true);
+        facts.nats.as_mut().expect("looked").as_mut().expect("seen").server.asks_who = false;
+        let report = report(&facts);
+        let codes = codes(&report);
+        assert!(["nats-in-clear", "server-takes-anybody"].iter().all(|code| codes.contains(code)), "{codes:?}");
+        assert_eq!(codes.contains(&"one-server-named"), url.contains("10.0.0.7"), "{codes:?}");
+        assert!(!format!("{report:?}").contains("canary"), "{report:?}");
+    }
+}
+
+#[test]
+fn who_may_not_hear_answers_is_told_where_its_role_does() {
+    for (role, inbox, more, cure) in [
+        (Role::Client, None, 0, "nats.inbox_prefix = \"_INBOX_CLIENT_bank\""),
+        (Role::Observer, None, 1, "nats.inbox_prefix = \"_INBOX_OBSERVER_bank\"; and give the user"),
+        (Role::Node, Some("_INBOX_x"), 0, "nats.inbox_prefix = \"_INBOX_bank\""),
+        (Role::Node, None, 0, "give the user"),
+        (Role::Client, Some("_INBOX_CLIENT_bank"), 0, "give the user"),
+    ] {
+        let mut facts = facts();
+        facts.role = role;
+        facts.told.as_mut().expect("told").nats.inbox_prefix = inbox.map(str::to_owned);
+        let rights = &mut facts.nats.as_mut().expect("looked").as_mut().expect("seen").rights;
+        rights.subscribe = vec![format!("{}.>", inbox.unwrap_or("_INBOX_bank"))];
+        rights.publish = vec!["a".to_owned(); more];
+        let report = report(&facts);
+        assert!(report.findings[0].cure.starts_with(cure), "{role:?} {inbox:?}: {}", report.findings[0].cure);
+    }
+}
+
+#[test]
+fn a_file_without_a_certificate_is_none_of_certificates() {
+    let mut facts = facts();
+    facts.host.certificates[0].held = Ok(Vec::new());
+    let report = report(&facts);
+    assert_eq!(codes(&report), ["certificate-unreadable"]);
+    assert_eq!(report.findings[0].found, "nats.tls_cert (me.pem): there is no certificate in it");
 }
 
 #[test]

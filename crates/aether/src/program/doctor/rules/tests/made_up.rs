@@ -75,6 +75,7 @@ pub(super) fn stream(name: &str) -> StreamSeen {
     let state = StreamState {
         messages: 10,
         bytes: 1000,
+        consumers: 75,
         clustered: true,
         leader: Some("nats-0".to_owned()),
         replicas: vec![replica("nats-1"), replica("nats-2")],
@@ -100,7 +101,8 @@ pub(super) fn examined() -> Examined {
             api_level: 5,
             streams: 2,
             streams_max: Some(7),
-            consumers: 10,
+            // The limit is for each stream.
+            consumers: 150,
             consumers_max: Some(100),
             storage_bytes: 1 << 20,
             storage_bytes_max: Some(1 << 30),

@@ -153,7 +153,7 @@ pub(super) fn rows() -> Vec<(&'static str, &'static str, Change)> {
             examined.account.as_mut().expect("seen").byte_limits_required = true;
             examined.streams[0].found = Err(Unseen::Missing);
         })),
-        ("account-consumers", "80 of 100", account(|account| account.consumers = 80)),
+        ("account-consumers", "AETHER_bank_EVT_0 has 80 of 100", state(|state| state.consumers = 80)),
         ("storage-full", "95 %", account(|account| account.storage_bytes = 973 << 20)),
         ("storage-filling", "80 %", account(|account| account.storage_bytes = 820 << 20)),
         ("copies-impossible", "nats.replicas is 3, and nats-0 is alone", nats(|examined| examined.server.cluster = None)),
