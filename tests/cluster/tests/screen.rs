@@ -31,6 +31,8 @@ const DEATH_MAX: Duration = Duration::from_secs(10);
 const WIDE_MAX: Duration = Duration::from_secs(10);
 /// How long a key may take at 65,536 shards.
 const KEY_MAX: Duration = Duration::from_millis(500);
+/// How long a command may take at 65,536 shards, of a program that is not optimised, on a machine that is busy.
+const COMMAND_MAX: Duration = Duration::from_secs(3);
 /// How long the program may take to end when it is asked to.
 const END_MAX: Duration = Duration::from_secs(5);
 
@@ -336,4 +338,31 @@ fn a_screen_waits_for_a_node_that_starts_and_65_536_shards_are_no_burden() -> Re
     screen.press("q")?;
     ensure!(screen.ended(END_MAX)?.success());
     screen.ensure_as_before()
+}
+
+#[test]
+fn commands_answer_of_65_536_shards_as_they_do_of_few() -> Result<()> {
+    let _alone = alone();
+    let wide = Wide::starting()?;
+    let served = Served::start(Arc::clone(&wide) as _)?;
+    wide.found()?;
+    for (command, said) in [
+        ("status", "65536"),
+        ("nodes", "n3"),
+        ("shards", "n1"),
+        ("shards --grid", "32 shards"),
+        ("shards show 2559", "n1"),
+        ("why shard 2559", "n1"),
+        ("moves", ""),
+        ("events", "ShardAssigned"),
+        ("check", ""),
+    ] {
+        let watch = Stopwatch::start();
+        let output = Command::new(PROGRAM).args(command.split(' ')).args(["--url", &served.url()]).output()?;
+        let (took, text) = (watch.elapsed(), String::from_utf8_lossy(&output.stdout).into_owned());
+        out::note(format!("{command}: {} ms, {} bytes", took.as_millis(), text.len()));
+        ensure!(text.contains(said), "{command}: {text} {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(took <= COMMAND_MAX, "{command} took {took:?}");
+    }
+    Ok(())
 }
