@@ -11,6 +11,7 @@ use aether::prelude::*;
 use aether_cluster_tests::odd::{Abort, Add, Fuse, Odd, Spin, Total};
 use aether_domain::Namespace;
 use aether_domain::Sequence;
+use aether_domain::cluster::Member;
 use aether_domain::records::StoredLetter;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -80,10 +81,13 @@ impl Stage {
             .until("the others own the shards", || {
                 let picture = stage.asker.source().picture().expect("it has begun");
                 let assignment = picture.topology.assignment();
-                let mine = assignment.owned_by(picture.me.incarnation);
-                let active =
-                    picture.topology.cluster().members().filter(|member| member.status.name() == "active").count();
-                active == 4 && mine <= 2 && picture.topology.cluster().plan().is_none()
+                let cluster = picture.topology.cluster();
+                let owned = |member: &Member| assignment.owned_by(member.node.incarnation);
+                let others: Vec<_> = cluster.active().filter(|member| member.node != picture.me).map(owned).collect();
+                let least = others.iter().min().copied().unwrap_or_default();
+                // A node that has just joined has no shards, and no plan yet that gives it some.
+                let shared = others.len() == 3 && others.iter().all(|owned| *owned - least <= 1);
+                shared && assignment.owned_by(picture.me.incarnation) <= 2 && cluster.plan().is_none()
             })
             .await;
         stage
