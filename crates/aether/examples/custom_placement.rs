@@ -63,20 +63,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let hub = MemoryHub::new();
     let first = start("n1", &hub).await?;
-    let mut events = first.topology_events(Since::Now);
+    let mut events = first.topology_events(Since::Start);
     // On NATS: `aether placement apply FILE`, with `strategy = "odd-even/1"` in the file.
     let operator = hub.ports(first.id()).control;
     let wanted = PlacementPolicy { strategy: "odd-even/1".parse()?, ..PlacementPolicy::default() };
     aether::operator::place(&*operator, |_| wanted.clone()).await?;
-    loop {
+    let adopted = loop {
         let record = events.next().await.expect("it goes on for ever")?;
-        if record.only(&["PlacementAdopted"]).is_some() {
-            break;
+        if let Some(adopted) = record.only(&["PlacementAdopted"]) {
+            break adopted.epoch;
         }
-    }
+    };
     say("the cluster has adopted odd-even/1");
 
-    let mut migrations = first.shard_migrations(Since::Now);
+    let mut migrations = first.shard_migrations(Since::Epoch(adopted));
     let second = start("n2", &hub).await?;
     let mut given = 0;
     while given < 512 {

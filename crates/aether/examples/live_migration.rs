@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     say(&format!("n1 owns {SHARDS} shards and has {ACCOUNTS} accounts in memory"));
 
     // Whoever follows the log is told every move, in order, and may go on behind the last one after a restart.
-    let mut migrations = first.shard_migrations(Since::Now);
+    let mut migrations = first.shard_migrations(Since::Start);
     let second = start("n2", &hub).await?;
     let mut moved = BTreeSet::new();
     while moved.len() < SHARDS / 2 {

@@ -70,7 +70,8 @@ pub enum Since {
     Epoch(Epoch),
     /// With the last so many entries there are.
     Recent(u64),
-    /// With what is appended from now on.
+    /// With what is appended from now on: from when the first entry is asked for. Whoever causes something and then looks for
+    /// it begins with [`Self::Start`] or behind an epoch, not here.
     Now,
 }
 
