@@ -285,7 +285,7 @@ impl ShardHost {
     /// The shards that are this node's and that it cannot serve, although it has tried for a while.
     pub(crate) fn unserved(&self) -> ShardSet {
         let view = lock(&self.inner.view).as_ref().map_or(Epoch::ZERO, |view| view.epoch);
-        lock(&self.inner.reconciler).given_up(self.inner.clocks.now().at, view)
+        lock(&self.inner.reconciler).given_up(view)
     }
 
     /// What each shard has done and has in memory, by shard.

@@ -2,7 +2,8 @@
 //! broken memory, and would be a shard that nobody serves. It is reported and put right; what cannot be put right here is told
 //! to the leader, which gives the shard to somebody else.
 //!
-//! Whoever is at work, or has something in its inbox, is not judged: it may be about to do what it should.
+//! Whoever is at work, or has something in its inbox, is not judged at that moment: it may be about to do what it should. What
+//! was seen before counts on, so that being asked again and again is no hiding place.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -86,6 +87,8 @@ struct Seen {
     /// The entry that it differs from.
     from: Epoch,
     since: Monotonic,
+    /// When it was last seen to differ so.
+    last: Monotonic,
     /// When it was last tried to put it right.
     told: Option<Monotonic>,
 }
@@ -114,16 +117,17 @@ impl Reconciler {
         standing: Option<Standing>,
         route: &Route,
     ) -> Option<Stays> {
-        let Some(what) = standing.and_then(|standing| difference(standing, route)) else {
+        let Some(what) = difference(standing?, route) else {
             self.seen.remove(&shard);
             return None;
         };
         let from = said_by(route);
-        let fresh = Seen { what, from, since: now, told: None };
+        let fresh = Seen { what, from, since: now, last: now, told: None };
         let seen = self.seen.entry(shard).or_insert(fresh);
         if (seen.what, seen.from) != (what, from) {
             *seen = fresh;
         }
+        seen.last = now;
         if now.since(seen.told.unwrap_or(seen.since)) < PUT_RIGHT_AFTER {
             return None;
         }
@@ -138,10 +142,10 @@ impl Reconciler {
 
     /// The shards that are ours and that nothing here can make served: others have to be told, if another entry of the log can
     /// help, which is one behind `view`.
-    pub(super) fn given_up(&self, now: Monotonic, view: Epoch) -> ShardSet {
+    pub(super) fn given_up(&self, view: Epoch) -> ShardSet {
         let given_up = |seen: &Seen| match seen.what {
-            Difference::Unserved => now.since(seen.since) >= GIVEN_UP_AFTER,
-            Difference::Outlived { later } => now.since(seen.since) >= GIVEN_UP_AFTER && later <= view,
+            Difference::Unserved => seen.last.since(seen.since) >= GIVEN_UP_AFTER,
+            Difference::Outlived { later } => seen.last.since(seen.since) >= GIVEN_UP_AFTER && later <= view,
             Difference::Kept | Difference::Anothers => false,
         };
         self.seen.iter().filter(|(_, seen)| given_up(seen)).map(|(shard, _)| *shard).collect()
@@ -194,11 +198,11 @@ mod tests {
             (found.map(|stays| (stays.what, stays.again)), reconciler.stand())
         };
         assert_eq!(look(0, idle), (None, 0));
-        assert_eq!(look(900, None), (None, 0), "it is at work");
-        assert_eq!(look(1_000, idle), (None, 0));
-        assert_eq!(look(1_999, idle), (None, 0));
-        assert_eq!(look(2_000, idle), (Some((Difference::Unserved, false)), 1));
+        assert_eq!(look(999, idle), (None, 0));
+        assert_eq!(look(1_500, None), (None, 0), "it is at work");
+        assert_eq!(look(2_000, idle), (Some((Difference::Unserved, false)), 1), "what was seen before counts on");
         assert_eq!(look(2_500, idle), (None, 1), "it was said, and stands");
+        assert_eq!(look(2_900, None), (None, 1), "it is at work, which changes nothing");
         assert_eq!(look(3_000, idle), (Some((Difference::Unserved, true)), 1), "it is tried again");
         assert_eq!(look(4_000, serving), (None, 0));
         assert_eq!(look(5_000, idle), (None, 0));
@@ -208,9 +212,13 @@ mod tests {
     fn what_is_ours_and_cannot_be_served_for_five_seconds_is_given_up_until_another_entry_says_so_again() {
         let given_up = |standing, route: &Route, view| {
             let mut reconciler = Reconciler::default();
-            reconciler.look(at(0), ShardId(3), Some(standing), route);
-            assert!(reconciler.given_up(at(4_999), Epoch(view)).is_empty(), "it is tried for a while");
-            !reconciler.given_up(at(5_000), Epoch(view)).is_empty()
+            let mut look = |millis, standing| {
+                reconciler.look(at(millis), ShardId(3), standing, route);
+                !reconciler.given_up(Epoch(view)).is_empty()
+            };
+            assert!(!look(0, Some(standing)) && !look(4_999, Some(standing)), "it is tried for a while");
+            assert!(!look(5_000, None), "it is at work");
+            look(5_500, Some(standing))
         };
         let (mine, elsewhere) = (Route::Mine { epoch: Epoch(7) }, Standing::Elsewhere { later: None });
         assert!(given_up(elsewhere, &mine, 9));
@@ -222,10 +230,13 @@ mod tests {
         assert!(!given_up(Standing::Serving(Epoch(7)), &Route::Nobody, 9));
 
         let mut reconciler = Reconciler::default();
-        for (millis, epoch) in [(0, 7), (4_000, 7), (6_000, 9)] {
+        let mut look = |millis, epoch| {
             reconciler.look(at(millis), ShardId(3), Some(elsewhere), &Route::Mine { epoch: Epoch(epoch) });
+            reconciler.given_up(Epoch(9))
+        };
+        for (millis, epoch) in [(0, 7), (4_000, 7), (6_000, 9), (10_999, 9)] {
+            assert!(look(millis, epoch).is_empty(), "it was given to us anew");
         }
-        assert!(reconciler.given_up(at(10_999), Epoch(9)).is_empty(), "it was given to us anew");
-        assert_eq!(reconciler.given_up(at(11_000), Epoch(9)), ShardSet::from(ShardId(3)));
+        assert_eq!(look(11_000, 9), ShardSet::from(ShardId(3)));
     }
 }
