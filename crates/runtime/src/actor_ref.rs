@@ -74,7 +74,7 @@ impl<A: Actor> ActorRef<A> {
         A: Handle<C>,
         A::Commands: Contains<C, I>,
     {
-        read_outcome::<A, C>(self.ask_outcome(None, command).await)
+        read_outcome::<A, C>(self.asked(None, command).await)
     }
 
     /// Asks under the application's own name for this intention: asked again under it, the command counts once, even
@@ -88,7 +88,7 @@ impl<A: Actor> ActorRef<A> {
         A: Handle<C>,
         A::Commands: Contains<C, I>,
     {
-        read_outcome::<A, C>(self.ask_outcome(Some(message), command).await)
+        read_outcome::<A, C>(self.asked(Some(message), command).await)
     }
 
     /// Asks, and answers what the router says: it tells apart what is stored and what was only looked at. For test kits.
@@ -99,9 +99,7 @@ impl<A: Actor> ActorRef<A> {
         A: Handle<C>,
         A::Commands: Contains<C, I>,
     {
-        let step = Step::ask(A::KIND, C::NAME);
-        let outgoing = Outgoing { trace: step.told(None), ..self.outgoing(message, command) };
-        step.around(self.router.ask(outgoing)).await
+        self.asked(message, command).await
     }
 
     /// What became of the command `C` that was, or was to be, asked of this actor under that name: after an error with
@@ -145,6 +143,13 @@ impl<A: Actor> ActorRef<A> {
     {
         let Err(answer) = self.router.tell(self.outgoing(None, command)) else { return Ok(()) };
         read_outcome::<A, C>(Outcome::Other(answer)).map(drop)
+    }
+
+    /// Begun when it is called, and small: whoever asks holds it.
+    fn asked<C: Command>(&self, message: Option<MessageId>, command: C) -> impl Future<Output = Outcome> + Send {
+        let step = Step::ask(A::KIND, C::NAME);
+        let outgoing = Outgoing { trace: step.told(None), ..self.outgoing(message, command) };
+        step.around(self.router.ask(outgoing))
     }
 
     fn outgoing<C: Command>(&self, message: Option<MessageId>, command: C) -> Outgoing<Value<C>> {

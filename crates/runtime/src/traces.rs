@@ -52,8 +52,8 @@ impl Step {
     }
 
     /// Whatever `future` does is part of it, and it ends with that.
-    pub async fn around<F: Future>(self, future: F) -> F::Output {
-        made::around(self.0, future).await
+    pub fn around<F: Future>(self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        made::around(self.0, future)
     }
 }
 
@@ -135,8 +135,8 @@ mod made {
         drop(span);
     }
 
-    pub(super) async fn around<F: Future>(span: Span, future: F) -> F::Output {
-        future.instrument(span).await
+    pub(super) fn around<F: Future>(span: Span, future: F) -> tracing::instrument::Instrumented<F> {
+        future.instrument(span)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use aether_domain::ports::{Answer, AskFrame, Transport};
+use aether_domain::records::PayloadCodec;
 use aether_domain::{CommandId, Monotonic, ShardId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -76,22 +77,36 @@ impl Router {
     /// A refusal is tried again until then, a lost message too, all under one id: the command counts once. The outcome
     /// is never [`Answer::NotOwner`], [`Answer::Moving`] or [`Answer::Behind`]. Dropping the future gives up the answer,
     /// not the command.
-    pub async fn ask<P: Parcel>(&self, outgoing: Outgoing<P>) -> Outcome {
-        let core = &*self.core;
-        let deadline = core.clock.now() + outgoing.timeout.min(TIMEOUT_MAX);
-        if !core.knows_cluster()
-            && let Err(answer) = core.wait_for_cluster(deadline).await
-        {
-            return core.tell_caller(answer);
-        }
-        let shard = core.shard_of(&outgoing.actor);
-        match core.begin(shard, outgoing.actor.slot) {
-            Begun::Here { id, floor } => self.ask_here(shard, id, floor, deadline, outgoing).await,
-            Begun::Busy => core.tell_caller(Answer::Busy),
-            Begun::Elsewhere => match written(outgoing) {
-                Ok(request) => self.through_machine(shard, request, deadline, None).await,
-                Err(answer) => core.tell_caller(answer),
-            },
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` keeps a second place for what it is given")]
+    pub fn ask<P: Parcel>(&self, outgoing: Outgoing<P>) -> impl Future<Output = Outcome> + Send + use<'_, P> {
+        async move {
+            let core = &*self.core;
+            let deadline = core.clock.now() + outgoing.timeout.min(TIMEOUT_MAX);
+            if !core.knows_cluster()
+                && let Err(answer) = Box::pin(core.wait_for_cluster(deadline)).await
+            {
+                return core.tell_caller(answer);
+            }
+            let shard = core.shard_of(&outgoing.actor);
+            let told = match core.begin(shard, outgoing.actor.slot) {
+                Begun::Here { id, floor } => {
+                    let begun = BegunHere { core, shard, sequence: id.sequence };
+                    let answered = match core.local.ask(work(id, floor, deadline, &outgoing)) {
+                        Told::Now(outcome) => Some(outcome),
+                        Told::Later(told) => core.last_word(told, deadline).await,
+                    };
+                    match begun.end(answered, deadline, outgoing) {
+                        Ok(outcome) => return outcome,
+                        Err(told) => told,
+                    }
+                }
+                Begun::Busy => return core.tell_caller(Answer::Busy),
+                Begun::Elsewhere => match written(outgoing) {
+                    Ok(request) => core.through_machine(shard, request, deadline, None),
+                    Err(answer) => return core.tell_caller(answer),
+                },
+            };
+            told.outcome(core).await
         }
     }
 
@@ -115,71 +130,55 @@ impl Router {
         let request = written(outgoing)?;
         core.step(shard, Input::Ask { token: None, request, deadline }).map_or(Ok(()), Err)
     }
+}
 
-    /// Runs a command on the spot, or hands it to the machine if its shard refuses it.
-    async fn ask_here<P: Parcel>(
-        &self,
-        shard: ShardId,
-        id: CommandId,
-        floor: u64,
-        deadline: Monotonic,
-        outgoing: Outgoing<P>,
-    ) -> Outcome {
-        let core = &*self.core;
-        let begun = BegunHere { core, shard, sequence: id.sequence };
-        let answered = match core.local.ask(work(id, floor, deadline, &outgoing)) {
-            Told::Now(outcome) => Some(outcome),
-            Told::Later(mut told) => match told.try_recv() {
-                Ok(outcome) => Some(outcome),
-                // Dropped unanswered is seen again below, and no ready future arms a timer for nothing.
-                // At the deadline the shard says whether the command may be stored; this timer is for a shard that does not.
-                Err(_) => match timeout(deadline.since(core.clock.now()) + LAST_WORD_WITHIN, told).await {
-                    Ok(told) => told.ok(),
-                    Err(_) => Some(Outcome::Other(Answer::Expired { maybe_applied: true })),
-                },
+impl Core {
+    /// What a shard of this node says later of a command that it has taken; nothing, if it goes away with that.
+    async fn last_word(&self, mut told: oneshot::Receiver<Outcome>, deadline: Monotonic) -> Option<Outcome> {
+        match told.try_recv() {
+            Ok(outcome) => Some(outcome),
+            // Dropped unanswered is seen again below, and no ready future arms a timer for nothing.
+            // At the deadline the shard says whether the command may be stored; this timer is for a shard that does not.
+            Err(_) => match timeout(deadline.since(self.clock.now()) + LAST_WORD_WITHIN, told).await {
+                Ok(told) => told.ok(),
+                Err(_) => Some(Outcome::Other(Answer::Expired { maybe_applied: true })),
             },
-        };
-        // A shard that goes away with a command in it owes an answer: it may have been the last thing it stored.
-        let lost = Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: true };
-        let refusal = match answered.unwrap_or(Outcome::Other(lost)) {
-            Outcome::Other(answer) if is_refusal(&answer) => answer,
-            Outcome::Other(answer) => return core.tell_caller(answer),
-            outcome => return outcome,
-        };
-        core.counters.note_refusal(&refusal);
-        match written(outgoing) {
-            Ok(request) => {
-                begun.hand_over();
-                self.through_machine(shard, request, deadline, Some((id.sequence, refusal))).await
-            }
-            // It can run only in this process, and was refused here.
-            Err(answer) => {
-                let applied = matches!(refusal, Answer::Unavailable { maybe_applied: true, .. });
-                core.tell_caller(answer.or_applied(applied))
-            }
         }
     }
 
     /// Lets the shard's machine look after a command; `refused` if it was begun in place under that sequence.
-    async fn through_machine(
+    fn through_machine(
         &self,
         shard: ShardId,
         request: Request,
         deadline: Monotonic,
         refused: Option<(u64, Answer)>,
-    ) -> Outcome {
+    ) -> FromMachine {
         let codec = request.codec;
         let (token, told) = oneshot::channel();
         let input = match refused {
             Some((sequence, answer)) => Input::RefusedHere { sequence, token, request, deadline, answer },
             None => Input::Ask { token: Some(token), request, deadline },
         };
-        self.core.step(shard, input);
+        self.step(shard, input);
+        FromMachine { codec, told }
+    }
+}
+
+/// A command that the shard's machine looks after.
+struct FromMachine {
+    codec: PayloadCodec,
+    told: oneshot::Receiver<Answer>,
+}
+
+impl FromMachine {
+    async fn outcome(self, core: &Core) -> Outcome {
+        let Self { codec, told } = self;
         match told.await {
             Ok(Answer::Replied(bytes)) => Outcome::Replied(Payload::Encoded(codec, bytes)),
             Ok(Answer::Looked(bytes)) => Outcome::Looked(Payload::Encoded(codec, bytes)),
             Ok(Answer::Rejected(bytes)) => Outcome::Rejected(Payload::Encoded(codec, bytes)),
-            Ok(answer) => self.core.tell_caller(answer),
+            Ok(answer) => core.tell_caller(answer),
             Err(_) => Outcome::Other(Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: true }),
         }
     }
@@ -193,9 +192,35 @@ struct BegunHere<'a> {
 }
 
 impl BegunHere<'_> {
-    /// From now on the machine looks after it.
-    fn hand_over(self) {
-        std::mem::forget(self);
+    /// What its caller is told of what its shard has said, if anything; or else the machine looks after it, for its shard has
+    /// refused it.
+    fn end<P: Parcel>(
+        self,
+        answered: Option<Outcome>,
+        deadline: Monotonic,
+        outgoing: Outgoing<P>,
+    ) -> Result<Outcome, FromMachine> {
+        // A shard that goes away with a command in it owes an answer: it may have been the last thing it stored.
+        let lost = Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: true };
+        let refusal = match answered.unwrap_or(Outcome::Other(lost)) {
+            Outcome::Other(answer) if is_refusal(&answer) => answer,
+            Outcome::Other(answer) => return Ok(self.core.tell_caller(answer)),
+            outcome => return Ok(outcome),
+        };
+        self.core.counters.note_refusal(&refusal);
+        match written(outgoing) {
+            Ok(request) => {
+                let (core, shard, sequence) = (self.core, self.shard, self.sequence);
+                // From now on the machine has it in its books.
+                std::mem::forget(self);
+                Err(core.through_machine(shard, request, deadline, Some((sequence, refusal))))
+            }
+            // It can run only in this process, and was refused here.
+            Err(answer) => {
+                let applied = matches!(refusal, Answer::Unavailable { maybe_applied: true, .. });
+                Ok(self.core.tell_caller(answer.or_applied(applied)))
+            }
+        }
     }
 }
 

@@ -82,12 +82,20 @@ impl<T> Core<T> {
         }
     }
 
+    /// Has that done, after what was wanted before. Most steps want one thing.
+    pub(super) fn want(&mut self, effect: Effect<T>) {
+        if self.out.capacity() == 0 {
+            self.out.reserve_exact(1);
+        }
+        self.out.push(effect);
+    }
+
     pub(super) fn answer(&mut self, to: T, answer: Answer) {
-        self.out.push(Effect::Respond { to, outcome: Outcome::Other(answer), lease: false });
+        self.want(Effect::Respond { to, outcome: Outcome::Other(answer), lease: false });
     }
 
     pub(super) fn fact(&mut self, fact: Fact) {
-        self.out.push(Effect::Fact(fact));
+        self.want(Effect::Fact(fact));
     }
 
     /// Answers everybody who waits for `asked`.
@@ -104,7 +112,7 @@ impl<T> Core<T> {
     fn repeat_all(&mut self, kind: &dyn Kind, asked: Asked<T>, stored: &StoredReply) {
         if let Some(to) = asked.to {
             let outcome = withdrawal::repeat(kind, &asked.work, asked.command, stored);
-            self.out.push(Effect::Respond { to, outcome, lease: false });
+            self.want(Effect::Respond { to, outcome, lease: false });
         }
         for echo in asked.echoes {
             self.repeat_all(kind, echo, stored);
@@ -151,7 +159,7 @@ impl<T> Core<T> {
         let part = Part { up_to, schema: slot.kind.schema(), fresh };
         busy.load = Some(Loading { ticket: self.tickets, part });
         let until = busy.waiting.iter().map(|asked| asked.work.deadline).max().unwrap_or(FOR_EVER);
-        self.out.push(Effect::Load { actor: busy.actor.clone(), ticket: self.tickets, part, wait, until });
+        self.want(Effect::Load { actor: busy.actor.clone(), ticket: self.tickets, part, wait, until });
     }
 
     /// The history was not read.
@@ -355,7 +363,7 @@ impl<T> Core<T> {
     pub(super) fn append(&mut self, busy: &Busy<T>, record: Arc<CommitRecord>, wait: Duration) {
         let after = record.prev_sequence;
         let trace = busy.flight.as_ref().and_then(|flight| flight.trace.clone());
-        self.out.push(Effect::Append { actor: busy.actor.clone(), record, after, wait, trace });
+        self.want(Effect::Append { actor: busy.actor.clone(), record, after, wait, trace });
     }
 
     /// The record under way is stored: answers what it covers, and goes on.
@@ -383,7 +391,7 @@ impl<T> Core<T> {
             self.tickets += 1;
             let expected = (flight.covers + busy.decided.len()).min(CommitRecord::COMMANDS_MAX);
             busy.gathering = Some(Gathering { ticket: self.tickets, expected });
-            self.out.push(Effect::EndTurn { actor: busy.actor.clone(), ticket: self.tickets });
+            self.want(Effect::EndTurn { actor: busy.actor.clone(), ticket: self.tickets });
         }
     }
 
@@ -404,7 +412,7 @@ impl<T> Core<T> {
             What::Fired { since, .. } => self.fired(since),
             What::Change { stored, reply, .. } => {
                 if let Some(to) = asked.to {
-                    self.out.push(Effect::Respond { to, outcome: Outcome::Replied(reply), lease: false });
+                    self.want(Effect::Respond { to, outcome: Outcome::Replied(reply), lease: false });
                 }
                 let codec = withdrawal::codec_of(&*slot.kind, asked.command);
                 let stored = StoredReply { codec, bytes: stored };
@@ -423,11 +431,11 @@ impl<T> Core<T> {
                         // again could do what its asker believes refused.
                         let paused = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
                         let outcome = outcome.encoded_copy().unwrap_or(Outcome::Other(paused));
-                        self.out.push(Effect::Respond { to, outcome, lease });
+                        self.want(Effect::Respond { to, outcome, lease });
                     }
                 }
                 if let Some(to) = asked.to {
-                    self.out.push(Effect::Respond { to, outcome, lease });
+                    self.want(Effect::Respond { to, outcome, lease });
                 }
                 // It changed nothing, so the application's own retry of it is asked anew; once, however many there are.
                 let mut retries = retries.into_iter();
@@ -444,7 +452,7 @@ impl<T> Core<T> {
         self.counts.quarantined += 1;
         slot.live = Live::Quarantined(reason.as_str().into());
         let Some(busy) = &mut slot.busy else { return };
-        self.out.push(Effect::Fact(Fact::Quarantined { actor: busy.actor.clone(), reason: reason.clone() }));
+        self.want(Effect::Fact(Fact::Quarantined { actor: busy.actor.clone(), reason: reason.clone() }));
         self.abandon_unsealed(&mut slot.live, busy, &Answer::Quarantined { reason, maybe_applied: false });
     }
 

@@ -4,7 +4,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::NextShard;
 use super::bounds::{RETRY_AFTER, SAVING_KIB_MAX, SAVING_KIB_MIN, TURN_MAX};
-use super::cell::{Cell, lock};
+use super::cell::{Cell, Machine, lock};
 use super::clocks::Clocks;
 use super::facts;
 use super::host::Release;
@@ -198,7 +198,10 @@ impl Inner {
 
     /// Lets the shard know, here or by whoever is running it.
     pub(super) fn offer(self: &Arc<Self>, shard: ShardId, input: Input<Responder>) {
-        if let Err(respond) = self.cells[shard.index()].leave(self.clocks.recently(), input) {
+        let cell = &self.cells[shard.index()];
+        if let Some(machine) = cell.take_turn() {
+            self.run(shard, machine, Some(input), 1);
+        } else if let Err(respond) = cell.leave(self.clocks.recently(), input) {
             respond.respond(Outcome::Other(Answer::Busy));
         }
         self.pump(shard);
@@ -216,20 +219,33 @@ impl Inner {
                 self.tasks.spawn_on(async move { inner.pump(shard) }, &self.runtime);
                 return;
             }
-            let Some(mut machine) = cell.try_hold() else { return };
-            let mut now = self.clocks.now();
-            let began = now.at;
-            while turn < TURN_MAX
-                && let Some(input) = cell.next(now)
-            {
-                cell.running.begin_input(now, &input, &mut machine);
-                machine.step(now, input);
-                now = self.clocks.now();
-                turn += 1;
-            }
-            let effects = cell.give_back(machine, now.at.since(began));
-            self.carry_out(shard, effects);
+            let Some(machine) = cell.try_hold() else { return };
+            turn += self.run(shard, machine, None, TURN_MAX - turn);
         }
+    }
+
+    /// Runs at most so many inputs, the given one first and then what is left in the inbox, and says how many.
+    fn run(
+        self: &Arc<Self>,
+        shard: ShardId,
+        mut machine: MutexGuard<'_, Machine>,
+        mut given: Option<Input<Responder>>,
+        most: usize,
+    ) -> usize {
+        let cell = &self.cells[shard.index()];
+        let mut now = self.clocks.now();
+        let (began, mut turn) = (now.at, 0);
+        while turn < most
+            && let Some(input) = given.take().or_else(|| cell.next(now))
+        {
+            cell.running.begin_input(now, &input, &mut machine);
+            machine.step(now, input);
+            now = self.clocks.now();
+            turn += 1;
+        }
+        let effects = cell.give_back(machine, now.at.since(began));
+        self.carry_out(shard, effects);
+        turn
     }
 
     pub(super) fn carry_out(self: &Arc<Self>, shard: ShardId, effects: Vec<Effect<Responder>>) {

@@ -81,10 +81,10 @@ impl<T> Core<T> {
         reason: String,
         maybe_applied: bool,
     ) {
-        let Work { id, actor, command, message, .. } = &asked.work;
+        let Work { id, actor, command, message, .. } = &*asked.work;
         self.counts.poisoned += 1;
         self.fact(Fact::Poisoned { actor: actor.clone(), command: *id, reason: reason.clone() });
-        self.out.push(Effect::Letter(Box::new(Letter {
+        self.want(Effect::Letter(Box::new(Letter {
             actor: actor.clone(),
             command: command.clone(),
             id: *id,

@@ -97,7 +97,7 @@ impl<T> ShardMachine<T> {
         self.core.wall = now.wall;
         match input {
             Input::Command(work, to) => match self.look(now, &work) {
-                Looked::Answered { outcome, lease } => self.core.out.push(Effect::Respond { to, outcome, lease }),
+                Looked::Answered { outcome, lease } => self.core.want(Effect::Respond { to, outcome, lease }),
                 Looked::Open(open) => self.proceed(now, work, to, open),
             },
             Input::Appended { actor, nonce, outcome } => {
@@ -380,7 +380,7 @@ impl<T> ShardMachine<T> {
             let (drain_epoch, to) = (*drain_epoch, to.clone());
             self.tell_captured();
             self.ownership = Ownership::Released { drain_epoch, to };
-            self.core.out.push(Effect::Released { drain_epoch });
+            self.core.want(Effect::Released { drain_epoch });
         }
     }
 

@@ -194,7 +194,7 @@ impl<T> Core<T> {
         busy.undecide(&mut slot.live);
         // Whatever is in that record may be due.
         self.agenda.look_by(&busy.actor, self.wall);
-        self.out.push(Effect::Fact(Fact::Conflict { actor: busy.actor.clone() }));
+        self.want(Effect::Fact(Fact::Conflict { actor: busy.actor.clone() }));
     }
 
     fn found_later(&mut self, slot: &Slot<T>, epoch: Epoch) {
@@ -240,7 +240,7 @@ impl<T> Core<T> {
             return self.load(slot, true, wait);
         }
         let unavailable = Answer::Unavailable { retry_after: RETRY_AFTER, maybe_applied: false };
-        self.out.push(Effect::Fact(Fact::NotLoaded { actor: busy.actor.clone(), reason: reason.to_string() }));
+        self.want(Effect::Fact(Fact::NotLoaded { actor: busy.actor.clone(), reason: reason.to_string() }));
         self.abandon_unsealed(&mut slot.live, busy, &unavailable);
     }
 
@@ -258,7 +258,7 @@ impl<T> Core<T> {
             return 0;
         };
         flight.tries += 1;
-        self.out.push(Effect::Fact(Fact::Unresolved { actor: busy.clone(), tries: flight.tries }));
+        self.want(Effect::Fact(Fact::Unresolved { actor: busy.clone(), tries: flight.tries }));
         flight.tries
     }
 
@@ -274,7 +274,7 @@ impl<T> Core<T> {
         let Some(busy) = &slot.busy else { return };
         if let Some(flight) = &busy.flight {
             let (actor, nonce, after) = (busy.actor.clone(), flight.record.nonce, flight.after);
-            self.out.push(Effect::Look { actor, nonce, after, wait });
+            self.want(Effect::Look { actor, nonce, after, wait });
         }
     }
 }

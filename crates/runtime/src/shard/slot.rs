@@ -123,7 +123,8 @@ pub(super) struct Flight {
 
 /// A command that somebody waits for.
 pub(super) struct Asked<T> {
-    pub(super) work: Work,
+    /// Apart, because whoever waits is moved about, from queue to queue.
+    pub(super) work: Box<Work>,
     /// Its place in the kind's list.
     pub(super) command: u8,
     /// Who waits; nobody once it has expired.
@@ -376,7 +377,7 @@ fn push<I>(queue: &mut VecDeque<I>, item: I) {
 
 impl<T> Asked<T> {
     pub(super) fn new(work: Work, command: u8, to: T) -> Self {
-        Self { work, command, to: Some(to), panics: 0, echoes: Vec::new() }
+        Self { work: Box::new(work), command, to: Some(to), panics: 0, echoes: Vec::new() }
     }
 
     /// What stands in place of a command where a timer fires.
@@ -393,7 +394,7 @@ impl<T> Asked<T> {
             deadline: Monotonic::from_start(std::time::Duration::MAX),
             attempt: 1,
         };
-        Self { work, command: 0, to: None, panics: 0, echoes: Vec::new() }
+        Self { work: Box::new(work), command: 0, to: None, panics: 0, echoes: Vec::new() }
     }
 
     /// Whether nobody waits for it.

@@ -154,7 +154,7 @@ impl<T> Core<T> {
             timers,
         };
         slot.growth = Growth::default();
-        self.out.push(Effect::Save { actor, snapshot: Arc::new(snapshot) });
+        self.want(Effect::Save { actor, snapshot: Arc::new(snapshot) });
     }
 
     /// Keeps the state of an actor that is about to leave, if that is worth it and not too many have been kept since the

@@ -303,7 +303,7 @@ impl<T> Core<T> {
     /// A timer's command will not be run: it fires without it, and a letter is kept.
     fn timer_given_up(&mut self, actor: ActorAddress, due: &Due, reason: String) {
         self.counts.poisoned += 1;
-        self.out.push(Effect::Letter(Box::new(Letter {
+        self.want(Effect::Letter(Box::new(Letter {
             actor: actor.clone(),
             command: due.command_name.clone().into(),
             id: NOBODYS,
@@ -349,7 +349,7 @@ impl<T> Core<T> {
             known = known.or(Some((Revision::ZERO, None)));
         }
         let (actor, keep) = (busy.actor.clone(), Keep::NoLaterThan { at, known });
-        self.out.push(Effect::Wake { actor, record: Some(record.nonce), keep, wait });
+        self.want(Effect::Wake { actor, record: Some(record.nonce), keep, wait });
     }
 
     /// The wake that a record waits for is written, or is not.
@@ -378,7 +378,7 @@ impl<T> Core<T> {
         };
         let actor = busy.actor.clone();
         self.agenda.look_by(&actor, after(now.wall, LOOK_AGAIN_AFTER));
-        self.out.push(Effect::Fact(Fact::NoWake { actor, reason: fault.to_string() }));
+        self.want(Effect::Fact(Fact::NoWake { actor, reason: fault.to_string() }));
         self.abandon_unsealed(&mut slot.live, busy, &answer);
     }
 
@@ -401,7 +401,7 @@ impl<T> Core<T> {
                 // Until it is known what became of this, no record relies on any wake.
                 entry.wake = None;
                 let keep = Keep::Exactly { at: due, expected };
-                self.out.push(Effect::Wake { actor: actor.clone(), record: None, keep, wait: Duration::ZERO });
+                self.want(Effect::Wake { actor: actor.clone(), record: None, keep, wait: Duration::ZERO });
             }
             return self.agenda.idle(actor, due, self.wall);
         };
@@ -417,7 +417,7 @@ impl<T> Core<T> {
         let (Some(busy), Live::Present(instance)) = (&slot.busy, &slot.live) else { return };
         if let Some((timer, command)) = instance.timers().unknown().next() {
             let (timer, command) = (timer.to_owned(), command.to_owned());
-            self.out.push(Effect::Fact(Fact::TimerUnknown { actor: busy.actor.clone(), timer, command }));
+            self.want(Effect::Fact(Fact::TimerUnknown { actor: busy.actor.clone(), timer, command }));
         }
     }
 

@@ -159,7 +159,7 @@ impl<T> ShardMachine<T> {
         }
         self.tell_captured();
         if !self.core.captured.is_done() {
-            return self.core.out.push(Effect::CaptureMore);
+            return self.core.want(Effect::CaptureMore);
         }
         for (_, warm) in self.warm.take_all() {
             self.core.keep_captured(warm);
@@ -171,7 +171,7 @@ impl<T> ShardMachine<T> {
     pub(super) fn tell_captured(&mut self) {
         let actors = std::mem::take(&mut self.core.captured.actors);
         if let (false, Some(drain_epoch)) = (actors.is_empty(), self.drains_under()) {
-            self.core.out.push(Effect::Captured { drain_epoch, actors });
+            self.core.want(Effect::Captured { drain_epoch, actors });
         }
     }
 }
