@@ -140,6 +140,7 @@ pub mod prelude {
     #[cfg(feature = "node")]
     pub use crate::{ActorRef, Ended, Feed, FeedOptions, MemoryHub, Node, OnRegression, Recorded, StartError};
     pub use aether_domain::ports::ReadMode;
+    pub use aether_domain::records::PayloadCodec;
     pub use aether_domain::timing::Profile;
     pub use aether_domain::{MessageId, WallTime};
     pub use aether_runtime::actor::{
