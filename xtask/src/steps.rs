@@ -86,6 +86,9 @@ fn target(root: &Path) -> PathBuf {
 /// Whole clusters in virtual time: a feature that only tests need.
 const TEST_KIT: &str = "aether/test-kit";
 
+/// `aether` as a program outside the cluster has it.
+const ONLY_CLIENT: [&str; 3] = ["--no-default-features", "--features", "client"];
+
 fn add_tests(steps: &mut Steps<'_>) -> Result<()> {
     // nextest runs each test in a process of its own and shows which one hangs; without it cargo's runner does.
     if has_subcommand("nextest") {
@@ -100,6 +103,12 @@ fn add_tests(steps: &mut Steps<'_>) -> Result<()> {
     let traces = ["test", "--package", "aether", "--features", "otel", "--test", "traces"];
     steps.cargo("traces", &traces, &[])?;
     steps.cargo("doc tests", &["test", "--workspace", "--features", TEST_KIT, "--doc"], &[])?;
+    // What is printed for clients, in the build that its readers have.
+    steps.cargo(
+        "doc tests of the client",
+        &[&["test", "--package", "aether", "--doc"], &ONLY_CLIENT[..]].concat(),
+        &[],
+    )?;
     steps.step("first minutes: what is printed is what is said", |root| console::first_minutes(root, &[]))
 }
 
@@ -120,8 +129,11 @@ pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
     // Without the feature the program must build, and async-nats must not be among what it is built from.
     let without_nats = ["check", "--package", "aether", "--all-targets", "--no-default-features", "--features", "node"];
     steps.cargo("without NATS", &without_nats, &[])?;
-    let only_client = ["check", "--package", "aether", "--no-default-features", "--features", "client"];
-    steps.cargo("only the client", &only_client, &[])?;
+    // What a crate of actors' types has that a node and a client share.
+    let only_types = ["check", "--package", "aether", "--no-default-features"];
+    steps.cargo("only actors' types", &only_types, &[])?;
+    let only_client = ["check", "--package", "aether", "--lib", "--examples"];
+    steps.cargo("only the client, and its example", &[&only_client[..], &ONLY_CLIENT].concat(), &[])?;
     let with_traces = ["check", "--package", "aether", "--no-default-features", "--features", "client,otel"];
     steps.cargo("only the client, with traces", &with_traces, &[])?;
     steps.step("without NATS: nothing of it is left", no_nats_client)?;

@@ -8,7 +8,7 @@ use aether::demo::bank::{Account, AccountError, Balance, Deposit, Open};
 use aether::prelude::{AskError, Fate, MessageId};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let url = arguments.next().unwrap_or_else(|| "nats://127.0.0.1:4222".into());
     let client = Client::connect(&NatsConfig::new([url]), arguments.next().unwrap_or_else(|| "aether".into())).await?;

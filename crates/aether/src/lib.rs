@@ -3,7 +3,8 @@
 //! Write an [`Actor`](prelude::Actor), start a [`Node`] on NATS or in memory, ask. This crate wires the adapters to the
 //! application, configures it and shows it; no decision lives here.
 //!
-//! ```
+#![cfg_attr(feature = "node", doc = "```")]
+#![cfg_attr(not(feature = "node"), doc = "```ignore")]
 //! use aether::prelude::*;
 //! use serde::{Deserialize, Serialize};
 //!
@@ -55,7 +56,6 @@ pub mod admin;
 pub mod client;
 #[cfg(feature = "node")]
 pub mod config;
-#[cfg(feature = "node")]
 pub mod demo;
 #[cfg(feature = "node")]
 mod entropy;
@@ -104,31 +104,35 @@ pub use futures_util::StreamExt;
 pub use node::{ActorRef, BUILD, Ended, Node, NodeBuilder, StartError};
 
 /// What is printed there compiles, and runs.
-#[cfg(all(doctest, feature = "node"))]
+#[cfg(doctest)]
 mod printed {
-    #[doc = include_str!("../../../README.md")]
-    struct Readme;
-    #[doc = include_str!("../../../docs/ACTORS.md")]
-    struct Actors;
+    /// With the feature `client` alone too: it is what its readers have.
     #[cfg(feature = "client")]
     #[doc = include_str!("../../../docs/GATEWAY.md")]
     struct Gateway;
-    #[cfg(feature = "test-kit")]
-    #[doc = include_str!("../../../docs/TESTING.md")]
-    struct Testing;
-    #[doc = include_str!("../../../docs/guide/first-minutes.md")]
-    struct FirstMinutes;
-    #[cfg(feature = "test-kit")]
-    #[doc = include_str!("../../../docs/guide/testing.md")]
-    struct TestingActors;
-    #[doc = include_str!("../../../docs/guide/events.md")]
-    struct Events;
-    #[doc = include_str!("../../../docs/guide/timers.md")]
-    struct Timers;
-    #[doc = include_str!("../../../docs/guide/read-models.md")]
-    struct ReadModels;
-    #[doc = include_str!("../../../docs/guide/traces.md")]
-    struct Traces;
+    #[cfg(feature = "node")]
+    mod with_nodes {
+        #[doc = include_str!("../../../README.md")]
+        struct Readme;
+        #[doc = include_str!("../../../docs/ACTORS.md")]
+        struct Actors;
+        #[cfg(feature = "test-kit")]
+        #[doc = include_str!("../../../docs/TESTING.md")]
+        struct Testing;
+        #[doc = include_str!("../../../docs/guide/first-minutes.md")]
+        struct FirstMinutes;
+        #[cfg(feature = "test-kit")]
+        #[doc = include_str!("../../../docs/guide/testing.md")]
+        struct TestingActors;
+        #[doc = include_str!("../../../docs/guide/events.md")]
+        struct Events;
+        #[doc = include_str!("../../../docs/guide/timers.md")]
+        struct Timers;
+        #[doc = include_str!("../../../docs/guide/read-models.md")]
+        struct ReadModels;
+        #[doc = include_str!("../../../docs/guide/traces.md")]
+        struct Traces;
+    }
 }
 
 /// Everything an application needs to write actors and run them.

@@ -4,4 +4,5 @@
 //! It is an example with a purpose: `aether node` runs it, and every test with real processes trusts its sums.
 
 pub mod bank;
+#[cfg(feature = "node")]
 pub mod load;
