@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 /// Each mistake, and what the compiler must say of it.
-const MISTAKES: [(&str, &[&str]); 8] = [
+const MISTAKES: [(&str, &[&str]); 9] = [
     (
         "command_not_listed",
         &["`Dim` is not one of this actor's commands", "add it to `type Commands = (..)` in the actor's `impl Actor`"],
@@ -26,8 +26,25 @@ const MISTAKES: [(&str, &[&str]); 8] = [
             "every command in `type Commands = (..)` needs a handler",
         ],
     ),
-    ("wrong_reply_type", &["expected `Effect<Lamp, u64>`, found `Effect<Lamp, String>`"]),
-    ("reply_missing", &["expected `Effect<Lamp, u64>`, found `Effect<Lamp>`"]),
+    (
+        "wrong_reply_type",
+        &[
+            "the command's `Reply` is `u64`, but its handler answers `String`",
+            "answer a `u64`, with `.reply(..)` behind the events or with `Self::answer(..)`",
+            "or write `type Reply = String` in the command's `impl Command`",
+        ],
+    ),
+    (
+        "wrong_answer_type",
+        &["the command's `Reply` is `u64`, but its handler answers `bool`", "or write `type Reply = bool` in"],
+    ),
+    (
+        "reply_missing",
+        &[
+            "the command's `Reply` is `u64`, but its handler answers `()`",
+            "answer a `u64`, with `.reply(..)` behind the events",
+        ],
+    ),
     ("command_name_twice", &["two commands of the actor `lamp` have the name `light`: give each its own `NAME`"]),
     (
         "command_name_reserved",

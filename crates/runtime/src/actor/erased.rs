@@ -508,7 +508,7 @@ fn fire<A: Handle<C>, C: Command>(live: &mut Parts<'_, A>, due: &Due, codec: Pay
     let timers = vec![due.fired()];
     let taken_over = match &mut effect {
         Some(effect) => live.take_over(effect, timers, C::NAME, codec),
-        None => live.take_over(&mut Effect::<A>::of(Vec::new()), timers, C::NAME, codec),
+        None => live.take_over(&mut Effect::<A>::of(Vec::new(), ()), timers, C::NAME, codec),
     };
     taken_over.map_or_else(|ran| ran, |(events, timers)| fired(events, timers))
 }

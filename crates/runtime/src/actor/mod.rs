@@ -66,7 +66,7 @@ pub(crate) use ask::read_reply;
 pub use ask::{AskError, read_outcome};
 pub use codec::CodecError;
 pub use commands::{At, CommandSet, Contains};
-pub use effect::Effect;
+pub use effect::{AnsweredBy, Effect};
 pub use event::{Event, Upcast};
 pub use fate::{Fate, OUTCOME_OF};
 pub use model::{Actor, ActorIdentity, Command, Ctx, Decision, Handle, Rejection};

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::commands::CommandSet;
-use super::effect::Effect;
+use super::effect::{AnsweredBy, Effect};
 use super::event::Event;
 use super::settings::Settings;
 
@@ -73,20 +73,20 @@ pub trait Actor: Default + Serialize + DeserializeOwned + Send + Sync + 'static 
     }
 
     /// One event is to be stored; answers `()` unless [`Effect::reply`] says more.
-    fn emit(event: Self::Event) -> Effect<Self> {
-        Effect::of(vec![event])
+    fn emit<R: AnsweredBy<()>>(event: Self::Event) -> Effect<Self, R> {
+        Effect::of(vec![event], R::answered(()))
     }
     /// These events are to be stored together or not at all; none at all is [`Self::nothing`].
-    fn emit_all(events: impl IntoIterator<Item = Self::Event>) -> Effect<Self> {
-        Effect::of(events.into_iter().collect())
+    fn emit_all<R: AnsweredBy<()>>(events: impl IntoIterator<Item = Self::Event>) -> Effect<Self, R> {
+        Effect::of(events.into_iter().collect(), R::answered(()))
     }
     /// Nothing is to be stored: it was so already.
-    fn nothing() -> Effect<Self> {
-        Effect::of(Vec::new())
+    fn nothing<R: AnsweredBy<()>>() -> Effect<Self, R> {
+        Effect::of(Vec::new(), R::answered(()))
     }
     /// Nothing is to be stored, and this is the answer: a query.
-    fn answer<R>(reply: R) -> Effect<Self, R> {
-        Effect::answering(reply)
+    fn answer<T, R: AnsweredBy<T>>(reply: T) -> Effect<Self, R> {
+        Effect::of(Vec::new(), R::answered(reply))
     }
 }
 
