@@ -9,11 +9,13 @@ pub const OUTSTANDING_PER_SLOT_MAX: usize = 768;
 /// Bytes of all commands a node has outstanding, sent or not: they are kept for a repeat.
 pub const OUTSTANDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Commands that wait while one shard is on its way.
+/// Commands that may wait while one shard is on its way before the next one is refused. That goes for what is certainly not
+/// applied: what may be is held beyond it, for it cannot be refused any more, up to all that may be outstanding
+/// ([`OUTSTANDING_PER_SHARD_MAX`], [`OUTSTANDING_BYTES_MAX`]).
 pub const HELD_PER_SHARD_MAX: usize = 256;
-/// Bytes of the commands that wait for one shard.
+/// Bytes of the commands that wait for one shard, as above.
 pub const HELD_BYTES_PER_SHARD_MAX: usize = 1024 * 1024;
-/// Bytes of all commands that wait on one node.
+/// Bytes of all commands that wait on one node, as above.
 pub const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The shortest pause before a refused command is sent again.

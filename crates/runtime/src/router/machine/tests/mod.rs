@@ -3,12 +3,15 @@
 mod desk;
 mod schedules;
 
-use aether_domain::Epoch;
 use aether_domain::ports::Answer;
 use aether_domain::testing::life;
+use aether_domain::{Epoch, Slot};
 use bytes::Bytes;
 
-use super::super::bounds::{BACK_OFF_MAX, HELD_PER_SHARD_MAX, OUTSTANDING_PER_SLOT_MAX, STRAGGLERS_WAIT};
+use super::super::bounds::{
+    BACK_OFF_MAX, HELD_BYTES_MAX, HELD_PER_SHARD_MAX, OUTSTANDING_BYTES_MAX, OUTSTANDING_PER_SHARD_MAX,
+    OUTSTANDING_PER_SLOT_MAX, STRAGGLERS_WAIT,
+};
 use super::super::window::sequence;
 use super::{Begin, Input};
 use desk::{Desk, LONG, SHARD, SLOT, moving, ms, not_owner, rejected, replied, request, target, unavailable};
@@ -515,6 +518,36 @@ fn a_full_hold_never_refuses_what_may_be_applied() {
     assert_eq!(desk.outcome(most), Some(&Answer::Busy), "a new one can still be refused");
     desk.see(6, "b without a");
     assert_eq!(desk.sent.len(), 2 * most as usize);
+}
+
+#[test]
+fn a_hold_takes_at_most_all_that_may_be_outstanding() {
+    let mut desk = Desk::new("a");
+    for slot in [SLOT, Slot(1)] {
+        for _ in 0..OUTSTANDING_PER_SHARD_MAX {
+            let mut request = request(10);
+            request.actor.slot = slot;
+            let deadline = desk.now + LONG;
+            desk.step(Input::Ask { token: Some(0), request, deadline });
+        }
+    }
+    desk.step(Input::Unreachable { to: life("a", 1) });
+    assert_eq!(desk.asks.held, OUTSTANDING_PER_SHARD_MAX, "of any number of asks");
+    assert_eq!(desk.budget.held_bytes(), desk.budget.outstanding_bytes());
+
+    let mut desk = Desk::new("a");
+    let mut sent = 0;
+    while desk.outcome(sent).is_none() {
+        sent += 1;
+        desk.ask_for(sent, LONG, 512 * 1024);
+    }
+    assert_eq!(desk.outcome(sent), Some(&Answer::Busy), "no more bytes may be outstanding");
+    desk.step(Input::Unreachable { to: life("a", 1) });
+    assert_eq!(desk.done.len(), 1, "nothing that was sent is refused");
+    let held = desk.budget.held_bytes();
+    assert!(held > HELD_BYTES_MAX && held <= OUTSTANDING_BYTES_MAX, "{held} bytes are held");
+    desk.pass(LONG);
+    assert!(desk.is_idle());
 }
 
 #[test]

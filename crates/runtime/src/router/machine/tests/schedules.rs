@@ -100,6 +100,7 @@ proptest! {
             }
             counted = desk.sent.len();
             prop_assert!(desk.asks.held <= OUTSTANDING_PER_SHARD_MAX);
+            prop_assert!(desk.budget.held_bytes() <= desk.budget.outstanding_bytes(), "what is held is outstanding");
             let waiting = desk.asks.asks.iter().filter(|(_, ask)| ask.place == Place::Waiting).count();
             prop_assert_eq!(waiting, desk.asks.held, "the hold's books");
             prop_assert!(waiting == 0 || desk.asks.hold.is_some(), "whatever waits, waits for a hold");
