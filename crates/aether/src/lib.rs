@@ -130,6 +130,8 @@ mod printed {
         struct Timers;
         #[doc = include_str!("../../../docs/guide/read-models.md")]
         struct ReadModels;
+        #[doc = include_str!("../../../docs/guide/journal.md")]
+        struct EventSourcing;
         #[doc = include_str!("../../../docs/guide/traces.md")]
         struct Traces;
     }

@@ -2,7 +2,8 @@
 //! invariants, what is stored, and the ports through which the rest of the world is reached.
 //!
 //! Nothing here knows a clock, randomness, an async runtime or a serialisation format. Where to begin:
-//! [`topology`] is the fold that everything turns on, [`ports`] is what adapters implement.
+//! [`topology`] is the fold that everything turns on, [`ports`] is what adapters implement. [`journal`] is event sourcing as a
+//! library: streams of events over those ports, without actors, nodes or a cluster (`docs/guide/journal.md`).
 //!
 //! ```
 //! use aether_domain::cluster::{Cluster, ClusterCommand, ClusterEvent, ClusterRefusal, ClusterSettings, NodeInfo};
