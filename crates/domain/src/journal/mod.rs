@@ -13,10 +13,13 @@
 //! - **A history that a cluster's actor writes** is read like any other, and refused for writing
 //!   ([`AppendFailed::Owned`]): its owner must be asked. A stream that a journal has written may become an actor's.
 //!
+//! What reading costs is said at [`Journal::replay`]: a stream is read from a place that is known, or from its start.
+//!
 //! Times and randomness are arguments: nothing here reads a clock.
 
 mod append;
 mod history;
+mod reading;
 mod versions;
 
 use std::sync::Arc;
@@ -24,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::ids::{ActorAddress, ActorId, ActorKey, ActorKind, Incarnation, InvalidId, Nonce, Slot, Version};
+use crate::ids::{ActorAddress, ActorId, ActorKey, ActorKind, Incarnation, InvalidId, Nonce, Slot};
 use crate::ports::{
     BusUpdate, EventBus, EventFilter, EventStore, Ports, ReadError, SaveError, SnapshotStore, StartAt, Updates,
 };
@@ -93,56 +96,6 @@ impl Journal {
         &self.versions
     }
 
-    /// Where the stream ends now, as fresh as the store can tell without a write.
-    ///
-    /// # Errors
-    /// [`ReadError`]; a damaged history is an error.
-    pub async fn head(&self, stream: &ActorAddress) -> Result<Head, ReadError> {
-        let commits = self.events.read_fresh(stream, crate::Sequence::ZERO).await?;
-        let head = history::walk(Head::default(), &commits)?;
-        self.versions.note(stream, head);
-        Ok(head)
-    }
-
-    /// The events behind `version`, in order, all of them, and where the stream ends. [`Version::ZERO`]: from the start.
-    ///
-    /// # Errors
-    /// [`ReadError`]; a damaged history is an error, nothing of it is skipped.
-    pub async fn replay(&self, stream: &ActorAddress, version: Version) -> Result<Loaded, ReadError> {
-        let commits = self.events.read(stream, crate::Sequence::ZERO).await?;
-        let head = history::walk(Head::default(), &commits)?;
-        self.versions.note(stream, head);
-        Ok(Loaded { snapshot: None, events: history::events(commits, version), head })
-    }
-
-    /// The newest snapshot of that schema with every event behind it. Without one that fits, every event there is: a
-    /// snapshot is only a cache, and one that cannot be read, or that the history does not go on from, is passed over.
-    ///
-    /// # Errors
-    /// [`ReadError`] of the history.
-    pub async fn load(&self, stream: &ActorAddress, schema: u32) -> Result<Loaded, ReadError> {
-        let mut up_to = crate::Sequence::MAX;
-        for _ in 0..SNAPSHOTS_TRIED_MAX {
-            let Ok(Some(snapshot)) = self.snapshots.load(stream, up_to).await else { break };
-            let Some(before) = snapshot.at.sequence.0.checked_sub(1) else { break };
-            up_to = crate::Sequence(before);
-            if snapshot.schema != schema {
-                continue;
-            }
-            // The record it ends with is read too: that it is there proves that this is its history.
-            let commits = self.events.read(stream, up_to).await?;
-            let [first, behind @ ..] = commits.as_slice() else { continue };
-            if first.head() != snapshot.head() {
-                continue;
-            }
-            let head = history::walk(first.head(), behind)?;
-            self.versions.note(stream, head);
-            let events = history::events(commits, snapshot.version);
-            return Ok(Loaded { snapshot: Some(snapshot), events, head });
-        }
-        self.replay(stream, Version::ZERO).await
-    }
-
     /// Keeps `state` as what the stream's events up to `head` lead to. `schema` is the version of its shape, from 1.
     ///
     /// # Errors
@@ -177,9 +130,6 @@ impl Journal {
         self.bus.subscribe(filter, start).await
     }
 }
-
-/// How many snapshots are looked at: the store keeps two.
-const SNAPSHOTS_TRIED_MAX: usize = 2;
 
 /// Marks for records, each once.
 struct Nonces {
