@@ -85,7 +85,7 @@ pub use aether_infra_memory::MemoryHub;
 pub use aether_infra_nats::{Credentials, NatsConfig, Tls};
 #[cfg(feature = "node")]
 pub use aether_placement::{PlacementStrategy, StrategyId};
-pub use aether_runtime::actor::Contains;
+pub use aether_runtime::actor::{AnsweredBy, Contains};
 pub use aether_runtime::clock::BootClock;
 pub use aether_runtime::control::OnRegression;
 pub use aether_runtime::feed::{

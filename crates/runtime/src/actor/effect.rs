@@ -37,7 +37,8 @@ enum Reply<A, R> {
 
 /// A command's `Reply`, and what its handler answers: always the same type.
 ///
-/// It is here for what the compiler says where they differ, and not to be implemented. An effect that nobody returns or passes
+/// It is here for what the compiler says where they differ, and not to be implemented. It is a trait of the reply, so that what
+/// a handler answers can still be inferred from it (`into()`, `collect()`, `None`). An effect that nobody returns or passes
 /// on needs its reply's type written down: `let effect: Effect<Lamp, u64> = ..`.
 #[diagnostic::on_unimplemented(
     message = "the command's `Reply` is `{Self}`, but its handler answers `{T}`",
