@@ -16,6 +16,7 @@ mod flood;
 mod gateway;
 #[cfg(feature = "nats")]
 mod histories;
+mod lanes;
 mod load;
 mod metrics;
 mod moves;

@@ -17,7 +17,8 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     const VERSION: u32 = 1;
 
     /// What has happened, by a stable name of at most [`EventRecord::NAME_BYTES_MAX`] bytes: stored beside the event, so that
-    /// others can ask for events of that name without being able to read them. Empty, and not stored, unless told.
+    /// others can ask for events of that name without being able to read them. Empty, and not stored, unless told: who asks
+    /// for events by name is then given none of these.
     fn name(&self) -> &'static str {
         ""
     }

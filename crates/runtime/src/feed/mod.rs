@@ -146,9 +146,8 @@ impl Feeds {
         handler: impl FeedHandler<E>,
     ) -> Result<Feed, SubscribeError> {
         options.check()?;
-        // Several names are looked through here: the bus knows only one.
-        let only = if let [name] = &options.names[..] { Some(name.as_str().into()) } else { None };
-        let filter = EventFilter { of, name: only, eventless: false };
+        // Names are looked through here: the bus knows only one, and tells nobody of events that have none.
+        let filter = EventFilter { of, name: None, eventless: false };
         let feed = FeedName::new(name)?;
         let mut running = self.running();
         if self.shared.kill.is_cancelled() {
@@ -174,9 +173,11 @@ impl Feeds {
             handled: 0,
             failures: 0,
             skipped: 0,
+            unnamed: 0,
             failing: None,
         }));
         let tools = Tools {
+            feed: feed.clone(),
             bus: Arc::clone(&self.shared.bus),
             filter,
             options,

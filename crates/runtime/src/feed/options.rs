@@ -24,7 +24,8 @@ pub struct FeedOptions {
     /// Only the events of the actor with that id; everybody's of the kind, if it is `None`.
     pub actor: Option<String>,
     /// Only events with one of these names ([`Event::name`](crate::actor::Event::name)); any, if there are none. At most
-    /// [`Self::NAMES_MAX`].
+    /// [`Self::NAMES_MAX`]. An event of a type that tells no names has none, and is never handed out then:
+    /// [`FeedStats::unnamed`](super::FeedStats::unnamed) counts those, and the first is warned of in the log.
     pub names: Vec<String>,
     /// How many events are handled at a time: 1 to [`Self::LANES_MAX`]. With one, all events come in the order in which they
     /// were stored; with more, each actor's still do.
@@ -72,7 +73,7 @@ impl FeedOptions {
     pub fn of_actor(self, id: impl ToString) -> Self {
         Self { actor: Some(id.to_string()), ..self }
     }
-    /// These, for events of these names only.
+    /// These, for events of these names only: see [`Self::names`].
     #[must_use]
     pub fn named<T: Into<String>>(self, names: impl IntoIterator<Item = T>) -> Self {
         Self { names: names.into_iter().map(Into::into).collect(), ..self }

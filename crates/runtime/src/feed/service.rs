@@ -208,6 +208,7 @@ impl Feed {
             handled: counts.handled.load(Ordering::Relaxed),
             failures: counts.failures.load(Ordering::Relaxed),
             skipped: counts.skipped.load(Ordering::Relaxed),
+            unnamed: counts.unnamed.load(Ordering::Relaxed),
             failing,
         };
         self.wiring.report.send_if_modified(|last| {

@@ -24,6 +24,9 @@ pub struct FeedStats {
     pub failures: u64,
     /// Events given up and passed over on this node.
     pub skipped: u64,
+    /// Events passed over on this node because they have no name, while the feed asks for some
+    /// [`names`](super::FeedOptions::names): their type tells none, or told none when they were stored.
+    pub unnamed: u64,
     /// An event whose handler has failed and that is waited for.
     pub failing: Option<FailingEvent>,
 }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aether_domain::ports::{BusUpdate, EventBus, EventFilter, StartAt};
-use aether_domain::records::EventRecord;
-use aether_domain::{Sequence, WallTime};
+use aether_domain::records::{CommitRecord, EventRecord};
+use aether_domain::{FeedName, Sequence, WallTime};
 use futures_util::StreamExt as _;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -33,10 +33,12 @@ pub(super) struct Counts {
     pub(super) handled: AtomicU64,
     pub(super) failures: AtomicU64,
     pub(super) skipped: AtomicU64,
+    pub(super) unnamed: AtomicU64,
 }
 
 /// What the work is done with.
 pub(super) struct Tools {
+    pub(super) feed: FeedName,
     pub(super) bus: Arc<dyn EventBus>,
     pub(super) filter: EventFilter,
     pub(super) options: FeedOptions,
@@ -136,6 +138,21 @@ impl Board {
         let names = &self.tools.options.names;
         names.is_empty() || names.iter().any(|name| **name == event.name)
     }
+
+    /// Whether the feed wants any event of that commit. Counts those that it can never want, for they have no name.
+    fn wants(&self, commit: &CommitRecord) -> bool {
+        let Tools { feed, options, counts, .. } = &*self.tools;
+        if !options.names.is_empty() {
+            let unnamed = commit.events.iter().filter(|event| event.name.is_empty()).count() as u64;
+            if unnamed > 0 && counts.unnamed.fetch_add(unnamed, Ordering::Relaxed) == 0 {
+                tracing::warn!(
+                    %feed,
+                    "a feed asks for events by their names and passes over events without one: does their type write `Event::name`?"
+                );
+            }
+        }
+        commit.events.iter().any(|event| self.takes(event))
+    }
 }
 
 /// Hands every commit to its actor's lane. Ends when the work is to be finished, or cannot go on.
@@ -150,8 +167,7 @@ async fn read(board: Arc<Board>, from: Sequence, lanes: Vec<mpsc::Sender<Item>>)
                         match update {
                             BusUpdate::EventStored { actor, commit } => {
                                 from = commit.at.sequence;
-                                let wanted = commit.record.events.iter().any(|event| board.takes(event));
-                                if !wanted {
+                                if !board.wants(&commit.record) {
                                     board.state().mark.pass(from);
                                 } else if take(&board, from, commit.record.at) {
                                     let lane = usize::from(actor.slot.0) % lanes.len();
