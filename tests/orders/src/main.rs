@@ -81,7 +81,7 @@ async fn trade(here: &Ports, there: &Ports) -> Result<()> {
         }
         other => bail!("a conflict was expected: {other:?}"),
     }
-    while theirs.versions().right_up_to() < second.at.sequence {
+    while theirs.versions().right_up_to(&order) < second.at.sequence {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let known = theirs.versions().latest(&order).context("it was followed")?;

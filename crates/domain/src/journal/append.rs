@@ -12,7 +12,9 @@ const TRIES_MAX: usize = 8;
 /// Why events were not appended, or may not have been.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendFailed {
-    /// Somebody appended first: nothing of these events is stored, nor will be. Load and decide again.
+    /// The stream is at another version than the caller named: nothing of these events is stored, nor will be. If it is
+    /// further, somebody appended first: load and decide again. If it is not as far, the caller named a version that there has
+    /// never been.
     #[error("the stream is at version {actual}, expected {expected}")]
     Conflict {
         /// The version the caller named.

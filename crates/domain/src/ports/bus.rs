@@ -31,14 +31,21 @@ pub enum Whose {
     Actor(ActorAddress),
 }
 
+impl Whose {
+    /// Whether that actor's are among them.
+    pub fn takes(&self, actor: &ActorAddress) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Kind(kind) => actor.key.kind == *kind,
+            Self::Actor(one) => actor == one,
+        }
+    }
+}
+
 impl EventFilter {
     /// Whether it takes events of that actor.
     pub fn takes_actor(&self, actor: &ActorAddress) -> bool {
-        match &self.of {
-            Whose::Everybody => true,
-            Whose::Kind(kind) => actor.key.kind == *kind,
-            Whose::Actor(one) => actor == one,
-        }
+        self.of.takes(actor)
     }
     /// Whether it takes that event of an actor it takes events of.
     pub fn takes_event(&self, event: &EventRecord) -> bool {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aether_domain::ports::{ControlUpdate, Expected, LogUpdate};
-use aether_domain::records::{ControlKey, ControlRecord, StoredRecord};
-use aether_domain::{Revision, Sequence};
+use aether_domain::journal::{AppendFailed, Draft, Head, Journal, stream};
+use aether_domain::ports::{ControlUpdate, Expected, LogUpdate, StartAt, Whose};
+use aether_domain::records::{ControlKey, ControlRecord, EventRecord, PayloadCodec, StoredRecord};
+use aether_domain::{Incarnation, Revision, Sequence, WallTime};
 use futures_util::StreamExt;
 
 use crate::support::{config, entry, eventually, freeze, lease, member, namespace, next, ports, server, until, within};
@@ -158,4 +159,50 @@ async fn streams_end_when_the_session_is_closed_and_not_before() {
     ports.session.close().await;
     within("the end of the watch", async { while watch.next().await.is_some() {} }).await;
     within("the end of the feed", async { while feed.next().await.is_some() {} }).await;
+}
+
+#[tokio::test]
+async fn versions_that_are_followed_are_right_again_after_each_death_of_the_server() {
+    let mut server = server();
+    let (follower, writer) = (ports(&server).await, ports(&server).await);
+    let writes = Journal::new(&writer.ports, Incarnation(1), 1 << 32);
+    let follows = Journal::new(&follower.ports, Incarnation(2), 2 << 32);
+    let (versions, bus) = (follows.versions().clone(), follower.ports.bus.clone());
+    let following = tokio::spawn(async move { versions.follow(&*bus, Whose::Everybody, StartAt::Beginning).await });
+    let order = stream("order", "1").expect("names");
+    let placed = EventRecord { schema: 1, name: "placed".into(), payload: "1".into() };
+    let draft = Draft { codec: PayloadCodec::Json, at: WallTime::default(), events: vec![placed] };
+    let mut head = writes.append(&order, aether_domain::Version::ZERO, draft.clone()).await.expect("it is new");
+    let right_up_to = async |head: Head| {
+        let told = async || (follows.versions().right_up_to(&order) >= head.at.sequence).then_some(());
+        eventually("the follower", told).await;
+    };
+    // It must have begun: a bus that cannot be reached then is an error.
+    right_up_to(head).await;
+    for _ in 0..3 {
+        server.restart().expect("it comes back");
+        for _ in 0..4 {
+            let mut doubt = None;
+            head = eventually("an append", async || {
+                let tried = match doubt.take() {
+                    Some(doubt) => writes.settle(doubt).await,
+                    None => writes.append(&order, head.version, draft.clone()).await,
+                };
+                match tried {
+                    Ok(head) => Some(head),
+                    Err(AppendFailed::Unresolved(left)) => {
+                        doubt = Some(*left);
+                        None
+                    }
+                    Err(AppendFailed::Unavailable { .. }) => None,
+                    Err(other) => panic!("{other}"),
+                }
+            })
+            .await;
+        }
+        right_up_to(head).await;
+        assert_eq!(follows.versions().latest(&order), Some(head.version));
+    }
+    assert!(!following.is_finished(), "it goes on");
+    following.abort();
 }

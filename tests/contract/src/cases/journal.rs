@@ -1,6 +1,7 @@
 //! Streams of events over the ports alone: what the library promises to whoever uses it without a cluster.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use aether_domain::ids::{ActorAddress, Epoch, Incarnation, Sequence, Version};
@@ -28,10 +29,13 @@ pub(super) fn cases() -> Vec<Case> {
         case!("journal", the_history_of_a_clusters_actor_is_read_and_not_written),
         case!("journal", a_state_is_the_same_with_and_without_its_snapshot),
         case!("journal", every_node_knows_the_versions_up_to_a_place_it_names),
+        case!("journal", whoever_follows_one_kind_is_right_about_its_streams_alone),
+        case!("journal", versions_that_are_followed_are_right_though_writers_race),
         case!("journal", what_is_stored_is_announced_to_other_nodes_as_they_want_it),
         case!("journal", namespaces_share_nothing),
         case!("journal", an_unknown_outcome_is_found_in_the_history_and_never_doubled, Faults),
         case!("journal", a_doubt_is_settled_later, Faults),
+        case!("journal", versions_are_right_again_once_their_follower_is_no_longer_cut_off, Faults),
     ]
 }
 
@@ -217,13 +221,33 @@ async fn a_state_is_the_same_with_and_without_its_snapshot(world: Arc<dyn World>
     }
 }
 
+/// Follows what is stored for as long as it is held.
+fn follow(journal: &Journal, ports: &Ports, of: Whose) -> AbortOnDrop {
+    let (versions, bus) = (Arc::clone(journal.versions()), Arc::clone(&ports.bus));
+    AbortOnDrop(tokio::spawn(async move {
+        let ended = versions.follow(&*bus, of, StartAt::Beginning).await;
+        panic!("a bus lives as long as its backend: {ended:?}")
+    }))
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<Infallible>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Waits until the follower is right about the stream up to `place`.
+async fn right_up_to(follower: &Journal, of: &ActorAddress, place: Sequence) {
+    until("the follower to know", || async { (follower.versions().right_up_to(of) >= place).then_some(()) }).await;
+}
+
 async fn every_node_knows_the_versions_up_to_a_place_it_names(world: Arc<dyn World>) {
     let place = place(&world).await;
     let (at_a, at_b) = (connect(&*place, "a").await, connect(&*place, "b").await);
     let (a, b) = (journal(&at_a, 1), journal(&at_b, 2));
-    let followed = b.versions().clone();
-    let following =
-        tokio::spawn(async move { followed.follow(&*at_b.bus, Whose::Everybody, StartAt::Beginning).await });
+    let _following = follow(&b, &at_b, Whose::Everybody);
     let orders: Vec<_> = (0..5).map(|nth| order(&nth.to_string())).collect();
     let mut last = Sequence::ZERO;
     for version in 0..4 {
@@ -231,13 +255,66 @@ async fn every_node_knows_the_versions_up_to_a_place_it_names(world: Arc<dyn Wor
             last = append(&a, order, Version(version), &["changed"]).await.expect("only a writes").at.sequence;
         }
     }
-    until("b to know", || async { (b.versions().right_up_to() >= last).then_some(()) }).await;
     for order in &orders {
+        right_up_to(&b, order, last).await;
         assert_eq!(b.versions().latest(order), Some(Version(4)));
         append(&b, order, Version(4), &["known without reading"]).await.expect("b knows the version");
     }
     assert_eq!(b.versions().latest(&order("never")), None);
-    following.abort();
+}
+
+async fn whoever_follows_one_kind_is_right_about_its_streams_alone(world: Arc<dyn World>) {
+    let place = place(&world).await;
+    let (at_a, at_b) = (connect(&*place, "a").await, connect(&*place, "b").await);
+    let (a, b) = (journal(&at_a, 1), journal(&at_b, 2));
+    let (one, invoice) = (order("1"), stream("invoice", "1").expect("names"));
+    append(&b, &invoice, Version::ZERO, &["by b itself"]).await.expect("nobody else writes");
+    append(&a, &invoice, Version(1), &["by another"]).await.expect("nobody else writes");
+    let last = append(&a, &one, Version::ZERO, &["placed"]).await.expect("nobody else writes");
+    let _following = follow(&b, &at_b, Whose::Kind(one.key.kind.clone()));
+    right_up_to(&b, &one, last.at.sequence).await;
+    assert_eq!(b.versions().latest(&one), Some(Version(1)));
+    // It says nothing about what it does not follow, and knows of it what it has written.
+    assert_eq!((b.versions().right_up_to(&invoice), b.versions().latest(&invoice)), (Sequence::ZERO, Some(Version(1))));
+    assert_eq!(append(&b, &invoice, Version(1), &["too late"]).await, Err((Version(1), Version(2))));
+}
+
+async fn versions_that_are_followed_are_right_though_writers_race(world: Arc<dyn World>) {
+    const EACH: u64 = 8;
+    let place = place(&world).await;
+    let orders: Arc<Vec<_>> = Arc::new((0..3).map(|nth| order(&nth.to_string())).collect());
+    let mut nodes = Vec::new();
+    for node in 0..3_u64 {
+        let ports = connect(&*place, &format!("n{node}")).await;
+        let journal = journal(&ports, node + 1);
+        let following = follow(&journal, &ports, Whose::Everybody);
+        nodes.push((journal, following));
+    }
+    let racing = nodes.iter().map(|(journal, _)| async {
+        for nth in 0..EACH * orders.len() as u64 {
+            let order = &orders[nth as usize % orders.len()];
+            let mut last = Version::ZERO;
+            loop {
+                // What is known decides, and never goes back.
+                let known = journal.versions().latest(order).unwrap_or_default();
+                assert!(known >= last, "{known} behind {last}");
+                last = known;
+                if append(journal, order, known, &["changed"]).await.is_ok() {
+                    break;
+                }
+            }
+        }
+    });
+    join_all(racing).await;
+    for order in orders.iter() {
+        let all = Version(EACH * nodes.len() as u64);
+        for (journal, _) in &nodes {
+            let head = || async { journal.head(order).await.ok().filter(|head| head.version == all) };
+            let head = until("the whole stream", head).await;
+            right_up_to(journal, order, head.at.sequence).await;
+            assert_eq!(journal.versions().latest(order), Some(all));
+        }
+    }
 }
 
 async fn what_is_stored_is_announced_to_other_nodes_as_they_want_it(world: Arc<dyn World>) {
@@ -321,4 +398,31 @@ async fn a_doubt_is_settled_later(world: Arc<dyn World>) {
         assert_eq!(replay(&b, &one, Version::ZERO, Version(1)).await.len(), 1);
     }
     assert!(matches!(a.replay(&order("0"), Version::ZERO).await, Ok(_) | Err(ReadError::Unavailable { .. })));
+}
+
+async fn versions_are_right_again_once_their_follower_is_no_longer_cut_off(world: Arc<dyn World>) {
+    let place = place(&world).await;
+    let (at_a, at_b) = (connect(&*place, "a").await, connect(&*place, "b").await);
+    let (a, b, node) = (journal(&at_a, 1), journal(&at_b, 2), life("b", 1).node);
+    let _following = follow(&b, &at_b, Whose::Everybody);
+    let (one, other) = (order("1"), order("2"));
+    let mut head = append(&a, &one, Version::ZERO, &["placed"]).await.expect("only a writes");
+    for round in 1..=3 {
+        right_up_to(&b, &one, head.at.sequence).await;
+        let (before, known) = (b.versions().right_up_to(&one), head.version);
+        faults(&*place).cut(&node);
+        for _ in 0..3 {
+            head = append(&a, &one, head.version, &["unheard of"]).await.expect("only a writes");
+        }
+        append(&a, &other, Version(round - 1), &["unheard of"]).await.expect("only a writes");
+        // It knows what it knew, and claims no more than that.
+        assert_eq!((b.versions().latest(&one), b.versions().right_up_to(&one)), (Some(known), before));
+        faults(&*place).heal(&node);
+        right_up_to(&b, &one, head.at.sequence).await;
+        assert_eq!(b.versions().latest(&one), Some(head.version));
+        // Once it is right an append behind what it knows needs no read and meets no conflict.
+        head = append(&b, &one, head.version, &["by b"]).await.expect("b is right again");
+        until("the other stream", || async { (b.versions().latest(&other) == Some(Version(round))).then_some(()) })
+            .await;
+    }
 }
