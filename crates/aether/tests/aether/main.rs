@@ -2,6 +2,7 @@
 
 mod admin;
 mod bank;
+mod beats;
 #[cfg(all(unix, feature = "nats"))]
 mod cli;
 mod config;

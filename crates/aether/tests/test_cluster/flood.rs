@@ -1,5 +1,6 @@
 //! One actor is asked ten times as much as it can do. In virtual time only waiting takes any, so what others wait for
-//! beside the flood is to be seen to the millisecond, and the same in every run.
+//! beside the flood is to be seen to the millisecond, and the same in every run: no queue of the flood's is in their way.
+//! What the flood takes of the processors is not to be seen here; `tests/aether/flood.rs` has that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,9 +8,11 @@ use std::time::Duration;
 
 use aether::prelude::*;
 use aether::test_cluster::TestCluster;
+use aether_domain::testing::life;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::beats::Pulses;
 use crate::tally::{Add, Read, Tally};
 
 /// The actor that everybody wants.
@@ -81,7 +84,7 @@ fn flood(cluster: &TestCluster, flooded: &Arc<Flooded>, stop: &Arc<AtomicBool>) 
 }
 
 #[test]
-fn a_flood_at_ten_times_capacity_costs_nobody_else_time() {
+fn where_only_waiting_takes_time_a_flood_at_ten_times_capacity_keeps_nobody_else_waiting_and_no_heartbeat() {
     // Far from the server, so that little is much.
     TestCluster::seeded(5).nodes(3).distance(Duration::from_millis(10)).actor::<Tally>().run(async |cluster| {
         let time = Duration::from_secs(2);
@@ -93,12 +96,17 @@ fn a_flood_at_ten_times_capacity_costs_nobody_else_time() {
         }
         let owner = cluster.owner_of::<Tally>(HOT).expect("every shard has an owner");
         let other = cluster.running().into_iter().find(|id| *id != owner).expect("there are three");
+        let (pulses, listener) = (Pulses::default(), cluster.hub().ports(&life("listener", 1).node));
+        let (heard, clock) = (pulses.clone(), cluster.clone());
+        let listening = tokio::spawn(async move { heard.listen(&*listener.control, || clock.elapsed()).await });
         for through in [&owner, &other] {
             let before = ask_quietly(&cluster, through, &ids, time).await;
             let (flooded, stop) = (Arc::new(Flooded::default()), Arc::new(AtomicBool::new(false)));
             let callers = flood(&cluster, &flooded, &stop);
             cluster.advance(Duration::from_secs(1)).await;
+            pulses.take(cluster.elapsed());
             let during = ask_quietly(&cluster, through, &ids, time).await;
+            let beats = pulses.take(cluster.elapsed());
             stop.store(true, Ordering::Relaxed);
             callers.join_all().await;
             let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -113,10 +121,18 @@ fn a_flood_at_ten_times_capacity_costs_nobody_else_time() {
             );
             assert!(count(&flooded.busy) > 9 * count(&flooded.acknowledged), "it is ten times what can be done");
             assert!(p99(&during) <= 2 * p99(&before), "p99 {:?}, and {:?} before", p99(&during), p99(&before));
+            assert_eq!(beats.len(), cluster.running().len());
+            for (node, pulse) in beats {
+                assert!(
+                    pulse.beats > 0 && pulse.silence < pulse.every * 5 / 4,
+                    "{node} has missed a heartbeat: {pulse:?}"
+                );
+            }
         }
+        listening.abort();
         assert!(cluster.ask::<Tally, _, _>(HOT, Read).await.is_ok(), "it is quiet again");
         for id in cluster.running() {
-            assert!(cluster.node(&id).is_active(), "{id} has missed no heartbeat");
+            assert!(cluster.node(&id).is_active(), "{id} serves");
         }
         cluster.assert_invariants().await;
     });

@@ -1,5 +1,7 @@
 //! The test kit for whole clusters, and what it finds out about this one.
 
+#[path = "../aether/beats.rs"]
+mod beats;
 mod flood;
 mod moves;
 mod phases;
