@@ -171,7 +171,7 @@ fn addresses(count: u64) -> Arc<[ActorAddress]> {
 }
 
 async fn run(times: u64) {
-    let ours = Ours::open();
+    let ours = Ours::with(|_| ());
     let actors = addresses(1000);
     for actor in &*actors {
         ours.ask(actor, Add, ReadMode::Strict).await;
@@ -226,7 +226,7 @@ async fn run(times: u64) {
         ("one event", ReadMode::Strict, true, 5.0),
     ] {
         // Made beforehand: a node is not started for each actor.
-        let mut hosts: Vec<_> = (0..5).map(|_| Ours::open()).collect();
+        let mut hosts: Vec<_> = (0..5).map(|_| Ours::with(|_| ())).collect();
         let mut stores: Vec<_> = (0..5).map(|_| StoreAlone::open(adds)).collect();
         let spawned = || async {
             let mut kept = Vec::with_capacity(fresh.len());

@@ -70,10 +70,6 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    pub(crate) fn open() -> Self {
-        Self::with(|_| ())
-    }
-
     pub(crate) fn with(adjust: impl FnOnce(&mut HostConfig)) -> Self {
         let me = life("bench", 1);
         let mut kinds = KindRegistry::new();
