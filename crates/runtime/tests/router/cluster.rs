@@ -48,8 +48,8 @@ pub(crate) struct History {
     replies: BTreeMap<CommandId, String>,
 }
 
-/// How long a command whose text begins with `slow` keeps its thread.
-pub(crate) const SLOW: Duration = Duration::from_millis(600);
+/// How long a command whose text begins with `slow` keeps its thread: a machine under load, too, does much else meanwhile.
+pub(crate) const SLOW: Duration = Duration::from_secs(6);
 
 /// The shards of one node: they run what is theirs in the view and answer with its text.
 pub(crate) struct Shards {
@@ -108,7 +108,9 @@ impl Shards {
             Payload::Typed(value) => value.downcast_ref::<String>().expect("a text").clone(),
             Payload::Encoded(_, bytes) => String::from_utf8(bytes.to_vec()).expect("a text"),
         };
-        if text.starts_with("slow") {
+        // What is sent again because no answer came is not run again.
+        let known = self.history.lock().expect("no panic").replies.contains_key(&work.id);
+        if text.starts_with("slow") && !known {
             std::thread::sleep(SLOW);
         }
         assert!(!text.starts_with("panic"), "as no shard should");
