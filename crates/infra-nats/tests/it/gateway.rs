@@ -12,6 +12,8 @@ use serde_json::json;
 
 use crate::support::{config, namespace, next, ports, server, stranger, within};
 
+/// For what is answered, and for what is not.
+const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
 
 #[tokio::test]
@@ -19,7 +21,7 @@ async fn an_ask_is_answered_refused_or_failed_in_json() {
     let server = server();
     let ports = ports(&server).await;
     let client = GatewayClient::connect(&config(server.url()), &namespace()).await.expect("a client");
-    let early = client.ask_json("account", "a", "Open", &json!(null), None, SHORT).await;
+    let early = client.ask_json("account", "a", "Open", &json!(null), None, LONG).await;
     assert!(matches!(&early, Err(error @ GatewayError::NoNode { .. }) if !error.maybe_applied()), "{early:?}");
     let mut requests = ports.gateway.listen(Box::pin(pending())).await.expect("a gateway");
     let answers = [
@@ -32,23 +34,23 @@ async fn an_ask_is_answered_refused_or_failed_in_json() {
             let request = requests.next().await.expect("a request");
             assert_eq!((&*request.kind, &*request.id, &*request.command), ("account", "al ice", "Withdraw"));
             assert_eq!((&request.payload[..], request.mode), (&b"{\"amount\":10}"[..], ReadMode::Strict));
-            assert_eq!((request.message, request.timeout), (Some(MessageId(7)), SHORT));
+            assert_eq!((request.message, request.timeout), (Some(MessageId(7)), LONG));
             (request.respond)(answer).await;
         }
         drop(requests.next().await.expect("a request nobody answers"));
     });
-    let ask = || {
+    let ask = |timeout| {
         let client = client.clone();
         async move {
             let payload = json!({"amount": 10});
-            client.ask_json("account", "al ice", "Withdraw", &payload, Some(MessageId(7)), SHORT).await
+            client.ask_json("account", "al ice", "Withdraw", &payload, Some(MessageId(7)), timeout).await
         }
     };
-    assert_eq!(ask().await.expect("a reply"), json!({"balance": 90}));
-    assert!(matches!(ask().await, Err(GatewayError::Rejected(why)) if why == json!("no funds")));
-    let failed = ask().await.expect_err("failed");
+    assert_eq!(ask(LONG).await.expect("a reply"), json!({"balance": 90}));
+    assert!(matches!(ask(LONG).await, Err(GatewayError::Rejected(why)) if why == json!("no funds")));
+    let failed = ask(LONG).await.expect_err("failed");
     assert!(matches!(&failed, GatewayError::Failed { code, .. } if code == "timeout") && failed.maybe_applied());
-    let silent = ask().await.expect_err("no answer");
+    let silent = ask(SHORT).await.expect_err("no answer");
     assert!(matches!(silent, GatewayError::NoAnswer { .. }) && silent.maybe_applied(), "{silent:?}");
     serving.await.expect("no panic");
     client.close().await;
@@ -88,7 +90,7 @@ async fn each_request_goes_to_one_node() {
     let client = GatewayClient::connect(&config(server.url()), &namespace()).await.expect("a client");
     let mut by = std::collections::BTreeMap::<String, usize>::new();
     for _ in 0..100 {
-        let node = client.ask_json("k", "i", "c", &json!(null), None, Duration::from_secs(5)).await.expect("a reply");
+        let node = client.ask_json("k", "i", "c", &json!(null), None, LONG).await.expect("a reply");
         *by.entry(node.to_string()).or_default() += 1;
     }
     assert_eq!(by.values().sum::<usize>(), 100);

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use xtask::nats::{NatsServer, ServerOptions};
 
-use crate::support::{actor, commit, entry, eventually, lease, member, namespace, within};
+use crate::support::{actor, commit, config, entry, eventually, lease, member, namespace, within};
 
 /// What the inboxes of one of the clients begin with.
 const ALICE: &str = "_INBOX_CLIENT_t.alice";
@@ -50,9 +50,14 @@ fn settings(server: &NatsServer, user: &str) -> NatsConfig {
     NatsConfig {
         credentials: Credentials::Password { user: user.to_owned(), password: user.to_owned() },
         inbox_prefix: (user == "alice").then(|| ALICE.to_owned()),
-        request_timeout: Duration::from_millis(500),
-        ..NatsConfig::new([server.url()])
+        ..config(server.url())
     }
+}
+
+/// The same for somebody who is to be denied what it asks for, which only the want of an answer shows.
+fn impatient(server: &NatsServer, user: &str) -> NatsConfig {
+    let (connect_within, request_timeout) = (Duration::from_secs(5), Duration::from_secs(2));
+    NatsConfig { connect_within, request_timeout, ..settings(server, user) }
 }
 
 /// The ports as a node has them, once an operator has made the streams.
@@ -302,7 +307,7 @@ async fn a_client_is_answered_in_its_inbox_and_nowhere_else() {
         payload: b"{}",
         message_id: None,
         mode: ReadMode::Strict,
-        timeout: Duration::from_secs(5),
+        timeout: Duration::from_secs(20),
     };
     let replied = GatewayAnswer::Replied(Bytes::from_static(b"7"));
     assert_eq!(client.ask(&command).await.expect("an answer"), replied);
@@ -332,12 +337,12 @@ async fn a_client_is_answered_in_its_inbox_and_nowhere_else() {
 #[tokio::test]
 async fn a_node_makes_no_stream_and_says_who_does() {
     let server = server();
-    let refused = connect(&settings(&server, "node"), &namespace()).await.err().expect("there are no streams yet");
+    let refused = connect(&impatient(&server, "node"), &namespace()).await.err().expect("there are no streams yet");
     let StartError::Denied { stream, said } = &refused else { panic!("{refused:?}") };
     assert!(stream == "AETHER_t_TOP" && said.contains("STREAM.CREATE"), "{refused}");
     assert!(refused.to_string().contains("aether provision"), "{refused}");
     let another = Namespace::new("u").expect("a namespace");
-    let refused = connect(&settings(&server, "node"), &another).await.err().expect("its rights are for one namespace");
+    let refused = connect(&impatient(&server, "node"), &another).await.err().expect("its rights are for one namespace");
     assert!(matches!(&refused, StartError::JetStreamSilent { .. }), "{refused:?}");
     assert!(refused.to_string().contains("Permissions Violation"), "{refused}");
     let ports = ports(&server).await;
@@ -355,7 +360,7 @@ async fn a_node_makes_no_stream_and_says_who_does() {
 async fn operators_write_their_records_and_hear_of_it() {
     let server = server();
     let node = ports(&server).await;
-    let operator = connect(&settings(&server, "operator"), &namespace()).await.expect("ports");
+    let operator = connect(&impatient(&server, "operator"), &namespace()).await.expect("ports");
     assert!(operator.control.read(&ControlKey::Orders).await.expect("it may read").is_none());
     let orders = ControlRecord::Orders(OrdersRecord { orders: Arc::default(), nonce: Nonce(1) });
     operator.control.write(&orders, Expected::Absent).await.expect("it may ask");

@@ -113,10 +113,11 @@ async fn heartbeats_and_watches_go_on_when_any_server_is_killed() {
 #[tokio::test]
 async fn without_a_quorum_no_write_is_called_stored_and_the_ghosts_are_found_later() {
     let (mut cluster, config) = cluster().await;
-    let config = NatsConfig { request_timeout: Duration::from_millis(500), ..config };
-    let ports = ports(&config).await;
+    let patient = ports(&config).await;
     let alice = actor("alice");
-    let first = ports.events.append(&alice, &commit(0, Sequence::ZERO, "1"), Sequence::ZERO).await.expect("stored");
+    let first = patient.events.append(&alice, &commit(0, Sequence::ZERO, "1"), Sequence::ZERO).await.expect("stored");
+    // Whoever is to be told nothing need not wait long for it.
+    let ports = ports(&NatsConfig { request_timeout: Duration::from_millis(500), ..config }).await;
     for victim in [1, 2] {
         freeze(cluster.server(victim));
     }

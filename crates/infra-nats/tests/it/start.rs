@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 async fn refused(config: &NatsConfig) -> StartError {
-    let patience = config.connect_within + config.provision_within + Duration::from_secs(2);
+    let patience = config.connect_within + config.provision_within + Duration::from_secs(10);
     let namespace = namespace();
     let connected = tokio::time::timeout(patience, connect(config, &namespace));
     connected.await.expect("refused in bounded time").err().expect("refused")
@@ -26,7 +26,7 @@ async fn no_server_is_said_with_the_address_and_without_the_password() {
     let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     for port in [1, mute.local_addr().expect("its address").port()] {
         let url = format!("nats://me:secret@127.0.0.1:{port}");
-        let config = NatsConfig { connect_within: Duration::from_millis(1500), ..config(&url) };
+        let config = NatsConfig { connect_within: Duration::from_secs(5), ..config(&url) };
         let error = refused(&config).await;
         assert!(matches!(error, StartError::NoServer { cause: Some(_), .. }), "{error:?}");
         let text = error.to_string();
@@ -129,8 +129,8 @@ async fn missing_permissions_are_told_with_the_servers_own_words() {
     let credentials = Credentials::Password { user: "me".to_owned(), password: "p".to_owned() };
     let config = NatsConfig {
         credentials,
-        connect_within: Duration::from_secs(1),
-        request_timeout: Duration::from_millis(300),
+        connect_within: Duration::from_secs(8),
+        request_timeout: Duration::from_secs(3),
         ..config(server.url())
     };
     let error = refused(&config).await;

@@ -36,8 +36,10 @@ pub(crate) fn freeze(server: &NatsServer) {
     while server.is_healthy() {}
 }
 
+/// Default settings, with the patience that a machine under load needs.
 pub(crate) fn config(url: impl Into<String>) -> NatsConfig {
-    NatsConfig::new([url])
+    let (connect_within, request_timeout) = (Duration::from_secs(15), Duration::from_secs(5));
+    NatsConfig { connect_within, request_timeout, ..NatsConfig::new([url]) }
 }
 
 pub(crate) async fn ports(server: &NatsServer) -> NatsPorts {

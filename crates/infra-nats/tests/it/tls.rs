@@ -68,7 +68,7 @@ fn settings(server: &NatsServer, trusted: Option<&Authority>, identity: Option<&
         authorities: trusted.map(Authority::certificate),
         identity: identity.map(|identity| (identity.certificate.clone(), identity.key.clone())),
     };
-    NatsConfig { tls, connect_within: Duration::from_secs(2), ..NatsConfig::new([server.url()]) }
+    NatsConfig { tls, connect_within: Duration::from_secs(15), ..NatsConfig::new([server.url()]) }
 }
 
 async fn refused(config: &NatsConfig) -> StartError {
