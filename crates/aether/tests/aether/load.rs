@@ -124,7 +124,7 @@ async fn run(fault: Fault, done: impl Fn(&LoadView) -> bool) -> LoadView {
             sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(Duration::from_secs(20), seen).await.unwrap_or_else(|_| panic!("never so: {:?}", load.view()));
+    timeout(Duration::from_secs(60), seen).await.unwrap_or_else(|_| panic!("never so: {:?}", load.view()));
     let view = load.verify().await;
     load.stop();
     assert!(view.verified, "{view:?}");
@@ -175,7 +175,7 @@ async fn the_load_goes_on_after_an_audit() {
                 sleep(Duration::from_millis(1)).await;
             }
         };
-        timeout(Duration::from_secs(10), more).await.expect("it goes on");
+        timeout(Duration::from_secs(60), more).await.expect("it goes on");
     }
     load.stop();
 }
@@ -226,17 +226,17 @@ async fn after_an_audit_whose_reader_went_away_a_gap_is_a_gap_again() {
     let teller = Arc::new(Unauditable { bank, silent: AtomicBool::new(false) });
     let settings = LoadSettings { workers: 2, accounts: 4 };
     let load = Load::start(teller.clone(), settings, SEED, Arc::new(BootClock));
-    timeout(Duration::from_secs(1), load.verify()).await.expect_err("the reader goes away first");
+    timeout(Duration::from_secs(3), load.verify()).await.expect_err("the reader goes away first");
     let before = load.view();
     let more = async {
         while load.view().acknowledged <= before.acknowledged {
             sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(Duration::from_secs(10), more).await.expect("the workers go on");
-    assert!(load.view().longest_gap_ms < 1_000, "the pause was none of theirs: {:?}", load.view());
+    timeout(Duration::from_secs(60), more).await.expect("the workers go on");
+    assert!(load.view().longest_gap_ms < 3_000, "the pause was none of theirs: {:?}", load.view());
     teller.silent.store(true, Ordering::SeqCst);
-    sleep(Duration::from_millis(1_500)).await;
+    sleep(Duration::from_millis(3_500)).await;
     load.stop();
-    assert!(load.view().longest_gap_ms >= 1_000, "nobody has answered meanwhile: {:?}", load.view());
+    assert!(load.view().longest_gap_ms >= 3_000, "nobody has answered meanwhile: {:?}", load.view());
 }

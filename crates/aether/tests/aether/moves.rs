@@ -92,6 +92,14 @@ async fn until(what: &str, is: impl Fn() -> bool) {
     timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("in time: {what}"));
 }
 
+/// Whether three nodes have a share each: one that has joined has none, and no plan yet that gives it some.
+fn is_shared_by_three(topology: &Topology) -> bool {
+    let (members, shards) = (topology.cluster(), topology.assignment());
+    let share = |life| shards.owned_by(life).abs_diff(1024 / 3) <= 1;
+    let shared = members.active().all(|member| share(member.node.incarnation));
+    members.active().count() == 3 && members.plan().is_none() && shared
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 6)]
 async fn a_call_longer_than_the_drain_deadline_cancels_that_move_is_not_run_twice_and_the_move_succeeds_later() {
     let hub = MemoryHub::new();
@@ -103,11 +111,7 @@ async fn a_call_longer_than_the_drain_deadline_cancels_that_move_is_not_run_twic
     let topology = || nodes[0].source().picture().expect("it runs").topology;
     let shard = nodes[0].actor::<Sleeper>(1).address().slot.shard(ShardCount::DEFAULT);
     let owner = |topology: &Topology| topology.owner(shard).map(|(owner, _)| owner.node.to_string());
-    until("everybody has a share", || {
-        let topology = topology();
-        topology.cluster().active().count() == 3 && topology.cluster().plan().is_none() && owner(&topology).is_some()
-    })
-    .await;
+    until("everybody has a share", || is_shared_by_three(&topology())).await;
     let source = owner(&topology()).expect("it has an owner");
     let others: Vec<_> = nodes.iter().filter(|node| node.id().as_str() != source).collect();
     let (asker, destination) = (others[0].clone(), others[1].id().clone());
@@ -163,11 +167,7 @@ async fn what_is_asked_while_it_leaves(leave: impl AsyncFnOnce(&MemoryHub, &Node
         nodes.push(node.start().await.expect("it starts"));
     }
     let topology = || nodes[0].source().picture().expect("it runs").topology;
-    until("everybody has a share", || {
-        let topology = topology();
-        topology.cluster().active().count() == 3 && topology.cluster().plan().is_none()
-    })
-    .await;
+    until("everybody has a share", || is_shared_by_three(&topology())).await;
     let shard_of = |id: u64| nodes[0].actor::<Sleeper>(id).address().slot.shard(ShardCount::DEFAULT);
     // Asked of others than the one who leaves, through each of the three in turn. Each takes a thread for as long as it lasts.
     let stay = |id: &u64| topology().owner(shard_of(*id)).is_some_and(|(owner, _)| owner.node.as_str() != "n2");

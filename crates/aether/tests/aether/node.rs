@@ -65,7 +65,7 @@ async fn a_second_node_of_the_same_id_ends_and_the_first_goes_on() {
     assert!(first.is_active());
     assert_eq!(first.actor::<Account>(1).ask(Open { operation: 1 }).await, Ok(()));
     first.kill().await;
-    let ended = timeout(Duration::from_secs(10), first.ended()).await.expect("it has ended");
+    let ended = timeout(Duration::from_secs(30), first.ended()).await.expect("it has ended");
     assert!(matches!(ended, Ended::Killed { .. }), "{ended}");
 }
 
@@ -100,10 +100,16 @@ async fn nodes_of_two_namespaces_on_one_hub_are_two_clusters_and_one_outage_is_e
         assert_eq!(node.actor::<Account>(1).ask(Deposit { operation: 2, amount }).await, Ok(amount));
     }
     hub.outage(true);
-    for node in [&blue, &green] {
+    let asked = [&blue, &green].map(|node| {
         let account = node.actor::<Account>(1).timeout(Duration::from_millis(200));
-        let refused = account.ask(Deposit { operation: 3, amount: 1 }).await;
-        assert!(refused.as_ref().is_err_and(AskError::maybe_applied), "{refused:?}");
+        async move { account.ask(Deposit { operation: 3, amount: 1 }).await }
+    });
+    for refused in futures_util::future::join_all(asked).await {
+        match refused {
+            // It is on its way to the store, or whoever runs it may not do so any more.
+            Err(AskError::Timeout { maybe_applied: true } | AskError::Unavailable { .. }) => {}
+            other => panic!("{other:?}"),
+        }
     }
     hub.outage(false);
     blue.kill().await;
