@@ -1,12 +1,16 @@
 //! An operator beside the cluster, who says where shards are wanted.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use aether_domain::{
     Namespace, NodeId, Nonce, ShardId,
+    orders::{Asked, Wish},
     policy::{Pin, PlacementPolicy},
     ports::{ControlStore, Expected, WriteError},
     records::{ControlKey, ControlRecord, DesiredPlacement},
@@ -35,7 +39,8 @@ impl Operator {
     pub fn of(file: &ClusterFile, replicas: usize) -> Result<Self> {
         let namespace = Namespace::new(file.namespace.as_str())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let config = NatsConfig { replicas, ..NatsConfig::new(file.nats_urls.iter().cloned()) };
+        let request_timeout = Duration::from_secs(10);
+        let config = NatsConfig { replicas, request_timeout, ..NatsConfig::new(file.nats_urls.iter().cloned()) };
         let connected = runtime.block_on(aether_infra_nats::connect(&config, &namespace))?;
         Ok(Self { control: connected.ports.control, runtime, written: AtomicU64::new(1) })
     }
@@ -51,6 +56,16 @@ impl Operator {
             policy.pins.push(pin.clone());
             policy.pins.sort_by_key(|pin| pin.shard);
         })
+    }
+
+    /// Wishes that of redistribution. A leader takes it up as soon as it sees it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn order(&self, wish: Wish) -> Result<()> {
+        let asked = Asked::new("a test", "");
+        self.runtime.block_on(aether::operator::rebalance(&*self.control, wish, &asked))?;
+        Ok(())
     }
 
     /// Whether that node has released the shard that the entry of that epoch asked it for.

@@ -20,7 +20,7 @@ use xtask::{http, process};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aether-under-test");
 const NAMESPACE: &str = "operated";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-const LIMIT: Duration = Duration::from_secs(45);
+const LIMIT: Duration = Duration::from_secs(60);
 const ASK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Three nodes, one after the other founded and joined, the last without a token.
@@ -28,15 +28,21 @@ struct Stage {
     nodes: Vec<(String, Lone, String)>,
     server: NatsServer,
     folder: TempDir,
+    profile: &'static str,
 }
 
 impl Stage {
     fn set() -> Result<Self> {
+        Self::with("fast")
+    }
+
+    /// The same with the timers of that profile.
+    fn with(profile: &'static str) -> Result<Self> {
         let (server, folder) = (NatsServer::start(ServerOptions::default())?, tempfile::tempdir()?);
         let token = folder.path().join("token");
         std::fs::write(&token, TOKEN)?;
         std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600))?;
-        let mut stage = Self { nodes: Vec::new(), server, folder };
+        let mut stage = Self { nodes: Vec::new(), server, folder, profile };
         for id in ["n1", "n2", "n3"] {
             stage.start(id, id != "n3")?;
         }
@@ -53,6 +59,7 @@ impl Stage {
         let token = if has_token { format!("token_file = \"{token}\"\n") } else { String::new() };
         let more = format!("[admin]\nannounce = \"{pages}\"\n{token}");
         let config = node_config(NAMESPACE, id, &self.server.url(), &more);
+        let config = config.replace("\"fast\"", &format!("{:?}", self.profile));
         let node = Lone::node(PROGRAM, self.folder.path(), id, &config)?;
         let url = wait_for("its pages", Deadline::after(LIMIT), || {
             let said = std::fs::read_to_string(&pages).unwrap_or_default();
@@ -73,6 +80,14 @@ impl Stage {
 
     fn page(&self, page: &str) -> Result<Value> {
         http::get_json(&format!("{}{page}", self.url("n1")), ASK_LIMIT)
+    }
+
+    /// What has been ordered, once the first node knows of that wish: whoever wrote it has a connection of its own.
+    fn order(&self, wish: &str) -> Result<Value> {
+        wait_for(&format!("the first node to know of {wish}"), Deadline::after(LIMIT), || {
+            let order = self.page("/v1/cluster")?["order"].clone();
+            Ok((order["wish"] == wish).then_some(order))
+        })
     }
 
     fn until_whole(&self, active: usize) -> Result<ClusterView> {
@@ -156,8 +171,8 @@ fn on_the_command_line_redistribution_is_shown_paused_cancelled_and_gone_on_with
 
     let said = stage.asks(&["rebalance", "--pause", "--by", "ann", "--why", "the sale"])?;
     ensure!(said.starts_with("pause: the log says so since epoch "), "{said}");
-    let order = stage.page("/v1/cluster")?["order"].clone();
-    ensure!(order["wish"] == "pause" && order["by"] == "ann" && order["why"] == "the sale", "{order}");
+    let order = stage.order("pause")?;
+    ensure!(order["by"] == "ann" && order["why"] == "the sale", "{order}");
     stage.start("n4", true)?;
     let with_newcomer = |view: &ClusterView| view.node("n4").is_some_and(|node| node.status == "active");
     wait_for("the newcomer", Deadline::after(LIMIT), || Ok(stage.view().ok().filter(with_newcomer)))?;
@@ -237,7 +252,8 @@ fn on_the_command_line_a_node_is_drained_and_a_leader_steps_down() -> Result<()>
 #[test]
 fn over_http_only_who_has_the_token_is_obeyed() -> Result<()> {
     let _alone = alone();
-    let mut stage = Stage::set()?;
+    // With shorter timers a machine under load may itself be why there is another entry.
+    let mut stage = Stage::with("default")?;
     let before = stage.view()?.epoch;
     for path in ["/v1/rebalance", "/v1/nodes/n3/drain", "/v1/leader/step-down"] {
         for wrong in [None, Some(""), Some("0123456789abcdef0123456789abcdeg")] {
@@ -261,8 +277,8 @@ fn over_http_only_who_has_the_token_is_obeyed() -> Result<()> {
         let body = format!(r#"{{"wish": "{wish}", "by": "ann", "why": "the sale"}}"#);
         let (status, said) = stage.post("n1", "/v1/rebalance", Some(TOKEN), &body)?;
         ensure!(status == 200 && fields(&said) == ["epoch", "taken_up", "wish"] && said["wish"] == wish, "{said}");
-        let order = stage.page("/v1/cluster")?["order"].clone();
-        ensure!(order["wish"] == wish && order["by"] == "ann", "{order}");
+        let order = stage.order(wish)?;
+        ensure!(order["by"] == "ann", "{order}");
     }
     let leader = stage.view()?.leader;
     let (status, said) = stage.post("n2", "/v1/leader/step-down", Some(TOKEN), "")?;
