@@ -92,7 +92,8 @@ fn nodes_come_and_go_and_only_the_shards_that_must_move_do() -> Result<()> {
 
 #[test]
 fn a_running_node_that_is_restarted_leaves_and_joins_in_good_order() -> Result<()> {
-    Cluster::run(&Spec::of(PROGRAM).fast(), |cluster| {
+    // The default timers: with shorter ones a machine under load may itself be why somebody is missed.
+    Cluster::run(&Spec::of(PROGRAM), |cluster| {
         let history = History::of(&cluster.file()?)?;
         let start = history.last(&history.topology())?;
         for id in [cluster.follower()?, cluster.leader()?] {
