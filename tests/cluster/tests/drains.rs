@@ -164,7 +164,7 @@ fn whose_handler_never_ends_hands_over_everything_else_and_ends_with_1() -> Resu
     let stuck = Killed(process::spawn(command, &log)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let node = Node::builder("well").namespace(namespace).profile(Profile::Fast).actor::<Odd>();
+        let node = Node::builder("well").namespace(namespace).actor::<Odd>();
         let node = node.nats(NatsConfig::new([server.url()])).start().await?;
         let owner = |id: &str| {
             let topology = node.source().picture()?.topology;
@@ -185,7 +185,7 @@ fn whose_handler_never_ends_hands_over_everything_else_and_ends_with_1() -> Resu
         drop(tokio::time::timeout(Duration::from_secs(2), node.actor::<Odd>("0".to_owned()).ask(Spin())).await);
         // It goes on with everything else.
         for nth in 1..20 {
-            let actor = node.actor::<Odd>(nth.to_string()).timeout(Duration::from_secs(5));
+            let actor = node.actor::<Odd>(nth.to_string()).timeout(LIMIT);
             let total =
                 actor.ask(Total()).await.with_context(|| format!("actor {nth}, beside the handler that hangs"))?;
             ensure!(total == 7 && owner(&nth.to_string()).as_deref() == Some("stuck"), "actor {nth} has {total}");

@@ -73,7 +73,7 @@ impl Stage {
         let folder = tempfile::tempdir().expect("a folder");
         let starts = folder.path().join("starts");
         let nodes = ["n1", "n2", "n3"].map(|id| Supervised::start(folder.path(), &server.url(), id, &starts));
-        let asker = Node::builder("asker").namespace(NAMESPACE).profile(Profile::Fast).actor::<Odd>();
+        let asker = Node::builder("asker").namespace(NAMESPACE).actor::<Odd>();
         let asker = asker.nats(NatsConfig::new([server.url()])).start();
         let asker = timeout(LIMIT, asker).await.expect("in time").expect("it starts");
         let stage = Self { _nodes: nodes.into(), server, folder, starts, asker };
@@ -118,6 +118,19 @@ impl Stage {
         let letters = ports.ports.dead_letters.read(Sequence::ZERO, 100).await.expect("letters are read");
         ports.session.close().await;
         letters
+    }
+
+    /// The letter of that command, once there is one: whoever gives a command up does not wait until its letter is kept.
+    async fn letter_of(&self, command: &str) -> StoredLetter {
+        let kept = async {
+            loop {
+                if let Some(stored) = self.letters().await.into_iter().find(|stored| stored.letter.command == command) {
+                    return stored;
+                }
+                sleep(Duration::from_millis(200)).await;
+            }
+        };
+        timeout(LIMIT, kept).await.unwrap_or_else(|_| panic!("a letter of {command} in time: {}", self.logs()))
     }
 
     /// What the program says when it is asked that.
@@ -190,6 +203,7 @@ async fn a_command_that_ends_its_process_ends_two_of_them_and_is_given_up() {
     stop.store(true, Ordering::Relaxed);
     are_unharmed(&stage.asker, others).await;
     stage.until("both are started again", || stage.starts() == 5).await;
+    stage.letter_of("abort").await;
     let letters = stage.letters().await;
     let abort: Vec<_> = letters.iter().filter(|stored| stored.letter.command == "abort").collect();
     let [letter] = &abort[..] else { panic!("one letter: {letters:?}") };
@@ -218,16 +232,7 @@ async fn a_reminder_that_ends_its_process_ends_three_of_them_and_fires_without_i
     let deadly = stage.asker.actor::<Odd>("deadly".to_owned()).timeout(LIMIT);
     assert_eq!(deadly.ask(Add(7)).await, Ok(7));
     assert_eq!(deadly.ask(Fuse()).await, Ok(()));
-    let letter = timeout(LIMIT, async {
-        loop {
-            let letters = stage.letters().await;
-            if let Some(stored) = letters.into_iter().find(|stored| stored.letter.command == "abort") {
-                return stored.letter;
-            }
-            sleep(Duration::from_millis(200)).await;
-        }
-    });
-    let letter = letter.await.unwrap_or_else(|_| panic!("a letter in time: {}", stage.logs()));
+    let letter = stage.letter_of("abort").await.letter;
     assert!(letter.reason.contains("2 lives"), "{}", letter.reason);
     assert_eq!(deadly.ask(Total()).await, Ok(7), "the actor lives on");
     stop.store(true, Ordering::Relaxed);
@@ -257,6 +262,5 @@ async fn a_handler_that_never_returns_holds_up_its_shard_until_the_watchdog_ends
         .map(|id| std::fs::read_to_string(stage.folder.path().join(format!("{id}.log"))).unwrap_or_default());
     let ended = said.iter().map(|said| said.matches(&format!("{}", aether::EXIT_STUCK)).count()).sum::<usize>();
     assert!(ended >= 2, "the supervisors name the exit code: {}", stage.logs());
-    let letters = stage.letters().await;
-    assert!(letters.iter().any(|stored| stored.letter.command == "spin"), "{letters:?}");
+    stage.letter_of("spin").await;
 }

@@ -15,7 +15,7 @@ use xtask::{
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aether-under-test");
 
 /// How long the cluster may take to be whole again after a restart.
-const WHOLE_LIMIT: Duration = Duration::from_secs(15);
+const WHOLE_LIMIT: Duration = Duration::from_secs(45);
 
 /// How long a node may take to notice that it cannot run.
 const END_LIMIT: Duration = Duration::from_secs(30);
@@ -54,7 +54,8 @@ fn formats(history: &History, stream: &str) -> Result<Vec<u8>> {
 #[test]
 fn a_cluster_is_rolled_to_the_present_format_and_back_and_to_it_under_load_and_nothing_fails_or_is_lost_or_doubled()
 -> Result<()> {
-    Cluster::run(&Spec::of(PROGRAM).fast(), |cluster| {
+    // The default timers: with shorter ones a machine under load may itself be why somebody is missed.
+    Cluster::run(&Spec::of(PROGRAM), |cluster| {
         let file = cluster.file()?;
         let (history, prober) = (History::of(&file)?, Prober::of(&file)?);
         let accounts = (0..1024).map(|shard| prober.account(shard)).collect();

@@ -36,9 +36,9 @@ async fn live() -> Result<Ended> {
         ..aether::Watchdog::default()
     };
     let mut asked_to_end = signal(SignalKind::terminate())?;
+    // The default timers: with shorter ones a machine under load may itself be why it is missed.
     let node = Node::builder(id)
         .namespace(namespace)
-        .profile(Profile::Fast)
         .weight(1000)
         .nats(NatsConfig::new([url.clone()]))
         .watchdog(watchdog)
