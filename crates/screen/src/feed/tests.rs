@@ -13,7 +13,7 @@ use crate::state::{State, Told, Wish};
 use crate::{Look, Text};
 
 /// How long something may take to be told.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A node's pages.
 #[derive(Clone, Copy, PartialEq, Eq)]

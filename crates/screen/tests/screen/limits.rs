@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use crate::frames::drawn;
 use crate::scenes::{COLOUR, MANY, NO_COLOUR, NOW, all, of, press, well};
 
-/// How long a frame of 65,536 shards may take in a build that is not optimised, on a machine that is busy.
-const DRAWN_MAX: Duration = Duration::from_millis(400);
+/// How long a frame of 65,536 shards may take in a build that is not optimised, on a machine that does much else besides; what it took
+/// is printed.
+const DRAWN_MAX: Duration = Duration::from_secs(2);
 
 const KEYS: [Key; 22] = [
     Key::Up,
