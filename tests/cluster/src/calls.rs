@@ -17,7 +17,7 @@ use xtask::clock::Stopwatch;
 use crate::Prober;
 
 /// How long a call is waited for. Longer than anything that is measured with it.
-const CALL_MAX: Duration = Duration::from_secs(10);
+const CALL_MAX: Duration = Duration::from_secs(30);
 
 /// One call that is over.
 #[derive(Clone, Debug)]

@@ -30,7 +30,7 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 const VERIFY_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long it may take until somebody answers a plain question, or all answer it alike.
-const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+const ANSWER_LIMIT: Duration = Duration::from_secs(45);
 
 /// How much of each log is shown after a failure.
 const LOG_LINES_SHOWN: usize = 25;

@@ -11,7 +11,7 @@ use tokio::{runtime::Runtime, time::timeout};
 use xtask::cluster::ClusterFile;
 
 /// How long one question to NATS may take.
-const ASK_LIMIT: Duration = Duration::from_secs(5);
+const ASK_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a client beside the cluster waits before it tries to reconnect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(10);

@@ -23,7 +23,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_aether-under-test");
 const UP_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long nodes may take to have read the same log.
-const AGREE_LIMIT: Duration = Duration::from_secs(10);
+const AGREE_LIMIT: Duration = Duration::from_secs(45);
 
 /// What somebody may have exported for a node of their own: none of it may reach a node that `cluster-up` starts.
 const EXPORTED: [(&str, &str); 4] = [

@@ -24,7 +24,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(28);
 /// How long it waits to be let go.
 const WAITS: Duration = Duration::from_secs(20);
 /// How long a move is waited for once a node was asked to leave.
-const MOVE_LIMIT: Duration = Duration::from_secs(10);
+const MOVE_LIMIT: Duration = Duration::from_secs(18);
 /// Within what the others are whole again.
 const WHOLE_LIMIT: Duration = Duration::from_secs(45);
 /// How long anything else may take.

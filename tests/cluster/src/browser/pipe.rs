@@ -16,7 +16,7 @@ use xtask::clock::{Deadline, wait_for};
 /// How long a command may take.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 /// How long the browser may take to end once its pipe is closed.
-const END_LIMIT: Duration = Duration::from_secs(5);
+const END_LIMIT: Duration = Duration::from_secs(20);
 /// How many messages may wait for whoever calls; the browser waits then.
 const MESSAGES_MAX: usize = 1_024;
 /// How many events are kept until somebody takes them.

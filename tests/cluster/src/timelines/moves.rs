@@ -29,7 +29,7 @@ const ONE_ASKED_EVERY: Duration = Duration::from_millis(5);
 const LOADED_LIMIT: Duration = Duration::from_secs(120);
 
 /// How long a node may take to tell of its moves.
-const PAGE_LIMIT: Duration = Duration::from_secs(2);
+const PAGE_LIMIT: Duration = Duration::from_secs(15);
 
 /// How long one move, or all moves of a plan, are waited for; what is promised is asserted of what was measured.
 const MOVED_LIMIT: Duration = Duration::from_secs(30);
