@@ -62,10 +62,16 @@ impl From<&str> for PlacedText {
     }
 }
 
+impl PlacedText {
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
 impl std::ops::Deref for PlacedText {
     type Target = str;
     fn deref(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("it was copied whole from a text")
+        std::str::from_utf8(self.as_bytes()).expect("it was copied whole from a text")
     }
 }
 
@@ -137,6 +143,13 @@ name!(
     /// The stable name of an actor type: part of subjects, metrics and history.
     ActorKind in PlacedText, "actor kind", PLACED_BYTES_MAX, "1 to 32 of a-z, 0-9, _ and -"
 );
+
+impl ActorKind {
+    /// The name's bytes, which are ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
 
 /// The identity of one actor within its kind: any text of 1 to 128 bytes.
 ///

@@ -29,6 +29,7 @@ use aether_domain::records::ControlKey;
 use aether_domain::{
     ActorAddress, ActorId, ActorKey, ActorKind, FeedName, Incarnation, Namespace, NodeId, NodeRef, Slot,
 };
+use std::borrow::Cow;
 
 use crate::base64url;
 
@@ -240,14 +241,15 @@ impl Names {
         let hex = |shift: u32| char::from(HEX[usize::from(slot >> shift & 0xf)]);
         let begin = ["aether.", self.namespace.as_str(), ".", area, "."];
         let bytes = begin.iter().map(|part| part.len()).sum::<usize>() + "0.000.".len();
-        let mut subject = String::with_capacity(bytes + kind.as_str().len() + 1 + token_bytes(id));
+        let (kind, token) = (kind.as_str(), token_of(id));
+        let mut subject = String::with_capacity(bytes + kind.len() + 1 + token.len());
         for part in begin {
             subject.push_str(part);
         }
         subject.extend([hex(12), '.', hex(8), hex(4), hex(0), '.']);
-        subject.push_str(kind.as_str());
+        subject.push_str(kind);
         subject.push('.');
-        push_token(&mut subject, id);
+        subject.push_str(&token);
         subject
     }
 }
@@ -280,24 +282,12 @@ pub fn control_key(key: &ControlKey) -> String {
 /// # Ok::<(), aether_domain::InvalidId>(())
 /// ```
 pub fn actor_token(id: &ActorId) -> String {
-    let mut token = String::new();
-    push_token(&mut token, id);
-    token
+    token_of(id).into_owned()
 }
 
-/// How many bytes its token has.
-fn token_bytes(id: &ActorId) -> usize {
-    let bytes = id.as_bytes().len();
-    if is_plain(id.as_str()) { bytes } else { 1 + (bytes * 4).div_ceil(3) }
-}
-
-fn push_token(text: &mut String, id: &ActorId) {
-    if is_plain(id.as_str()) {
-        text.push_str(id.as_str());
-    } else {
-        text.push('=');
-        text.push_str(&base64url::encode(id.as_str().as_bytes()));
-    }
+fn token_of(id: &ActorId) -> Cow<'_, str> {
+    let text = id.as_str();
+    if is_plain(text) { text.into() } else { format!("={}", base64url::encode(text.as_bytes())).into() }
 }
 
 /// The actor id a token stands for; `None` if [`actor_token`] would not have written it.

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 
+use aether_domain::ActorKind;
 use aether_domain::ports::Traced;
 
 #[cfg(not(feature = "otel"))]
@@ -27,12 +28,12 @@ impl Step {
     }
 
     /// An actor's node has the command until it is answered.
-    pub(crate) fn execute(from: &Traced, kind: &str, command: &str) -> Self {
+    pub(crate) fn execute(from: &Traced, kind: &ActorKind, command: &str) -> Self {
         Self(made::execute(from, kind, command))
     }
 
     /// The store has a record with what came of it, and perhaps of others.
-    pub(crate) fn append(from: &Traced, kind: &str, commands: usize) -> Self {
+    pub(crate) fn append(from: &Traced, kind: &ActorKind, commands: usize) -> Self {
         Self(made::append(from, kind, commands))
     }
 
@@ -61,8 +62,8 @@ impl Step {
 mod made {
     use std::future::Future;
 
-    use aether_domain::TraceParent;
     use aether_domain::ports::Traced;
+    use aether_domain::{ActorKind, TraceParent};
     use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
     use tracing::Instrument as _;
     pub(super) use tracing::Span;
@@ -81,20 +82,20 @@ mod made {
         })
     }
 
-    pub(super) fn execute(from: &Traced, kind: &str, command: &str) -> Span {
+    pub(super) fn execute(from: &Traced, kind: &ActorKind, command: &str) -> Span {
         behind(from, || {
             tracing::info_span!(
                 target: "aether::trace", parent: None, "execute",
-                otel.kind = "server", aether.kind = kind, aether.command = command
+                otel.kind = "server", aether.kind = kind.as_str(), aether.command = command
             )
         })
     }
 
-    pub(super) fn append(from: &Traced, kind: &str, commands: usize) -> Span {
+    pub(super) fn append(from: &Traced, kind: &ActorKind, commands: usize) -> Span {
         behind(from, || {
             tracing::info_span!(
                 target: "aether::trace", parent: None, "append",
-                otel.kind = "client", aether.kind = kind, aether.commands = commands
+                otel.kind = "client", aether.kind = kind.as_str(), aether.commands = commands
             )
         })
     }
@@ -144,6 +145,7 @@ mod made {
 mod without {
     use std::future::Future;
 
+    use aether_domain::ActorKind;
     use aether_domain::ports::Traced;
 
     /// None.
@@ -156,10 +158,10 @@ mod without {
     pub(super) fn route(_: &Traced, _: &str, _: &str) -> Span {
         Span
     }
-    pub(super) fn execute(_: &Traced, _: &str, _: &str) -> Span {
+    pub(super) fn execute(_: &Traced, _: &ActorKind, _: &str) -> Span {
         Span
     }
-    pub(super) fn append(_: &Traced, _: &str, _: usize) -> Span {
+    pub(super) fn append(_: &Traced, _: &ActorKind, _: usize) -> Span {
         Span
     }
     pub(super) fn is_seen(_: &Span) -> bool {

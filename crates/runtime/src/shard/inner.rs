@@ -149,7 +149,7 @@ impl Inner {
             return Err((asks, Outcome::Other(closed)));
         }
         let cell = &self.cells[shard.index()];
-        let step = Step::execute(&work.trace, work.actor.key.kind.as_str(), &work.command);
+        let step = Step::execute(&work.trace, &work.actor.key.kind, &work.command);
         if step.is_seen() {
             work.trace = step.told(work.trace.take());
         }
@@ -263,7 +263,7 @@ impl Inner {
                     let append = async move {
                         let permit = inner.appends.acquire().await;
                         let began = inner.clocks.now().at;
-                        let step = Step::append(&trace, actor.key.kind.as_str(), record.commands.len());
+                        let step = Step::append(&trace, &actor.key.kind, record.commands.len());
                         let outcome = step.around(inner.events.append(&actor, &record, after)).await;
                         let took = inner.clocks.now().at.since(began);
                         inner.append_times.note(took);

@@ -77,8 +77,8 @@ impl Running {
     /// Something begins. Its name is written word by word as it stands, each part ending in a word that is not full.
     pub(super) fn begin(&self, now: Now, actor: &ActorAddress, command: &str) {
         let mut words = self.words.iter();
-        for part in [actor.key.kind.as_str(), command, actor.key.id.as_str()] {
-            let mut full = part.as_bytes().chunks_exact(8);
+        for part in [actor.key.kind.as_bytes(), command.as_bytes(), actor.key.id.as_bytes()] {
+            let mut full = part.chunks_exact(8);
             let rest = full.remainder().iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
             let full = full.by_ref().map(|eight| eight.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
             for (word, place) in full.chain([rest]).zip(&mut words) {
