@@ -83,12 +83,11 @@ impl Journal {
     /// [`AppendFailed`], which says whether they may be stored.
     pub async fn append(&self, stream: &ActorAddress, expected: Version, draft: Draft) -> Result<Head, AppendFailed> {
         check(&draft)?;
-        let known = self.versions.head(stream).filter(|head| head.version == expected);
-        let head = match known {
-            Some(head) => head,
+        let head = match self.versions.head(stream) {
+            Some(known) if known.version == expected => known,
             // A stream that is not known is most likely new: then nothing needs to be read.
             None if expected == Version::ZERO => Head::default(),
-            None => self.head(stream).await?,
+            _ => self.head(stream).await?,
         };
         if head.shard_epoch > Epoch::ZERO {
             return Err(AppendFailed::Owned { epoch: head.shard_epoch });

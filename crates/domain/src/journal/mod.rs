@@ -37,7 +37,7 @@ use crate::time::WallTime;
 pub use crate::records::Head;
 pub use append::{AppendFailed, Doubt};
 pub use history::{Loaded, Recorded};
-pub use versions::{VERSIONS_MAX, Versions};
+pub use versions::{FOLLOWED_MAX, VERSIONS_MAX, Versions};
 
 /// Streams of events over one connection's ports. Cheap to clone; all clones share one [`Versions`].
 #[derive(Clone)]

@@ -42,15 +42,23 @@ impl Journal {
     }
 
     /// The events behind `head`, as it was answered for this stream before, and where the stream ends: one record is read,
-    /// and those behind it. If that record is not there, as [`Self::replay`] from its version.
+    /// and those behind it.
     ///
     /// # Errors
-    /// As [`Self::replay`].
+    /// As [`Self::replay`]; [`ReadError::Corrupt`] also if the record that `head` ends with is gone, for then what stands
+    /// behind its version belongs to another history than what led to it: begin anew, with [`Self::load`].
     pub async fn replay_behind(&self, stream: &ActorAddress, head: Head) -> Result<Loaded, ReadError> {
-        match self.read_from(stream, head, false).await? {
-            Some(read) => Ok(read.behind(head.version)),
-            None => self.replay(stream, head.version).await,
+        if head == Head::default() {
+            return self.replay(stream, Version::ZERO).await;
         }
+        // A store that lags may not have it yet.
+        for fresh in [false, true] {
+            if let Some(read) = self.read_from(stream, head, fresh).await? {
+                return Ok(read.behind(head.version));
+            }
+        }
+        let reason = format!("the record that version {} ended with is not there any more", head.version);
+        Err(ReadError::Corrupt { sequence: head.at.sequence.0, reason })
     }
 
     /// The newest snapshot of that schema with every event behind it. Without one that fits, every event there is: a
@@ -70,10 +78,13 @@ impl Journal {
 
     /// The stream from a place on that is not behind `version`.
     async fn read(&self, stream: &ActorAddress, version: Version, fresh: bool) -> Result<Read, ReadError> {
-        if let Some(known) = self.versions.head(stream).filter(|known| known.version <= version)
-            && let Some(read) = self.read_from(stream, known, fresh).await?
-        {
-            return Ok(read);
+        if let Some(known) = self.versions.head(stream).filter(|known| known.version <= version) {
+            if let Some(read) = self.read_from(stream, known, fresh).await? {
+                return Ok(read);
+            }
+            if fresh {
+                self.versions.correct(stream, known);
+            }
         }
         if version > Version::ZERO
             && let Some((_, read)) =

@@ -13,6 +13,10 @@ use crate::ports::{BusUpdate, EventBus, EventFilter, ReadError, StartAt, Whose};
 /// The most streams whose versions are known at once; beyond, those that were not looked at for longest are forgotten.
 pub const VERSIONS_MAX: usize = 65_536;
 
+/// How many kinds, actors and so on may be [followed](Versions::follow) with one [`Versions`]: of more, those that began first
+/// count as not followed.
+pub const FOLLOWED_MAX: usize = 64;
+
 /// The last known version of each stream, for any number of nodes to have one each.
 ///
 /// An entry is never ahead of the store. That of a stream that is [followed](Self::follow) is behind by what has been stored
@@ -29,8 +33,24 @@ struct State {
     /// By when they were last looked at.
     order: BTreeMap<u64, ActorAddress>,
     looks: u64,
-    /// What was ever followed, and up to where it has been told.
-    followed: Vec<(Whose, Sequence)>,
+    /// What was followed; at most [`FOLLOWED_MAX`], those that began last.
+    followed: Vec<Followed>,
+}
+
+/// What somebody follows, or has followed.
+#[derive(Debug)]
+struct Followed {
+    of: Whose,
+    /// Everything behind this has been told, up to `reached`; none before the first word of whoever began with what came then.
+    begin: Option<Sequence>,
+    reached: Sequence,
+}
+
+impl Followed {
+    /// Whether it has told of all that was stored of the stream behind `known`, as far as it has come.
+    fn covers(&self, stream: &ActorAddress, known: Sequence) -> bool {
+        self.begin.is_some_and(|begin| begin <= known) && self.of.takes(stream)
+    }
 }
 
 impl Versions {
@@ -44,8 +64,9 @@ impl Versions {
     /// since from a store that lags, is as far as that store was.)
     pub fn right_up_to(&self, stream: &ActorAddress) -> Sequence {
         let state = self.lock();
-        let told = state.followed.iter().filter(|(of, _)| of.takes(stream)).map(|(_, reached)| *reached);
-        told.max().unwrap_or(Sequence::ZERO)
+        let known = state.heads.get(stream).map_or(Sequence::MAX, |(head, _)| head.at.sequence);
+        let told = state.followed.iter().filter(|followed| followed.covers(stream, known));
+        told.map(|followed| followed.reached).max().unwrap_or(Sequence::ZERO)
     }
 
     /// How many streams it knows.
@@ -76,15 +97,19 @@ impl Versions {
             match update {
                 BusUpdate::EventStored { actor, commit } => {
                     let (record, at) = (&commit.record, commit.at);
-                    self.note(&actor, Head { version: record.version(), at, shard_epoch: record.shard_epoch });
-                    self.lock().reach(&of, at.sequence);
+                    let head = Head { version: record.version(), at, shard_epoch: record.shard_epoch };
+                    let mut state = self.lock();
+                    state.reach(&of, at.sequence, true);
+                    if !state.has_forgotten(&of, &actor, at.sequence) {
+                        state.note(&actor, head);
+                    }
                 }
-                BusUpdate::Reached(sequence) => self.lock().reach(&of, sequence),
+                BusUpdate::Reached(sequence) => self.lock().reach(&of, sequence, false),
                 // Of whichever stream it is: what cannot be read is asked of the store.
                 BusUpdate::Corrupt { sequence, .. } => {
                     let mut state = self.lock();
                     state.forget(&of);
-                    state.reach(&of, sequence);
+                    state.reach(&of, sequence, false);
                 }
             }
         }
@@ -94,17 +119,37 @@ impl Versions {
     /// What is told from now on begins at `start`: what is known and may be older is forgotten.
     fn begin(&self, of: &Whose, start: StartAt) {
         let mut state = self.lock();
-        let reached = state.followed.iter().find(|(other, _)| other == of).map(|(_, reached)| *reached);
-        let goes_on = match start {
-            StartAt::Beginning => true,
-            StartAt::Behind(sequence) => reached.is_some_and(|reached| sequence <= reached),
-            StartAt::Now => false,
+        let before = state.followed.iter().position(|followed| followed.of == *of);
+        let before = before.map(|place| state.followed.remove(place));
+        let start = match start {
+            StartAt::Beginning => Some(Sequence::ZERO),
+            StartAt::Behind(sequence) => Some(sequence),
+            StartAt::Now => None,
         };
-        if !goes_on {
-            state.forget(of);
+        // What was told and forgotten since is told again from there on: it is right no further than that yet.
+        let (begin, reached) = match (start, before) {
+            (Some(start), Some(before)) if start <= before.reached => (before.begin.min(Some(start)), start),
+            (start, _) => {
+                if start != Some(Sequence::ZERO) {
+                    state.forget(of);
+                }
+                (start, Sequence::ZERO)
+            }
+        };
+        state.followed.push(Followed { of: of.clone(), begin: begin.or(start), reached });
+        if state.followed.len() > FOLLOWED_MAX {
+            state.followed.remove(0);
         }
-        if reached.is_none() {
-            state.followed.push((of.clone(), Sequence::ZERO));
+    }
+
+    /// A fresh read has not found what was known: the store has lost it.
+    pub(super) fn correct(&self, stream: &ActorAddress, known: Head) {
+        let mut state = self.lock();
+        if let Some((head, looked)) = state.heads.get(stream).copied()
+            && head == known
+        {
+            state.heads.remove(stream);
+            state.order.remove(&looked);
         }
     }
 
@@ -122,24 +167,7 @@ impl Versions {
 
     /// Takes over where a stream ends, if that is news.
     pub(super) fn note(&self, stream: &ActorAddress, head: Head) {
-        if head.at.sequence == Sequence::ZERO {
-            return;
-        }
-        let mut state = self.lock();
-        let state = &mut *state;
-        if let Some((known, _)) = state.heads.get_mut(stream) {
-            if head.at.sequence > known.at.sequence {
-                *known = head;
-            }
-            return;
-        }
-        state.looks += 1;
-        state.heads.insert(stream.clone(), (head, state.looks));
-        state.order.insert(state.looks, stream.clone());
-        while state.heads.len() > VERSIONS_MAX {
-            let Some((_, oldest)) = state.order.pop_first() else { break };
-            state.heads.remove(&oldest);
-        }
+        self.lock().note(stream, head);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -149,10 +177,40 @@ impl Versions {
 }
 
 impl State {
-    fn reach(&mut self, of: &Whose, sequence: Sequence) {
-        if let Some((_, reached)) = self.followed.iter_mut().find(|(other, _)| other == of) {
-            *reached = sequence.max(*reached);
+    fn note(&mut self, stream: &ActorAddress, head: Head) {
+        if head.at.sequence == Sequence::ZERO {
+            return;
         }
+        if let Some((known, _)) = self.heads.get_mut(stream) {
+            if head.at.sequence > known.at.sequence {
+                *known = head;
+            }
+            return;
+        }
+        self.looks += 1;
+        self.heads.insert(stream.clone(), (head, self.looks));
+        self.order.insert(self.looks, stream.clone());
+        while self.heads.len() > VERSIONS_MAX {
+            let Some((_, oldest)) = self.order.pop_first() else { break };
+            self.heads.remove(&oldest);
+        }
+    }
+
+    /// Takes a word of what is followed: of a record that is stored there, or of everything up to there.
+    fn reach(&mut self, of: &Whose, sequence: Sequence, is_record: bool) {
+        if let Some(followed) = self.followed.iter_mut().find(|followed| followed.of == *of) {
+            followed.begin.get_or_insert(Sequence(sequence.0 - u64::from(is_record && sequence > Sequence::ZERO)));
+            followed.reached = sequence.max(followed.reached);
+        }
+    }
+
+    /// Whether the stream is unknown although another follower has told of it, up to there or further: what it was then may be
+    /// more than this.
+    fn has_forgotten(&self, of: &Whose, stream: &ActorAddress, sequence: Sequence) -> bool {
+        let further = |followed: &Followed| {
+            followed.of != *of && followed.covers(stream, sequence) && followed.reached > sequence
+        };
+        !self.heads.contains_key(stream) && self.followed.iter().any(further)
     }
 
     fn forget(&mut self, of: &Whose) {
@@ -167,9 +225,11 @@ mod tests {
     use futures_util::{FutureExt as _, stream};
 
     use super::*;
+    use crate::ids::{Epoch, Incarnation, Nonce};
     use crate::journal::stream as stream_of;
     use crate::ports::Updates;
-    use crate::records::Position;
+    use crate::records::{CommitRecord, EventRecord, PayloadCodec, Position, StoredCommit};
+    use crate::time::WallTime;
 
     fn head(version: u64, sequence: u64) -> Head {
         Head { version: Version(version), at: Position { sequence: Sequence(sequence), hash: 1 }, ..Head::default() }
@@ -234,6 +294,63 @@ mod tests {
             assert_eq!((versions.right_up_to(&order), versions.right_up_to(&invoice)), (Sequence(7), Sequence::ZERO));
             assert_eq!(versions.len(), versions.order());
         }
+    }
+
+    #[test]
+    fn what_several_follow_is_right_as_far_as_one_of_them_has_told_of_all_that_is_behind_it() {
+        let order = stream_of("order", "1").expect("names");
+        let kind = || Whose::Kind(order.key.kind.clone());
+        let stored = |sequence: u64| {
+            let record = CommitRecord {
+                shard_epoch: Epoch::ZERO,
+                owner: Incarnation(1),
+                nonce: Nonce(sequence),
+                base: Version(sequence - 1),
+                prev_sequence: Sequence::ZERO,
+                prev_hash: 0,
+                at: WallTime::default(),
+                codec: PayloadCodec::Json,
+                commands: Vec::new(),
+                events: vec![EventRecord { schema: 1, name: "e".into(), payload: bytes::Bytes::new() }],
+                timers: Vec::new(),
+            };
+            let at = Position { sequence: Sequence(sequence), hash: sequence };
+            BusUpdate::EventStored { actor: order.clone(), commit: StoredCommit { record, at } }
+        };
+        let follow = |versions: &Versions, told: Vec<BusUpdate>, of: Whose, start| {
+            let ended = versions.follow(&Ends(told), of, start).now_or_never().expect("it ends");
+            assert!(ended.is_err());
+        };
+        let known = |versions: &Versions| (versions.latest(&order), versions.right_up_to(&order).0);
+        let reached = |sequence| BusUpdate::Reached(Sequence(sequence));
+
+        // One began at 50 and is at 100; the other has told of the first record only. There may be more before 50.
+        let versions = Versions::default();
+        follow(&versions, vec![reached(50), reached(100)], Whose::Everybody, StartAt::Now);
+        assert_eq!(known(&versions), (None, 100));
+        follow(&versions, vec![stored(5)], kind(), StartAt::Beginning);
+        assert_eq!(known(&versions), (Some(Version(5)), 5));
+        follow(&versions, vec![stored(5), stored(60)], kind(), StartAt::Beginning);
+        assert_eq!(known(&versions), (Some(Version(60)), 100));
+
+        // What was forgotten is not taken from one that is behind.
+        versions.correct(&order, versions.head(&order).expect("it is known"));
+        follow(&versions, vec![stored(60)], kind(), StartAt::Behind(Sequence(59)));
+        assert_eq!(known(&versions), (None, 100));
+        follow(&versions, vec![stored(60), stored(140)], kind(), StartAt::Behind(Sequence(59)));
+        assert_eq!(known(&versions), (Some(Version(140)), 140));
+
+        // Whoever follows again is right no further than it has been told again.
+        let alone = Versions::default();
+        follow(&alone, vec![stored(5), stored(40)], kind(), StartAt::Beginning);
+        follow(&alone, vec![stored(5)], kind(), StartAt::Beginning);
+        assert_eq!(known(&alone), (Some(Version(40)), 5));
+        for nth in 0..2 * FOLLOWED_MAX {
+            let one = stream_of("invoice", nth.to_string()).expect("names");
+            follow(&alone, Vec::new(), Whose::Actor(one), StartAt::Now);
+        }
+        let followed = alone.lock().followed.len();
+        assert_eq!((followed, known(&alone).1), (FOLLOWED_MAX, 0));
     }
 
     impl Versions {
