@@ -4,7 +4,7 @@ use super::args::Global;
 use super::ask::{Form, show};
 use super::ink::{Ink, Tone};
 use super::table::{Cell, Table};
-use crate::admin::FeedsView;
+use crate::admin::{FeedView, FeedsView};
 
 pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     show(global, "/v1/feeds", lines).await
@@ -42,20 +42,28 @@ fn lines(view: &FeedsView, _: Form, ink: Ink) -> String {
             feed.handled.to_string().into(),
             feed.failures.to_string().into(),
             feed.skipped.to_string().into(),
-            feed.reason.clone().unwrap_or_default().into(),
+            why(feed).into(),
         ]);
     }
     table.shown(ink)
 }
 
+/// Why it stands still, or else what it never hands out.
+fn why(feed: &FeedView) -> String {
+    match (&feed.reason, feed.unnamed) {
+        (Some(reason), _) => reason.clone(),
+        (None, 0) => String::new(),
+        (None, unnamed) => format!("passed over {unnamed} events without a name, for it asks for names"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::FeedView;
 
     #[test]
     fn feeds_are_shown_one_a_line_with_why_they_stand_still() {
-        let feed = |name: &str, reason: Option<&str>| FeedView {
+        let feed = |name: &str, unnamed: u64, reason: Option<&str>| FeedView {
             name: name.to_owned(),
             state: "working".to_owned(),
             owner: None,
@@ -65,14 +73,17 @@ mod tests {
             handled: 9,
             failures: 2,
             skipped: 1,
+            unnamed,
             reason: reason.map(str::to_owned),
         };
         let shown = |feeds| lines(&FeedsView { epoch: 7, feeds }, Form::Table, Ink::NONE);
         let expected = "\
 FEED    STATE    OWNER  POSITION  BEHIND    LAG  HANDLED  FAILED  SKIPPED  WHY
 totals  working             4711       3  20 ms        9       2        1
-mails   working             4711       3  20 ms        9       2        1  no relay";
-        assert_eq!(shown(vec![feed("totals", None), feed("mails", Some("no relay"))]), expected);
+mails   working             4711       3  20 ms        9       2        1  no relay
+names   working             4711       3  20 ms        9       2        1  passed over 3 events without a name, for it asks for names";
+        let feeds = vec![feed("totals", 0, None), feed("mails", 3, Some("no relay")), feed("names", 3, None)];
+        assert_eq!(shown(feeds), expected);
         assert_eq!(shown(Vec::new()), "this node has subscribed to no feed");
     }
 }

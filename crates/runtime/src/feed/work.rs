@@ -168,7 +168,9 @@ async fn read(board: Arc<Board>, from: Sequence, lanes: Vec<mpsc::Sender<Item>>)
                             BusUpdate::EventStored { actor, commit } => {
                                 from = commit.at.sequence;
                                 if !board.wants(&commit.record) {
-                                    board.state().mark.pass(from);
+                                    let mut state = board.state();
+                                    state.mark.pass(from);
+                                    state.at_end = false;
                                 } else if take(&board, from, commit.record.at) {
                                     let lane = usize::from(actor.slot.0) % lanes.len();
                                     if lanes[lane].send(Item { actor, commit }).await.is_err() {
