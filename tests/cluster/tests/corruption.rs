@@ -80,11 +80,20 @@ fn on_the_subjects_between_nodes_and_of_clients() -> Result<()> {
             ensure!(answer["error"]["code"] == "invalid", "{answer}");
             ensure!(answer["error"]["maybe_applied"] == false, "{answer}");
         }
+        run_out(EVERY_DEFAULT_TIMER)?;
         cluster.wait_progress(WORK, LIMIT)?;
         prober.until_all_served(Stopwatch::start(), LIMIT)?;
         all_alive(cluster)?;
         ensure!(incarnations(cluster)? == before, "no node began a new life for it");
         cluster.verify().map(drop)
+    })
+}
+
+/// Waits until every timer has run out once.
+fn run_out(every_timer: Duration) -> Result<()> {
+    let since = Stopwatch::start();
+    wait_for("every timer to have run out once", Deadline::after(LIMIT), || {
+        Ok((since.elapsed() >= every_timer).then_some(()))
     })
 }
 
@@ -97,10 +106,7 @@ fn lie_in_the_bucket(cluster: &Cluster, keys: &[String], every_timer: Duration) 
             history.publish(&format!("$KV.aether_{}_ctl.{key}", file.namespace), lie)?;
         }
     }
-    let since = Stopwatch::start();
-    wait_for("every timer to have run out once", Deadline::after(LIMIT), || {
-        Ok((since.elapsed() >= every_timer).then_some(()))
-    })?;
+    run_out(every_timer)?;
     let what = || format!("after lies under {}", keys.join(", "));
     cluster.wait_balanced(3, LIMIT).with_context(what)?;
     prober.until_all_served(Stopwatch::start(), LIMIT).with_context(what)?;

@@ -142,25 +142,27 @@ async fn goes_on(node: &Node, step: u64) -> Result<()> {
     Ok(())
 }
 
-/// Everybody has followed its shard from `node` to `next`, and nobody's history was read.
-fn came_warm(node: &Node, next: &Node, step: u64) -> Result<()> {
+/// Whether everybody has followed its shard from `node` to `next`, and nobody's history was read; if not, what was otherwise. On a
+/// machine under load somebody may have been too late. Nobody is too old, and nothing stays behind, however late.
+fn came_warm(node: &Node, next: &Node, step: u64) -> Result<Option<String>> {
     let moved = node.moves();
     let mine = moved.iter().filter(|moved| moved.role == MoveRole::Source && moved.actors > 0);
-    let (mut actors, mut versions) = (0, Vec::new());
+    let (mut actors, mut late, mut versions) = (0, 0, Vec::new());
     for moved in mine {
-        ensure!(moved.phase() >= MovePhase::Acknowledged, "{moved:?}");
+        late += u64::from(moved.phase() < MovePhase::Acknowledged);
         actors += moved.actors as u64;
         versions.extend(moved.listed.iter().map(|listed| listed.version.0));
     }
-    ensure!(actors == LEDGERS, "{actors} of {LEDGERS} actors followed their shards");
     ensure!(versions.iter().all(|version| *version >= step), "{versions:?} after {step} additions");
     let used = count(next, "aether_actors_handed_over", "used");
     let read = next.source().picture().map(|picture| picture.kinds.iter().map(|kind| kind.activations).sum::<u64>());
     let read = read.context("it runs")?;
-    ensure!((used, read) == (LEDGERS, 0), "{used} actors came warm, {read} were read");
     let held = count(next, "aether_handover_held_bytes", "moving");
     ensure!(held == 0, "{held} bytes are still held");
-    Ok(())
+    let warm = (actors, late, used, read) == (LEDGERS, 0, LEDGERS, 0);
+    let otherwise =
+        || format!("{actors} of {LEDGERS} followed, {used} came warm, {read} were read, {late} moves not acknowledged");
+    Ok((!warm).then(otherwise))
 }
 
 #[test]
@@ -181,11 +183,11 @@ fn an_actors_state_follows_it_through_three_moves_and_no_history_is_read() -> Re
             let next = start(&format!("n{step}"), &url).await?;
             tokio::time::timeout(LIMIT, node.drain()).await.context("the node leaves")?;
             goes_on(&next, step).await?;
-            match came_warm(&node, &next, step) {
-                Ok(()) => warm += 1,
-                Err(fault) => {
-                    out::note(format!("move {step}: {fault}"));
-                    ensure!(step < MOVES_MAX, "{warm} of {step} moves were warm; the last one: {fault}");
+            match came_warm(&node, &next, step)? {
+                None => warm += 1,
+                Some(otherwise) => {
+                    out::note(format!("move {step}: {otherwise}"));
+                    ensure!(step < MOVES_MAX, "{warm} of {step} moves were warm; the last one: {otherwise}");
                 }
             }
             node = next;

@@ -23,7 +23,7 @@ const CERTIFIED_GAP: Duration = Duration::from_secs(3);
 /// The same when a nats-server dies at the same moment: JetStream itself needs 5 to 8 s.
 const NATS_KILL_GAP: Duration = Duration::from_secs(20);
 
-/// How many times what is promised it may take on a machine that does much else besides; what it took is printed.
+/// How many times what is promised one of two kills may take on a machine that does much else besides; what it took is printed.
 const ROOM: u32 = 3;
 
 /// How long a cluster may take to share out evenly after a join.
@@ -39,7 +39,13 @@ const ATTEMPTS_MAX: usize = 5;
 const WORK: u64 = 100;
 
 /// Kills the node and measures until a leader exists and every shard is owned and served by the others.
-fn kill_and_measure(cluster: &Cluster, prober: &Prober, id: &str, others: usize, promise: Duration) -> Result<()> {
+fn kill_and_measure(
+    cluster: &Cluster,
+    prober: &Prober,
+    id: &str,
+    others: usize,
+    promise: Duration,
+) -> Result<Duration> {
     let before = cluster.acknowledged()?;
     let since = Stopwatch::start();
     cluster::kill(cluster.dir(), id)?;
@@ -54,7 +60,7 @@ fn measure(
     others: usize,
     (since, before): (Stopwatch, u64),
     promise: Duration,
-) -> Result<()> {
+) -> Result<Duration> {
     let served = prober.until_all_served(since, promise * ROOM).with_context(|| format!("after {id} was killed"))?;
     let view = cluster.wait_whole(others, BALANCE_LIMIT)?;
     ensure!(view.shards.assigned == SHARDS as u64, "every shard is owned: {view:?}");
@@ -63,7 +69,7 @@ fn measure(
     out::note(format!("{id} killed: every shard served again after {took:.2} s, of {promised} s promised"));
     cluster.wait_progress(WORK, BALANCE_LIMIT)?;
     ensure!(cluster.acknowledged()? > before, "the load goes on");
-    Ok(())
+    Ok(served)
 }
 
 fn revive(cluster: &Cluster, id: &str) -> Result<()> {
@@ -71,28 +77,32 @@ fn revive(cluster: &Cluster, id: &str) -> Result<()> {
     cluster.wait_balanced(3, BALANCE_LIMIT).map(drop)
 }
 
-/// How the log says that it is known that those nodes have failed, for each failure of theirs behind `after`.
+/// How the log says that it is known that those nodes have failed, for each failure behind `after`. Nobody else may have: with the
+/// default timers a machine under load is no reason.
 fn reasons(history: &History, after: u64, killed: &[String]) -> Result<Vec<Value>> {
     let entries = history.read(&history.topology(), after)?;
     let events = entries.iter().flat_map(|entry| entry.json()["events"].as_array().cloned().unwrap_or_default());
-    let of_killed = |event: &Value| {
+    let failures = events.filter(|event| event["event"] == "NodeFailed");
+    let reason = |event: Value| {
         let life = event["node"].as_str().unwrap_or_default();
-        event["event"] == "NodeFailed" && killed.iter().any(|id| life.split('/').next() == Some(id))
+        ensure!(killed.iter().any(|id| life.split('/').next() == Some(id)), "nobody has killed that one: {event}");
+        Ok(event["reason"].clone())
     };
-    Ok(events.filter(of_killed).map(|event| event["reason"].clone()).collect())
+    failures.map(reason).collect()
 }
 
-/// Kills one after the other, and answers who they were.
+/// Kills one after the other, the quicker of which keeps the promise, and answers who they were.
 fn follower_then_leader(cluster: &Cluster, promise: Duration) -> Result<(Prober, Vec<String>)> {
     let prober = Prober::of(&cluster.file()?)?;
     // Every account is loaded once before, so that what is measured is the take-over.
     prober.until_all_served(Stopwatch::start(), BALANCE_LIMIT)?;
     let follower = cluster.follower()?;
-    kill_and_measure(cluster, &prober, &follower, 2, promise)?;
+    let one = kill_and_measure(cluster, &prober, &follower, 2, promise)?;
     cluster.verify()?;
     revive(cluster, &follower)?;
     let leader = cluster.leader()?;
-    kill_and_measure(cluster, &prober, &leader, 2, promise)?;
+    let other = kill_and_measure(cluster, &prober, &leader, 2, promise)?;
+    ensure!(one.min(other) <= promise, "{one:?} and {other:?}, both longer than the {promise:?} promised");
     ensure!(cluster.leader()? != leader, "somebody else leads");
     cluster.verify()?;
     revive(cluster, &leader)?;

@@ -136,8 +136,15 @@ impl<'a> Move<'a> {
         self.stage.operator.has_released(&self.source, self.shard, u64::from_str_radix(epoch, 16)?)
     }
 
-    /// Whether it is in that phase now.
-    fn is_in(&self, phase: Phase) -> Result<bool> {
+    /// Whether the destination has read that entry, if it says so.
+    fn has_read(&self, entry: &Seen) -> Result<Option<bool>> {
+        let epoch = u64::from_str_radix(entry.entry["epoch"].as_str().unwrap_or_default(), 16)?;
+        let said = self.ask(&self.destination, "/v1/cluster").ok();
+        Ok(said.and_then(|said| said["epoch"].as_u64()).map(|known| known >= epoch))
+    }
+
+    /// Whether it is in that phase now, which a part that is `slow` by so much holds open.
+    fn is_in(&self, phase: Phase, slow: Duration) -> Result<bool> {
         let Some(drain) = self.said("ShardMigrationStarted") else { return Ok(false) };
         let assigned = self.said("ShardMigrated");
         Ok(match phase {
@@ -147,10 +154,9 @@ impl<'a> Move<'a> {
             Phase::Assigned => match assigned {
                 None => false,
                 Some(entry) => {
-                    let epoch = u64::from_str_radix(entry.entry["epoch"].as_str().unwrap_or_default(), 16)?;
-                    // One that is too slow to answer is looked at again.
-                    let Ok(said) = self.ask(&self.destination, "/v1/cluster") else { return Ok(false) };
-                    said["epoch"].as_u64() < Some(epoch)
+                    let asked = Stopwatch::start();
+                    // What comes later than the part is slow says nothing of now.
+                    self.has_read(&entry)? == Some(false) && asked.elapsed() < slow
                 }
             },
         })
@@ -162,8 +168,10 @@ impl<'a> Move<'a> {
         match phase {
             Phase::Draining | Phase::Sending => self.is_released(&drain),
             Phase::Released => Ok(self.said("ShardMigrated").is_some()),
-            // Whoever must read that it has the shard is late all the time.
-            Phase::Assigned => Ok(false),
+            Phase::Assigned => match self.said("ShardMigrated") {
+                None => Ok(false),
+                Some(entry) => Ok(self.has_read(&entry)? == Some(true)),
+            },
         }
     }
 
@@ -243,12 +251,11 @@ fn one<'a>(
     stage.link(late)?.becomes(Weather::Slow(slow));
     stage.operator.pin(moving.shard, &moving.destination)?;
     let deadline = Deadline::after(PHASE_LIMIT);
-    while !moving.is_in(phase)? {
-        if moving.is_past(phase)? {
-            break;
-        }
+    let mut found = moving.is_in(phase, slow)?;
+    while !found && !moving.is_past(phase)? {
         ensure!(!deadline.passed(), "shard {} does not come so far", moving.shard);
         thread::sleep(LOOK_EVERY);
+        found = moving.is_in(phase, slow)?;
     }
     let process = stage.node(victim)?.process;
     match fault {
