@@ -32,7 +32,8 @@ impl Terminal {
         let name = ptsname(&master, Vec::new())?;
         let slave = File::from(rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty())?);
         tcsetwinsize(&master, size(columns, rows))?;
-        command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        // What a panic says would otherwise be pushed out of sight by how it came about.
+        command.env("TERM", "xterm-256color").env_remove("NO_COLOR").env("RUST_BACKTRACE", "0");
         command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
         let child = command.spawn().context("starting the program")?;
         // With it our last ends of the terminal's other side go, so that reading ends with the program.

@@ -15,7 +15,6 @@ mod watch;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::draw::{Look, plain_frame};
@@ -64,7 +63,6 @@ pub(crate) struct Feed {
     again: Again,
     known: Arc<Mutex<Known>>,
     under_way: Arc<AtomicUsize>,
-    threads: Vec<JoinHandle<()>>,
 }
 
 impl Feed {
@@ -74,7 +72,7 @@ impl Feed {
         let (again, known) = (Again(nudge), Arc::new(Mutex::new(Known::default())));
         let mut watcher = Watcher::new(Arc::clone(&host), Arc::clone(&known));
         let watched = tell.clone();
-        let watching = std::thread::spawn(move || {
+        std::thread::spawn(move || {
             // Nobody looks any more once nothing can be told.
             while watched.send(watcher.look()).is_ok() {
                 std::thread::sleep(PAUSE);
@@ -83,19 +81,13 @@ impl Feed {
             }
         });
         let (followed, nudge, where_to) = (tell.clone(), again.clone(), Arc::clone(&known));
-        let following = std::thread::spawn(move || follow::follow(&where_to, &followed, &nudge));
-        let threads = vec![watching, following];
-        Self { host, told, tell, again, known, under_way: Arc::default(), threads }
+        std::thread::spawn(move || follow::follow(&where_to, &followed, &nudge));
+        Self { host, told, tell, again, known, under_way: Arc::default() }
     }
 
     /// What has been told meanwhile.
     pub(crate) fn told(&self) -> impl Iterator<Item = Told> {
         self.told.try_iter().take(WAITING_MAX)
-    }
-
-    /// Whether it goes on: a thread that has ended has panicked.
-    pub(crate) fn goes_on(&self) -> bool {
-        !self.threads.iter().any(JoinHandle::is_finished)
     }
 
     /// Does what the screen wants, beside it.

@@ -143,7 +143,8 @@ fn whoever_goes_is_followed_by_those_that_it_knew_of() {
     second.says(Says::Rubbish);
     let why = until(&feed, |told| if let Told::Silent(why) = told { Some(why) } else { None });
     assert!(why.contains("does not answer as a node does"), "{why}");
-    assert!(feed.goes_on());
+    first.says(Says::Well(1));
+    until(&feed, |told| seen(told).filter(|(me, _)| *me == first.url));
 }
 
 #[test]
