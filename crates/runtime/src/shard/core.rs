@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::{Answer, ReadMode};
 use aether_domain::records::{CommandMark, CommitRecord, Position, StoredReply};
 use aether_domain::{Epoch, Incarnation, Monotonic, NodeId, Nonce, Sequence, Version, WallTime};
@@ -290,7 +291,8 @@ impl<T> Core<T> {
         }
     }
 
-    /// Answers what may be answered, and sends the next record if there is something to store or to confirm.
+    /// Answers what may be answered, and sends the next record if there is something to store or to confirm. Without a
+    /// serve lease it sends none: what has been decided waits for the lease, and is looked at every tick.
     pub(super) fn seal(&mut self, slot: &mut Slot<T>, now: Now) {
         loop {
             let first = match &slot.busy {
@@ -305,6 +307,9 @@ impl<T> Core<T> {
             }
             let Some(decided) = slot.busy.as_mut().and_then(|busy| busy.pop_decided()) else { return };
             self.deliver(slot, decided);
+        }
+        if !now.serving && !is_on(Mutant::ServesWithoutLease) {
+            return;
         }
         let (Some(busy), Live::Present(instance)) = (&mut slot.busy, &slot.live) else { return };
         if busy.gathering.as_ref().is_some_and(|gathering| busy.decided.len() < gathering.expected) {

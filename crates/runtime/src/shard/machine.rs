@@ -414,6 +414,7 @@ impl<T> ShardMachine<T> {
                 for (to, maybe_applied) in busy.expire(now.at) {
                     core.answer(to, Answer::Expired { maybe_applied });
                 }
+                core.seal(slot, now);
             });
         }
         self.core.refill_idle_saves();

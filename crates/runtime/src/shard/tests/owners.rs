@@ -450,6 +450,13 @@ impl World {
                 _ => self.tick(Duration::from_millis(100)),
             }
         }
+        self.settle();
+        // Whoever waits for a lease that does not come back gives up.
+        self.tick(Duration::from_secs(11));
+        self.settle();
+    }
+
+    fn settle(&mut self) {
         for _ in 0..SETTLE_MAX {
             let Some(owner) = (0..2).find(|owner| !self.owners[*owner].asked.is_empty()) else { break };
             self.answer(owner, true);

@@ -118,6 +118,55 @@ fn a_paused_shard_answers_unavailable_and_keeps_its_state() {
 }
 
 #[test]
+fn what_was_decided_is_not_sent_before_the_lease_is_back_and_then_it_is_nobody_is_loaded_again() {
+    play(
+        "
+        1 add 5   -> load
+        loaded    -> append 1 after 0
+        2 add 1
+        3 get
+        pause
+        ack       -> 1=5
+        tick 100
+        resume
+        tick 100  -> append 2 after 1
+        ack       -> 2=6; 3=6?
+        ",
+    );
+}
+
+#[test]
+fn what_waits_for_a_lease_that_does_not_come_back_is_told_so_and_never_stored() {
+    play(
+        "
+        1 add 5       -> load
+        loaded        -> append 1 after 0
+        2 add 1
+        pause
+        ack           -> 1=5
+        lost to b     -> 2=owned by b
+        activate 9
+        resume
+        tick 100
+        ",
+    );
+}
+
+#[test]
+fn a_history_that_is_read_without_a_lease_is_confirmed_once_there_is_one() {
+    play(
+        "
+        1 get     -> load
+        pause
+        loaded
+        resume
+        tick 100  -> confirm after 0
+        ack       -> 1=0?
+        ",
+    );
+}
+
+#[test]
 fn a_read_asked_twice_is_answered_twice() {
     play(
         "
