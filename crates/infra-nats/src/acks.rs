@@ -1,7 +1,8 @@
 //! The answers to what is published: all of a connection's on one subscription, told apart by a number.
 //!
-//! A publish costs an entry in a short queue and a channel of one place; no timer and no subscription of its own. Whoever
-//! waits is told when the answer comes, or that it will not be waited for: after the connection was lost, or too long.
+//! A publish costs an entry in a short queue and, if a task waits for the answer, a channel of one place; no timer and no
+//! subscription of its own. Whoever wants the answer is told when it comes, or that it will not be waited for: after the
+//! connection was lost, or too long.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -11,6 +12,8 @@ use std::time::Duration;
 use async_nats::{Client, Message, Subscriber};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{oneshot, watch};
+
+use crate::event_store::BegunAppend;
 
 /// How often it is seen who has waited too long: a time-out is late by this much at most.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -27,6 +30,28 @@ pub(crate) enum Unanswered {
     /// It did not come in time.
     #[error("no acknowledgement from NATS in time")]
     TooLate,
+}
+
+/// What the server says, or that nobody listens for it any more.
+pub(crate) type Answered = Result<Message, Unanswered>;
+
+/// Who wants an answer.
+#[derive(Debug)]
+pub(crate) enum Asker {
+    /// A task, which waits for it.
+    Task(oneshot::Sender<Answered>),
+    /// An append that nobody waits for.
+    Append(Box<BegunAppend>),
+}
+
+impl Asker {
+    fn hear(self, answer: Answered) {
+        match self {
+            // Whoever has gone away does not want to know.
+            Self::Task(task) => drop(task.send(answer)),
+            Self::Append(append) => append.hear(answer),
+        }
+    }
 }
 
 /// A connection's open publishes.
@@ -51,15 +76,14 @@ struct Open {
 #[derive(Debug)]
 struct Waiting {
     since: u64,
-    tell: oneshot::Sender<Result<Message, Unanswered>>,
+    asker: Asker,
 }
 
-/// What is published must name this place as its reply subject.
-#[derive(Debug)]
+/// One answer's place: what is published must name it as its reply subject.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
     acks: &'a Acks,
     number: u64,
-    answer: oneshot::Receiver<Result<Message, Unanswered>>,
 }
 
 impl Acks {
@@ -79,45 +103,51 @@ impl Acks {
 
     /// A place for one answer, to be taken before it is seen whether the connection is up: whatever is lost from then on
     /// is told.
-    pub(crate) fn place(&self) -> Place<'_> {
-        let (tell, answer) = oneshot::channel();
+    pub(crate) fn place(&self, asker: Asker) -> Place<'_> {
         let mut open = self.lock();
         let number = open.first + open.waiting.len() as u64;
         let since = open.looks;
-        open.waiting.push_back(Some(Waiting { since, tell }));
-        Place { acks: self, number, answer }
+        open.waiting.push_back(Some(Waiting { since, asker }));
+        Place { acks: self, number }
     }
 
-    fn take(&self, answers: impl IntoIterator<Item = Message>) {
+    /// Whose answers these are is moved to `asked`: they hear them once nothing is locked any more.
+    fn take(&self, answers: impl IntoIterator<Item = Message>, asked: &mut Vec<(Asker, Message)>) {
         let mut open = self.lock();
         for answer in answers {
             let number = answer.subject.strip_prefix(self.prefix.as_str()).and_then(|number| number.parse().ok());
-            if let Some(waiting) = number.and_then(|number| open.remove(number)) {
-                // Whoever has gone away does not want to know.
-                let _ = waiting.tell.send(Ok(answer));
+            if let Some(asker) = number.and_then(|number| open.remove(number)) {
+                asked.push((asker, answer));
             }
         }
     }
 
     fn lose_all(&self) {
-        let mut open = self.lock();
-        open.first += open.waiting.len() as u64;
-        for waiting in std::mem::take(&mut open.waiting).into_iter().flatten() {
-            let _ = waiting.tell.send(Err(Unanswered::Lost));
+        let lost = {
+            let mut open = self.lock();
+            open.first += open.waiting.len() as u64;
+            std::mem::take(&mut open.waiting)
+        };
+        for waiting in lost.into_iter().flatten() {
+            waiting.asker.hear(Err(Unanswered::Lost));
         }
     }
 
     fn look(&self) {
-        let mut open = self.lock();
-        open.looks += 1;
-        let Some(late) = open.looks.checked_sub(self.looks_max) else { return };
-        while let Some(Some(waiting)) = open.waiting.front()
-            && waiting.since < late
+        let mut late = Vec::new();
         {
-            let first = open.first;
-            if let Some(waiting) = open.remove(first) {
-                let _ = waiting.tell.send(Err(Unanswered::TooLate));
+            let mut open = self.lock();
+            open.looks += 1;
+            let Some(since) = open.looks.checked_sub(self.looks_max) else { return };
+            while let Some(Some(waiting)) = open.waiting.front()
+                && waiting.since < since
+            {
+                let first = open.first;
+                late.extend(open.remove(first));
             }
+        }
+        for asker in late {
+            asker.hear(Err(Unanswered::TooLate));
         }
     }
 
@@ -128,15 +158,15 @@ impl Acks {
 }
 
 impl Open {
-    /// Takes out whoever waits for that number, and keeps the first one open.
-    fn remove(&mut self, number: u64) -> Option<Waiting> {
+    /// Takes out who wants the answer of that number, and keeps the first one open.
+    fn remove(&mut self, number: u64) -> Option<Asker> {
         let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let waiting = self.waiting.get_mut(place)?.take();
         while let Some(None) = self.waiting.front() {
             self.waiting.pop_front();
             self.first += 1;
         }
-        waiting
+        waiting.map(|waiting| waiting.asker)
     }
 }
 
@@ -150,14 +180,10 @@ impl Place<'_> {
         subject
     }
 
-    /// The answer, whatever the server says.
-    pub(crate) async fn answer(self) -> Result<Message, Unanswered> {
-        self.answer.await.unwrap_or(Err(Unanswered::Lost))
-    }
-
-    /// Gives the place back: nothing was published.
-    pub(crate) fn give_back(self) {
-        self.acks.lock().remove(self.number);
+    /// Gives the place back, because nothing was published: to whom it was given, unless they have heard already that the
+    /// connection was lost.
+    pub(crate) fn give_back(self) -> Option<Asker> {
+        self.acks.lock().remove(self.number)
     }
 }
 
@@ -165,6 +191,7 @@ impl Place<'_> {
 async fn hand_out(acks: Weak<Acks>, mut answers: Subscriber, mut losses: watch::Receiver<u64>) {
     // Kept, because it is large: made anew for each few answers it would cost more than these.
     let mut ready = Vec::with_capacity(ANSWERS_AT_ONCE);
+    let mut asked = Vec::with_capacity(ANSWERS_AT_ONCE);
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -177,7 +204,10 @@ async fn hand_out(acks: Weak<Acks>, mut answers: Subscriber, mut losses: watch::
                     {
                         ready.push(answer);
                     }
-                    acks.take(ready.drain(..));
+                    acks.take(ready.drain(..), &mut asked);
+                    for (asker, answer) in asked.drain(..) {
+                        asker.hear(Ok(answer));
+                    }
                 }
                 _ => break,
             },

@@ -4,7 +4,9 @@
 //! stale answer is harmless, because the next append compares-and-sets. `read_fresh` asks the leader, message by message,
 //! and reads in batches only what the leader has said is followed by more: how fresh a history is, is a matter of its end.
 
-use aether_domain::ports::{AppendError, BoxError, EventStore, ReadError};
+use std::sync::{Arc, Weak};
+
+use aether_domain::ports::{AppendError, BeginAppend, BoxError, EventStore, OnAppended, ReadError};
 use aether_domain::records::{CommitRecord, Format, Position, StoredCommit};
 use aether_domain::{ActorAddress, Sequence};
 use async_nats::{HeaderMap, Message, Subscriber};
@@ -13,8 +15,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::json;
 
+use crate::acks::{Answered, Asker};
 use crate::connection::{Connection, NotConnected};
-use crate::outcome;
+use crate::outcome::{self, Attempt};
 use crate::read::{self, Wanted, checksum_of};
 use crate::topology_log::not_encoded;
 use crate::wire::v1::payload_hash;
@@ -32,7 +35,42 @@ const LEADER_GETS_MAX: usize = 4;
 /// [`EventStore`] on a JetStream stream.
 #[derive(Clone, Debug)]
 pub(crate) struct NatsEventStore {
-    connection: Connection,
+    connection: Arc<Connection>,
+}
+
+/// An append that was published once and waits for its answer, or could not be.
+#[derive(Debug)]
+pub(crate) struct BegunAppend {
+    /// The connection owns this while the answer is awaited.
+    connection: Weak<Connection>,
+    actor: ActorAddress,
+    record: Arc<CommitRecord>,
+    after: Sequence,
+    /// Of the record as it was published.
+    hash: u64,
+    told: OnAppended,
+}
+
+impl BegunAppend {
+    /// The answer to what was published.
+    pub(crate) fn hear(self, answer: Answered) {
+        match outcome::came_of(answer) {
+            Attempt::Done(outcome) => {
+                let (after, hash) = (self.after, self.hash);
+                self.told.tell(outcome.appended(after).map(|sequence| Position { sequence, hash }));
+            }
+            Attempt::InPipeline => self.begin_anew(),
+        }
+    }
+
+    /// Nothing is stored: it is appended by a task, which can wait.
+    fn begin_anew(self) {
+        let Self { connection, actor, record, after, told, .. } = self;
+        if let Some(connection) = connection.upgrade() {
+            let store = NatsEventStore { connection };
+            tokio::spawn(async move { told.tell(store.append(&actor, &record, after).await) });
+        }
+    }
 }
 
 /// A stored message, not yet understood.
@@ -68,7 +106,7 @@ pub(crate) fn decode(
 
 impl NatsEventStore {
     pub(crate) fn new(connection: Connection) -> Self {
-        Self { connection }
+        Self { connection: Arc::new(connection) }
     }
 
     fn stream_of(&self, actor: &ActorAddress) -> String {
@@ -226,6 +264,10 @@ impl EventStore for NatsEventStore {
         Ok(Position { sequence, hash: payload_hash(&encoded.payload) })
     }
 
+    fn begins(&self) -> Option<&dyn BeginAppend> {
+        Some(self)
+    }
+
     async fn read(&self, actor: &ActorAddress, after: Sequence) -> Result<Vec<StoredCommit>, ReadError> {
         match self.batches(actor, after.0).await {
             Ok(stored) => {
@@ -254,6 +296,25 @@ impl EventStore for NatsEventStore {
                     batched = false;
                 }
             }
+        }
+    }
+}
+
+impl BeginAppend for NatsEventStore {
+    fn begin(&self, actor: ActorAddress, record: Arc<CommitRecord>, after: Sequence, told: OnAppended) {
+        let connection = &self.connection;
+        let encoded = match encode_commit(&record, connection.formats.writes()) {
+            Ok(encoded) => encoded,
+            Err(fault) => return told.tell(Err(not_encoded(fault))),
+        };
+        let (subject, hash) = (connection.names.event_subject(&actor), payload_hash(&encoded.payload));
+        let begun = BegunAppend { connection: Arc::downgrade(connection), actor, record, after, hash, told };
+        if encoded.payload.len() > connection.client.max_payload() {
+            return begun.begin_anew();
+        }
+        let sent = outcome::publish_now(connection, subject, encoded, after.0, Asker::Append(Box::new(begun)));
+        if let Err(Some(Asker::Append(begun))) = sent {
+            begun.begin_anew();
         }
     }
 }

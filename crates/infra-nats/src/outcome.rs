@@ -13,7 +13,9 @@ use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::ErrorCode;
 use async_nats::{HeaderMap, HeaderValue, StatusCode};
 use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
 
+use crate::acks::{Answered, Asker, Unanswered};
 use crate::connection::Connection;
 use crate::wire::v1::{CHECKSUM_HEADER, Encoded};
 
@@ -97,24 +99,24 @@ async fn publish_again(connection: &Connection, subject: &str, record: &Encoded,
     Outcome::Conflict { actual: None }
 }
 
-enum Attempt {
+/// What came of one attempt.
+pub(crate) enum Attempt {
+    /// This.
     Done(Outcome),
+    /// Nothing was stored, because another write on the subject was under way.
     InPipeline,
 }
 
 async fn attempt_once(connection: &Connection, subject: &str, record: &Encoded, expected: u64) -> Attempt {
+    let (asker, answer) = oneshot::channel();
     // Before the check: a loss between the two is then told as one while waiting.
-    let place = connection.acks.place();
+    let place = connection.acks.place(Asker::Task(asker));
     if let Err(error) = connection.check() {
         place.give_back();
         return Attempt::Done(Outcome::Unavailable { cause: error.into() });
     }
     let send = || {
-        let mut headers = HeaderMap::new();
-        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(expected));
-        if let Some(checksum) = &record.checksum {
-            headers.insert(CHECKSUM_HEADER, checksum.as_str());
-        }
+        let headers = headers(record, expected);
         let (subject, payload) = (subject.to_owned(), record.payload.clone());
         connection.client.publish_with_reply_and_headers(subject, place.subject(), headers, payload)
     };
@@ -131,7 +133,44 @@ async fn attempt_once(connection: &Connection, subject: &str, record: &Encoded, 
         place.give_back();
         return Attempt::Done(Outcome::Unavailable { cause });
     }
-    match place.answer().await {
+    came_of(answer.await.unwrap_or(Err(Unanswered::Lost)))
+}
+
+fn headers(record: &Encoded, expected: u64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(expected));
+    if let Some(checksum) = &record.checksum {
+        headers.insert(CHECKSUM_HEADER, checksum.as_str());
+    }
+    headers
+}
+
+/// Publishes `record` once, if `subject`'s last sequence is `expected` and there is room for it at once: then `asker`
+/// hears the answer. Otherwise it is given back, unless it has heard already that the connection was lost, and nothing was
+/// published.
+pub(crate) fn publish_now(
+    connection: &Connection,
+    subject: String,
+    record: Encoded,
+    expected: u64,
+    asker: Asker,
+) -> Result<(), Option<Asker>> {
+    // Before the check, as above.
+    let place = connection.acks.place(asker);
+    if connection.check().is_err() {
+        return Err(place.give_back());
+    }
+    let headers = headers(&record, expected);
+    let sent = connection.client.publish_with_reply_and_headers(subject, place.subject(), headers, record.payload);
+    match sent.now_or_never() {
+        Some(Ok(())) => Ok(()),
+        Some(Err(_)) | None => Err(place.give_back()),
+    }
+}
+
+/// What the answer to an attempt, or that there is none, says of it.
+pub(crate) fn came_of(answer: Answered) -> Attempt {
+    match answer {
         Ok(message) if message.status == Some(StatusCode::NO_RESPONDERS) => {
             Attempt::Done(Outcome::Unavailable { cause: NoOutcome::NobodyThere.into() })
         }

@@ -8,6 +8,7 @@
 //!
 //! Not here: what only real processes can show (kills, elections, restarts), which is `tests/cluster`.
 
+mod begun;
 pub mod cases;
 pub mod differential;
 pub mod memory;
@@ -17,5 +18,6 @@ mod settle;
 mod wait;
 mod world;
 
+pub use begun::Begun;
 pub use runner::{Case, Need, run};
 pub use world::{Faults, Place, World};

@@ -1,6 +1,9 @@
 //! The suite over real nats-servers: one alone, the oldest that is supported, and three that keep every stream together. And
 //! what one alone answers to operations that nobody thought of, held against what memory answers.
 //!
+//! A store of histories has two ways to append: it is waited for (one server alone), or it is told to begin and tells (all
+//! others).
+//!
 //! Servers are found or fetched, started on loopback and ended here; their folders stay behind when a case fails.
 
 use std::collections::BTreeMap;
@@ -9,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aether_contract::differential::agree;
 use aether_contract::memory::MemoryWorld;
-use aether_contract::{Faults, Need, Place, World, cases, run};
+use aether_contract::{Begun, Faults, Need, Place, World, cases, run};
 use aether_domain::ids::{MessageId, Namespace, NodeId, NodeRef};
 use aether_domain::ports::{GatewayAnswer, Ports, ReadMode};
 use aether_infra_memory::{GatewayCall, Manner};
@@ -26,14 +29,14 @@ use xtask::nats::{NatsCluster, NatsServer, Options, ServerOptions, locate, oldes
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_nats_server_alone_keeps_the_contract() {
     let server = alone(None).await;
-    run(world("nats R1", vec![server.url()], 1).await, cases::all()).await;
+    run(world("nats R1", vec![server.url()], 1, Appends::AreWaitedFor).await, cases::all()).await;
     done(server);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_oldest_supported_nats_server_keeps_the_contract() {
     let server = alone(Some(oldest_version().expect("pinned"))).await;
-    run(world("oldest nats R1", vec![server.url()], 1).await, cases::all()).await;
+    run(world("oldest nats R1", vec![server.url()], 1, Appends::AreBegun).await, cases::all()).await;
     done(server);
 }
 
@@ -47,7 +50,7 @@ async fn memory_and_a_nats_server_answer_the_same_whatever_is_asked() {
     let (sequences, steps) = (number("AETHER_SEQUENCES", 60), number("AETHER_STEPS", 50));
     let seed = number("AETHER_SEED", 0);
     let server = alone(None).await;
-    let real = world("nats R1", vec![server.url()], 1).await;
+    let real = world("nats R1", vec![server.url()], 1, Appends::AreBegun).await;
     let memory = Arc::new(MemoryWorld::new(Manner::R1));
     let count = agree([memory, real], seed, sequences, steps as usize).await;
     println!("{sequences} sequences of {steps} steps from seed {seed}: {count} answers, all the same");
@@ -74,7 +77,7 @@ async fn three_nats_servers_keep_the_contract() {
     let options = ServerOptions { keep: true, ..ServerOptions::default() };
     let cluster = blocking(move || NatsCluster::start_with(3, &options)).await;
     let dirs: Vec<_> = cluster.servers().iter().map(|server| server.dir().to_owned()).collect();
-    run(world("nats R3", cluster.urls(), 3).await, cases::all()).await;
+    run(world("nats R3", cluster.urls(), 3, Appends::AreBegun).await, cases::all()).await;
     drop(cluster);
     for dir in dirs {
         std::fs::remove_dir_all(dir).expect("the server's folder goes");
@@ -86,10 +89,17 @@ async fn blocking<T: Send + 'static>(start: impl FnOnce() -> anyhow::Result<T> +
     started.expect("nats-server starts")
 }
 
-async fn world(backend: &'static str, urls: Vec<String>, replicas: usize) -> Arc<dyn World> {
+/// In which of its two ways a store of histories appends.
+#[derive(Clone, Copy, PartialEq)]
+enum Appends {
+    AreWaitedFor,
+    AreBegun,
+}
+
+async fn world(backend: &'static str, urls: Vec<String>, replicas: usize, appends: Appends) -> Arc<dyn World> {
     let raw = async_nats::connect(urls.clone()).await.expect("a plain client connects");
     let config = NatsConfig { replicas, ..NatsConfig::new(urls) };
-    Arc::new(NatsWorld { backend, config, raw, places: AtomicU64::new(0) })
+    Arc::new(NatsWorld { backend, config, raw, appends, places: AtomicU64::new(0) })
 }
 
 struct NatsWorld {
@@ -97,6 +107,7 @@ struct NatsWorld {
     config: NatsConfig,
     /// A client that knows nothing of Aether.
     raw: async_nats::Client,
+    appends: Appends,
     /// How many places there are: names the next one.
     places: AtomicU64,
 }
@@ -111,7 +122,8 @@ impl World for NatsWorld {
         let nth = self.places.fetch_add(1, Ordering::Relaxed);
         let namespace = Namespace::new(format!("case-{nth}"))?;
         let names = Names::new(namespace);
-        Ok(Box::new(NatsPlace { names, config: self.config.clone(), raw: self.raw.clone() }))
+        let (config, raw, appends) = (self.config.clone(), self.raw.clone(), self.appends);
+        Ok(Box::new(NatsPlace { names, config, raw, appends }))
     }
 
     fn can(&self, need: Need) -> bool {
@@ -123,6 +135,7 @@ struct NatsPlace {
     names: Names,
     config: NatsConfig,
     raw: async_nats::Client,
+    appends: Appends,
 }
 
 #[async_trait]
@@ -133,7 +146,11 @@ impl Place for NatsPlace {
 
     async fn connect(&self, node: &NodeId) -> anyhow::Result<Ports> {
         let config = NatsConfig { name: node.to_string(), ..self.config.clone() };
-        Ok(connect(&config, self.names.namespace()).await?.ports)
+        let mut ports = connect(&config, self.names.namespace()).await?.ports;
+        if self.appends == Appends::AreBegun {
+            ports.events = Arc::new(Begun(ports.events));
+        }
+        Ok(ports)
     }
 
     async fn ask(&self, call: GatewayCall) -> anyhow::Result<GatewayAnswer> {

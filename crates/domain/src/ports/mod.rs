@@ -17,7 +17,7 @@ pub use bus::{BusUpdate, EventBus, EventFilter, StartAt, Whose};
 pub use claims::{Claim, Claims, Heard};
 pub use control::{ControlStore, ControlUpdate};
 pub use error::{AppendError, BoxError, Expected, ReadError, WriteError};
-pub use events::EventStore;
+pub use events::{BeginAppend, EventStore, OnAppended};
 pub use handover::{WarmFrame, WarmTakenFrame, WarmVerdict};
 pub use keeping::{CheckpointStore, DeadLetters, SNAPSHOT_BYTES_MAX, SaveError, SnapshotStore, WakeStore};
 pub use log::{LogUpdate, TopologyLog};

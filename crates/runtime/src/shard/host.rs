@@ -140,6 +140,7 @@ impl ShardHost {
             loads: Mutex::new(Loads::new(config.loads_max)),
             evict_from: NextShard::default(),
             appends: Box::new(Semaphore::new(config.appends_max)),
+            appended: Box::default(),
             saves: Arc::new(Semaphore::new(SAVING_KIB_MAX)),
             append_times: Arc::default(),
             append_spread: Box::default(),

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::NextShard;
+use super::appends::{Append, Appended};
 use super::bounds::{RETRY_AFTER, SAVING_KIB_MAX, SAVING_KIB_MIN, TURN_MAX};
 use super::cell::{Cell, Machine, lock};
 use super::clocks::Clocks;
@@ -66,6 +67,8 @@ pub(super) struct Inner {
     pub(super) memory: Arc<Memory>,
     /// Written for every record, so apart from what is only read.
     pub(super) appends: Box<Semaphore>,
+    /// What became of appends that nobody waited for.
+    pub(super) appended: Box<Appended>,
     /// In KiB.
     pub(super) saves: Arc<Semaphore>,
     pub(super) append_times: Arc<Latencies>,
@@ -259,19 +262,7 @@ impl Inner {
                     }
                 }
                 Effect::Append { actor, record, after, wait, trace } => {
-                    let inner = self.clone();
-                    let append = async move {
-                        let permit = inner.appends.acquire().await;
-                        let began = inner.clocks.now().at;
-                        let step = Step::append(&trace, &actor.key.kind, record.commands.len());
-                        let outcome = step.around(inner.events.append(&actor, &record, after)).await;
-                        let took = inner.clocks.now().at.since(began);
-                        inner.append_times.note(took);
-                        inner.append_spread.note(took);
-                        drop(permit);
-                        Input::Appended { actor, nonce: record.nonce, outcome }
-                    };
-                    self.begin(shard, wait, Box::pin(append));
+                    self.append(shard, Append { actor, record, after, trace }, wait);
                 }
                 Effect::Look { actor, nonce, after, wait } => {
                     let inner = self.clone();
@@ -360,7 +351,7 @@ impl Inner {
 
     /// Begins I/O here and leaves it to a task unless it ends at once, as an in-memory store's does. Its answer comes
     /// back as an input.
-    fn begin(self: &Arc<Self>, shard: ShardId, wait: Duration, mut io: Io) {
+    pub(super) fn begin(self: &Arc<Self>, shard: ShardId, wait: Duration, mut io: Io) {
         if wait.is_zero() {
             let _on_runtime = self.runtime.enter();
             if let Poll::Ready(input) = io.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

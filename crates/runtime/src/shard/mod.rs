@@ -5,6 +5,7 @@
 //! not its own.
 
 mod admission;
+mod appends;
 mod bounds;
 mod cell;
 mod clocks;
