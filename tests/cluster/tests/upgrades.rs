@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use aether_cluster_tests::{Cluster, History, Lone, Prober, Spec, all_answered, node_config};
-use anyhow::{Context, Result, ensure};
+use aether_cluster_tests::{Cluster, History, Lone, Prober, Spec, Stored, all_answered, node_config};
+use anyhow::{Context, Result, bail, ensure};
 use xtask::{
     cluster::{self, ClusterFile},
     out,
@@ -41,14 +41,15 @@ fn roll(cluster: &Cluster, ids: &[&str], format: u8) -> Result<()> {
     Ok(())
 }
 
-/// The formats of everything that a stream holds, in order.
-fn formats(history: &History, stream: &str) -> Result<Vec<u8>> {
+/// The places and formats of everything that a stream holds, in order.
+fn formats(history: &History, stream: &str) -> Result<Vec<(u64, u8)>> {
     let stored = history.read(stream, 0)?;
     let format = |payload: &[u8]| match payload.strip_prefix(b"{\"format\":") {
         Some(rest) => rest.first().map(|digit| digit - b'0'),
         None => payload.get(2).copied(),
     };
-    stored.iter().map(|stored| format(&stored.payload).context("a record says its format")).collect()
+    let of = |stored: &Stored| Some((stored.sequence, format(&stored.payload)?));
+    stored.iter().map(|stored| of(stored).context("a record says its format")).collect()
 }
 
 #[test]
@@ -67,18 +68,29 @@ fn a_cluster_is_rolled_to_the_present_format_and_back_and_to_it_under_load_and_n
         roll(cluster, &["n2", "n1"], PREVIOUS)?;
         for stream in &streams {
             let formats = formats(&history, stream)?;
-            ensure!(formats.iter().all(|format| *format == PREVIOUS), "{stream}: not before all nodes read it");
+            let previous = |(_, format): &(u64, u8)| *format == PREVIOUS;
+            ensure!(formats.iter().all(previous), "{stream}: not before all nodes read it");
         }
-        // All of them: from the last one's entry on everything is written so, and what was written before is read.
+        // All of them: once they have read the last one's entry everything is written so, and what was written before is
+        // read. Whoever has not read it yet writes as before, which everybody reads.
         roll(cluster, &["n1", "n2", "n3"], PRESENT)?;
-        for stream in &streams {
+        let read_by_all = [history.last(&streams[0])?, history.last(&streams[1])?];
+        cluster.wait_progress(50, WHOLE_LIMIT)?;
+        for (stream, by) in streams.iter().zip(read_by_all) {
             let formats = formats(&history, stream)?;
-            let older = formats.partition_point(|format| *format == PREVIOUS);
-            out::note(format!("{stream}: {older} records in format {PREVIOUS}, then {}", formats.len() - older));
-            let newer = &formats[older..];
+            let first = formats.iter().position(|(_, format)| *format == PRESENT);
+            let last = formats.iter().rposition(|(_, format)| *format == PREVIOUS);
+            let (Some(first), Some(last)) = (first, last) else { bail!("{stream}: of one format only") };
+            let (count, late) = (formats.len(), (last + 1).saturating_sub(first));
+            out::note(format!(
+                "{stream}: {first} records in format {PREVIOUS}, {count} in all; {late} until all had gone over"
+            ));
+            ensure!(formats.iter().all(|(_, format)| [PREVIOUS, PRESENT].contains(format)), "{stream}: {formats:?}");
+            ensure!(last + 1 < count && (late == 0 || *stream == history.events()), "{stream} has gone over for good");
             ensure!(
-                !newer.is_empty() && newer.iter().all(|format| *format == PRESENT),
-                "{stream} has gone over for good"
+                formats[last].0 <= by,
+                "{stream}: {} is in format {PREVIOUS}, all had gone over at {by}",
+                formats[last].0
             );
         }
         // The way back is closed: a build that is too old says so, and ends.
