@@ -111,6 +111,11 @@ impl Acks {
         Place { acks: self, number }
     }
 
+    /// The place of that number.
+    pub(crate) fn at(&self, number: u64) -> Place<'_> {
+        Place { acks: self, number }
+    }
+
     /// Whose answers these are is moved to `asked`: they hear them once nothing is locked any more.
     fn take(&self, answers: impl IntoIterator<Item = Message>, asked: &mut Vec<(Asker, Message)>) {
         let mut open = self.lock();
@@ -171,6 +176,11 @@ impl Open {
 }
 
 impl Place<'_> {
+    /// Its number.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The reply subject, in as much memory as it takes.
     pub(crate) fn subject(&self) -> String {
         let digits = self.number.checked_ilog10().unwrap_or_default() as usize + 1;
@@ -199,6 +209,8 @@ async fn hand_out(acks: Weak<Acks>, mut answers: Subscriber, mut losses: watch::
             answer = answers.next() => match (answer, acks.upgrade()) {
                 (Some(answer), Some(acks)) => {
                     ready.push(answer);
+                    // More are being read: those who are told together ask again together, and that goes out together.
+                    tokio::task::yield_now().await;
                     while ready.len() < ANSWERS_AT_ONCE
                         && let Some(Some(answer)) = answers.next().now_or_never()
                     {

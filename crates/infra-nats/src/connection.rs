@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::acks::Acks;
 use crate::names::Names;
+use crate::outbox::Outbox;
 use crate::wire::formats::Formats;
 
 /// How many of the server's complaints are kept, the latest.
@@ -122,6 +123,7 @@ pub(crate) struct Connection {
     pub(crate) request_timeout: Duration,
     pub(crate) observer: Arc<Observer>,
     pub(crate) acks: Arc<Acks>,
+    pub(crate) outbox: Arc<Outbox>,
     pub(crate) formats: Arc<Formats>,
 }
 
@@ -137,7 +139,7 @@ impl Connection {
         let formats = Arc::new(formats);
         let js = ContextBuilder::new().timeout(request_timeout).ack_timeout(request_timeout).build(client.clone());
         let acks = Acks::listen(&client, observer.losses.subscribe(), request_timeout).await?;
-        Ok(Self { client, js, names, request_timeout, observer, acks, formats })
+        Ok(Self { client, js, names, request_timeout, observer, acks, outbox: Arc::default(), formats })
     }
 
     /// Whether something sent now would go out now.

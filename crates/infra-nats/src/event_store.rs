@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::acks::{Answered, Asker};
 use crate::connection::{Connection, NotConnected};
+use crate::outbox::{self, Publish};
 use crate::outcome::{self, Attempt};
 use crate::read::{self, Wanted, checksum_of};
 use crate::topology_log::not_encoded;
@@ -64,7 +65,7 @@ impl BegunAppend {
     }
 
     /// Nothing is stored: it is appended by a task, which can wait.
-    fn begin_anew(self) {
+    pub(crate) fn begin_anew(self) {
         let Self { connection, actor, record, after, told, .. } = self;
         if let Some(connection) = connection.upgrade() {
             let store = NatsEventStore { connection };
@@ -312,10 +313,9 @@ impl BeginAppend for NatsEventStore {
         if encoded.payload.len() > connection.client.max_payload() {
             return begun.begin_anew();
         }
-        let sent = outcome::publish_now(connection, subject, encoded, after.0, Asker::Append(Box::new(begun)));
-        if let Err(Some(Asker::Append(begun))) = sent {
-            begun.begin_anew();
-        }
+        // Before it is seen whether the connection is up: a loss between the two is then told as one while waiting.
+        let number = connection.acks.place(Asker::Append(Box::new(begun))).number();
+        outbox::leave(connection, Publish { subject, record: encoded, expected: after.0, number });
     }
 }
 

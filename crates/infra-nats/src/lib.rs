@@ -49,6 +49,7 @@ mod wakes;
 mod acks;
 mod base64url;
 mod feed;
+mod outbox;
 mod outcome;
 mod read;
 mod wire;

@@ -136,36 +136,14 @@ async fn attempt_once(connection: &Connection, subject: &str, record: &Encoded, 
     came_of(answer.await.unwrap_or(Err(Unanswered::Lost)))
 }
 
-fn headers(record: &Encoded, expected: u64) -> HeaderMap {
+/// What goes with a record that is stored if its subject's last sequence is `expected`.
+pub(crate) fn headers(record: &Encoded, expected: u64) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(expected));
     if let Some(checksum) = &record.checksum {
         headers.insert(CHECKSUM_HEADER, checksum.as_str());
     }
     headers
-}
-
-/// Publishes `record` once, if `subject`'s last sequence is `expected` and there is room for it at once: then `asker`
-/// hears the answer. Otherwise it is given back, unless it has heard already that the connection was lost, and nothing was
-/// published.
-pub(crate) fn publish_now(
-    connection: &Connection,
-    subject: String,
-    record: Encoded,
-    expected: u64,
-    asker: Asker,
-) -> Result<(), Option<Asker>> {
-    // Before the check, as above.
-    let place = connection.acks.place(asker);
-    if connection.check().is_err() {
-        return Err(place.give_back());
-    }
-    let headers = headers(&record, expected);
-    let sent = connection.client.publish_with_reply_and_headers(subject, place.subject(), headers, record.payload);
-    match sent.now_or_never() {
-        Some(Ok(())) => Ok(()),
-        Some(Err(_)) | None => Err(place.give_back()),
-    }
 }
 
 /// What the answer to an attempt, or that there is none, says of it.

@@ -26,6 +26,14 @@ fn begin(events: &dyn EventStore, id: &str) -> Told {
     outcome
 }
 
+/// Begins one that is on its way to a server which does not answer.
+async fn begin_in_vain(events: &dyn EventStore) -> Told {
+    let told = begin(events, "a");
+    // It gathers until nobody else is ready to run: long over by then.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    told
+}
+
 async fn outcome(told: Told) -> Result<Position, AppendError> {
     timeout(SOON, told).await.expect("it is told in time").expect("it is told")
 }
@@ -49,7 +57,7 @@ async fn one_whose_connection_breaks_is_unknown_before_its_time_out() {
     let patient = NatsConfig { request_timeout: Duration::from_secs(25), ..config(server.url()) };
     let ports = connect(&patient, &namespace()).await.expect("ports");
     freeze(&server);
-    let told = begin(&*ports.events, "a");
+    let told = begin_in_vain(&*ports.events).await;
     server.kill().expect("it ran");
     let unknown = outcome(told).await.expect_err("no answer");
     assert!(matches!(unknown, AppendError::Unknown { .. }), "{unknown:?}");
@@ -61,7 +69,7 @@ async fn one_whose_ports_are_gone_is_told_that_nobody_knows() {
     let patient = NatsConfig { request_timeout: Duration::from_secs(25), ..config(server.url()) };
     let ports = connect(&patient, &namespace()).await.expect("ports");
     freeze(&server);
-    let told = begin(&*ports.events, "a");
+    let told = begin_in_vain(&*ports.events).await;
     ports.session.close().await;
     drop(ports);
     let unknown = outcome(told).await.expect_err("no answer");
