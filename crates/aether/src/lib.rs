@@ -134,6 +134,8 @@ mod printed {
         struct EventSourcing;
         #[doc = include_str!("../../../docs/guide/traces.md")]
         struct Traces;
+        #[doc = include_str!("../../../docs/guide/tuning.md")]
+        struct Tuning;
     }
 }
 

@@ -117,3 +117,41 @@ async fn what_a_client_asks_counts_once_while_a_node_dies() {
     }
     second.kill().await;
 }
+
+/// Whether somebody outside is answered by a node while whoever has started it keeps its own threads busy.
+fn is_answered_meanwhile(has_its_own_runtime: bool) -> bool {
+    const BUSY: Duration = Duration::from_secs(4);
+    let server = NatsServer::start(ServerOptions::default()).expect("a nats-server");
+    let config = NatsConfig::new([server.url()]);
+    let callers = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let nodes = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = if has_its_own_runtime { nodes.handle() } else { callers.handle() };
+    let starting = {
+        runtime.spawn({
+            let config = config.clone();
+            async move { started("n1", &config).await }
+        })
+    };
+    let node = callers.block_on(starting).expect("it starts");
+    let opened = callers.block_on(node.actor::<Account>(7).timeout(PATIENCE).ask(Open { operation: 1 }));
+    opened.expect("it was not open");
+    let outside = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            // Its serve lease would be over by then.
+            tokio::time::sleep(BUSY / 2).await;
+            let client = Client::connect(&config, "bank").await.expect("there is a server");
+            client.actor::<Account>(7).timeout(BUSY / 4).ask(Balance {}).await.is_ok()
+        })
+    });
+    callers.block_on(async { std::thread::sleep(BUSY) });
+    let answered = outside.join().expect("no panic");
+    callers.block_on(node.kill());
+    answered
+}
+
+#[test]
+fn a_node_on_a_runtime_of_its_own_serves_on_while_whoever_started_it_keeps_its_threads_busy() {
+    assert!(is_answered_meanwhile(true));
+    assert!(!is_answered_meanwhile(false), "the other way round there is nothing to see");
+}
