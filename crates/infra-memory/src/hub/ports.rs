@@ -1,11 +1,12 @@
 //! One node's connection: the three stores' ports. The transport and the gateway are in files of their own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aether_domain::ids::{ActorAddress, NodeId, Revision, Sequence};
 use aether_domain::ports::{
-    AppendError, ControlStore, ControlUpdate, EventStore, Expected, LogUpdate, ReadError, TopologyLog, Updates,
-    WriteError,
+    AppendError, BeginAppend, ControlStore, ControlUpdate, EventStore, Expected, LogUpdate, OnAppended, ReadError,
+    TopologyLog, Updates, WriteError,
 };
 use aether_domain::records::{
     CommitRecord, ControlKey, ControlRecord, Entry, Position, StoredCommit, StoredEntry, StoredRecord,
@@ -19,6 +20,7 @@ use crate::fabric::{AppendFailure, Cause, Op, ReadFailure, Stores, WriteFailure,
 /// How long an unreachable server is waited for before an operation ends: callers that retry must not spin.
 pub(super) const UNHEARD_AFTER: Duration = Duration::from_millis(100);
 
+#[derive(Clone)]
 pub(super) struct Connection {
     pub(super) hub: MemoryHub,
     pub(super) node: NodeId,
@@ -211,11 +213,23 @@ impl EventStore for Connection {
         Ok(Connection::write(self, Target::Events, act, late, in_flight).await?)
     }
 
+    fn begins(&self) -> Option<&dyn BeginAppend> {
+        // What is answered at once need not be begun.
+        self.hub.lock().switches.is_far().then_some(self)
+    }
+
     async fn read(&self, actor: &ActorAddress, after: Sequence) -> Result<Vec<StoredCommit>, ReadError> {
         Ok(Connection::read(self, |stores| stores.commits(actor, after).to_vec()).await?)
     }
 
     async fn read_fresh(&self, actor: &ActorAddress, after: Sequence) -> Result<Vec<StoredCommit>, ReadError> {
         EventStore::read(self, actor, after).await
+    }
+}
+
+impl BeginAppend for Connection {
+    fn begin(&self, actor: ActorAddress, record: Arc<CommitRecord>, after: Sequence, told: OnAppended) {
+        let connection = self.clone();
+        tokio::spawn(async move { told.tell(EventStore::append(&connection, &actor, &record, after).await) });
     }
 }

@@ -95,6 +95,10 @@ impl Switches {
     pub(super) fn distance(&mut self, way_max: Duration) {
         self.way_millis_max = u64::try_from(way_max.as_millis()).unwrap_or(u64::MAX);
     }
+    /// Whether anything takes time on its way.
+    pub(super) fn is_far(&self) -> bool {
+        self.way_millis_max > 0
+    }
     /// How long the next thing of that node and kind is on its way. Each kind has chances of its own: it does not matter
     /// to one what comes first of the others.
     pub(super) fn way(&mut self, node: &NodeId, kind: &'static str) -> Duration {
