@@ -39,13 +39,19 @@ pub(crate) struct Checks {
     pub(crate) drains_awaited: u64,
 }
 
+/// How many of an entry's violations are told: one may break a rule for every shard.
+const TOLD_MAX: usize = 4;
+
 impl Checks {
     /// Folds what is new in the log; answers the lives that it has ended.
     pub(crate) fn log(&mut self, stores: &Stores) -> Result<Vec<Incarnation>, String> {
         let mut ended = Vec::new();
         for stored in stores.entries(self.truth.at().sequence) {
             self.truth.apply(stored).map_err(|violations| {
-                let found: Vec<_> = violations.iter().map(ToString::to_string).collect();
+                let mut found: Vec<_> = violations.iter().take(TOLD_MAX).map(ToString::to_string).collect();
+                if violations.len() > TOLD_MAX {
+                    found.push(format!("and {} more", violations.len() - TOLD_MAX));
+                }
                 format!("entry {} ({}): {}", stored.at.sequence, stored.entry.cause, found.join("; "))
             })?;
             self.positions.push(stored.at);
