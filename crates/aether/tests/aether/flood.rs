@@ -111,9 +111,10 @@ async fn p99(node: &Node, operations: &AtomicU64, stop: &AtomicBool) -> Duration
         for account in QUIET {
             let operation = operations.fetch_add(1, Ordering::Relaxed);
             let began = BootClock.now();
-            let account = node.actor::<Account>(account);
-            let asked = account.ask(Deposit { operation, amount: 1 });
-            timeout(PATIENCE, asked).await.expect("in time").expect("a quiet account is answered, and not with Busy");
+            // However long the machine takes: that is measured.
+            let account = node.actor::<Account>(account).timeout(PATIENCE);
+            let asked = account.ask(Deposit { operation, amount: 1 }).await;
+            asked.expect("a quiet account is answered, and not with Busy");
             took.push(BootClock.now().since(began));
         }
     }
@@ -221,7 +222,14 @@ async fn play(name: &str, (first, second): (Node, Node), outside: Outside, kept_
     for node in [&first, &second] {
         assert!(node.is_active(), "{} serves", node.id());
         assert_eq!(figure(node, "aether_fencing_rejections_total"), 0, "no life was ended");
-        assert_eq!(figure(node, "aether_commands_waiting_bytes"), 0, "nothing is left of it");
+        // What nobody waits for any more may still be under way.
+        let left = || figure(node, "aether_commands_waiting_bytes");
+        let gone = async {
+            while left() > 0 {
+                sleep(LOOK_EVERY).await;
+            }
+        };
+        timeout(PATIENCE, gone).await.unwrap_or_else(|_| panic!("{} bytes are left of it", left()));
     }
     // What was acknowledged is there once, what was told Busy is not: the balance says so.
     let operation = operations.fetch_add(1, Ordering::Relaxed);
