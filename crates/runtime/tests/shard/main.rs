@@ -1,5 +1,6 @@
 //! A node's shards over the in-memory store, as a caller sees them.
 
+mod appends;
 mod bank;
 mod desk;
 mod host;
