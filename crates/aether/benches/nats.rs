@@ -33,7 +33,8 @@ use aether_runtime::node::{NodeConfig, Runtime};
 use aether_runtime::shard::MemoryLimits;
 use aether_runtime::view::Route;
 use async_nats::jetstream;
-use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use xtask::nats::{NatsServer, ServerOptions};
 
@@ -43,6 +44,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How often `--check` measures before it says that a row misses its goal: a neighbour on the machine is no miss.
 const ATTEMPTS_MAX: usize = 3;
+
+/// How often both sides of a row are measured, in turn: what else the machine does meets them alike.
+const ROUNDS: u32 = 4;
 
 /// How often a raw publish is sent, as ours is, until a server that has another one of the subject under way takes it.
 const RAW_TRIES_MAX: usize = 16;
@@ -130,7 +134,7 @@ async fn node(nats: &NatsConfig, name: &str, seed: u64) -> anyhow::Result<Runtim
     Ok(Runtime::start(ports.ports, Arc::new(BootClock), config, kinds)?)
 }
 
-/// Waits until so many nodes share all shards.
+/// Waits until so many nodes share all shards, and this one serves its own.
 async fn balanced(node: &Runtime, nodes: usize) -> anyhow::Result<()> {
     let mut status = node.status();
     let settled = status.wait_for(|status| {
@@ -141,7 +145,13 @@ async fn balanced(node: &Runtime, nodes: usize) -> anyhow::Result<()> {
             && cluster.active().all(|member| assignment.owned_by(member.node.incarnation) == 1024 / nodes)
     });
     tokio::time::timeout(Duration::from_secs(30), settled).await??;
-    Ok(())
+    let routed = async {
+        let mine = |route: &Route| matches!(route, Route::Mine { .. });
+        while node.router().view().routes.iter().filter(|route| mine(route)).count() < 1024 / nodes {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    Ok(tokio::time::timeout(Duration::from_secs(30), routed).await?)
 }
 
 /// References from `node` to `count` actors, all on this node or all on another.
@@ -204,6 +214,24 @@ impl std::fmt::Display for Rate {
 fn processor_time() -> Duration {
     let read = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(read.tv_sec.unsigned_abs(), read.tv_nsec.unsigned_abs() as u32)
+}
+
+/// What was measured.
+type Measured<'a> = BoxFuture<'a, anyhow::Result<Rate>>;
+/// One side of a row, measured for so long.
+type Side<'s, 'a> = &'s (dyn Fn(Duration) -> Measured<'a> + 's);
+
+/// The mean of each side over [`ROUNDS`], which take `time` a side together.
+async fn in_turn<const N: usize>(time: Duration, sides: [Side<'_, '_>; N]) -> anyhow::Result<[Rate; N]> {
+    let mut means = [Rate { per_second: 0.0, processor: 0.0 }; N];
+    for _ in 0..ROUNDS {
+        for (mean, side) in means.iter_mut().zip(sides) {
+            let measured = side(time / ROUNDS).await?;
+            mean.per_second += measured.per_second / f64::from(ROUNDS);
+            mean.processor += measured.processor / f64::from(ROUNDS);
+        }
+    }
+    Ok(means)
 }
 
 /// The median time of `count` runs, one after the other.
@@ -332,14 +360,19 @@ async fn remote(
     let ratio = raw.as_secs_f64() / ours.as_secs_f64();
     report.row("remote ask, one at a time, p50", &format!("{ours:.0?}"), &format!("{raw:.0?}"), ratio, 1.0);
     for (workers, goal) in [(64, 1.8), (512, 3.0)] {
-        let actors = Arc::clone(&there);
-        let ours = rate(workers, time, move |worker| {
-            let actor = actors[worker].clone();
-            async move { read(&actor).await }
-        })
-        .await;
-        let (client, payload) = (asker.clone(), payload.clone());
-        let raw = rate(workers, time, move |_| echo(client.clone(), payload.clone())).await;
+        let ours = |time| {
+            let actors = Arc::clone(&there);
+            let once = move |worker: usize| {
+                let actor = actors[worker].clone();
+                async move { read(&actor).await }
+            };
+            async move { Ok(rate(workers, time, once).await) }.boxed()
+        };
+        let raw = |time| {
+            let (client, payload) = (asker.clone(), payload.clone());
+            async move { Ok(rate(workers, time, move |_| echo(client.clone(), payload.clone())).await) }.boxed()
+        };
+        let [ours, raw] = in_turn(time, [&ours, &raw]).await?;
         let ratio = ours.per_second / raw.per_second;
         report.row(&format!("remote ask, {workers} in flight"), &ours.to_string(), &raw.to_string(), ratio, goal);
     }
@@ -357,22 +390,23 @@ async fn commits(
     time: Duration,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let limit = raw.rate(workers, time).await;
-    let binary = commit_rate(actors::<Binary>(node, workers, true)?, workers, time).await;
-    let json = commit_rate(actors::<Json>(node, workers, true)?, workers, time).await;
-    for (codec, ours) in [("binary", binary), ("JSON", json)] {
-        let what = format!("commit, {workers} actors, {codec}");
-        report.row(&what, &ours.to_string(), &limit.to_string(), ours.per_second / limit.per_second, 0.95);
+    let json = |time| async move { Ok(commit_rate(actors::<Json>(node, workers, true)?, workers, time).await) }.boxed();
+    let [limit, binary, json, hand] =
+        in_turn(time, [&raw.side(workers), &binary_side(node, workers), &json, &by_hand::side(raw, workers)]).await?;
+    for (what, ours, goal) in [
+        (format!("commit, {workers} actors, binary"), binary, 0.95),
+        (format!("commit, {workers} actors, JSON"), json, f64::NAN),
+        ("the same by hand".into(), hand, f64::NAN),
+    ] {
+        report.row(&what, &ours.to_string(), &limit.to_string(), ours.per_second / limit.per_second, goal);
     }
-    let hand = by_hand::rate(&raw.context, workers, workers, time).await;
-    show("the same by hand", &hand.to_string(), &limit.to_string(), hand.per_second / limit.per_second, 0.95);
     Ok(())
 }
 
 async fn hot(raw: &Arc<RawStream>, node: &Runtime, time: Duration, report: &mut Report) -> anyhow::Result<()> {
-    let limit = raw.rate(1, time).await;
-    let hand = by_hand::rate(&raw.context, 1, 64, time).await;
-    let hot = commit_rate(actors::<Binary>(node, 1, true)?, 64, time).await;
+    let hot = |time| async move { Ok(commit_rate(actors::<Binary>(node, 1, true)?, 64, time).await) }.boxed();
+    let hand = |time| by_hand::rate(&raw.context, 1, 64, time).map(Ok).boxed();
+    let [limit, hand, hot] = in_turn(time, [&raw.side(1), &hand, &hot]).await?;
     let what = "commit, one hot actor, 64 in flight";
     show(what, &hot.to_string(), &limit.to_string(), hot.per_second / limit.per_second, f64::NAN);
     show("the same by hand", &hand.to_string(), &limit.to_string(), hand.per_second / limit.per_second, f64::NAN);
@@ -384,6 +418,11 @@ async fn hot(raw: &Arc<RawStream>, node: &Runtime, time: Duration, report: &mut 
         0.5,
     );
     Ok(())
+}
+
+/// Commits of so many binary actors of this node.
+fn binary_side<'a>(node: &'a Runtime, workers: usize) -> impl Fn(Duration) -> Measured<'a> {
+    move |time| async move { Ok(commit_rate(actors::<Binary>(node, workers, true)?, workers, time).await) }.boxed()
 }
 
 async fn commit_rate<A>(actors: Vec<ActorRef<A>>, workers: usize, time: Duration) -> Rate
@@ -405,6 +444,9 @@ where
     .await
 }
 
+/// The stream of raw publishes.
+const RAW: &str = "RAW";
+
 /// Compare-and-set publishes as plain as they can be: each worker on its own subject, the next expectation from the
 /// last acknowledgement.
 struct RawStream {
@@ -416,7 +458,7 @@ impl RawStream {
     async fn open(url: &str, replicas: usize) -> anyhow::Result<Self> {
         let context = jetstream::new(async_nats::connect(url).await?);
         let config = jetstream::stream::Config {
-            name: "RAW".into(),
+            name: RAW.into(),
             num_replicas: replicas,
             subjects: vec!["raw.ev.>".into()],
             discard: jetstream::stream::DiscardPolicy::New,
@@ -424,6 +466,10 @@ impl RawStream {
         };
         context.create_stream(config).await?;
         Ok(Self { context, runs: AtomicUsize::new(0) })
+    }
+
+    fn side<'a>(self: &'a Arc<Self>, workers: usize) -> impl Fn(Duration) -> Measured<'a> {
+        move |time| self.rate(workers, time).map(Ok).boxed()
     }
 
     async fn rate(self: &Arc<Self>, workers: usize, time: Duration) -> Rate {

@@ -7,14 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream;
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{FILL, Put, Rate, Stored};
+use super::{FILL, Measured, Put, Rate, RawStream, Stored};
 
 type Asked = (Put, oneshot::Sender<u64>);
 
 /// How many commands one message may hold.
 const BATCH: usize = 64;
+
+/// So many callers, each of an actor of its own.
+pub(super) fn side<'a>(raw: &'a RawStream, workers: usize) -> impl Fn(Duration) -> Measured<'a> {
+    move |time| rate(&raw.context, workers, workers, time).map(Ok).boxed()
+}
 
 /// How often a second so many callers are answered by so many actors.
 pub(super) async fn rate(context: &jetstream::Context, actors: usize, callers: usize, time: Duration) -> Rate {
