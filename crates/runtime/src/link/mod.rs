@@ -1,9 +1,9 @@
 //! One link per life of another node: what this node sends there, in order, as few messages as the moment allows.
 //!
-//! A lone frame leaves at once, on the spot. While a send is under way, or when several frames have been sent since the
-//! other end was last heard of, frames gather for one turn of the scheduler and leave together. While many asks are
-//! unanswered, further ones are held back until they are a fair share of those, so that a busy link carries few large
-//! messages; an answer from there, one to there, or a millisecond lets them go. A link has no task of its own: whoever
+//! A lone frame leaves at once, on the spot. While a send is under way, when several frames have been sent since the
+//! other end was last heard of, or when it answered several asks at once, frames gather for one turn of the scheduler and
+//! leave together. While many asks are unanswered, further ones are held back until they are a fair share of those, so that
+//! a busy link carries few large messages; an answer from there, one to there, or a millisecond lets them go. A link has no task of its own: whoever
 //! finds it idle begins the send, and only a send that has to wait becomes a task.
 //!
 //! It does not repeat anything: what was lost is asked again by the router, under the same id.
@@ -123,9 +123,13 @@ impl Link {
         self.since_heard.store(0, Ordering::Relaxed);
     }
 
-    /// So many answers have come from there: what they were waited for with may leave.
+    /// So many answers have come from there, in one message: what they were waited for with may leave.
     pub(crate) fn answered(self: &Arc<Self>, times: usize) {
         self.answers.fetch_add(times as u64, Ordering::Relaxed);
+        if times > 1 {
+            // Who was answered together is likely to ask again together: the first of them is not alone.
+            self.since_heard.fetch_add(1, Ordering::Relaxed);
+        }
         {
             let mut state = self.lock();
             state.unanswered = state.unanswered.saturating_sub(times);
@@ -384,6 +388,22 @@ mod tests {
             }
             turns().await;
             assert_eq!(*wire.sizes.lock().expect("no panic"), [3 + usize::from(let_go == 1)], "{what}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_next_leaves_together_by_those_who_were_answered_together_and_at_once_by_one_who_was_answered_alone()
+     {
+        for (answered, sizes) in [(8, vec![3]), (1, vec![1, 2])] {
+            let (wire, link) = busy_link(answered).await;
+            link.heard();
+            link.answered(answered as usize);
+            for nth in 0..3 {
+                link.push(ask(nth)).expect("there is room");
+                link.flush();
+            }
+            turns().await;
+            assert_eq!(*wire.sizes.lock().expect("no panic"), sizes, "{answered} answered");
         }
     }
 
