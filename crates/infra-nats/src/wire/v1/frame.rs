@@ -286,26 +286,23 @@ impl TryFrom<AnswerFrameB1<'_>> for AnswerFrame {
     }
 }
 
+/// Room for each frame of a message: more than a small ask takes.
+const FRAME_BYTES: usize = 128;
+
 /// One message of frames from `from`, at most `bytes_max` long.
 pub(crate) fn encode_frames(from: &NodeRef, frames: &[Frame], bytes_max: usize) -> Result<Bytes, WireFault> {
     // A [`FramesB1`], written by itself: its frames are written once, each in its place.
     let (node, incarnation) = (from.node.as_str(), from.incarnation.0);
     let head = FramesHeadB1 { node, incarnation, frames: frames.len() as u64 };
-    let mut bytes = envelope::size(&head)?;
-    let mut parts = Vec::with_capacity(frames.len());
+    let mut written = envelope::begin(envelope::size(&head)?, bytes_max)?;
+    written.reserve(frames.len().saturating_mul(FRAME_BYTES).min(bytes_max));
+    envelope::write_behind(&mut written, &head)?;
     for frame in frames {
         let frame = FrameB1::from(frame);
-        let size = envelope::size(&frame)?;
-        let length = LengthB1(size as u64);
-        bytes += envelope::size(&length)? + size;
-        parts.push((length, frame));
+        envelope::write_behind(&mut written, &LengthB1(envelope::size(&frame)? as u64))?;
+        envelope::write_behind(&mut written, &frame)?;
     }
-    let mut written = envelope::begin(bytes, bytes_max)?;
-    envelope::write_behind(&mut written, &head)?;
-    for (length, frame) in &parts {
-        envelope::write_behind(&mut written, length)?;
-        envelope::write_behind(&mut written, frame)?;
-    }
+    bounded(written.len(), bytes_max.min(ENVELOPE_BYTES_MAX))?;
     Ok(envelope::seal(Kind::Frames, written).payload)
 }
 
