@@ -3,6 +3,8 @@
 //! The only module that touches bincode. Both formats refuse trailing bytes and anything over a bound, so that bytes
 //! from outside cannot make this process allocate more than a small multiple of their own size.
 
+use std::cell::Cell;
+
 use aether_domain::ports::SNAPSHOT_BYTES_MAX;
 use aether_domain::records::PayloadCodec;
 use bytes::Bytes;
@@ -12,8 +14,14 @@ use serde::de::DeserializeOwned;
 /// The most bytes one encoded value may have: 1 MiB.
 pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Room that a value is written into first: more than most take, and as much as the JSON writer begins with.
-const ROOM_BYTES: usize = 128;
+/// Room that a value is written into first is kept by its thread up to this size, and given back beyond it.
+const ROOM_KEPT_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// Where values are written before as much memory as they take is allotted to them. Taken while it is used: what users
+    /// write may encode something on its way.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// How much memory one byte may claim, which is what bincode's limit counts: a small `u128` takes 16.
 const MEMORY_A_BYTE: usize = 16;
@@ -44,31 +52,38 @@ fn too_large(bytes: usize, bytes_max: usize) -> String {
 /// # Errors
 /// [`CodecError::Encode`] if the format cannot carry it or it exceeds [`VALUE_BYTES_MAX`].
 pub fn encode<T: Serialize>(codec: PayloadCodec, value: &T) -> Result<Bytes, CodecError> {
-    encode_within(codec, value, ROOM_BYTES, VALUE_BYTES_MAX)
+    let mut room = ROOM.take();
+    let encoded = encode_into(&mut room, codec, value, VALUE_BYTES_MAX).map(|()| Bytes::copy_from_slice(&room));
+    if room.capacity() <= ROOM_KEPT_BYTES {
+        room.clear();
+        ROOM.set(room);
+    }
+    encoded
 }
 
 /// The bytes of an actor's state, at most [`SNAPSHOT_BYTES_MAX`], written into room for so many.
 pub(crate) fn encode_state<T: Serialize>(codec: PayloadCodec, state: &T, room: usize) -> Result<Bytes, CodecError> {
-    encode_within(codec, state, room.clamp(ROOM_BYTES, SNAPSHOT_BYTES_MAX), SNAPSHOT_BYTES_MAX)
+    let mut bytes = Vec::with_capacity(room.min(SNAPSHOT_BYTES_MAX));
+    encode_into(&mut bytes, codec, state, SNAPSHOT_BYTES_MAX)?;
+    Ok(bytes.into())
 }
 
-fn encode_within<T: Serialize>(
+fn encode_into<T: Serialize>(
+    bytes: &mut Vec<u8>,
     codec: PayloadCodec,
     value: &T,
-    room: usize,
     bytes_max: usize,
-) -> Result<Bytes, CodecError> {
-    let mut bytes = Vec::with_capacity(room);
+) -> Result<(), CodecError> {
     let written = match codec {
-        PayloadCodec::Json => serde_json::to_writer(&mut bytes, value).map_err(|fault| fault.to_string()),
+        PayloadCodec::Json => serde_json::to_writer(&mut *bytes, value).map_err(|fault| fault.to_string()),
         PayloadCodec::Binary => {
-            let written = bincode::serde::encode_into_std_write(value, &mut bytes, bincode::config::standard());
+            let written = bincode::serde::encode_into_std_write(value, bytes, bincode::config::standard());
             written.map(drop).map_err(|fault| fault.to_string())
         }
     };
-    match written.map(|()| bytes) {
-        Ok(bytes) if bytes.len() > bytes_max => Err(CodecError::Encode { reason: too_large(bytes.len(), bytes_max) }),
-        Ok(bytes) => Ok(bytes.into()),
+    match written {
+        Ok(()) if bytes.len() > bytes_max => Err(CodecError::Encode { reason: too_large(bytes.len(), bytes_max) }),
+        Ok(()) => Ok(()),
         Err(reason) => Err(CodecError::Encode { reason }),
     }
 }
@@ -137,6 +152,25 @@ mod tests {
             let value = (7u64, "ü".to_string(), vec![Some(-1i32), None]);
             let bytes = encode(codec, &value).expect("it encodes");
             assert_eq!(decode::<(u64, String, Vec<Option<i32>>)>(codec, &bytes), Ok(value));
+        }
+    }
+
+    #[test]
+    fn values_that_encode_others_or_panic_or_are_refused_leave_nothing_in_what_is_written_next() {
+        struct Within(u64);
+        impl Serialize for Within {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let inner = encode(PayloadCodec::Binary, &self.0).map_err(serde::ser::Error::custom)?;
+                let done = serializer.serialize_bytes(&inner);
+                assert_ne!(self.0, 7, "seven panics once it is written");
+                if self.0 == 9 { Err(serde::ser::Error::custom("nine is refused")) } else { done }
+            }
+        }
+        for codec in BOTH {
+            assert!(std::panic::catch_unwind(|| encode(codec, &Within(7))).is_err());
+            assert!(encode(codec, &Within(9)).is_err());
+            let bytes = encode(codec, &Within(200)).expect("it encodes");
+            assert_eq!(decode::<Vec<u8>>(codec, &bytes), Ok(vec![200]), "{codec:?}");
         }
     }
 

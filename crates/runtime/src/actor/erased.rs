@@ -281,12 +281,14 @@ impl<A: Actor> Parts<'_, A> {
         command: &str,
         codec: PayloadCodec,
     ) -> Result<(Vec<EventRecord>, Vec<TimerChange>), Ran> {
-        let count = effect.events().len();
-        let (mut bytes, mut events, mut read_back) = (0, Vec::with_capacity(count), Vec::with_capacity(count));
-        for event in effect.events() {
+        let (mut bytes, mut events) = (0, Vec::with_capacity(effect.events.len()));
+        // What is applied is what was read back: an event that could not be is never stored, and the state is the one that
+        // the history makes.
+        for event in &mut effect.events {
             let written = codec::encode(codec, event)
                 .and_then(|payload| Ok((codec::decode::<A::Event>(codec, &payload)?, payload)));
-            let (event, payload) = written.map_err(|fault| invalid("event", command, &fault))?;
+            let payload;
+            (*event, payload) = written.map_err(|fault| invalid("event", command, &fault))?;
             let name = event.name();
             if name.len() > EventRecord::NAME_BYTES_MAX {
                 let bytes_max = EventRecord::NAME_BYTES_MAX;
@@ -294,7 +296,6 @@ impl<A: Actor> Parts<'_, A> {
             }
             bytes += payload.len();
             events.push(EventRecord { schema: A::Event::VERSION, name: name.into(), payload });
-            read_back.push(event);
         }
         for wish in std::mem::take(&mut effect.wishes) {
             let change = wish.change(self.ctx.now, codec).map_err(Ran::Invalid)?;
@@ -323,9 +324,7 @@ impl<A: Actor> Parts<'_, A> {
                 return Err(Ran::Invalid(reason));
             }
         }
-        // What is applied is what was read back: an event that could not be is never stored, and the state is the one that
-        // the history makes.
-        for event in &read_back {
+        for event in &effect.events {
             self.state.apply(event);
             self.ctx.version = self.ctx.version.next();
         }

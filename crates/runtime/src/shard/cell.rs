@@ -21,6 +21,21 @@ use crate::message::Responder;
 
 pub(super) type Machine = ShardMachine<Responder>;
 
+/// Room for more effects than this is not kept.
+const EFFECTS_KEPT: usize = 4;
+
+thread_local! {
+    /// Room for what a shard wants done, from the last one whose wishes were carried out on this thread.
+    static ROOM: std::cell::Cell<Vec<Effect<Responder>>> = const { std::cell::Cell::new(Vec::new()) };
+}
+
+/// Keeps the room of what has been carried out.
+pub(super) fn keep_room(room: Vec<Effect<Responder>>) {
+    if room.is_empty() && (1..=EFFECTS_KEPT).contains(&room.capacity()) {
+        ROOM.set(room);
+    }
+}
+
 /// One shard: its machine, and what has come in while somebody was running it.
 pub(super) struct Cell {
     machine: Mutex<Machine>,
@@ -134,7 +149,8 @@ impl Cell {
         if self.look.load(Ordering::SeqCst) != look {
             self.look.store(look, Ordering::SeqCst);
         }
-        machine.take_effects()
+        let room = if machine.has_effects() { ROOM.take() } else { Vec::new() };
+        machine.take_effects(room)
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use aether_domain::mutants::{Mutant, is_on};
 use aether_domain::ports::{Answer, ReadMode};
 use aether_domain::records::{CommandMark, CommitRecord, Position, StoredReply};
-use aether_domain::{Epoch, Incarnation, Monotonic, NodeId, Nonce, Sequence, Version, WallTime};
+use aether_domain::{ActorAddress, Epoch, Incarnation, Monotonic, NodeId, Nonce, Sequence, Version, WallTime};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -60,6 +60,8 @@ pub(super) struct Core<T> {
     pub(super) memory: Arc<Memory>,
     /// What follows the shard that leaves.
     pub(super) captured: Captured,
+    /// The memory of what was under way for the actor that last came to rest: mostly there is one at a time.
+    spare: Option<Box<Busy<T>>>,
 }
 
 impl<T> Core<T> {
@@ -80,6 +82,22 @@ impl<T> Core<T> {
             wall: WallTime::default(),
             memory,
             captured: Captured::default(),
+            spare: None,
+        }
+    }
+
+    /// What is under way for that actor, which is something from now on.
+    pub(super) fn begin<'a>(&mut self, busy: &'a mut Option<Box<Busy<T>>>, actor: &ActorAddress) -> &'a mut Busy<T> {
+        busy.get_or_insert_with(|| match self.spare.take() {
+            Some(spare) => spare.again(actor.clone()),
+            None => Box::new(Busy::new(actor.clone())),
+        })
+    }
+
+    /// Sees whether nothing is under way any more.
+    pub(super) fn end_if_over(&mut self, slot: &mut Slot<T>) {
+        if let Some(over) = slot.busy.take_if(|busy| busy.is_over()) {
+            self.spare = over.is_small().then_some(over);
         }
     }
 
@@ -123,7 +141,7 @@ impl<T> Core<T> {
     /// Takes a command that cannot be answered in place: runs it, or lets it wait. Answers `Busy` beyond the bounds.
     pub(super) fn admit(&mut self, slot: &mut Slot<T>, now: Now, asked: Asked<T>) {
         let actor = &asked.work.actor;
-        let busy = slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor.clone())));
+        let busy = self.begin(&mut slot.busy, actor);
         let (held, settings) = (busy.held(), slot.kind.settings());
         if held.commands >= settings.mailbox || held.bytes >= settings.mailbox_bytes {
             self.counts.busy_mailbox += 1;
@@ -247,8 +265,7 @@ impl<T> Core<T> {
             }
             Ran::Panicked(reason) => return self.panicked(slot, now, asked, reason),
         };
-        let actor = &asked.work.actor;
-        slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor.clone())));
+        self.begin(&mut slot.busy, &asked.work.actor);
         let state = if matches!(what, What::Change { .. }) { self.cut(slot) } else { None };
         if let Some(busy) = &mut slot.busy {
             busy.push_decided(Decided { asked, what, event_bytes, state });
@@ -270,7 +287,7 @@ impl<T> Core<T> {
         self.fact(Fact::Panicked { actor: actor.clone(), reason: reason.clone() });
         asked.panics += 1;
         let mut wait = Duration::ZERO;
-        let busy = slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor)));
+        let busy = self.begin(&mut slot.busy, &actor);
         if asked.panics > PANIC_RETRIES_MAX {
             self.poison(slot, now, asked, reason);
         } else {

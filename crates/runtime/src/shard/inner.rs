@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::admission::NextShard;
 use super::appends::{Append, Appended};
 use super::bounds::{RETRY_AFTER, SAVING_KIB_MAX, SAVING_KIB_MIN, TURN_MAX};
-use super::cell::{Cell, Machine, lock};
+use super::cell::{Cell, Machine, keep_room, lock};
 use super::clocks::Clocks;
 use super::facts;
 use super::host::Release;
@@ -117,16 +117,19 @@ impl Inner {
     pub(super) fn deliver(self: &Arc<Self>, work: Work, respond: Responder) {
         let shard = work.actor.slot.shard(self.shards);
         // Told before what others have left is run: that may take long.
-        if let Err((respond, outcome)) = self.bring(shard, work, respond, |respond| respond) {
+        let deadline = work.deadline;
+        if let Err((respond, outcome)) = self.bring(shard, work, &|| deadline, respond, |respond| respond) {
             respond.respond(outcome);
         }
         self.pump(shard);
     }
 
     /// See [`ShardHost::ask`](super::ShardHost::ask).
-    pub(super) fn ask(self: &Arc<Self>, work: Work) -> Told {
+    pub(super) fn ask(self: &Arc<Self>, mut work: Work, deadline: &dyn Fn() -> Monotonic) -> Told {
         let (shard, mut later) = (work.actor.slot.shard(self.shards), None);
-        let brought = self.bring(shard, work, &mut later, |later| {
+        // Nobody's time is up who asks now.
+        work.deadline = Monotonic::MAX;
+        let brought = self.bring(shard, work, deadline, &mut later, |later| {
             let (respond, told) = oneshot::channel();
             *later = Some(told);
             Responder::Waiting(respond)
@@ -139,11 +142,12 @@ impl Inner {
     }
 
     /// Brings a command to its shard. Whoever `asks` is given back with the outcome if there is one at once, and is
-    /// made somebody who can wait otherwise. What others have left meanwhile is the caller's to run ([`Self::pump`]).
+    /// made somebody who can wait otherwise, until `deadline`. What others have left meanwhile is the caller's to run ([`Self::pump`]).
     fn bring<R>(
         self: &Arc<Self>,
         shard: ShardId,
         mut work: Work,
+        deadline: &dyn Fn() -> Monotonic,
         asks: R,
         waiting: impl FnOnce(R) -> Responder,
     ) -> Result<(), (R, Outcome)> {
@@ -158,6 +162,7 @@ impl Inner {
         }
         let began = cell.meters.times_next().then(|| self.clocks.now().at);
         let Some(mut machine) = cell.take_turn() else {
+            work.deadline = deadline();
             self.offer(shard, Input::Command(work, self.timed(began, step, waiting(asks))));
             return Ok(());
         };
@@ -175,6 +180,7 @@ impl Inner {
                 Err((asks, self.protected(outcome, lease)))
             }
             Looked::Open(open) => {
+                work.deadline = deadline();
                 machine.proceed(self.clocks.now(), work, self.timed(began, step, waiting(asks)), open);
                 let effects = cell.give_back(machine, busy(took()));
                 self.carry_out(shard, effects);
@@ -251,9 +257,9 @@ impl Inner {
         turn
     }
 
-    pub(super) fn carry_out(self: &Arc<Self>, shard: ShardId, effects: Vec<Effect<Responder>>) {
+    pub(super) fn carry_out(self: &Arc<Self>, shard: ShardId, mut effects: Vec<Effect<Responder>>) {
         self.wakes.look_by(self.cells[shard.index()].look.load(Ordering::SeqCst));
-        for effect in effects {
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Respond { to, outcome, lease } => to.respond(self.protected(outcome, lease)),
                 Effect::Load { actor, ticket, part, wait, until } => {
@@ -309,6 +315,7 @@ impl Inner {
                 }
             }
         }
+        keep_room(effects);
     }
 
     /// Keeps a snapshot in a task of its own; not at all if too much is on its way.

@@ -132,10 +132,15 @@ impl<T> ShardMachine<T> {
         }
     }
 
-    /// What is to be done since this was last asked, in order.
-    pub(crate) fn take_effects(&mut self) -> Vec<Effect<T>> {
+    /// Whether anything is to be done.
+    pub(crate) fn has_effects(&self) -> bool {
+        !self.core.out.is_empty()
+    }
+
+    /// What is to be done since this was last asked, in order. What will be has `room`, which is empty, until then.
+    pub(crate) fn take_effects(&mut self, room: Vec<Effect<T>>) -> Vec<Effect<T>> {
         self.tell_captured();
-        std::mem::take(&mut self.core.out)
+        std::mem::replace(&mut self.core.out, room)
     }
 
     /// What can be said of a command at once: its answer, if its actor is idle in memory and need not store anything.
@@ -292,9 +297,7 @@ impl<T> ShardMachine<T> {
         let Some(slot) = self.residents.awaken(actor, self.core.epoch) else { return };
         let (was_busy, held) = (slot.busy.is_some(), slot.held().weight());
         act(&mut self.core, slot);
-        if slot.busy.as_ref().is_some_and(|busy| busy.is_over()) {
-            slot.busy = None;
-        }
+        self.core.end_if_over(slot);
         self.core.note_timers(slot, actor);
         let is_busy = slot.busy.is_some();
         self.core.memory.waits(held, slot.held().weight());

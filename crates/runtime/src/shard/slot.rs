@@ -13,6 +13,7 @@
 //! Absent without `busy` is an actor that failed to load; the next command tries again.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 
 use aether_domain::mutants::{Mutant, is_on};
@@ -63,6 +64,9 @@ pub(super) enum Live {
     Present(Box<dyn Instance>),
     Quarantined(Box<str>),
 }
+
+/// Queues with more room than this together are not kept for another actor.
+const ROOM_KEPT: usize = 4;
 
 /// What is under way for one actor.
 pub(super) struct Busy<T> {
@@ -234,6 +238,20 @@ impl<T> Busy<T> {
             conflicts: 0,
             load_tries: 0,
         }
+    }
+
+    /// The same for another actor, once nothing is under way any more.
+    pub(super) fn again(mut self: Box<Self>, actor: ActorAddress) -> Box<Self> {
+        let Self { decided, waiting, newest, .. } = &mut *self;
+        newest.clear();
+        let (decided, waiting, newest) = (mem::take(decided), mem::take(waiting), mem::take(newest));
+        *self = Self { decided, waiting, newest, ..Self::new(actor) };
+        self
+    }
+
+    /// Whether it has no more room than one or a few commands take.
+    pub(super) fn is_small(&self) -> bool {
+        self.decided.capacity() + self.waiting.capacity() <= ROOM_KEPT
     }
 
     /// Whether nothing is under way any more.
@@ -414,7 +432,7 @@ impl<T> Asked<T> {
             expired.push((to, changes || self.work.attempt > 1));
         }
         if self.echoes.iter().any(|echo| echo.work.deadline <= now) {
-            for mut echo in std::mem::take(&mut self.echoes) {
+            for mut echo in mem::take(&mut self.echoes) {
                 if echo.work.deadline <= now {
                     *held -= echo.held();
                     expired.extend(echo.to.take().map(|to| (to, true)));

@@ -229,7 +229,7 @@ impl<T> Core<T> {
         if matches!(slot.live, Live::Quarantined(_)) {
             return;
         }
-        let busy = slot.busy.get_or_insert_with(|| Box::new(Busy::new(actor.clone())));
+        let busy = self.begin(&mut slot.busy, actor);
         match slot.live {
             Live::Present(_) => self.run_waiting(slot, now),
             _ if busy.load.is_none() && busy.flight.is_none() => self.load(slot, false, Duration::ZERO),
