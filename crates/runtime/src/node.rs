@@ -12,7 +12,7 @@ use aether_domain::ports::{
 };
 use aether_domain::records::{Health, Load};
 use aether_domain::timing::Profile;
-use aether_domain::{ActorId, ActorKey, ActorKind, InvalidId, Namespace, NodeId, NodeRef, Nonce};
+use aether_domain::{ActorId, ActorKey, ActorKind, InvalidId, Monotonic, Namespace, NodeId, NodeRef, Nonce};
 use aether_placement::ShardHash;
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -109,8 +109,8 @@ impl Local for ShardHost {
     fn deliver(&self, work: Work, respond: Responder) {
         Self::deliver(self, work, respond);
     }
-    fn ask(&self, work: Work) -> Told {
-        Self::ask(self, work)
+    fn ask(&self, work: Work, deadline: &dyn Fn() -> Monotonic) -> Told {
+        Self::ask(self, work, deadline)
     }
     fn hand_over(&self, from: &NodeRef, what: HandOver) {
         Self::hand_over(self, from, what);

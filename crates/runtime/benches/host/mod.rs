@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use aether_domain::ports::ReadMode;
 use aether_domain::testing::life;
-use aether_domain::{ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Namespace, NodeRef, ShardCount};
+use aether_domain::{
+    ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Monotonic, Namespace, NodeRef, ShardCount,
+};
 use aether_infra_memory::MemoryHub;
 use aether_placement::ShardHash;
 use aether_runtime::actor::{Actor, Command, Ctx, Decision, Event, Handle, KindRegistry, read_outcome};
@@ -98,10 +100,10 @@ impl Ours {
             payload: Payload::Typed(Box::new(command)),
             message: None,
             mode,
-            deadline: self.clock.now() + Duration::from_secs(60),
+            deadline: Monotonic::MAX,
             attempt: 1,
         };
-        let outcome = match self.host.ask(work) {
+        let outcome = match self.host.ask(work, &|| self.clock.now() + Duration::from_secs(60)) {
             Told::Now(outcome) => outcome,
             Told::Later(told) => told.await.expect("it is answered"),
         };

@@ -206,7 +206,7 @@ impl Core {
                 Begin::Busy => return Begun::Busy,
                 Begin::NewView if !looked => {
                     drop(state);
-                    self.step(shard, Input::Look);
+                    self.step(self.clock.now(), shard, Input::Look);
                 }
                 Begin::NewView | Begin::Elsewhere => break,
             }
@@ -219,7 +219,7 @@ impl Core {
         let Some(lane) = self.lanes().get(shard.index()) else { return };
         let awaited = lane.lock().asks.settle(sequence);
         if awaited {
-            self.step(shard, Input::Look);
+            self.step(self.clock.now(), shard, Input::Look);
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use aether_domain::ports::{Answer, AnswerFrame, Frame, SendError};
-use aether_domain::{CommandId, Epoch, Monotonic, NodeRef, ShardId};
+use aether_domain::{CommandId, Monotonic, NodeRef, ShardId};
 
 use super::ask::{Target, Try};
 use super::bounds::{REPLY_BYTES_MAX, RETRY_NEXT_LIFE};
@@ -19,9 +19,9 @@ use crate::link::{Link, Undelivered};
 use crate::message::{Outcome, Payload, Responder};
 
 impl Core {
-    /// Takes an input on a caller's own task. What became of a `tell` that was not sent is answered.
-    pub(crate) fn step(&self, shard: ShardId, input: Input<Caller>) -> Option<Answer> {
-        let (untold, due) = self.step_lane(shard, input);
+    /// Takes an input on a caller's own task, `now` by the clock. What became of a `tell` that was not sent is answered.
+    pub(crate) fn step(&self, now: Monotonic, shard: ShardId, input: Input<Caller>) -> Option<Answer> {
+        let (untold, due) = self.step_lane(now, shard, input);
         if due {
             self.deliver_outbox(shard);
         }
@@ -29,14 +29,14 @@ impl Core {
     }
 
     /// Takes an input from anywhere, perhaps from within one of this node's shards: these are entered by another task.
-    pub(crate) fn step_from_within(&self, shard: ShardId, input: Input<Caller>) {
-        let (_, due) = self.step_lane(shard, input);
+    pub(crate) fn step_from_within(&self, now: Monotonic, shard: ShardId, input: Input<Caller>) {
+        let (_, due) = self.step_lane(now, shard, input);
         if due && let Some(core) = self.this.upgrade() {
             self.tasks.spawn_on(async move { core.deliver_outbox(shard) }, &self.runtime);
         }
     }
 
-    fn step_lane(&self, shard: ShardId, input: Input<Caller>) -> (Option<Answer>, bool) {
+    fn step_lane(&self, now: Monotonic, shard: ShardId, input: Input<Caller>) -> (Option<Answer>, bool) {
         let Some(lane) = self.lanes().get(shard.index()) else { return (None, false) };
         let mut untold = None;
         let mut flush: Option<Arc<Link>> = None;
@@ -46,7 +46,7 @@ impl Core {
             if state.over && matches!(input, Input::Ask { .. } | Input::RefusedHere { .. }) {
                 return (refuse_at_the_end(input), false);
             }
-            let (view, now) = (self.view.load(), self.clock.now());
+            let view = self.view.load();
             state.over |= matches!(input, Input::Over);
             let (mut next, mut unsent) = (Some(input), VecDeque::new());
             while let Some(input) = next.take() {
@@ -119,12 +119,13 @@ impl Core {
         if attempt.is_again() {
             self.counters.retries.more();
         }
-        let (this, sequence, sending) = (self.this.clone(), attempt.id.sequence, attempt.sending);
+        let (this, id, sending) = (self.this.clone(), attempt.id, attempt.sending);
         let respond: Box<dyn FnOnce(Outcome) + Send> = if attempt.wants_answer {
             Box::new(move |outcome| {
                 if let Some(core) = this.upgrade() {
-                    let known = core.view.load().epoch;
-                    core.answered(Target::Here, sequence, sending, known, in_bytes(outcome));
+                    let view = core.view.load().epoch;
+                    let frame = AnswerFrame { id, sending, view, answer: in_bytes(outcome) };
+                    core.answered(core.clock.now(), Target::Here, frame);
                 }
             })
         } else {
@@ -134,9 +135,11 @@ impl Core {
     }
 
     /// Takes what became of a command of ours.
-    pub(crate) fn answered(&self, from: Target, sequence: u64, sending: u32, view: Epoch, answer: Answer) {
+    pub(crate) fn answered(&self, now: Monotonic, from: Target, frame: AnswerFrame) {
+        let AnswerFrame { id: CommandId { sequence, .. }, sending, view, answer } = frame;
         self.counters.note_refusal(&answer);
-        self.step_from_within(window::shard_of(sequence), Input::Answered { sequence, sending, from, view, answer });
+        let input = Input::Answered { sequence, sending, from, view, answer };
+        self.step_from_within(now, window::shard_of(sequence), input);
     }
 
     /// Answers that sending of another node's command.
@@ -187,13 +190,14 @@ impl Drop for Delivering<'_> {
 
 impl Undelivered for Core {
     fn undelivered(&self, sequences: &[u64], fault: &SendError) {
+        let now = self.clock.now();
         for sequence in sequences.iter().copied() {
             self.counters.not_sent.more();
             let input = match fault {
                 SendError::Unavailable { .. } => Input::NotSent { sequence },
                 SendError::TooLarge { .. } => Input::TooLarge { sequence, reason: fault.to_string() },
             };
-            self.step_from_within(window::shard_of(sequence), input);
+            self.step_from_within(now, window::shard_of(sequence), input);
         }
     }
 }

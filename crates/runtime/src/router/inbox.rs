@@ -51,7 +51,7 @@ pub(crate) async fn run(core: &Arc<Core>, shutdown: CancellationToken) {
         live(core, &shutdown).await;
     }
     for shard in shards(core) {
-        core.step(shard, Input::Over);
+        core.step(core.clock.now(), shard, Input::Over);
     }
     core.over.cancel();
     core.tasks.close();
@@ -118,7 +118,7 @@ fn tick(core: &Arc<Core>) -> bool {
         if let Some(at) = lane.wakes_at() {
             waiting = true;
             if at <= now {
-                core.step_from_within(shard, Input::Look);
+                core.step_from_within(now, shard, Input::Look);
             }
         }
     }
@@ -138,8 +138,9 @@ fn take_view(core: &Arc<Core>, view: Arc<View>) {
     if core.knows_cluster() {
         core.known.notify_waiters();
     }
+    let now = core.clock.now();
     for shard in shards(core) {
-        core.step_from_within(shard, Input::Look);
+        core.step_from_within(now, shard, Input::Look);
     }
     // Only now: whoever finds them reached must route by this view.
     admit(core, []);
@@ -185,10 +186,11 @@ fn take(core: &Arc<Core>, delivery: Delivery) -> Option<TurnId> {
         Delivery::Unreachable { to } => {
             core.counters.unreachable.more();
             core.local.unreachable(&to);
+            let now = core.clock.now();
             for (shard, lane) in shards(core).zip(core.lanes()) {
                 // A lane without timers has nothing outstanding.
                 if lane.wakes_at().is_some() {
-                    core.step_from_within(shard, Input::Unreachable { to: to.clone() });
+                    core.step_from_within(now, shard, Input::Unreachable { to: to.clone() });
                 }
             }
         }
@@ -224,7 +226,7 @@ fn take_frames(core: &Arc<Core>, from: &NodeRef, frames: Vec<Frame>) -> Option<T
             Frame::Answer(answer) if answer.id.origin == me => {
                 answers += 1;
                 let from = Target::There(from.clone());
-                core.answered(from, answer.id.sequence, answer.sending, answer.view, answer.answer);
+                core.answered(at, from, answer);
             }
             // To an earlier life of this node, which has told its callers what it knew.
             Frame::Answer(_) => {}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aether_domain::ports::{ReadMode, Traced, WarmFrame, WarmTakenFrame};
 use aether_domain::records::PayloadCodec;
-use aether_domain::{ActorAddress, MessageId, NodeRef};
+use aether_domain::{ActorAddress, MessageId, Monotonic, NodeRef};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -20,8 +20,10 @@ pub trait Local: Send + Sync + 'static {
     /// here. It must not block.
     fn deliver(&self, work: Work, respond: Responder);
 
-    /// As [`Self::deliver`], for a caller who waits: what can be said at once is said here.
-    fn ask(&self, work: Work) -> Told {
+    /// As [`Self::deliver`], for a caller who waits and who asks now: what can be said at once is said here, and what cannot
+    /// has `deadline`, which is read then, instead of its own.
+    fn ask(&self, mut work: Work, deadline: &dyn Fn() -> Monotonic) -> Told {
+        work.deadline = deadline();
         let (respond, told) = oneshot::channel();
         self.deliver(work, Responder::Waiting(respond));
         Told::Later(told)

@@ -4,6 +4,7 @@
 //! answered on the spot, and no codec. Everything else goes through the shard's machine ([`super::machine`]) in bytes.
 //! No lock is held across an await, none of the node's shards is entered under one, and there is no global one.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use aether_domain::ports::{Answer, AskFrame, Transport};
@@ -72,26 +73,38 @@ impl Router {
     }
 
     /// Asks, and waits for the outcome at most as long as [`Outgoing::timeout`] says, and [`LAST_WORD_WITHIN`] more for
-    /// what a shard of this node says at that moment.
+    /// what a shard of this node says at that moment. A command that runs at once, on the caller's own task, has that time
+    /// from when its handler has run.
     ///
     /// A refusal is tried again until then, a lost message too, all under one id: the command counts once. The outcome
     /// is never [`Answer::NotOwner`], [`Answer::Moving`] or [`Answer::Behind`]. Dropping the future gives up the answer,
     /// not the command.
     #[expect(clippy::manual_async_fn, reason = "an `async fn` keeps a second place for what it is given")]
-    pub fn ask<P: Parcel>(&self, outgoing: Outgoing<P>) -> impl Future<Output = Outcome> + Send + use<'_, P> {
+    pub fn ask<P: Parcel>(&self, mut outgoing: Outgoing<P>) -> impl Future<Output = Outcome> + Send + use<'_, P> {
         async move {
             let core = &*self.core;
-            let deadline = core.clock.now() + outgoing.timeout.min(TIMEOUT_MAX);
-            if !core.knows_cluster()
-                && let Err(answer) = Box::pin(core.wait_for_cluster(deadline)).await
-            {
-                return core.tell_caller(answer);
+            outgoing.timeout = outgoing.timeout.min(TIMEOUT_MAX);
+            if !core.knows_cluster() {
+                let deadline = core.clock.now() + outgoing.timeout;
+                if let Err(answer) = Box::pin(core.wait_for_cluster(deadline)).await {
+                    return core.tell_caller(answer);
+                }
+                outgoing.timeout = deadline.since(core.clock.now());
             }
             let shard = core.shard_of(&outgoing.actor);
             let told = match core.begin(shard, outgoing.actor.slot) {
                 Begun::Here { id, floor } => {
                     let begun = BegunHere { core, shard, sequence: id.sequence };
-                    let answered = match core.local.ask(work(id, floor, deadline, &outgoing)) {
+                    // The clock is read only for what is not answered at once.
+                    let (told, deadline) = {
+                        let deadline = OnceCell::new();
+                        let read = || *deadline.get_or_init(|| core.clock.now() + outgoing.timeout);
+                        (
+                            core.local.ask(work(id, floor, Monotonic::MAX, &outgoing), &read),
+                            deadline.into_inner().unwrap_or(Monotonic::MAX),
+                        )
+                    };
+                    let answered = match told {
                         Told::Now(outcome) => Some(outcome),
                         Told::Later(told) => core.last_word(told, deadline).await,
                     };
@@ -101,10 +114,14 @@ impl Router {
                     }
                 }
                 Begun::Busy => return core.tell_caller(Answer::Busy),
-                Begun::Elsewhere => match written(outgoing) {
-                    Ok(request) => core.through_machine(shard, request, deadline, None),
-                    Err(answer) => return core.tell_caller(answer),
-                },
+                Begun::Elsewhere => {
+                    let now = core.clock.now();
+                    let deadline = now + outgoing.timeout;
+                    match written(outgoing) {
+                        Ok(request) => core.through_machine(now, shard, request, deadline, None),
+                        Err(answer) => return core.tell_caller(answer),
+                    }
+                }
             };
             told.outcome(core).await
         }
@@ -119,7 +136,8 @@ impl Router {
         if !core.knows_cluster() {
             return Err(Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: false });
         }
-        let deadline = core.clock.now() + outgoing.timeout.min(TIMEOUT_MAX);
+        let now = core.clock.now();
+        let deadline = now + outgoing.timeout.min(TIMEOUT_MAX);
         let shard = core.shard_of(&outgoing.actor);
         if let Begun::Here { id, floor } = core.begin(shard, outgoing.actor.slot) {
             // It will not be sent again, so its origin need not remember it.
@@ -128,7 +146,7 @@ impl Router {
             return Ok(());
         }
         let request = written(outgoing)?;
-        core.step(shard, Input::Ask { token: None, request, deadline }).map_or(Ok(()), Err)
+        core.step(now, shard, Input::Ask { token: None, request, deadline }).map_or(Ok(()), Err)
     }
 }
 
@@ -149,6 +167,7 @@ impl Core {
     /// Lets the shard's machine look after a command; `refused` if it was begun in place under that sequence.
     fn through_machine(
         &self,
+        now: Monotonic,
         shard: ShardId,
         request: Request,
         deadline: Monotonic,
@@ -160,7 +179,7 @@ impl Core {
             Some((sequence, answer)) => Input::RefusedHere { sequence, token, request, deadline, answer },
             None => Input::Ask { token: Some(token), request, deadline },
         };
-        self.step(shard, input);
+        self.step(now, shard, input);
         FromMachine { codec, told }
     }
 }
@@ -208,12 +227,15 @@ impl BegunHere<'_> {
             outcome => return Ok(outcome),
         };
         self.core.counters.note_refusal(&refusal);
+        let now = self.core.clock.now();
+        // The largest one if it was told at once: then none has been read yet.
+        let deadline = deadline.min(now + outgoing.timeout);
         match written(outgoing) {
             Ok(request) => {
                 let (core, shard, sequence) = (self.core, self.shard, self.sequence);
                 // From now on the machine has it in its books.
                 std::mem::forget(self);
-                Err(core.through_machine(shard, request, deadline, Some((sequence, refusal))))
+                Err(core.through_machine(now, shard, request, deadline, Some((sequence, refusal))))
             }
             // It can run only in this process, and was refused here.
             Err(answer) => {

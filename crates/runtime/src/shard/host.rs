@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use aether_domain::ports::{DeadLetters, EventStore, Ports, SnapshotStore, Transport, WakeStore};
-use aether_domain::{Epoch, NodeRef, ShardCount, ShardId, ShardSet};
+use aether_domain::{Epoch, Monotonic, NodeRef, ShardCount, ShardId, ShardSet};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -170,9 +170,10 @@ impl ShardHost {
         self.inner.deliver(work, respond);
     }
 
-    /// As [`Self::deliver`], for a caller who waits: what can be said at once is said here.
-    pub fn ask(&self, work: Work) -> Told {
-        self.inner.ask(work)
+    /// As [`Self::deliver`], for a caller who waits and who asks now: what can be said at once is said here, and what cannot
+    /// has `deadline`, which is read then, instead of its own.
+    pub fn ask(&self, work: Work, deadline: &dyn Fn() -> Monotonic) -> Told {
+        self.inner.ask(work, deadline)
     }
 
     /// Takes over a newer view: activates what it gives to this life, releases what it asks back, drops what is gone.
