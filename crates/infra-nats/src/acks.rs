@@ -41,7 +41,7 @@ pub(crate) enum Asker {
     /// A task, which waits for it.
     Task(oneshot::Sender<Answered>),
     /// An append that nobody waits for.
-    Append(BegunAppend),
+    Append(Box<BegunAppend>),
 }
 
 impl Asker {

@@ -314,7 +314,7 @@ impl BeginAppend for NatsEventStore {
             return begun.begin_anew();
         }
         // Before it is seen whether the connection is up: a loss between the two is then told as one while waiting.
-        let number = connection.acks.place(Asker::Append(begun)).number();
+        let number = connection.acks.place(Asker::Append(Box::new(begun))).number();
         outbox::leave(connection, Publish { subject, record: encoded, expected: after.0, number });
     }
 }

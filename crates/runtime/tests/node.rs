@@ -21,6 +21,9 @@ use aether_runtime::shard::MemoryLimits;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+/// How long the slow command runs.
+const SLOWLY: Duration = Duration::from_millis(800);
+
 #[derive(Default, Serialize, Deserialize)]
 struct Counter {
     count: u64,
@@ -40,10 +43,16 @@ struct Never;
 #[derive(Clone, Serialize, Deserialize)]
 struct Up;
 #[derive(Clone, Serialize, Deserialize)]
+struct Slowly;
+#[derive(Clone, Serialize, Deserialize)]
 struct Read;
 
 impl Command for Up {
     const NAME: &'static str = "up";
+    type Reply = u64;
+}
+impl Command for Slowly {
+    const NAME: &'static str = "slowly";
     type Reply = u64;
 }
 impl Command for Read {
@@ -56,13 +65,19 @@ impl Actor for Counter {
     type Id = u64;
     type Event = Counted;
     type Error = Never;
-    type Commands = (Up, Read);
+    type Commands = (Up, Slowly, Read);
     fn apply(&mut self, _: &Counted) {
         self.count += 1;
     }
 }
 impl Handle<Up> for Counter {
     fn handle(&self, _: Up, _: &Ctx<Self>) -> Decision<Self, Up> {
+        Ok(Self::emit(Counted::Up).reply(|state| state.count))
+    }
+}
+impl Handle<Slowly> for Counter {
+    fn handle(&self, _: Slowly, _: &Ctx<Self>) -> Decision<Self, Slowly> {
+        std::thread::sleep(SLOWLY);
         Ok(Self::emit(Counted::Up).reply(|state| state.count))
     }
 }
@@ -319,5 +334,18 @@ async fn whoever_asks_holds_little_while_it_waits() {
     // It lies in the caller's own future, which is moved about: with a thousand callers twice its size is a megabyte more.
     let bytes = size_of_val(&counter.ask(Up));
     assert!(bytes <= 512, "{bytes} bytes");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_time_of_whoever_asks_in_place_begins_when_its_handler_has_run() {
+    let node = start(&MemoryHub::new(), "n1", 1);
+    balanced(&node, 1).await;
+    let counter = node.actor::<Counter>(&1).expect("a valid id");
+    assert_eq!(counter.ask(Up).await.expect("it is loaded"), 1);
+    // The handler runs on this very task, which could not have gone on meanwhile.
+    let within = SLOWLY.mul_f32(0.75);
+    assert_eq!(counter.clone().timeout(within).ask(Slowly).await.expect("there is time to store it"), 2);
+    assert_eq!(counter.ask(Read).await.expect("an answer"), 2);
     node.stop().await;
 }

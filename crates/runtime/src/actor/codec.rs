@@ -52,12 +52,15 @@ fn too_large(bytes: usize, bytes_max: usize) -> String {
 /// # Errors
 /// [`CodecError::Encode`] if the format cannot carry it or it exceeds [`VALUE_BYTES_MAX`].
 pub fn encode<T: Serialize>(codec: PayloadCodec, value: &T) -> Result<Bytes, CodecError> {
-    let mut room = ROOM.take();
-    let encoded = encode_into(&mut room, codec, value, VALUE_BYTES_MAX).map(|()| Bytes::copy_from_slice(&room));
-    if room.capacity() <= ROOM_KEPT_BYTES {
-        room.clear();
-        ROOM.set(room);
+    let mut room = ROOM.try_with(Cell::take).unwrap_or_default();
+    let encoded = encode_into(&mut room, codec, value, VALUE_BYTES_MAX);
+    if room.capacity() > ROOM_KEPT_BYTES {
+        return encoded.map(|()| room.into());
     }
+    let encoded = encoded.map(|()| Bytes::copy_from_slice(&room));
+    room.clear();
+    // A thread that ends keeps nothing.
+    let _ = ROOM.try_with(|kept| kept.set(room));
     encoded
 }
 

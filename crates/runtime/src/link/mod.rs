@@ -3,8 +3,8 @@
 //! A lone frame leaves at once, on the spot. While a send is under way, when several frames have been sent since the
 //! other end was last heard of, or when it answered several asks at once, frames gather for one turn of the scheduler and
 //! leave together. While many asks are unanswered, further ones are held back until they are a fair share of those, so that
-//! a busy link carries few large messages; an answer from there, one to there, or a millisecond lets them go. A link has no task of its own: whoever
-//! finds it idle begins the send, and only a send that has to wait becomes a task.
+//! a busy link carries few large messages; an answer from there, one to there, or a millisecond lets them go. A link has no
+//! task of its own: whoever finds it idle begins the send, and only a send that has to wait becomes a task.
 //!
 //! It does not repeat anything: what was lost is asked again by the router, under the same id.
 

@@ -21,7 +21,8 @@ pub trait Local: Send + Sync + 'static {
     fn deliver(&self, work: Work, respond: Responder);
 
     /// As [`Self::deliver`], for a caller who waits and who asks now: what can be said at once is said here, and what cannot
-    /// has `deadline`, which is read then, instead of its own.
+    /// has `deadline` instead of its own ([`Work::deadline`] is not looked at). That is asked for under the shard's lock: it
+    /// must be quick and must not panic.
     fn ask(&self, mut work: Work, deadline: &dyn Fn() -> Monotonic) -> Told {
         work.deadline = deadline();
         let (respond, told) = oneshot::channel();

@@ -73,8 +73,8 @@ impl Router {
     }
 
     /// Asks, and waits for the outcome at most as long as [`Outgoing::timeout`] says, and [`LAST_WORD_WITHIN`] more for
-    /// what a shard of this node says at that moment. A command that runs at once, on the caller's own task, has that time
-    /// from when its handler has run.
+    /// what a shard of this node says at that moment. That time begins when the command is written, if it has to be, or has
+    /// run, if it runs at once on the caller's own task.
     ///
     /// A refusal is tried again until then, a lost message too, all under one id: the command counts once. The outcome
     /// is never [`Answer::NotOwner`], [`Answer::Moving`] or [`Answer::Behind`]. Dropping the future gives up the answer,
@@ -99,10 +99,9 @@ impl Router {
                     let (told, deadline) = {
                         let deadline = OnceCell::new();
                         let read = || *deadline.get_or_init(|| core.clock.now() + outgoing.timeout);
-                        (
-                            core.local.ask(work(id, floor, Monotonic::MAX, &outgoing), &read),
-                            deadline.into_inner().unwrap_or(Monotonic::MAX),
-                        )
+                        let told = core.local.ask(work(id, floor, Monotonic::MAX, &outgoing), &read);
+                        let waits = matches!(told, Told::Later(_));
+                        (told, if waits { read() } else { Monotonic::MAX })
                     };
                     let answered = match told {
                         Told::Now(outcome) => Some(outcome),
@@ -115,10 +114,12 @@ impl Router {
                 }
                 Begun::Busy => return core.tell_caller(Answer::Busy),
                 Begun::Elsewhere => {
-                    let now = core.clock.now();
-                    let deadline = now + outgoing.timeout;
+                    let timeout = outgoing.timeout;
                     match written(outgoing) {
-                        Ok(request) => core.through_machine(now, shard, request, deadline, None),
+                        Ok(request) => {
+                            let now = core.clock.now();
+                            core.through_machine(now, shard, request, now + timeout, None)
+                        }
                         Err(answer) => return core.tell_caller(answer),
                     }
                 }
@@ -136,17 +137,18 @@ impl Router {
         if !core.knows_cluster() {
             return Err(Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: false });
         }
-        let now = core.clock.now();
-        let deadline = now + outgoing.timeout.min(TIMEOUT_MAX);
+        let timeout = outgoing.timeout.min(TIMEOUT_MAX);
         let shard = core.shard_of(&outgoing.actor);
         if let Begun::Here { id, floor } = core.begin(shard, outgoing.actor.slot) {
             // It will not be sent again, so its origin need not remember it.
             core.settle(shard, id.sequence);
+            let deadline = core.clock.now() + timeout;
             core.local.deliver(work(id, floor, deadline, &outgoing), Responder::Call(Box::new(drop)));
             return Ok(());
         }
         let request = written(outgoing)?;
-        core.step(now, shard, Input::Ask { token: None, request, deadline }).map_or(Ok(()), Err)
+        let now = core.clock.now();
+        core.step(now, shard, Input::Ask { token: None, request, deadline: now + timeout }).map_or(Ok(()), Err)
     }
 }
 
@@ -227,14 +229,15 @@ impl BegunHere<'_> {
             outcome => return Ok(outcome),
         };
         self.core.counters.note_refusal(&refusal);
-        let now = self.core.clock.now();
-        // The largest one if it was told at once: then none has been read yet.
-        let deadline = deadline.min(now + outgoing.timeout);
+        let timeout = outgoing.timeout;
         match written(outgoing) {
             Ok(request) => {
                 let (core, shard, sequence) = (self.core, self.shard, self.sequence);
                 // From now on the machine has it in its books.
                 std::mem::forget(self);
+                let now = core.clock.now();
+                // The largest one if it was told at once: then none has been read yet.
+                let deadline = deadline.min(now + timeout);
                 Err(core.through_machine(now, shard, request, deadline, Some((sequence, refusal))))
             }
             // It can run only in this process, and was refused here.

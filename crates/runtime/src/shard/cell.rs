@@ -3,6 +3,7 @@
 //! The rule that loses nothing: whoever leaves an input looks for the machine afterwards, and whoever has held the
 //! machine looks into the inbox afterwards.
 
+use std::cell::Cell as StdCell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -26,13 +27,14 @@ const EFFECTS_KEPT: usize = 4;
 
 thread_local! {
     /// Room for what a shard wants done, from the last one whose wishes were carried out on this thread.
-    static ROOM: std::cell::Cell<Vec<Effect<Responder>>> = const { std::cell::Cell::new(Vec::new()) };
+    static ROOM: StdCell<Vec<Effect<Responder>>> = const { StdCell::new(Vec::new()) };
 }
 
 /// Keeps the room of what has been carried out.
 pub(super) fn keep_room(room: Vec<Effect<Responder>>) {
     if room.is_empty() && (1..=EFFECTS_KEPT).contains(&room.capacity()) {
-        ROOM.set(room);
+        // A thread that ends keeps nothing.
+        let _ = ROOM.try_with(|kept| kept.set(room));
     }
 }
 
@@ -149,8 +151,7 @@ impl Cell {
         if self.look.load(Ordering::SeqCst) != look {
             self.look.store(look, Ordering::SeqCst);
         }
-        let room = if machine.has_effects() { ROOM.take() } else { Vec::new() };
-        machine.take_effects(room)
+        machine.take_effects(|| ROOM.try_with(StdCell::take).unwrap_or_default())
     }
 }
 

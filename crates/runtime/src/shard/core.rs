@@ -61,7 +61,7 @@ pub(super) struct Core<T> {
     /// What follows the shard that leaves.
     pub(super) captured: Captured,
     /// The memory of what was under way for the actor that last came to rest: mostly there is one at a time.
-    spare: Option<Box<Busy<T>>>,
+    pub(super) spare: Option<Box<Busy<T>>>,
 }
 
 impl<T> Core<T> {
@@ -96,8 +96,10 @@ impl<T> Core<T> {
 
     /// Sees whether nothing is under way any more.
     pub(super) fn end_if_over(&mut self, slot: &mut Slot<T>) {
-        if let Some(over) = slot.busy.take_if(|busy| busy.is_over()) {
-            self.spare = over.is_small().then_some(over);
+        if let Some(over) = slot.busy.take_if(|busy| busy.is_over())
+            && over.is_small()
+        {
+            self.spare = Some(over);
         }
     }
 

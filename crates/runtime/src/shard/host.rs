@@ -171,7 +171,8 @@ impl ShardHost {
     }
 
     /// As [`Self::deliver`], for a caller who waits and who asks now: what can be said at once is said here, and what cannot
-    /// has `deadline`, which is read then, instead of its own.
+    /// has `deadline` instead of its own ([`Work::deadline`] is not looked at). That is asked for under the shard's lock: it
+    /// must be quick and must not panic.
     pub fn ask(&self, work: Work, deadline: &dyn Fn() -> Monotonic) -> Told {
         self.inner.ask(work, deadline)
     }

@@ -142,7 +142,8 @@ impl Inner {
     }
 
     /// Brings a command to its shard. Whoever `asks` is given back with the outcome if there is one at once, and is
-    /// made somebody who can wait otherwise, until `deadline`. What others have left meanwhile is the caller's to run ([`Self::pump`]).
+    /// made somebody who can wait otherwise, until `deadline`. What others have left meanwhile is the caller's to run
+    /// ([`Self::pump`]).
     fn bring<R>(
         self: &Arc<Self>,
         shard: ShardId,

@@ -132,22 +132,17 @@ impl<T> ShardMachine<T> {
         }
     }
 
-    /// Whether anything is to be done.
-    pub(crate) fn has_effects(&self) -> bool {
-        !self.core.out.is_empty()
-    }
-
-    /// What is to be done since this was last asked, in order. What will be has `room`, which is empty, until then.
-    pub(crate) fn take_effects(&mut self, room: Vec<Effect<T>>) -> Vec<Effect<T>> {
+    /// What is to be done since this was last asked, in order. If there is anything, what follows gathers in an empty `room`.
+    pub(crate) fn take_effects(&mut self, room: impl FnOnce() -> Vec<Effect<T>>) -> Vec<Effect<T>> {
         self.tell_captured();
-        std::mem::replace(&mut self.core.out, room)
+        if self.core.out.is_empty() { Vec::new() } else { std::mem::replace(&mut self.core.out, room()) }
     }
 
     /// What can be said of a command at once: its answer, if its actor is idle in memory and need not store anything.
     /// Whatever else follows is for [`Self::proceed`].
     ///
     /// `now` may be a little old: it only saves running what is surely refused. What must hold when a command is
-    /// answered or stored is checked with a present reading afterwards.
+    /// answered or stored is checked with a present reading afterwards; the time of who asks now begins then.
     pub(crate) fn look(&mut self, now: Now, work: &Work) -> Looked {
         self.core.counts.commands += 1;
         match &self.ownership {
@@ -401,6 +396,7 @@ impl<T> ShardMachine<T> {
         self.residents.forget_idle();
         self.warm.take_all();
         self.core.captured.clear();
+        self.core.spare = None;
         self.core.leaving = None;
         self.core.agenda.clear();
         let seen = match &self.ownership {

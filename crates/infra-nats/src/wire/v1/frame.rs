@@ -286,8 +286,8 @@ impl TryFrom<AnswerFrameB1<'_>> for AnswerFrame {
     }
 }
 
-/// Room for each frame of a message: more than a small ask takes.
-const FRAME_BYTES: usize = 128;
+/// Room for each frame of a message: about what a small ask takes.
+const FRAME_BYTES: usize = 64;
 
 /// One message of frames from `from`, at most `bytes_max` long.
 pub(crate) fn encode_frames(from: &NodeRef, frames: &[Frame], bytes_max: usize) -> Result<Bytes, WireFault> {
@@ -297,12 +297,19 @@ pub(crate) fn encode_frames(from: &NodeRef, frames: &[Frame], bytes_max: usize) 
     let mut written = envelope::begin(envelope::size(&head)?, bytes_max)?;
     written.reserve(frames.len().saturating_mul(FRAME_BYTES).min(bytes_max));
     envelope::write_behind(&mut written, &head)?;
+    let (mut bytes, bytes_max) = (written.len(), bytes_max.min(ENVELOPE_BYTES_MAX));
     for frame in frames {
         let frame = FrameB1::from(frame);
-        envelope::write_behind(&mut written, &LengthB1(envelope::size(&frame)? as u64))?;
-        envelope::write_behind(&mut written, &frame)?;
+        let size = envelope::size(&frame)?;
+        let length = LengthB1(size as u64);
+        bytes = bytes.saturating_add(envelope::size(&length)?).saturating_add(size);
+        // Beyond the bound they are only counted.
+        if bytes <= bytes_max {
+            envelope::write_behind(&mut written, &length)?;
+            envelope::write_behind(&mut written, &frame)?;
+        }
     }
-    bounded(written.len(), bytes_max.min(ENVELOPE_BYTES_MAX))?;
+    bounded(bytes, bytes_max)?;
     Ok(envelope::seal(Kind::Frames, written).payload)
 }
 

@@ -139,7 +139,7 @@ impl World {
             let one = &mut self.owners[owner];
             let now = Now { at: self.at, wall: WallTime::default(), serving: one.serving };
             one.machine.step(now, input);
-            for effect in one.machine.take_effects(Vec::new()) {
+            for effect in one.machine.take_effects(Vec::new) {
                 match effect {
                     Effect::Respond { to, outcome, lease } => {
                         let over = lease && !self.owners[owner].serving && !is_on(Mutant::ServesWithoutLease);

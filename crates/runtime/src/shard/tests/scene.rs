@@ -237,7 +237,7 @@ impl Scene {
 
     /// Keeps in mind what the machine wants done, and says it.
     fn carry_out(&mut self) -> String {
-        let effects = self.machine.take_effects(Vec::new());
+        let effects = self.machine.take_effects(Vec::new);
         let mut said: Vec<_> = effects.iter().map(describe).filter(|said| !said.is_empty()).collect();
         let io = |effect: &Effect<u64>| {
             !matches!(
