@@ -50,7 +50,8 @@ impl<A: Actor> ActorRef<A> {
         &self.address
     }
 
-    /// The same actor, asked with that time-out (at most [`TIMEOUT_MAX`](crate::router::bounds::TIMEOUT_MAX)).
+    /// The same actor, asked with that time-out (at most [`TIMEOUT_MAX`](crate::router::bounds::TIMEOUT_MAX)). It begins when the
+    /// command is written, if it goes to another node, or has run, if it runs at once on the caller's own task.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

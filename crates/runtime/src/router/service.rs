@@ -6,6 +6,7 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aether_domain::ports::{Answer, AskFrame, Transport};
 use aether_domain::records::PayloadCodec;
@@ -116,10 +117,7 @@ impl Router {
                 Begun::Elsewhere => {
                     let timeout = outgoing.timeout;
                     match written(outgoing) {
-                        Ok(request) => {
-                            let now = core.clock.now();
-                            core.through_machine(now, shard, request, now + timeout, None)
-                        }
+                        Ok(request) => core.through_machine(shard, request, timeout, Monotonic::MAX, None),
                         Err(answer) => return core.tell_caller(answer),
                     }
                 }
@@ -166,16 +164,18 @@ impl Core {
         }
     }
 
-    /// Lets the shard's machine look after a command; `refused` if it was begun in place under that sequence.
+    /// Lets the shard's machine look after a command for so long from now, and no longer than until `deadline`; `refused` if it
+    /// was begun in place under that sequence.
     fn through_machine(
         &self,
-        now: Monotonic,
         shard: ShardId,
         request: Request,
+        timeout: Duration,
         deadline: Monotonic,
         refused: Option<(u64, Answer)>,
     ) -> FromMachine {
-        let codec = request.codec;
+        let (codec, now) = (request.codec, self.clock.now());
+        let deadline = deadline.min(now + timeout);
         let (token, told) = oneshot::channel();
         let input = match refused {
             Some((sequence, answer)) => Input::RefusedHere { sequence, token, request, deadline, answer },
@@ -214,7 +214,7 @@ struct BegunHere<'a> {
 
 impl BegunHere<'_> {
     /// What its caller is told of what its shard has said, if anything; or else the machine looks after it, for its shard has
-    /// refused it.
+    /// refused it. The largest `deadline` if that was at once: none has been read then.
     fn end<P: Parcel>(
         self,
         answered: Option<Outcome>,
@@ -235,10 +235,7 @@ impl BegunHere<'_> {
                 let (core, shard, sequence) = (self.core, self.shard, self.sequence);
                 // From now on the machine has it in its books.
                 std::mem::forget(self);
-                let now = core.clock.now();
-                // The largest one if it was told at once: then none has been read yet.
-                let deadline = deadline.min(now + timeout);
-                Err(core.through_machine(now, shard, request, deadline, Some((sequence, refusal))))
+                Err(core.through_machine(shard, request, timeout, deadline, Some((sequence, refusal))))
             }
             // It can run only in this process, and was refused here.
             Err(answer) => {

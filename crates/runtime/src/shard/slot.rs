@@ -509,6 +509,33 @@ mod tests {
         asked
     }
 
+    #[test]
+    fn what_is_used_again_for_another_actor_knows_nothing_of_the_one_before() {
+        let mut busy = Box::new(Busy::new(asked(0, 0).work.actor));
+        // As much as can be left behind when nothing is under way any more.
+        busy.push_waiting(asked(1, 9));
+        busy.pop_waiting();
+        busy.push_decided(Decided {
+            asked: asked(2, 9),
+            what: What::Fired { events: Vec::new(), timers: Vec::new(), since: None },
+            event_bytes: 7,
+            state: None,
+        });
+        busy.pop_decided();
+        (busy.conflicts, busy.load_tries) = (3, 2);
+        assert!(busy.is_over() && busy.is_small());
+        let mut other = asked(0, 0).work.actor;
+        other.key.id = ActorId::new("2").expect("valid");
+        let (again, new) = (busy.again(other.clone()), Busy::<()>::new(other));
+        let known = |busy: &Busy<()>| {
+            let Busy { actor, load, flight, gathering, decided, waiting, firings, newest, held, conflicts, load_tries } =
+                busy;
+            let queues = (decided.len(), waiting.len(), *firings, newest.len(), *held);
+            (actor.clone(), load.is_some(), flight.is_some(), gathering.is_some(), queues, *conflicts, *load_tries)
+        };
+        assert_eq!(known(&again), known(&new));
+    }
+
     proptest! {
         #[test]
         fn a_repeat_is_found_in_whatever_order_and_from_however_many_origins_commands_come(
