@@ -8,11 +8,12 @@ use aether_domain::records::PayloadCodec;
 use aether_domain::testing::life;
 use aether_infra_memory::MemoryHub;
 use aether_runtime::actor::CodecError;
+use aether_runtime::clock::Clock as _;
 use aether_runtime::message::{Outcome, Payload};
 use aether_runtime::router::{Outgoing, Parcel};
 use bytes::Bytes;
 
-use super::cluster::{Cluster, Node, to, worded};
+use super::cluster::{Cluster, Node, PausedClock, to, worded};
 
 /// A command as a value.
 #[derive(Clone)]
@@ -61,6 +62,25 @@ async fn a_local_ask_without_an_answer_ends_at_its_deadline_in_doubt() {
     cluster.node("a").shards.keep.store(1, Ordering::Release);
     assert_eq!(cluster.node("a").ask(0, "hello").await, "Other(Expired { maybe_applied: true })");
     assert_eq!(cluster.node("a").router.stats().outstanding, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_local_ask_that_is_refused_late_has_only_what_is_left_of_its_time() {
+    let cluster = Cluster::of(&["a"], "a").await;
+    let node = cluster.node("a");
+    node.shards.keep.store(1, Ordering::Release);
+    let clock = PausedClock::new();
+    let began = clock.now();
+    let refuse = async {
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        node.shards.busy.store(u32::MAX, Ordering::Release);
+        let (_, respond) = node.shards.kept.lock().expect("no panic").pop().expect("it is there");
+        respond.respond(Outcome::Other(Answer::Busy));
+    };
+    let (answer, ()) = tokio::join!(node.ask(0, "hello"), refuse);
+    assert_eq!(answer, "Other(Expired { maybe_applied: false })");
+    let took = clock.now().since(began);
+    assert!((10_000..10_200).contains(&took.as_millis()), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use aether_domain::{ActorAddress, ActorKind, Epoch, MessageId, Monotonic, Sequen
 use aether_infra_memory::{Loss, MemoryHub, Target};
 use aether_runtime::actor::AskError;
 use aether_runtime::clock::{BootClock, Clock};
-use aether_runtime::message::{Outcome, Payload, Responder};
+use aether_runtime::message::{Outcome, Payload, Responder, Told};
 use aether_runtime::view::Route;
 use async_trait::async_trait;
 
@@ -179,11 +179,16 @@ fn a_slow_handler_keeps_nobody_elses_thread_and_is_answered_before_what_was_left
     GATE.wait();
     // The handler runs now, on the other thread, and holds the shard. This must return all the same.
     desk.host.deliver(desk.work(&account(4), "balance", Payload::Typed(Box::new(Balance))), telling("left meanwhile"));
+    let deposit = desk.work(&account(4), "deposit", Payload::Typed(Box::new(Deposit { amount: 1 })));
+    let late = desk.host.ask(deposit, &|| BootClock.now());
     assert!(told.try_recv().is_err(), "the handler has not ended");
     GATE.wait();
     let next = || told.recv_timeout(DEADLINE).expect("in time");
     assert_eq!([next(), next()], ["slow", "left meanwhile"]);
     thread.join().expect("the slow caller ends");
+    let Told::Later(late) = late else { panic!("it was left too") };
+    assert_eq!(other(runtime.block_on(answered(late))), Answer::Expired { maybe_applied: false }, "its time was up");
+    assert_eq!(runtime.block_on(desk.ask(4, Balance)), Ok(0));
 }
 
 #[tokio::test]
@@ -208,9 +213,13 @@ async fn a_node_cut_off_from_the_store_resolves_its_commit_when_it_is_back() {
     let deposit = |amount| Payload::Typed(Box::new(Deposit { amount }));
     let mut work = desk.work(&account(3), "deposit", deposit(10));
     work.deadline = BootClock.now() + Duration::from_millis(50);
+    let soon = work.deadline;
     let impatient = desk.send(work);
+    let asked = desk.host.ask(desk.work(&account(3), "deposit", deposit(1_000)), &|| soon);
     let patient = desk.send(desk.work(&account(3), "deposit", deposit(100)));
     assert_eq!(other(answered(impatient).await), Answer::Expired { maybe_applied: true });
+    let Told::Later(asked) = asked else { panic!("nothing can be said of it yet") };
+    assert_eq!(other(answered(asked).await), Answer::Expired { maybe_applied: true });
     assert_eq!(
         desk.ask(7, Balance).await.map_err(|refused| refused.maybe_applied()),
         Err(false),
@@ -218,7 +227,7 @@ async fn a_node_cut_off_from_the_store_resolves_its_commit_when_it_is_back() {
     );
     hub.heal(&desk.me.node);
     assert!(matches!(answered(patient).await, Outcome::Replied(_) | Outcome::Looked(_)));
-    assert_eq!(desk.ask(3, Balance).await, Ok(111), "the expired one was applied once the store was back");
+    assert_eq!(desk.ask(3, Balance).await, Ok(1_111), "the expired ones were applied once the store was back");
 }
 
 #[tokio::test]

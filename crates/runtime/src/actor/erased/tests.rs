@@ -76,6 +76,48 @@ fn an_event_that_could_not_be_read_back_is_not_stored_and_changes_nothing() {
     assert!(matches!(divide(2.0), Ran::Changed { events, .. } if events.len() == 1));
 }
 
+#[derive(Default, Serialize, Deserialize)]
+struct Hearsay(u64);
+/// What serde leaves out of it no history tells.
+#[derive(Serialize, Deserialize)]
+struct Heard {
+    #[serde(skip)]
+    untold: u64,
+}
+impl Event for Heard {}
+#[derive(Clone, Serialize, Deserialize)]
+struct Hear(u64);
+impl Command for Hear {
+    const NAME: &'static str = "hear";
+    type Reply = u64;
+}
+impl Actor for Hearsay {
+    const KIND: &'static str = "hearsay";
+    type Id = u64;
+    type Event = Heard;
+    type Error = Never;
+    type Commands = (Hear,);
+    fn apply(&mut self, event: &Heard) {
+        self.0 += 1 + event.untold;
+    }
+}
+impl Handle<Hear> for Hearsay {
+    fn handle(&self, Hear(what): Hear, _: &Ctx<Self>) -> Decision<Self, Hear> {
+        Ok(Self::emit(Heard { untold: what }).reply(|hearsay| hearsay.0))
+    }
+}
+
+#[test]
+fn what_is_applied_is_the_event_as_its_history_will_tell_it() {
+    for codec in [PayloadCodec::Json, PayloadCodec::Binary] {
+        let kind = KindOf::<Hearsay>::new(ActorKind::new(Hearsay::KIND).expect("a kind"), Settings::default());
+        let mut live = kind.instance(&id("1")).expect("an id");
+        let ran = live.run(0, &Payload::Typed(Box::new(Hear(41))), codec, WallTime::default());
+        let Ran::Changed { reply: Payload::Typed(reply), .. } = ran else { panic!("it has changed") };
+        assert_eq!(reply.downcast_ref::<u64>(), Some(&1), "{codec:?}");
+    }
+}
+
 #[test]
 fn an_actor_on_its_shelf_has_16_bytes_besides_its_state_and_needs_an_id_that_can_be_read() {
     assert_eq!(size_of::<Rested<Gauge>>(), size_of::<Gauge>() + 16);
