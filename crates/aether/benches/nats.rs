@@ -15,7 +15,7 @@ mod by_hand;
 mod replicated;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aether::prelude::*;
@@ -176,23 +176,26 @@ async fn rate<F>(workers: usize, time: Duration, once: impl Fn(usize) -> F + Sen
 where
     F: Future<Output = ()> + Send,
 {
-    let (once, done) = (Arc::new(once), Arc::new(AtomicU32::new(0)));
+    let once = Arc::new(once);
     let (began, processor) = (Instant::now(), processor_time());
     let tasks: Vec<_> = (0..workers)
         .map(|worker| {
-            let (once, done) = (Arc::clone(&once), Arc::clone(&done));
+            let once = Arc::clone(&once);
             tokio::spawn(async move {
+                let mut done = 0_u32;
                 while began.elapsed() < time {
                     once(worker).await;
-                    done.fetch_add(1, Ordering::Relaxed);
+                    done += 1;
                 }
+                done
             })
         })
         .collect();
+    // Counted by each for itself: one counter would be fought over by the threads.
+    let mut done = 0.0;
     for task in tasks {
-        task.await.expect("a worker ends");
+        done += f64::from(task.await.expect("a worker ends"));
     }
-    let done = f64::from(done.load(Ordering::Relaxed));
     let processor = processor_time().saturating_sub(processor).as_secs_f64() / done;
     Rate { per_second: done / began.elapsed().as_secs_f64(), processor }
 }

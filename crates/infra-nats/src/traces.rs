@@ -1,7 +1,9 @@
 //! What traces commands, in headers beside the messages that carry these: nothing is decided by it, and whatever cannot be
 //! understood there is as if it were not there.
 
-use aether_domain::ports::{AskFrame, Frame, Traced};
+use std::sync::Arc;
+
+use aether_domain::ports::{Frame, Traced};
 use aether_domain::{CommandId, Incarnation, TraceParent};
 use async_nats::HeaderMap;
 
@@ -32,12 +34,12 @@ pub(crate) fn of(headers: Option<&HeaderMap>) -> Traced {
 /// What traces the commands among `frames`; nothing if none of them is traced.
 pub(crate) fn behind(frames: &[Frame]) -> Option<HeaderMap> {
     let traced = frames.iter().filter_map(|frame| match frame {
-        Frame::Ask(AskFrame { id, trace: Some(trace), .. }) => Some((id, trace)),
+        Frame::Ask(ask) => ask.request.trace.as_ref().map(|trace| (ask.id, trace)),
         _ => None,
     });
     let mut headers: Option<HeaderMap> = None;
     for (id, trace) in traced.take(TRACES_MAX) {
-        headers.get_or_insert_with(HeaderMap::new).append(TRACES, written(*id, **trace));
+        headers.get_or_insert_with(HeaderMap::new).append(TRACES, written(id, **trace));
     }
     headers
 }
@@ -59,7 +61,7 @@ pub(crate) fn give(headers: Option<&HeaderMap>, frames: &mut [Frame]) {
             if let Frame::Ask(ask) = frame
                 && ask.id == of
             {
-                ask.trace = Some(Box::new(trace));
+                Arc::make_mut(&mut ask.request).trace = Some(Box::new(trace));
             }
         }
     }
@@ -80,6 +82,8 @@ pub(crate) fn read(value: &str) -> Option<(CommandId, TraceParent)> {
 
 #[cfg(test)]
 mod tests {
+    use aether_domain::ports::{AskFrame, Request};
+
     use crate::wire::v1::tests::samples::ask;
 
     use super::*;
@@ -92,7 +96,8 @@ mod tests {
         let asks = traced.into_iter().zip(1..).map(|(traced, sequence)| {
             let trace = traced.then(|| Box::new(parent(sequence)));
             let id = CommandId { origin: Incarnation(u64::MAX), sequence };
-            Frame::Ask(AskFrame { id, trace, ..ask() })
+            let request = Request { trace, ..Request::clone(&ask().request) };
+            Frame::Ask(AskFrame { id, request: request.into(), ..ask() })
         });
         asks.collect()
     }

@@ -6,8 +6,9 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
-use aether_domain::ports::{Answer, ReadMode, Traced};
+use aether_domain::ports::{Answer, ReadMode, Request, Traced};
 use aether_domain::records::PayloadCodec;
 use aether_domain::{ActorAddress, CommandId, MessageId, Monotonic};
 use bytes::Bytes;
@@ -64,6 +65,15 @@ pub struct Work {
     pub attempt: u8,
     /// What traces it.
     pub trace: Traced,
+}
+
+impl Work {
+    /// What was written elsewhere, or is kept to be sent again.
+    pub(crate) fn asked(request: Arc<Request>, id: CommandId, floor: u64, deadline: Monotonic, attempt: u8) -> Self {
+        let Request { actor, command, payload, codec, message, mode, trace } = Arc::unwrap_or_clone(request);
+        let payload = Payload::Encoded(codec, payload);
+        Self { id, floor, actor, command, payload, message, mode, deadline, attempt, trace }
+    }
 }
 
 /// What became of a command.

@@ -15,7 +15,9 @@ use aether_domain::image::TopologyImage;
 use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
 use aether_domain::orders::{Asked, Orders, RebalanceOrder, Wish};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
-use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode, WarmFrame, WarmTakenFrame, WarmVerdict};
+use aether_domain::ports::{
+    Answer, AnswerFrame, AskFrame, Frame, ReadMode, Request, WarmFrame, WarmTakenFrame, WarmVerdict,
+};
 use aether_domain::records::{
     ActorSnapshot, CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry, EventRecord, Format,
     Health, LeaseRecord, LeaseState, Load, MemberRecord, MemberState, MissedTicks, OrdersRecord, OriginMarks,
@@ -399,16 +401,19 @@ pub(crate) fn ask(sequence: u64) -> Frame {
 
 /// A command with that payload.
 pub(crate) fn ask_of(sequence: u64, payload: Bytes) -> AskFrame {
-    AskFrame {
-        trace: None,
-        id: CommandId { origin: Incarnation(3), sequence },
-        floor: 1,
+    let request = Request {
         actor: actor("account", "anna"),
-        command: "deposit".to_owned(),
+        command: "deposit".into(),
         payload,
         codec: PayloadCodec::Json,
         message: None,
         mode: ReadMode::Strict,
+        trace: None,
+    };
+    AskFrame {
+        id: CommandId { origin: Incarnation(3), sequence },
+        floor: 1,
+        request: request.into(),
         view: Epoch(9),
         budget: Duration::from_secs(5),
         attempt: 1,
@@ -420,23 +425,28 @@ pub(crate) fn ask_of(sequence: u64, payload: Bytes) -> AskFrame {
 /// A frame of every shape.
 pub(crate) fn odd_frames() -> Vec<Frame> {
     let odd_id = CommandId { origin: Incarnation(u64::MAX), sequence: u64::MAX };
-    let mut frames = vec![Frame::Ask(AskFrame {
-        trace: None,
-        id: odd_id,
-        floor: u64::MAX,
+    let odd = Request {
         actor: actor("k-_9", "\u{fc}ber/ .>*\u{1f980}"),
-        command: String::new(),
+        command: "".into(),
         payload: Bytes::new(),
         codec: PayloadCodec::Binary,
         message: Some(MessageId(u128::MAX)),
         mode: ReadMode::Log,
+        trace: None,
+    };
+    let mut frames = vec![Frame::Ask(AskFrame {
+        id: odd_id,
+        floor: u64::MAX,
+        request: odd.into(),
         view: Epoch(u64::MAX),
         budget: Duration::from_millis(1),
         attempt: u8::MAX,
         sending: 1,
         wants_answer: false,
     })];
-    frames.push(Frame::Ask(AskFrame { mode: ReadMode::Leased, ..ask_of(1, (0..=u8::MAX).collect::<Vec<_>>().into()) }));
+    let mut leased = ask_of(1, (0..=u8::MAX).collect::<Vec<_>>().into());
+    Arc::make_mut(&mut leased.request).mode = ReadMode::Leased;
+    frames.push(Frame::Ask(leased));
     let (some, none) = (Some(life("b", 1).node), None);
     let retry_after = Duration::from_millis(250);
     let answers = [

@@ -24,7 +24,7 @@ pub use log::{LogUpdate, TopologyLog};
 pub use transport::Traced;
 pub use transport::{
     Answer, AnswerFrame, AskFrame, Delivery, Frame, GATEWAY_CODES, Gateway, GatewayAnswer, GatewayRequest, ReadMode,
-    SendError, Transport,
+    Request, SendError, Transport,
 };
 
 use crate::records::Format;

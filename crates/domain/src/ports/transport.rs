@@ -1,5 +1,7 @@
 //! Messages between nodes, and from clients that are no node.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -106,17 +108,13 @@ pub enum ReadMode {
 /// What traces something, if anything does. Nothing is decided by it, and it may be lost.
 pub type Traced = Option<Box<TraceParent>>;
 
-/// A command on its way to an actor.
+/// What is asked of an actor, in a form that can be sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AskFrame {
-    /// The command's identity, kept through every retry.
-    pub id: CommandId,
-    /// The lowest sequence the origin still has outstanding for this shard.
-    pub floor: u64,
+pub struct Request {
     /// Whom it is for.
     pub actor: ActorAddress,
     /// The command's stable name.
-    pub command: String,
+    pub command: Cow<'static, str>,
     /// The command, in `codec`. At most [`AskFrame::PAYLOAD_BYTES_MAX`] bytes.
     pub payload: Bytes,
     /// How the payload is, and the reply must be, encoded.
@@ -125,6 +123,19 @@ pub struct AskFrame {
     pub message: Option<MessageId>,
     /// How fresh an answer that changes nothing must be.
     pub mode: ReadMode,
+    /// What traces it. It travels beside the frame.
+    pub trace: Traced,
+}
+
+/// A command on its way to an actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskFrame {
+    /// The command's identity, kept through every retry.
+    pub id: CommandId,
+    /// The lowest sequence the origin still has outstanding for this shard.
+    pub floor: u64,
+    /// What is asked. Shared, because its origin keeps it until it is answered.
+    pub request: Arc<Request>,
     /// The topology epoch the sender acts on.
     pub view: Epoch,
     /// How much time is left: expired work is not run.
@@ -135,8 +146,6 @@ pub struct AskFrame {
     pub sending: u32,
     /// Whether an answer is wanted; a `tell` wants none.
     pub wants_answer: bool,
-    /// What traces it. It travels beside the frame.
-    pub trace: Traced,
 }
 
 impl AskFrame {

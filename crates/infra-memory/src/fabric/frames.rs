@@ -1,6 +1,7 @@
 //! How large a message between nodes is, and may be.
 
-use aether_domain::ports::{Answer, Frame};
+use aether_domain::ActorAddress;
+use aether_domain::ports::{Answer, Frame, Request};
 
 use super::outcome::SendFailure;
 
@@ -26,8 +27,8 @@ fn frame_bytes(frame: &Frame) -> usize {
     FRAME_OVERHEAD_BYTES
         + match frame {
             Frame::Ask(ask) => {
-                let key = &ask.actor.key;
-                ask.payload.len() + ask.command.len() + key.kind.as_str().len() + key.id.as_str().len()
+                let Request { actor: ActorAddress { key, .. }, payload, command, .. } = &*ask.request;
+                payload.len() + command.len() + key.kind.as_str().len() + key.id.as_str().len()
             }
             Frame::Answer(answer) => match &answer.answer {
                 Answer::Replied(bytes) | Answer::Looked(bytes) | Answer::Rejected(bytes) => bytes.len(),

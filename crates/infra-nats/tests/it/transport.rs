@@ -2,23 +2,26 @@
 
 use std::time::Duration;
 
-use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Delivery, Frame, ReadMode, SendError};
+use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Delivery, Frame, ReadMode, Request, SendError};
 use aether_domain::records::PayloadCodec;
 use aether_domain::{CommandId, Epoch, Incarnation};
 
 use crate::support::{actor, eventually, next, node, ports, server, until};
 
 fn ask(sequence: u64, bytes: usize) -> Frame {
-    Frame::Ask(AskFrame {
-        trace: None,
-        id: CommandId { origin: Incarnation(1), sequence },
-        floor: 1,
+    let request = Request {
         actor: actor("alice"),
-        command: "Deposit".to_owned(),
+        command: "Deposit".into(),
         payload: vec![b'1'; bytes].into(),
         codec: PayloadCodec::Json,
         message: None,
         mode: ReadMode::Strict,
+        trace: None,
+    };
+    Frame::Ask(AskFrame {
+        id: CommandId { origin: Incarnation(1), sequence },
+        floor: 1,
+        request: request.into(),
         view: Epoch(3),
         budget: Duration::from_secs(1),
         attempt: 1,

@@ -1,10 +1,11 @@
 //! The links of one node, by the life at their other end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use aether_domain::ports::{SendError, Transport};
 use aether_domain::{Incarnation, NodeRef};
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,9 +37,13 @@ pub(crate) struct Wiring {
 /// The links of one node, made when they are first needed and closed when their other end is no member any more.
 pub(crate) struct Links {
     wiring: Arc<Wiring>,
-    table: RwLock<Table>,
+    /// Looked at for every frame, by all threads: so it is never changed in place.
+    table: ArcSwap<Table>,
+    /// Held by whoever puts another in its place.
+    changing: Mutex<()>,
 }
 
+#[derive(Clone)]
 struct Table {
     me: NodeRef,
     by_life: BTreeMap<Incarnation, Arc<Link>>,
@@ -47,50 +52,64 @@ struct Table {
 impl Links {
     /// No links yet, of that life.
     pub(crate) fn new(me: NodeRef, wiring: Wiring) -> Self {
-        Self { wiring: Arc::new(wiring), table: RwLock::new(Table { me, by_life: BTreeMap::new() }) }
+        let table = ArcSwap::from_pointee(Table { me, by_life: BTreeMap::new() });
+        Self { wiring: Arc::new(wiring), table, changing: Mutex::default() }
     }
 
-    /// The link to that life; none if there are too many.
-    pub(crate) fn to(&self, to: &NodeRef) -> Option<Arc<Link>> {
-        if let Some(link) = self.known(to) {
-            return Some(link);
+    /// Does something with the link to that life; nothing if there are too many.
+    pub(crate) fn with<R>(&self, to: &NodeRef, act: impl FnOnce(&Arc<Link>) -> R) -> Option<R> {
+        if let Some(link) = self.table.load().by_life.get(&to.incarnation) {
+            return Some(act(link));
         }
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if table.by_life.len() >= LINKS_MAX && !table.by_life.contains_key(&to.incarnation) {
-            return None;
-        }
-        let me = table.me.clone();
-        let new = || Arc::new(Link::new(me, to.clone(), self.wiring.clone()));
-        Some(table.by_life.entry(to.incarnation).or_insert_with(new).clone())
+        self.made(to).as_ref().map(act)
+    }
+
+    fn made(&self, to: &NodeRef) -> Option<Arc<Link>> {
+        self.change(|table| {
+            if table.by_life.len() >= LINKS_MAX && !table.by_life.contains_key(&to.incarnation) {
+                return None;
+            }
+            let me = table.me.clone();
+            let new = || Arc::new(Link::new(me, to.clone(), self.wiring.clone()));
+            Some(table.by_life.entry(to.incarnation).or_insert_with(new).clone())
+        })
     }
 
     /// The link to that life, if there is one.
     pub(crate) fn known(&self, to: &NodeRef) -> Option<Arc<Link>> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).by_life.get(&to.incarnation).cloned()
+        self.table.load().by_life.get(&to.incarnation).cloned()
     }
 
     /// Closes the links to all others; what waits for them is dropped. A new life of this node starts without links.
     pub(crate) fn keep(&self, me: &NodeRef, lives: &BTreeSet<Incarnation>) {
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        let same = table.me == *me;
-        table.me = me.clone();
-        table.by_life.retain(|life, link| {
-            let stays = same && lives.contains(life);
-            if !stays {
-                link.close();
-            }
-            stays
+        self.change(|table| {
+            let same = table.me == *me;
+            table.me = me.clone();
+            table.by_life.retain(|life, link| {
+                let stays = same && lives.contains(life);
+                if !stays {
+                    link.close();
+                }
+                stays
+            });
         });
+    }
+
+    fn change<R>(&self, act: impl FnOnce(&mut Table) -> R) -> R {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = Table::clone(&self.table.load());
+        let done = act(&mut table);
+        self.table.store(Arc::new(table));
+        done
     }
 
     /// What was asked over each, and what has been answered.
     pub(crate) fn tallies(&self) -> Vec<Tally> {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        table.by_life.values().map(|link| link.tally()).collect()
+        self.table.load().by_life.values().map(|link| link.tally()).collect()
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).by_life.len()
+        self.table.load().by_life.len()
     }
 }

@@ -12,7 +12,6 @@ mod links;
 mod queue;
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -24,7 +23,8 @@ use tokio::time::sleep;
 
 pub use links::LINKS_MAX;
 pub(crate) use links::{Links, Undelivered, Wiring};
-use queue::{Full, Queue};
+pub(crate) use queue::Full;
+use queue::Queue;
 pub use queue::{LINK_BYTES_MAX, LINK_FRAMES_MAX, MESSAGE_BYTES_MAX, MESSAGE_FRAMES_MAX};
 
 use crate::vitals::Tally;
@@ -43,12 +43,8 @@ pub(crate) struct Link {
     me: NodeRef,
     to: NodeRef,
     wiring: Arc<Wiring>,
+    /// All that changes, in one place: two threads that ask at once fight over one lock and nothing else.
     state: Mutex<State>,
-    /// Frames taken since the other end was last heard of.
-    since_heard: AtomicU64,
-    /// Asks taken that want an answer, and answers that have come.
-    asks: AtomicU64,
-    answers: AtomicU64,
 }
 
 /// Keeps a link's frames together; dropped, whatever happens meanwhile, it sends what has gathered.
@@ -56,19 +52,20 @@ pub(crate) struct Cork(Arc<Link>);
 
 impl Drop for Cork {
     fn drop(&mut self) {
-        let answers = {
-            let mut state = self.0.lock();
-            state.corks -= 1;
-            !state.queue.has_only_asks()
-        };
+        self.0.lock().corks -= 1;
         // Whoever has been answered meanwhile may be about to ask again.
-        self.0.begin(answers);
+        self.0.begin(|state| !state.queue.has_only_asks());
     }
 }
 
 #[derive(Default)]
 struct State {
     queue: Queue,
+    /// Frames taken since the other end was last heard of.
+    since_heard: u64,
+    /// Asks taken that want an answer, and answers that have come.
+    asks: u64,
+    answers: u64,
     /// Somebody is sending, and will go on until nothing waits.
     sending: bool,
     /// How many are about to add more, and will send then.
@@ -91,25 +88,26 @@ impl State {
 
 impl Link {
     fn new(me: NodeRef, to: NodeRef, wiring: Arc<Wiring>) -> Self {
-        let (since_heard, asks, answers) = Default::default();
-        Self { me, to, wiring, state: Mutex::default(), since_heard, asks, answers }
+        Self { me, to, wiring, state: Mutex::default() }
     }
 
-    /// Takes a frame, to leave with the next [`Self::flush`] or with a send under way. Refuses it if the queue is full; a
-    /// closed link takes everything and sends nothing.
-    pub(crate) fn push(&self, frame: Frame) -> Result<(), Full> {
-        self.since_heard.fetch_add(1, Ordering::Relaxed);
-        if ask_sequence(&frame).is_some() {
-            self.asks.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Takes a frame, and says whether [`Self::flush`] is to be called, soon: if not, it leaves by itself, with a send under
+    /// way or once it need not wait for others. Refuses it if the queue is full; a closed link takes everything and sends
+    /// nothing.
+    pub(crate) fn push(self: &Arc<Self>, frame: Frame) -> Result<bool, Full> {
         let mut state = self.lock();
-        if state.closed { Ok(()) } else { state.queue.push(frame) }
+        state.since_heard += 1;
+        state.asks += u64::from(ask_sequence(&frame).is_some());
+        if state.closed {
+            return Ok(false);
+        }
+        state.queue.push(frame)?;
+        Ok(self.is_due(&mut state))
     }
 
     /// Sends what waits, on the spot if the link is quiet.
     pub(crate) fn flush(self: &Arc<Self>) {
-        let lone = self.since_heard.load(Ordering::Relaxed) <= 1;
-        self.begin(lone);
+        self.begin(|state| state.since_heard <= 1);
     }
 
     /// Lets frames gather until the cork is dropped.
@@ -120,28 +118,25 @@ impl Link {
 
     /// The other end was heard of.
     pub(crate) fn heard(&self) {
-        self.since_heard.store(0, Ordering::Relaxed);
+        self.lock().since_heard = 0;
     }
 
     /// So many answers have come from there, in one message: what they were waited for with may leave.
     pub(crate) fn answered(self: &Arc<Self>, times: usize) {
-        self.answers.fetch_add(times as u64, Ordering::Relaxed);
-        if times > 1 {
-            // Who was answered together is likely to ask again together: the first of them is not alone.
-            self.since_heard.fetch_add(1, Ordering::Relaxed);
-        }
         {
             let mut state = self.lock();
+            state.answers += times as u64;
             state.unanswered = state.unanswered.saturating_sub(times);
+            // Who was answered together is likely to ask again together: the first of them is not alone.
+            state.since_heard += u64::from(times > 1);
         }
-        self.begin(false);
+        self.begin(|_| false);
     }
 
     /// What was asked there, and what has been answered.
     pub(crate) fn tally(&self) -> Tally {
-        // Answers first: each of them was asked before.
-        let answers = self.answers.load(Ordering::Relaxed);
-        Tally { to: self.to.clone(), asks: self.asks.load(Ordering::Relaxed), answers }
+        let State { asks, answers, .. } = *self.lock();
+        Tally { to: self.to.clone(), asks, answers }
     }
 
     /// Drops what waits and takes no more.
@@ -151,14 +146,16 @@ impl Link {
         state.queue.clear();
     }
 
-    fn begin(self: &Arc<Self>, on_the_spot: bool) {
-        {
+    /// Lets somebody send what waits, if it is to be sent now and nobody does: here and now, or gathering for a turn.
+    fn begin(self: &Arc<Self>, on_the_spot: impl FnOnce(&State) -> bool) {
+        let on_the_spot = {
             let mut state = self.lock();
-            if state.sending || state.corks > 0 || !self.lets_go(&mut state) {
+            if !self.is_due(&mut state) {
                 return;
             }
             state.sending = true;
-        }
+            on_the_spot(&state)
+        };
         if on_the_spot {
             let mut send = Box::pin(self.clone().send_all());
             if send.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
@@ -173,6 +170,11 @@ impl Link {
             };
             self.wiring.tasks.spawn_on(gathered, &self.wiring.runtime);
         }
+    }
+
+    /// Whether somebody has to begin to send.
+    fn is_due(self: &Arc<Self>, state: &mut State) -> bool {
+        !state.sending && state.corks == 0 && self.lets_go(state)
     }
 
     /// Whether something waits that is to be sent now. What is held back is seen to.
@@ -201,7 +203,7 @@ impl Link {
                 // Their answers are slow, or lost: nobody waits for them any more.
                 (state.unanswered, state.watched) = (0, false);
                 drop(state);
-                return self.begin(false);
+                return self.begin(|_| false);
             }
             messages = state.messages;
         }
@@ -210,8 +212,7 @@ impl Link {
     /// Sends until nothing waits, or the rest is held back. Called by whoever has set `sending`.
     async fn send_all(self: Arc<Self>) {
         let mut turn = 0;
-        while let Some(frames) = self.next_message() {
-            let sequences: Vec<u64> = frames.iter().filter_map(ask_sequence).collect();
+        while let Some((frames, sequences)) = self.next_message() {
             let sent = tokio::select! {
                 biased;
                 sent = self.wiring.transport.send(&self.me, &self.to, frames) => sent,
@@ -235,7 +236,8 @@ impl Link {
         }
     }
 
-    fn next_message(self: &Arc<Self>) -> Option<Vec<Frame>> {
+    /// The next message, with the sequences of the asks in it that want an answer.
+    fn next_message(self: &Arc<Self>) -> Option<(Vec<Frame>, Vec<u64>)> {
         let mut state = self.lock();
         state.sending = self.lets_go(&mut state);
         if !state.sending {
@@ -243,8 +245,9 @@ impl Link {
         }
         let frames = state.queue.next_message();
         state.messages += 1;
-        state.unanswered += frames.iter().filter_map(ask_sequence).count();
-        Some(frames)
+        let sequences: Vec<u64> = frames.iter().filter_map(ask_sequence).collect();
+        state.unanswered += sequences.len();
+        Some((frames, sequences))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -262,7 +265,9 @@ fn ask_sequence(frame: &Frame) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Delivery, ReadMode, SendError, Transport, Updates};
+    use aether_domain::ports::{
+        Answer, AnswerFrame, AskFrame, Delivery, ReadMode, Request, SendError, Transport, Updates,
+    };
     use aether_domain::records::PayloadCodec;
     use aether_domain::testing::life;
     use aether_domain::{ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Slot};
@@ -310,6 +315,12 @@ mod tests {
         (wire, Links::new(life("me", 1), wiring), tasks)
     }
 
+    impl Links {
+        fn known_or_made(&self, to: &NodeRef) -> Arc<Link> {
+            self.with(to, Arc::clone).expect("there are few")
+        }
+    }
+
     fn frame(nth: u64) -> Frame {
         let id = CommandId { origin: life("me", 1).incarnation, sequence: nth };
         Frame::Answer(AnswerFrame { id, sending: 1, view: Epoch(1), answer: Answer::Busy })
@@ -317,16 +328,19 @@ mod tests {
 
     fn ask(nth: u64) -> Frame {
         let key = ActorKey { kind: ActorKind::new("k").expect("valid"), id: ActorId::new("1").expect("valid") };
-        Frame::Ask(AskFrame {
-            trace: None,
-            id: CommandId { origin: life("me", 1).incarnation, sequence: nth },
-            floor: 0,
+        let request = Request {
             actor: ActorAddress { key, slot: Slot(0) },
             command: "get".into(),
             payload: bytes::Bytes::new(),
             codec: PayloadCodec::Binary,
             message: None,
             mode: ReadMode::Strict,
+            trace: None,
+        };
+        Frame::Ask(AskFrame {
+            id: CommandId { origin: life("me", 1).incarnation, sequence: nth },
+            floor: 0,
+            request: request.into(),
             view: Epoch(1),
             budget: Duration::from_secs(1),
             attempt: 1,
@@ -338,7 +352,7 @@ mod tests {
     /// A link on which so many asks are unanswered, and the messages that have left since.
     async fn busy_link(unanswered: u64) -> (Arc<Wire>, Arc<Link>) {
         let (wire, links, _) = links(1000);
-        let link = links.to(&life("a", 1)).expect("there are few");
+        let link = links.known_or_made(&life("a", 1));
         let cork = link.cork();
         for nth in 0..unanswered {
             link.push(ask(nth)).expect("there is room");
@@ -430,7 +444,7 @@ mod tests {
     #[tokio::test]
     async fn a_lone_frame_leaves_on_the_spot_and_a_burst_leaves_together() {
         let (wire, links, tasks) = links(100);
-        let link = links.to(&life("a", 1)).expect("there are few");
+        let link = links.known_or_made(&life("a", 1));
         for nth in 0..10 {
             link.push(frame(nth)).expect("there is room");
             link.flush();
@@ -446,7 +460,7 @@ mod tests {
     #[tokio::test]
     async fn frames_gather_while_a_send_is_under_way() {
         let (wire, links, tasks) = links(0);
-        let link = links.to(&life("a", 1)).expect("there are few");
+        let link = links.known_or_made(&life("a", 1));
         for nth in 0..300 {
             link.push(frame(nth)).expect("there is room");
             link.flush();
@@ -459,7 +473,7 @@ mod tests {
     #[tokio::test]
     async fn a_corked_link_waits_for_the_last_cork() {
         let (wire, links, _) = links(100);
-        let link = links.to(&life("a", 1)).expect("there are few");
+        let link = links.known_or_made(&life("a", 1));
         let (first, second) = (link.cork(), link.cork());
         for nth in 0..3 {
             link.push(frame(nth)).expect("there is room");
@@ -476,7 +490,7 @@ mod tests {
         let (wire, links, tasks) = links(0);
         let (a, b) = (life("a", 1), life("b", 1));
         for to in [&a, &b] {
-            let link = links.to(to).expect("there are few");
+            let link = links.known_or_made(to);
             for nth in 0..3 {
                 link.push(frame(nth)).expect("there is room");
                 link.flush();

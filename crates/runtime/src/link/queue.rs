@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use aether_domain::ports::{Answer, Frame};
+use aether_domain::ports::{Answer, Frame, Request};
 
 /// Frames that may wait for one link: eight full rounds of a shard's outstanding asks.
 pub const LINK_FRAMES_MAX: usize = 8 * 1024;
@@ -22,7 +22,8 @@ pub(crate) struct Full;
 /// Frames on their way to one life, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    frames: VecDeque<Frame>,
+    /// Each with its bytes.
+    frames: VecDeque<(usize, Frame)>,
     bytes: usize,
     /// How many of them are answers.
     answers: usize,
@@ -37,15 +38,14 @@ impl Queue {
         }
         self.bytes += bytes;
         self.answers += usize::from(matches!(frame, Frame::Answer(_)));
-        self.frames.push_back(frame);
+        self.frames.push_back((bytes, frame));
         Ok(())
     }
 
     /// The frames of the next message; empty if nothing waits.
     pub(crate) fn next_message(&mut self) -> Vec<Frame> {
         let (mut count, mut bytes, mut answers) = (0, 0, 0);
-        for frame in self.frames.iter().take(MESSAGE_FRAMES_MAX) {
-            let more = frame_bytes(frame);
+        for (more, frame) in self.frames.iter().take(MESSAGE_FRAMES_MAX) {
             if count > 0 && bytes + more > MESSAGE_BYTES_MAX {
                 break;
             }
@@ -54,7 +54,7 @@ impl Queue {
         }
         self.bytes -= bytes;
         self.answers -= answers;
-        self.frames.drain(..count).collect()
+        self.frames.drain(..count).map(|(_, frame)| frame).collect()
     }
 
     /// How many frames wait.
@@ -81,7 +81,10 @@ impl Queue {
 fn frame_bytes(frame: &Frame) -> usize {
     FRAME_BYTES
         + match frame {
-            Frame::Ask(ask) => ask.payload.len() + ask.command.len() + ask.actor.key.id.as_str().len(),
+            Frame::Ask(ask) => {
+                let Request { payload, command, actor, .. } = &*ask.request;
+                payload.len() + command.len() + actor.key.id.as_str().len()
+            }
             Frame::Answer(answer) => match &answer.answer {
                 Answer::Replied(bytes) | Answer::Looked(bytes) | Answer::Rejected(bytes) => bytes.len(),
                 Answer::Poisoned { reason, .. }

@@ -1,41 +1,18 @@
 //! One ask under way: what is asked, where it is now, and what may have become of it.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::ports::{AskFrame, ReadMode, Traced};
-use aether_domain::records::PayloadCodec;
-use aether_domain::{ActorAddress, CommandId, Epoch, MessageId, Monotonic, NodeRef, ShardId};
-use bytes::Bytes;
+use aether_domain::ports::{AskFrame, Request};
+use aether_domain::{CommandId, Epoch, Monotonic, NodeRef, ShardId};
 
 use super::bounds::{BACK_OFF_MAX, BACK_OFF_MIN};
-use crate::message::{Payload, Work};
+use crate::message::Work;
 use crate::view::{Route, View};
 
-/// A command in a form that can be sent again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Request {
-    /// Whom it is for.
-    pub(crate) actor: ActorAddress,
-    /// Its stable name.
-    pub(crate) command: Cow<'static, str>,
-    /// The command, in `codec`.
-    pub(crate) payload: Bytes,
-    /// How the payload is, and the reply must be, encoded.
-    pub(crate) codec: PayloadCodec,
-    /// The application's own name for it, if it gave one.
-    pub(crate) message: Option<MessageId>,
-    /// How fresh an answer that changes nothing must be.
-    pub(crate) mode: ReadMode,
-    /// What traces it.
-    pub(crate) trace: Traced,
-}
-
-impl Request {
-    /// What it counts for against bounds in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.payload.len() + self.command.len() + self.actor.key.id.as_str().len() + size_of::<Self>()
-    }
+/// What a request counts for against bounds in bytes.
+pub(crate) fn weight(request: &Request) -> usize {
+    request.payload.len() + request.command.len() + request.actor.key.id.as_str().len() + size_of::<Request>()
 }
 
 /// One sending of a request.
@@ -46,7 +23,7 @@ pub(crate) struct Try {
     /// The lowest sequence the origin still has outstanding for the shard.
     pub(crate) floor: u64,
     /// What is asked.
-    pub(crate) request: Request,
+    pub(crate) request: Arc<Request>,
     /// When its caller stops waiting.
     pub(crate) deadline: Monotonic,
     /// 1, and one more for each earlier life that it was sent to and that ended without an answer. Refusals, moves and
@@ -68,17 +45,10 @@ impl Try {
 
     /// As it travels to another node; `now` decides how much time is left.
     pub(crate) fn into_frame(self, now: Monotonic) -> AskFrame {
-        let Request { actor, command, payload, codec, message, mode, trace } = self.request;
         AskFrame {
-            trace,
             id: self.id,
             floor: self.floor,
-            actor,
-            command: command.into_owned(),
-            payload,
-            codec,
-            message,
-            mode,
+            request: self.request,
             view: self.view,
             budget: self.deadline.since(now),
             attempt: self.attempt,
@@ -89,19 +59,7 @@ impl Try {
 
     /// As it enters a shard of this node.
     pub(crate) fn into_work(self) -> Work {
-        let Request { actor, command, payload, codec, message, mode, trace } = self.request;
-        Work {
-            trace,
-            id: self.id,
-            floor: self.floor,
-            actor,
-            command,
-            payload: Payload::Encoded(codec, payload),
-            message,
-            mode,
-            deadline: self.deadline,
-            attempt: self.attempt,
-        }
+        Work::asked(self.request, self.id, self.floor, self.deadline, self.attempt)
     }
 }
 
@@ -149,7 +107,7 @@ pub(crate) enum Place {
 pub(crate) struct Pending<T> {
     /// Whom to tell; none for a `tell`.
     pub(crate) token: Option<T>,
-    pub(crate) request: Request,
+    pub(crate) request: Arc<Request>,
     pub(crate) deadline: Monotonic,
     pub(crate) place: Place,
     /// When to look at it again.
@@ -170,7 +128,7 @@ pub(crate) struct Pending<T> {
 
 impl<T> Pending<T> {
     /// A new ask, not sent yet.
-    pub(crate) fn new(token: Option<T>, request: Request, deadline: Monotonic) -> Self {
+    pub(crate) fn new(token: Option<T>, request: Arc<Request>, deadline: Monotonic) -> Self {
         let (place, lost) = (Place::Waiting, None);
         Self {
             token,

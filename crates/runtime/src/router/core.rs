@@ -225,14 +225,16 @@ impl Core {
 
     pub(crate) fn stats(&self) -> RouterStats {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        let (mut asks_local, mut outstanding) = (0, 0);
+        let (mut asks_local, mut asks_remote, mut outstanding) = (0, 0, 0);
         for lane in self.lanes() {
             let state = lane.lock();
             asks_local += state.begun;
+            asks_remote += state.sent;
             outstanding += count(state.asks.outstanding());
         }
         RouterStats {
             asks_local,
+            asks_remote,
             outstanding,
             held_bytes: count(self.budget.held_bytes()),
             outstanding_bytes: count(self.budget.outstanding_bytes()),

@@ -15,7 +15,7 @@ use super::core::Core;
 use super::lanes::{Caller, EFFECTS_KEPT};
 use super::machine::{Effect, Input};
 use super::window;
-use crate::link::{Link, Undelivered};
+use crate::link::{Full, Link, Undelivered};
 use crate::message::{Outcome, Payload, Responder};
 
 impl Core {
@@ -53,8 +53,8 @@ impl Core {
                 state.asks.step(now, &view, input, &mut state.effects);
                 for effect in state.effects.drain(..) {
                     match effect {
-                        Effect::Send { to, attempt } => match self.send(now, &to, attempt) {
-                            Ok(link) => flush = Some(link),
+                        Effect::Send { to, attempt } => match self.send(now, &to, attempt, &mut state.sent) {
+                            Ok(due) => flush = due.or(flush),
                             Err(sequence) => unsent.push_back(sequence),
                         },
                         Effect::Deliver { attempt } => state.outbox.push_back(attempt),
@@ -83,16 +83,25 @@ impl Core {
         (untold, due)
     }
 
-    /// Puts a try on its link. If there is no room, says which command stays behind.
-    fn send(&self, now: Monotonic, to: &NodeRef, attempt: Try) -> Result<Arc<Link>, u64> {
+    /// Puts a try on its link, and says whether that is to be flushed; or, if there is no room, which command stays behind.
+    fn send(&self, now: Monotonic, to: &NodeRef, attempt: Try, sent: &mut u64) -> Result<Option<Arc<Link>>, u64> {
         let (sequence, again) = (attempt.id.sequence, attempt.is_again());
-        let taken = self.links.to(to).filter(|link| link.push(Frame::Ask(attempt.into_frame(now))).is_ok());
-        match &taken {
-            None => self.counters.link_full.more(),
-            Some(_) if again => self.counters.retries.more(),
-            Some(_) => self.counters.asks_remote.more(),
+        let Ok(due) = self.push(to, Frame::Ask(attempt.into_frame(now))) else {
+            self.counters.link_full.more();
+            return Err(sequence);
+        };
+        if again {
+            self.counters.retries.more();
+        } else {
+            *sent += 1;
         }
-        taken.ok_or(sequence)
+        Ok(due)
+    }
+
+    /// Puts a frame on the link to that life, and says whether that is to be flushed; or that there is no room.
+    fn push(&self, to: &NodeRef, frame: Frame) -> Result<Option<Arc<Link>>, Full> {
+        let pushed = self.links.with(to, |link| link.push(frame).map(|due| due.then(|| link.clone())));
+        pushed.unwrap_or(Err(Full))
     }
 
     /// Delivers what waits for this node's own shard, in order, unless somebody else is at it.
@@ -154,9 +163,10 @@ impl Core {
             answer => answer,
         };
         let frame = Frame::Answer(AnswerFrame { id, sending, view: self.view.load().epoch, answer });
-        match self.links.to(to) {
-            Some(link) if link.push(frame).is_ok() => link.flush(),
-            _ => self.counters.answers_dropped.more(),
+        match self.push(to, frame) {
+            Ok(Some(due)) => due.flush(),
+            Ok(None) => {}
+            Err(Full) => self.counters.answers_dropped.more(),
         }
     }
 

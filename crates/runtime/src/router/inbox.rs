@@ -25,7 +25,7 @@ use super::machine::Input;
 use super::outgoing::HandOver;
 use super::parking::{Judgement, Received, judge};
 use crate::link::Cork;
-use crate::message::{Payload, Responder, Work};
+use crate::message::{Responder, Work};
 use crate::view::View;
 
 /// How long after failing to listen it is tried again.
@@ -302,7 +302,7 @@ fn run_turn(core: &Arc<Core>, turn: TurnId) {
     let mut running = Running { core, turn, last: None };
     let mut refused = Vec::new();
     loop {
-        let shard_of = |received: &Received| core.shard_of(&received.ask.actor);
+        let shard_of = |received: &Received| core.shard_of(&received.ask.request.actor);
         let next = core.intake.next(&running.turn, running.last, shard_of, &mut refused);
         refuse(core, refused.drain(..).map(|received| (received, Answer::Busy)));
         let Some((shard, received)) = next else { return };
@@ -342,21 +342,9 @@ impl Drop for Listening<'_> {
 
 fn run_one(core: &Arc<Core>, received: Received) {
     let Received { from, ask, at } = received;
-    let AskFrame { id, floor, actor, command, payload, codec, message, mode, budget, attempt, sending, trace, .. } =
-        ask;
-    let work = Work {
-        trace,
-        id,
-        floor,
-        actor,
-        command: command.into(),
-        payload: Payload::Encoded(codec, payload),
-        message,
-        mode,
-        deadline: at + budget.min(TIMEOUT_MAX),
-        attempt,
-    };
-    let respond = if ask.wants_answer {
+    let AskFrame { id, floor, request, budget, attempt, sending, wants_answer, .. } = ask;
+    let work = Work::asked(request, id, floor, at + budget.min(TIMEOUT_MAX), attempt);
+    let respond = if wants_answer {
         let core = Arc::downgrade(core);
         Responder::Call(Box::new(move |outcome| {
             if let Some(core) = core.upgrade() {

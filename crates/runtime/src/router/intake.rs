@@ -152,7 +152,7 @@ impl Intake {
 }
 
 fn bytes(received: &Received) -> usize {
-    received.ask.payload.len()
+    received.ask.request.payload.len()
 }
 
 impl State {
@@ -199,14 +199,15 @@ mod tests {
     fn add(intake: &Intake, slots: &[(u16, u64)]) {
         for (slot, number) in slots {
             let mut received = received("a", 5, 1);
-            (received.ask.actor.slot, received.ask.id.sequence) = (aether_domain::Slot(*slot), *number);
+            received.ask.id.sequence = *number;
+            std::sync::Arc::make_mut(&mut received.ask.request).actor.slot = aether_domain::Slot(*slot);
             intake.lock().add(received).expect("there is room");
         }
     }
 
     fn next(intake: &Intake, turn: &TurnId, last: Option<u16>) -> Option<(u16, u64)> {
         let mut refused = Vec::new();
-        let shard_of = |received: &Received| ShardId(received.ask.actor.slot.0);
+        let shard_of = |received: &Received| ShardId(received.ask.request.actor.slot.0);
         let next = intake.next(turn, last.map(ShardId), shard_of, &mut refused);
         assert!(refused.is_empty());
         next.map(|(shard, received)| (shard.0, received.ask.id.sequence))
@@ -292,7 +293,7 @@ mod tests {
         intake.lock().add(half()).expect("there is room");
         assert!(intake.lock().add(received("a", 5, 1)).is_err());
         let turn = intake.begin(None).expect("nobody has it");
-        let shard_of = |received: &Received| ShardId(received.ask.actor.slot.0);
+        let shard_of = |received: &Received| ShardId(received.ask.request.actor.slot.0);
         let first = intake.next(&turn, None, shard_of, &mut Vec::new());
         assert!(first.is_some());
         intake.lock().add(half()).expect("there is room again");

@@ -39,13 +39,15 @@ pub(crate) struct LaneState {
     pub(crate) over: bool,
     /// How many commands were begun in place.
     pub(crate) begun: u64,
+    /// How many were sent to another node, repeats not counted.
+    pub(crate) sent: u64,
 }
 
 impl Lane {
     fn new(shard: ShardId, origin: Incarnation, budget: Arc<NodeBudget>) -> Self {
         let asks = ShardAsks::new(shard, origin, budget);
         let (effects, outbox) = (Vec::new(), VecDeque::new());
-        let state = LaneState { asks, effects, outbox, delivering: false, over: false, begun: 0 };
+        let state = LaneState { asks, effects, outbox, delivering: false, over: false, begun: 0, sent: 0 };
         Self { state: Mutex::new(state), wakes_at: AtomicU64::new(u64::MAX) }
     }
 

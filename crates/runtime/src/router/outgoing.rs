@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use aether_domain::ports::{ReadMode, Traced, WarmFrame, WarmTakenFrame};
+use aether_domain::ports::{ReadMode, Request, Traced, WarmFrame, WarmTakenFrame};
 use aether_domain::records::PayloadCodec;
 use aether_domain::{ActorAddress, MessageId, Monotonic, NodeRef};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::ask::Request;
 use crate::actor::CodecError;
 use crate::message::{Payload, Responder, Told, Work};
 

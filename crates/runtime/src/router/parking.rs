@@ -36,8 +36,8 @@ pub(crate) fn judge(view: &View, received: &Received) -> Judgement {
     let Received { from, ask, .. } = received;
     if ask.id.origin != from.incarnation {
         Judgement::Forged
-    } else if ask.payload.len() > AskFrame::PAYLOAD_BYTES_MAX {
-        let (bytes, bytes_max) = (ask.payload.len(), AskFrame::PAYLOAD_BYTES_MAX);
+    } else if ask.request.payload.len() > AskFrame::PAYLOAD_BYTES_MAX {
+        let (bytes, bytes_max) = (ask.request.payload.len(), AskFrame::PAYLOAD_BYTES_MAX);
         let reason = format!("a command of {bytes} bytes exceeds {bytes_max}");
         Judgement::Refuse(Answer::Invalid { reason, maybe_applied: false })
     } else if ask.view > view.epoch {
@@ -59,7 +59,7 @@ pub(crate) struct Parking {
 impl Parking {
     /// Lets a command wait; gives it back if too many do.
     pub(crate) fn park(&mut self, received: Received) -> Result<(), Box<Received>> {
-        let bytes = received.ask.payload.len();
+        let bytes = received.ask.request.payload.len();
         if self.waiting.len() >= PARKED_MAX || self.bytes + bytes > PARKED_BYTES_MAX {
             return Err(received.into());
         }
@@ -73,7 +73,7 @@ impl Parking {
         let (reached, waiting) =
             std::mem::take(&mut self.waiting).into_iter().partition::<Vec<_>, _>(|received| received.ask.view <= epoch);
         self.waiting = waiting.into();
-        self.bytes -= reached.iter().map(|received| received.ask.payload.len()).sum::<usize>();
+        self.bytes -= reached.iter().map(|received| received.ask.request.payload.len()).sum::<usize>();
         reached
     }
 
@@ -83,7 +83,7 @@ impl Parking {
         while self.waiting.front().is_some_and(|received| received.at + PARKED_FOR <= now)
             && let Some(received) = self.waiting.pop_front()
         {
-            self.bytes -= received.ask.payload.len();
+            self.bytes -= received.ask.request.payload.len();
             overdue.push(received);
         }
         overdue
@@ -99,7 +99,7 @@ impl Parking {
 pub(super) mod tests {
     use std::time::Duration;
 
-    use aether_domain::ports::ReadMode;
+    use aether_domain::ports::{ReadMode, Request};
     use aether_domain::records::PayloadCodec;
     use aether_domain::testing::life;
     use aether_domain::{ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Slot};
@@ -111,16 +111,19 @@ pub(super) mod tests {
         let from = life(from, 1);
         let kind = ActorKind::new("account").expect("a kind");
         let key = ActorKey { kind, id: ActorId::new("alice").expect("an id") };
-        let ask = AskFrame {
+        let request = Request {
             trace: None,
-            id: CommandId { origin: from.incarnation, sequence: 1 },
-            floor: 1,
             actor: ActorAddress { key, slot: Slot(0) },
             command: "open".into(),
             payload: Bytes::from(vec![0; bytes]),
             codec: PayloadCodec::Json,
             message: None,
             mode: ReadMode::Strict,
+        };
+        let ask = AskFrame {
+            id: CommandId { origin: from.incarnation, sequence: 1 },
+            floor: 1,
+            request: request.into(),
             view: Epoch(view),
             budget: Duration::from_secs(1),
             attempt: 1,

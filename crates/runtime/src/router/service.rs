@@ -8,14 +8,13 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::ports::{Answer, AskFrame, Transport};
+use aether_domain::ports::{Answer, AskFrame, Request, Transport};
 use aether_domain::records::PayloadCodec;
 use aether_domain::{CommandId, Monotonic, ShardId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::ask::Request;
 use super::bounds::{LAST_WORD_WITHIN, RETRY_NEXT_LIFE, TIMEOUT_MAX};
 use super::core::{Begun, Core};
 use super::machine::Input;
@@ -169,7 +168,7 @@ impl Core {
     fn through_machine(
         &self,
         shard: ShardId,
-        request: Request,
+        request: Arc<Request>,
         timeout: Duration,
         deadline: Monotonic,
         refused: Option<(u64, Answer)>,
@@ -268,14 +267,14 @@ fn work<P: Parcel>(id: CommandId, floor: u64, deadline: Monotonic, outgoing: &Ou
 }
 
 /// The command in bytes, if it can be written and is not too large to be sent.
-fn written<P: Parcel>(outgoing: Outgoing<P>) -> Result<Request, Answer> {
+fn written<P: Parcel>(outgoing: Outgoing<P>) -> Result<Arc<Request>, Answer> {
     let invalid = |reason| Answer::Invalid { reason, maybe_applied: false };
     let request = outgoing.into_request().map_err(|fault| invalid(fault.to_string()))?;
     let (bytes, bytes_max) = (request.payload.len(), AskFrame::PAYLOAD_BYTES_MAX);
     if bytes > bytes_max {
         return Err(invalid(format!("a command of {bytes} bytes exceeds {bytes_max}: send less")));
     }
-    Ok(request)
+    Ok(Arc::new(request))
 }
 
 /// Whether trying again may help.

@@ -11,6 +11,8 @@ macro_rules! counters {
         pub struct RouterStats {
             /// Commands that were run in place on this node, refused ones included.
             pub asks_local: u64,
+            /// Commands sent to another node for the first time.
+            pub asks_remote: u64,
             /// At this moment: commands whose outcome is not known yet.
             pub outstanding: u64,
             /// At this moment: bytes of commands that wait for their shard.
@@ -37,8 +39,6 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Commands sent to another node for the first time.
-    asks_remote,
     /// Commands sent again, to whichever node.
     retries,
     /// Commands that arrived from other nodes.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode, WarmFrame};
+use aether_domain::ports::{Answer, AnswerFrame, AskFrame, Frame, ReadMode, Request, WarmFrame};
 use aether_domain::records::PayloadCodec;
 use aether_domain::{
     ActorAddress, ActorId, ActorKey, ActorKind, CommandId, Epoch, Incarnation, InvalidId, MessageId, NodeId, NodeRef,
@@ -152,7 +152,8 @@ impl<'a> From<&'a Frame> for FrameB1<'a> {
 
 impl<'a> From<&'a AskFrame> for AskB1<'a> {
     fn from(ask: &'a AskFrame) -> Self {
-        let ActorAddress { key: ActorKey { kind, id }, slot: Slot(slot) } = &ask.actor;
+        let Request { actor, command, payload, codec, message, mode, trace: _ } = &*ask.request;
+        let ActorAddress { key: ActorKey { kind, id }, slot: Slot(slot) } = actor;
         Self {
             origin: ask.id.origin.0,
             sequence: ask.id.sequence,
@@ -160,11 +161,11 @@ impl<'a> From<&'a AskFrame> for AskB1<'a> {
             kind: kind.as_str(),
             id: id.as_str(),
             slot: *slot,
-            command: &ask.command,
-            payload: &ask.payload,
-            codec: ask.codec.into(),
-            message: ask.message.map(|MessageId(id)| id),
-            mode: match ask.mode {
+            command,
+            payload,
+            codec: (*codec).into(),
+            message: message.map(|MessageId(id)| id),
+            mode: match mode {
                 ReadMode::Strict => ModeB1::Strict,
                 ReadMode::Leased => ModeB1::Leased,
                 ReadMode::Log => ModeB1::Log,
@@ -229,11 +230,9 @@ impl TryFrom<AskB1<'_>> for AskFrame {
     type Error = InvalidId;
     fn try_from(ask: AskB1<'_>) -> Result<Self, InvalidId> {
         let key = ActorKey { kind: ActorKind::new(ask.kind)?, id: ActorId::new(ask.id)? };
-        Ok(Self {
-            id: CommandId { origin: Incarnation(ask.origin), sequence: ask.sequence },
-            floor: ask.floor,
+        let request = Request {
             actor: ActorAddress { key, slot: Slot(ask.slot) },
-            command: ask.command.to_owned(),
+            command: ask.command.to_owned().into(),
             payload: Bytes::copy_from_slice(ask.payload),
             codec: ask.codec.into(),
             message: ask.message.map(MessageId),
@@ -242,12 +241,17 @@ impl TryFrom<AskB1<'_>> for AskFrame {
                 ModeB1::Leased => ReadMode::Leased,
                 ModeB1::Log => ReadMode::Log,
             },
+            trace: None,
+        };
+        Ok(Self {
+            id: CommandId { origin: Incarnation(ask.origin), sequence: ask.sequence },
+            floor: ask.floor,
+            request: request.into(),
             view: Epoch(ask.view),
             budget: Duration::from_micros(ask.budget_micros),
             attempt: ask.attempt,
             sending: ask.sending,
             wants_answer: ask.wants_answer,
-            trace: None,
         })
     }
 }
@@ -349,7 +353,7 @@ pub(crate) fn decode_frames(payload: &[u8]) -> Result<Received, WireFault> {
 fn read_frame(bytes: &[u8]) -> Result<Frame, WireFault> {
     let frame = Frame::try_from(envelope::read::<FrameB1<'_>>(bytes)?)?;
     match &frame {
-        Frame::Ask(ask) => bounded(ask.payload.len(), AskFrame::PAYLOAD_BYTES_MAX)?,
+        Frame::Ask(ask) => bounded(ask.request.payload.len(), AskFrame::PAYLOAD_BYTES_MAX)?,
         Frame::Warm(warm) => bounded(warm.bytes(), WarmFrame::BYTES_MAX)?,
         Frame::Answer(_) | Frame::WarmTaken(_) => {}
     }

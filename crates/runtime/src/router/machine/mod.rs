@@ -20,11 +20,11 @@ mod tests;
 
 use std::sync::Arc;
 
-use aether_domain::ports::Answer;
+use aether_domain::ports::{Answer, Request};
 use aether_domain::{CommandId, Epoch, Incarnation, Monotonic, NodeRef, ShardId, Slot};
 
 use self::asks::Asks;
-use super::ask::{Pending, Place, Request, Target, Try};
+use super::ask::{Pending, Place, Target, Try, weight};
 use super::bounds::{RETRY_NEXT_LIFE, STRAGGLERS_WAIT};
 use super::budget::NodeBudget;
 use super::window::{Window, sequence};
@@ -34,9 +34,9 @@ use crate::view::View;
 #[derive(Debug)]
 pub(crate) enum Input<T> {
     /// A new command; without a token it is sent at most once and nobody is told.
-    Ask { token: Option<T>, request: Request, deadline: Monotonic },
+    Ask { token: Option<T>, request: Arc<Request>, deadline: Monotonic },
     /// A command that was begun in place was refused: from now on it is looked after here.
-    RefusedHere { sequence: u64, token: T, request: Request, deadline: Monotonic, answer: Answer },
+    RefusedHere { sequence: u64, token: T, request: Arc<Request>, deadline: Monotonic, answer: Answer },
     /// What `from` says became of a command as it was sent the `sending`th time, on the topology epoch `view`.
     Answered { sequence: u64, sending: u32, from: Target, view: Epoch, answer: Answer },
     /// A sending did not leave this node.
@@ -253,7 +253,7 @@ impl<T> ShardAsks<T> {
         now: Monotonic,
         view: &View,
         token: Option<T>,
-        request: Request,
+        request: Arc<Request>,
         deadline: Monotonic,
         effects: &mut Vec<Effect<T>>,
     ) {
@@ -262,7 +262,7 @@ impl<T> ShardAsks<T> {
             return;
         }
         let slot = request.actor.slot;
-        if !self.window.has_room(slot) || !self.budget.take(request.bytes()) {
+        if !self.window.has_room(slot) || !self.budget.take(weight(&request)) {
             effects.push(ended(token, Answer::Busy));
             return;
         }
@@ -284,7 +284,7 @@ impl<T> ShardAsks<T> {
         &mut self,
         sequence: u64,
         token: T,
-        request: Request,
+        request: Arc<Request>,
         deadline: Monotonic,
         answer: &Answer,
         effects: &mut Vec<Effect<T>>,
@@ -295,7 +295,7 @@ impl<T> ShardAsks<T> {
             effects.push(Effect::Complete { token, answer });
             return false;
         }
-        if !self.budget.take(request.bytes()) {
+        if !self.budget.take(weight(&request)) {
             self.window.close(sequence);
             let answer = if applied {
                 Answer::Unavailable { retry_after: RETRY_NEXT_LIFE, maybe_applied: true }

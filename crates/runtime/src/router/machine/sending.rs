@@ -3,7 +3,7 @@
 use aether_domain::ports::Answer;
 use aether_domain::{CommandId, Monotonic};
 
-use super::super::ask::{Pending, Place, Target, Try};
+use super::super::ask::{Pending, Place, Target, Try, weight};
 use super::super::bounds::{HELD_BYTES_PER_SHARD_MAX, HELD_PER_SHARD_MAX, RESEND_AFTER, RESEND_LEFT_MIN};
 use super::{Effect, ShardAsks, ended};
 use crate::view::View;
@@ -49,7 +49,7 @@ impl<T> ShardAsks<T> {
     /// Lets a command wait for the hold, or refuses it if too many do and it is certainly not applied.
     pub(super) fn hold_back(&mut self, sequence: u64, effects: &mut Vec<Effect<T>>) {
         let Some(ask) = self.asks.get_mut(sequence) else { return };
-        let (bytes, deadline) = (ask.request.bytes(), ask.deadline);
+        let (bytes, deadline) = (weight(&ask.request), ask.deadline);
         let fits = self.held < HELD_PER_SHARD_MAX && self.held_bytes + bytes <= HELD_BYTES_PER_SHARD_MAX;
         if !(fits && self.budget.hold(bytes)) {
             if !ask.maybe_applied() {
@@ -90,7 +90,7 @@ impl<T> ShardAsks<T> {
 
     pub(super) fn take_from_hold(&mut self, sequence: u64) {
         if let Some(ask) = self.asks.get(sequence) {
-            let bytes = ask.request.bytes();
+            let bytes = weight(&ask.request);
             self.held -= 1;
             self.held_bytes -= bytes;
             self.budget.release(bytes);
@@ -109,7 +109,7 @@ impl<T> ShardAsks<T> {
         }
         let ask = self.asks.remove(sequence)?;
         self.window.close(sequence);
-        self.budget.give_back(ask.request.bytes());
+        self.budget.give_back(weight(&ask.request));
         Some(ask)
     }
 }

@@ -364,9 +364,10 @@ proptest! {
     #[test]
     fn frames_come_back(from in nodes(), id in "\\PC{1,32}", payload in payloads(), numbers: [u64; 3], text in "\\PC{0,40}") {
         let mut ask = samples::ask();
-        ask.actor.key.id = ActorId::new(id).expect("an id");
-        (ask.payload, ask.command, ask.floor) = (payload.clone(), text.clone(), numbers[0]);
-        ask.budget = Duration::from_micros(numbers[1]);
+        let request = Arc::make_mut(&mut ask.request);
+        request.actor.key.id = ActorId::new(id).expect("an id");
+        (request.payload, request.command) = (payload.clone(), text.clone().into());
+        (ask.floor, ask.budget) = (numbers[0], Duration::from_micros(numbers[1]));
         let id = CommandId { origin: Incarnation(numbers[2]), sequence: numbers[0] };
         let answers = [Answer::Replied(payload), Answer::Invalid { reason: text, maybe_applied: true }];
         let mut frames = vec![Frame::Ask(ask)];
@@ -525,11 +526,11 @@ fn a_frame_of_more_warm_actors_than_there_may_be_is_refused() {
 #[test]
 fn the_largest_command_fits_into_a_message() {
     let mut ask = samples::ask();
-    ask.payload = vec![7; AskFrame::PAYLOAD_BYTES_MAX].into();
+    Arc::make_mut(&mut ask.request).payload = vec![7; AskFrame::PAYLOAD_BYTES_MAX].into();
     let from = samples::node("n1", 1);
     let bytes = encode_frames(&from, &[Frame::Ask(ask.clone())], 1 << 20).expect("it fits");
     assert_eq!(samples::sound_frames(&bytes), (from.clone(), vec![Frame::Ask(ask.clone())]));
-    ask.payload = vec![7; AskFrame::PAYLOAD_BYTES_MAX + 1].into();
+    Arc::make_mut(&mut ask.request).payload = vec![7; AskFrame::PAYLOAD_BYTES_MAX + 1].into();
     let bytes = encode_frames(&from, &[Frame::Ask(ask.clone())], 1 << 20).expect("the sender has its own check");
     let read = crate::wire::v1::decode_frames(&bytes).expect("the message is sound");
     assert!(read.frames.is_empty() && matches!(&read.refused[..], [WireFault::TooLarge { .. }]), "{read:?}");

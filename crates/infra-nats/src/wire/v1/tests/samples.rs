@@ -13,7 +13,7 @@ use aether_domain::lease::{LeadershipEvent, LeadershipLease, LossReason};
 use aether_domain::orders::{Asked, Orders, RebalanceOrder, Wish};
 use aether_domain::policy::{LoadPolicy, MoveCaps, Pin, PlacementPolicy, Strategy, TagRule, ZoneMode};
 use aether_domain::ports::{
-    Answer, AnswerFrame, AskFrame, Claim, Frame, ReadMode, WarmFrame, WarmTakenFrame, WarmVerdict,
+    Answer, AnswerFrame, AskFrame, Claim, Frame, ReadMode, Request, WarmFrame, WarmTakenFrame, WarmVerdict,
 };
 use aether_domain::records::{
     ActorSnapshot, Checkpoint, CommandMark, CommitRecord, ControlRecord, DeadLetter, DesiredPlacement, Entry,
@@ -282,16 +282,19 @@ pub(in crate::wire) fn commit(codec: PayloadCodec) -> CommitRecord {
 
 pub(crate) fn ask() -> AskFrame {
     let key = ActorKey { kind: ActorKind::new("account").expect("a kind"), id: ActorId::new("alice").expect("an id") };
-    AskFrame {
-        trace: None,
-        id: CommandId { origin: Incarnation(0x4d2), sequence: 300 },
-        floor: 299,
+    let request = Request {
         actor: ActorAddress { key, slot: Slot(0xa5b) },
-        command: "Withdraw".to_owned(),
+        command: "Withdraw".into(),
         payload: Bytes::from_static(br#"{"amount":10}"#),
         codec: PayloadCodec::Json,
         message: Some(MessageId(0xabc)),
         mode: ReadMode::Leased,
+        trace: None,
+    };
+    AskFrame {
+        id: CommandId { origin: Incarnation(0x4d2), sequence: 300 },
+        floor: 299,
+        request: request.into(),
         view: Epoch(31),
         budget: Duration::from_millis(1500),
         attempt: 1,

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aether_domain::ports::{Answer, ReadMode};
+use aether_domain::ports::{Answer, ReadMode, Request};
 use aether_domain::records::PayloadCodec;
 use aether_domain::testing::life;
 use aether_domain::{ActorAddress, ActorId, ActorKey, ActorKind, Epoch, Monotonic, ShardCount, ShardId, Slot};
 use bytes::Bytes;
 
-use super::super::super::ask::{Request, Target, Try};
+use super::super::super::ask::{Target, Try};
 use super::super::super::budget::NodeBudget;
 use super::super::super::window::sequence;
 use super::super::{Effect, Input, ShardAsks};
@@ -149,9 +149,9 @@ impl Desk {
 /// Of the actor that is asked.
 pub(super) const SLOT: Slot = Slot(0);
 
-pub(super) fn request(bytes: usize) -> Request {
+pub(super) fn request(bytes: usize) -> Arc<Request> {
     let key = ActorKey { kind: ActorKind::new("account").expect("a kind"), id: ActorId::new("alice").expect("an id") };
-    Request {
+    Arc::new(Request {
         trace: None,
         actor: ActorAddress { key, slot: SLOT },
         command: "deposit".into(),
@@ -159,7 +159,7 @@ pub(super) fn request(bytes: usize) -> Request {
         codec: PayloadCodec::Json,
         message: None,
         mode: ReadMode::Strict,
-    }
+    })
 }
 
 pub(super) fn replied() -> Answer {

@@ -3,6 +3,8 @@
 mod desk;
 mod schedules;
 
+use std::sync::Arc;
+
 use aether_domain::ports::Answer;
 use aether_domain::testing::life;
 use aether_domain::{Epoch, Slot};
@@ -526,7 +528,7 @@ fn a_hold_takes_at_most_all_that_may_be_outstanding() {
     for slot in [SLOT, Slot(1)] {
         for _ in 0..OUTSTANDING_PER_SHARD_MAX {
             let mut request = request(10);
-            request.actor.slot = slot;
+            Arc::make_mut(&mut request).actor.slot = slot;
             let deadline = desk.now + LONG;
             desk.step(Input::Ask { token: Some(0), request, deadline });
         }
