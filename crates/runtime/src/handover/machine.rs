@@ -36,7 +36,6 @@ pub(crate) enum Input {
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "there are few at a time, and most are frames")]
 pub(crate) enum Effect {
     /// Send that.
     Send { to: NodeRef, frame: Frame },

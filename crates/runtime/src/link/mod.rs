@@ -319,6 +319,9 @@ mod tests {
         fn known_or_made(&self, to: &NodeRef) -> Arc<Link> {
             self.with(to, Arc::clone).expect("there are few")
         }
+        fn has(&self, life: aether_domain::Incarnation) -> bool {
+            self.tallies().iter().any(|tally| tally.to.incarnation == life)
+        }
     }
 
     fn frame(nth: u64) -> Frame {
@@ -468,6 +471,59 @@ mod tests {
         wire.permits.add_permits(100);
         quiet(&tasks).await;
         assert_eq!(*wire.sizes.lock().expect("no panic"), [1, 256, 43]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_says_whether_its_link_has_to_be_flushed_and_leaves_without_it_otherwise() {
+        let (wire, links, _) = links(0);
+        let link = links.known_or_made(&life("a", 1));
+        let cork = link.cork();
+        assert_eq!(link.push(frame(1)), Ok(false), "the cork sends it");
+        drop(cork);
+        assert_eq!(link.push(frame(2)), Ok(false), "whoever sends the first one sends it too");
+        wire.permits.add_permits(100);
+        turns().await;
+        assert_eq!(*wire.sizes.lock().expect("no panic"), [1, 1]);
+        assert_eq!(link.push(frame(3)), Ok(true), "nobody sends");
+        link.flush();
+        turns().await;
+        assert_eq!(std::mem::take(&mut *wire.sizes.lock().expect("no panic")), [1, 1, 1]);
+        for nth in 0..40 {
+            link.push(ask(nth)).expect("there is room");
+        }
+        link.flush();
+        turns().await;
+        assert_eq!(link.push(ask(40)), Ok(false), "it waits for more, or for its time");
+        sleep(2 * HELD_BACK_FOR).await;
+        turns().await;
+        assert_eq!(*wire.sizes.lock().expect("no panic"), [40, 1]);
+        links.keep(&life("me", 1), &[].into());
+        assert_eq!(link.push(frame(4)), Ok(false), "it is closed");
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_the_same_life_at_once_has_the_same_link() {
+        let (_, links, _) = links(0);
+        for round in 1..50 {
+            let made = std::thread::scope(|scope| {
+                let make = |nth: u64| {
+                    scope.spawn({
+                        let links = &links;
+                        move || {
+                            [links.known_or_made(&life("a", round)), links.known_or_made(&life("b", 100 * round + nth))]
+                        }
+                    })
+                };
+                let makers: Vec<_> = (0..4).map(make).collect();
+                makers.into_iter().map(|maker| maker.join().expect("no panic")).collect::<Vec<_>>()
+            });
+            for [same, _] in &made {
+                assert!(Arc::ptr_eq(same, &made[0][0]), "round {round}");
+            }
+            let lives =
+                made.iter().flatten().map(|link| link.to.incarnation).collect::<std::collections::BTreeSet<_>>();
+            assert!(lives.iter().all(|life| links.has(*life)), "round {round}: none is lost");
+        }
     }
 
     #[tokio::test]
