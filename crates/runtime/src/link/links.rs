@@ -1,7 +1,7 @@
 //! The links of one node, by the life at their other end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aether_domain::ports::{SendError, Transport};
 use aether_domain::{Incarnation, NodeRef};
@@ -65,14 +65,19 @@ impl Links {
     }
 
     fn made(&self, to: &NodeRef) -> Option<Arc<Link>> {
-        self.change(|table| {
-            if table.by_life.len() >= LINKS_MAX && !table.by_life.contains_key(&to.incarnation) {
-                return None;
-            }
-            let me = table.me.clone();
-            let new = || Arc::new(Link::new(me, to.clone(), self.wiring.clone()));
-            Some(table.by_life.entry(to.incarnation).or_insert_with(new).clone())
-        })
+        let _alone = self.changing();
+        let table = self.table.load();
+        if let Some(link) = table.by_life.get(&to.incarnation) {
+            return Some(link.clone());
+        }
+        if table.by_life.len() >= LINKS_MAX {
+            return None;
+        }
+        let link = Arc::new(Link::new(table.me.clone(), to.clone(), self.wiring.clone()));
+        let mut with_it = Table::clone(&table);
+        with_it.by_life.insert(to.incarnation, link.clone());
+        self.table.store(Arc::new(with_it));
+        Some(link)
     }
 
     /// The link to that life, if there is one.
@@ -82,25 +87,23 @@ impl Links {
 
     /// Closes the links to all others; what waits for them is dropped. A new life of this node starts without links.
     pub(crate) fn keep(&self, me: &NodeRef, lives: &BTreeSet<Incarnation>) {
-        self.change(|table| {
-            let same = table.me == *me;
-            table.me = me.clone();
-            table.by_life.retain(|life, link| {
-                let stays = same && lives.contains(life);
-                if !stays {
-                    link.close();
-                }
-                stays
-            });
+        let _alone = self.changing();
+        let mut kept = Table::clone(&self.table.load());
+        let same = kept.me == *me;
+        kept.me = me.clone();
+        kept.by_life.retain(|life, link| {
+            let stays = same && lives.contains(life);
+            if !stays {
+                // Before it is out of the table: no life has two open links, which would not keep their order.
+                link.close();
+            }
+            stays
         });
+        self.table.store(Arc::new(kept));
     }
 
-    fn change<R>(&self, act: impl FnOnce(&mut Table) -> R) -> R {
-        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut table = Table::clone(&self.table.load());
-        let done = act(&mut table);
-        self.table.store(Arc::new(table));
-        done
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was asked over each, and what has been answered.

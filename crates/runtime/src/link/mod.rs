@@ -43,7 +43,7 @@ pub(crate) struct Link {
     me: NodeRef,
     to: NodeRef,
     wiring: Arc<Wiring>,
-    /// All that changes, in one place: two threads that ask at once fight over one lock and nothing else.
+    /// All that changes, in one place: two threads that ask at once fight over one lock.
     state: Mutex<State>,
 }
 
@@ -52,9 +52,11 @@ pub(crate) struct Cork(Arc<Link>);
 
 impl Drop for Cork {
     fn drop(&mut self) {
-        self.0.lock().corks -= 1;
-        // Whoever has been answered meanwhile may be about to ask again.
-        self.0.begin(|state| !state.queue.has_only_asks());
+        self.0.begin(|state| {
+            state.corks -= 1;
+            // Whoever has been answered meanwhile may be about to ask again.
+            !state.queue.has_only_asks()
+        });
     }
 }
 
@@ -110,27 +112,22 @@ impl Link {
         self.begin(|state| state.since_heard <= 1);
     }
 
-    /// Lets frames gather until the cork is dropped.
-    pub(crate) fn cork(self: &Arc<Self>) -> Cork {
-        self.lock().corks += 1;
+    /// The other end was heard of: what follows from that gathers until the cork is dropped.
+    pub(crate) fn heard(self: &Arc<Self>) -> Cork {
+        let mut state = self.lock();
+        (state.since_heard, state.corks) = (0, state.corks + 1);
         Cork(self.clone())
-    }
-
-    /// The other end was heard of.
-    pub(crate) fn heard(&self) {
-        self.lock().since_heard = 0;
     }
 
     /// So many answers have come from there, in one message: what they were waited for with may leave.
     pub(crate) fn answered(self: &Arc<Self>, times: usize) {
-        {
-            let mut state = self.lock();
+        self.begin(|state| {
             state.answers += times as u64;
             state.unanswered = state.unanswered.saturating_sub(times);
             // Who was answered together is likely to ask again together: the first of them is not alone.
             state.since_heard += u64::from(times > 1);
-        }
-        self.begin(|_| false);
+            false
+        });
     }
 
     /// What was asked there, and what has been answered.
@@ -146,15 +143,17 @@ impl Link {
         state.queue.clear();
     }
 
-    /// Lets somebody send what waits, if it is to be sent now and nobody does: here and now, or gathering for a turn.
-    fn begin(self: &Arc<Self>, on_the_spot: impl FnOnce(&State) -> bool) {
+    /// Notes something, and lets somebody send what waits if it is to be sent now and nobody does: on the spot, or after
+    /// gathering for a turn, as is said then.
+    fn begin(self: &Arc<Self>, on_the_spot: impl FnOnce(&mut State) -> bool) {
         let on_the_spot = {
             let mut state = self.lock();
+            let on_the_spot = on_the_spot(&mut state);
             if !self.is_due(&mut state) {
                 return;
             }
             state.sending = true;
-            on_the_spot(&state)
+            on_the_spot
         };
         if on_the_spot {
             let mut send = Box::pin(self.clone().send_all());
@@ -245,7 +244,8 @@ impl Link {
         }
         let frames = state.queue.next_message();
         state.messages += 1;
-        let sequences: Vec<u64> = frames.iter().filter_map(ask_sequence).collect();
+        let mut sequences = Vec::with_capacity(frames.len());
+        sequences.extend(frames.iter().filter_map(ask_sequence));
         state.unanswered += sequences.len();
         Some((frames, sequences))
     }
@@ -319,9 +319,6 @@ mod tests {
         fn known_or_made(&self, to: &NodeRef) -> Arc<Link> {
             self.with(to, Arc::clone).expect("there are few")
         }
-        fn has(&self, life: aether_domain::Incarnation) -> bool {
-            self.tallies().iter().any(|tally| tally.to.incarnation == life)
-        }
     }
 
     fn frame(nth: u64) -> Frame {
@@ -356,7 +353,7 @@ mod tests {
     async fn busy_link(unanswered: u64) -> (Arc<Wire>, Arc<Link>) {
         let (wire, links, _) = links(1000);
         let link = links.known_or_made(&life("a", 1));
-        let cork = link.cork();
+        let cork = link.heard();
         for nth in 0..unanswered {
             link.push(ask(nth)).expect("there is room");
         }
@@ -413,7 +410,7 @@ mod tests {
      {
         for (answered, sizes) in [(8, vec![3]), (1, vec![1, 2])] {
             let (wire, link) = busy_link(answered).await;
-            link.heard();
+            drop(link.heard());
             link.answered(answered as usize);
             for nth in 0..3 {
                 link.push(ask(nth)).expect("there is room");
@@ -454,7 +451,7 @@ mod tests {
         }
         assert_eq!(*wire.sizes.lock().expect("no panic"), [1], "without any task switch");
         quiet(&tasks).await;
-        link.heard();
+        drop(link.heard());
         link.push(frame(10)).expect("there is room");
         link.flush();
         assert_eq!(*wire.sizes.lock().expect("no panic"), [1, 9, 1]);
@@ -477,7 +474,7 @@ mod tests {
     async fn a_frame_says_whether_its_link_has_to_be_flushed_and_leaves_without_it_otherwise() {
         let (wire, links, _) = links(0);
         let link = links.known_or_made(&life("a", 1));
-        let cork = link.cork();
+        let cork = link.heard();
         assert_eq!(link.push(frame(1)), Ok(false), "the cork sends it");
         drop(cork);
         assert_eq!(link.push(frame(2)), Ok(false), "whoever sends the first one sends it too");
@@ -520,9 +517,9 @@ mod tests {
             for [same, _] in &made {
                 assert!(Arc::ptr_eq(same, &made[0][0]), "round {round}");
             }
-            let lives =
-                made.iter().flatten().map(|link| link.to.incarnation).collect::<std::collections::BTreeSet<_>>();
-            assert!(lives.iter().all(|life| links.has(*life)), "round {round}: none is lost");
+            for link in made.iter().flatten() {
+                assert!(links.known(&link.to).is_some_and(|known| Arc::ptr_eq(&known, link)), "round {round}");
+            }
         }
     }
 
@@ -530,7 +527,7 @@ mod tests {
     async fn a_corked_link_waits_for_the_last_cork() {
         let (wire, links, _) = links(100);
         let link = links.known_or_made(&life("a", 1));
-        let (first, second) = (link.cork(), link.cork());
+        let (first, second) = (link.heard(), link.heard());
         for nth in 0..3 {
             link.push(frame(nth)).expect("there is room");
             link.flush();

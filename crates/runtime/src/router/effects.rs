@@ -1,6 +1,7 @@
 //! How an input reaches a shard's machine, and how what it wants is carried out.
 //!
-//! Under a lane's lock frames are only queued and callers only told; sending and running come after it, in order.
+//! Under a lane's lock frames are only queued and callers only told; sending and running come after it, in order. (A frame
+//! that its link holds back may begin that link's watch, which is a task.)
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -54,6 +55,7 @@ impl Core {
                 for effect in state.effects.drain(..) {
                     match effect {
                         Effect::Send { to, attempt } => match self.send(now, &to, attempt, &mut state.sent) {
+                            // All of a step go to one life, that of the view.
                             Ok(due) => flush = due.or(flush),
                             Err(sequence) => unsent.push_back(sequence),
                         },

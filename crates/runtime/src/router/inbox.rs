@@ -24,7 +24,7 @@ use super::intake::{State, TurnId};
 use super::machine::Input;
 use super::outgoing::HandOver;
 use super::parking::{Judgement, Received, judge};
-use crate::link::Cork;
+use crate::link::{Cork, Link};
 use crate::message::{Responder, Work};
 use crate::view::View;
 
@@ -210,10 +210,7 @@ fn take_frames(core: &Arc<Core>, from: &NodeRef, frames: Vec<Frame>) -> Option<T
     let at = core.clock.now();
     // What is answered while the message is worked through leaves together.
     let link = core.links.known(from);
-    let cork: Option<Cork> = link.as_ref().map(|link| {
-        link.heard();
-        link.cork()
-    });
+    let cork: Option<Cork> = link.as_ref().map(Link::heard);
     let mut answers = 0;
     let me = core.view.load().me.incarnation;
     let mut asks = Vec::new();

@@ -48,7 +48,6 @@ impl<T> Asks<T> {
         self.time(ask.wake, sequence);
         match self.place(sequence) {
             Ok(_) => debug_assert!(false, "a sequence is given once"),
-            Err(last) if last == self.asks.len() => self.asks.push_back((sequence, ask)),
             Err(place) => self.asks.insert(place, (sequence, ask)),
         }
     }
