@@ -190,11 +190,18 @@ impl Book {
     }
 
     /// Actors were captured, or have arrived: after so many others.
-    pub(super) fn list(&mut self, shard: ShardId, drain_epoch: Epoch, actors: &[WarmActor], phase: MovePhase) -> usize {
+    pub(super) fn list(
+        &mut self,
+        shard: ShardId,
+        drain_epoch: Epoch,
+        actors: &[WarmActor],
+        bytes: usize,
+        phase: MovePhase,
+    ) -> usize {
         let Some(moved) = self.find(shard, drain_epoch) else { return 0 };
         let before = moved.actors;
         moved.actors += actors.len();
-        moved.bytes += actors.iter().map(WarmActor::bytes).sum::<usize>();
+        moved.bytes += bytes;
         let room = ACTORS_LISTED_MAX.saturating_sub(moved.listed.len());
         moved.listed.extend(actors.iter().take(room).map(|warm| ActorMoved {
             actor: warm.actor.key.clone(),

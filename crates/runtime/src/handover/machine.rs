@@ -1,6 +1,7 @@
 //! What is sent of a shard that leaves, how long its release waits for that, and what becomes of what arrives. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -93,8 +94,8 @@ enum Sent {
 struct Arriving {
     from: NodeRef,
     drain_epoch: Epoch,
-    chunks: BTreeSet<u32>,
-    actors: Vec<WarmActor>,
+    /// As they came: actors are large, and a list of all of them would be new memory at each growth.
+    chunks: BTreeMap<u32, Arc<Vec<WarmActor>>>,
     bytes: usize,
     since: Monotonic,
 }
@@ -116,7 +117,7 @@ impl Leaving {
     }
     /// Whether whatever is still on its way is little.
     fn is_nearly_over(&self) -> bool {
-        self.is_over() || self.is_sent() && self.bytes() <= NOT_WAITED_FOR_BYTES_MAX
+        self.is_sent() && self.unacknowledged() <= NOT_WAITED_FOR_BYTES_MAX
     }
     fn bytes(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.bytes).sum()
@@ -134,6 +135,12 @@ impl Leaving {
     }
     fn into_actors(self) -> Vec<WarmActor> {
         self.chunks.into_iter().flat_map(|chunk| Arc::unwrap_or_clone(chunk.actors)).collect()
+    }
+}
+
+impl Arriving {
+    fn actors(&self) -> u64 {
+        self.chunks.values().map(|chunk| chunk.len() as u64).sum()
     }
 }
 
@@ -326,7 +333,7 @@ impl Machine {
             }
         }
         for (bytes, actors) in parts {
-            let first = self.book.list(shard, drain_epoch, &actors, MovePhase::Captured);
+            let first = self.book.list(shard, drain_epoch, &actors, bytes, MovePhase::Captured);
             leaving.chunks.push(Chunk { actors: Arc::new(actors), first, bytes, sent: Sent::Not });
         }
         self.send_more(now, out);
@@ -449,21 +456,21 @@ impl Machine {
     }
 
     fn warm(&mut self, now: Now, from: NodeRef, frame: WarmFrame, out: &mut Vec<Effect>) {
-        let WarmFrame { shard, drain_epoch, chunk, .. } = frame;
-        let verdict = self.judge(&from, &frame);
+        let (shard, drain_epoch, chunk, bytes) = (frame.shard, frame.drain_epoch, frame.chunk, frame.bytes());
+        let verdict = self.judge(&from, &frame, bytes);
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.silent = false;
         }
         let many = frame.actors.len() as u64;
         match verdict {
-            WarmVerdict::Taken => self.take(now, &from, frame, out),
+            WarmVerdict::Taken => self.take(now, &from, frame, bytes, out),
             WarmVerdict::NoRoom | WarmVerdict::Unwanted => self.book.stats.refused += many,
         }
         let taken = WarmTakenFrame { shard, drain_epoch, chunk, verdict };
         out.push(Effect::Send { to: from, frame: Frame::WarmTaken(taken) });
     }
 
-    fn judge(&self, from: &NodeRef, frame: &WarmFrame) -> WarmVerdict {
+    fn judge(&self, from: &NodeRef, frame: &WarmFrame, bytes: usize) -> WarmVerdict {
         let WarmFrame { shard, drain_epoch, chunk, ref actors } = *frame;
         let count = self.view.shards;
         let theirs = shard.index() < count.get() && actors.iter().all(|warm| warm.actor.slot.shard(count) == shard);
@@ -477,17 +484,17 @@ impl Machine {
             return WarmVerdict::Unwanted;
         }
         let of_shard = self.arriving.get(&shard).filter(|arriving| arriving.drain_epoch == drain_epoch);
-        if of_shard.is_some_and(|arriving| arriving.chunks.contains(&chunk)) {
+        if of_shard.is_some_and(|arriving| arriving.chunks.contains_key(&chunk)) {
             return WarmVerdict::Taken;
         }
-        let (bytes, held) = (frame.bytes(), of_shard.map_or(0, |arriving| arriving.bytes));
+        let held = of_shard.map_or(0, |arriving| arriving.bytes);
         let fits = held + bytes <= ARRIVING_SHARD_BYTES_MAX && self.arriving_bytes + bytes <= ARRIVING_BYTES_MAX;
         if fits { WarmVerdict::Taken } else { WarmVerdict::NoRoom }
     }
 
     /// Keeps what came until its shard is taken; gives it to the shard at once if that has been.
-    fn take(&mut self, now: Now, from: &NodeRef, frame: WarmFrame, out: &mut Vec<Effect>) {
-        let WarmFrame { shard, drain_epoch, chunk, ref actors } = frame;
+    fn take(&mut self, now: Now, from: &NodeRef, frame: WarmFrame, bytes: usize, out: &mut Vec<Effect>) {
+        let WarmFrame { shard, drain_epoch, chunk, actors } = frame;
         if self.arriving.get(&shard).is_some_and(|arriving| arriving.drain_epoch < drain_epoch) {
             self.refuse(now, shard);
         }
@@ -495,20 +502,18 @@ impl Machine {
         if newest != Some(drain_epoch) {
             self.book.begin(now, shard, drain_epoch, MoveRole::Destination, from.clone());
         }
-        let bytes = frame.bytes();
         let arriving = self.arriving.entry(shard).or_insert_with(|| Arriving {
             from: from.clone(),
             drain_epoch,
-            chunks: BTreeSet::new(),
-            actors: Vec::new(),
+            chunks: BTreeMap::new(),
             bytes: 0,
             since: now.at,
         });
-        if arriving.chunks.insert(chunk) {
-            self.book.list(shard, drain_epoch, actors, MovePhase::Acknowledged);
+        if let Entry::Vacant(place) = arriving.chunks.entry(chunk) {
+            self.book.list(shard, drain_epoch, &actors, bytes, MovePhase::Acknowledged);
+            place.insert(actors);
             arriving.bytes += bytes;
             self.arriving_bytes += bytes;
-            arriving.actors.extend(Arc::unwrap_or_clone(frame.actors));
         }
         self.look_at_arriving(now, shard, true, out);
     }
@@ -521,9 +526,10 @@ impl Machine {
             Route::Mine { epoch } if same_life && *epoch > drain_epoch => {
                 if let Some(arriving) = self.arriving.remove(&shard) {
                     self.arriving_bytes -= arriving.bytes;
-                    self.book.stats.arrived += arriving.actors.len() as u64;
+                    self.book.stats.arrived += arriving.actors();
                     self.book.reach(now, shard, drain_epoch, MovePhase::Completed);
-                    out.push(Effect::Give { shard, actors: arriving.actors });
+                    let parts = arriving.chunks.into_values().map(Arc::unwrap_or_clone);
+                    out.extend(parts.map(|actors| Effect::Give { shard, actors }));
                 }
             }
             _ if same_life
@@ -536,7 +542,7 @@ impl Machine {
     fn refuse(&mut self, now: Now, shard: ShardId) {
         if let Some(arriving) = self.arriving.remove(&shard) {
             self.arriving_bytes -= arriving.bytes;
-            self.book.stats.refused += arriving.actors.len() as u64;
+            self.book.stats.refused += arriving.actors();
             tracing::debug!(shard = shard.0, from = %arriving.from, "warm actors forgotten: their shard did not come");
             self.book.reach(now, shard, arriving.drain_epoch, MovePhase::Failed);
         }

@@ -199,6 +199,14 @@ fn little_is_not_waited_for_but_for_as_long_as_it_is_not_sent() {
     assert_eq!(sent(&stage.pass(HOLD)), [(0, 1)]);
     assert_eq!(stage.taken(0, WarmVerdict::Taken), []);
     assert_eq!((stage.machine.stats().acknowledged, stage.machine.stats().left_out), (1, 0));
+    // Nor is the last of much.
+    let mut stage = Stage::leaving();
+    assert_eq!(sent(&stage.captured(vec![warm("1", WarmFrame::BYTES_MAX - 500)])), [(0, 1)]);
+    assert_eq!(sent(&stage.captured(vec![warm("2", MUCH / 2)])), [(1, 1)]);
+    assert_eq!(stage.released(), [], "more than that is on its way");
+    assert_eq!(stage.taken(0, WarmVerdict::Taken), [release()]);
+    assert_eq!(stage.taken(1, WarmVerdict::Taken), []);
+    assert_eq!(stage.machine.stats().acknowledged, 2);
     // Another shard's have taken all the room on the way.
     let (much, little) = ((ShardId(3), Epoch(20)), (SHARD, Epoch(20)));
     let mut stage = Stage::new(view(20, &[(much.0, leaving(much.1)), (little.0, leaving(little.1))], &[]));

@@ -363,10 +363,9 @@ impl<T> ShardMachine<T> {
 
     /// An actor of a shard that leaves has come to rest: it is not run here any more.
     fn follow(&mut self, actor: &ActorAddress) {
-        if let Some(slot) = self.residents.get_mut(actor) {
-            self.core.save_idle(actor, slot);
-            self.core.capture(actor, slot);
-            self.residents.leave(actor);
+        if let Some(mut slot) = self.residents.take(actor, self.core.epoch) {
+            self.core.save_idle(actor, &mut slot);
+            self.core.capture(actor.clone(), *slot);
         }
     }
 

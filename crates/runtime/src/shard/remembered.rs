@@ -86,6 +86,16 @@ impl Remembered {
         (commands.flat_map(|commands| &commands.origins).map(marks).collect(), messages)
     }
 
+    /// All of it but what lives asked that are gone.
+    pub(super) fn into_marks(self, lives: &Lives) -> (Vec<OriginMarks>, Vec<(MessageId, StoredReply)>) {
+        let Some(commands) = self.0 else { return Default::default() };
+        let Commands { origins, messages } = *commands;
+        let marks =
+            |origin: Origin| OriginMarks { origin: origin.life, floor: origin.floor, applied: origin.applied.into() };
+        let believed = origins.into_iter().filter(|origin| lives.has(origin.life));
+        (believed.map(marks).collect(), messages.into())
+    }
+
     /// Forgets what lives asked that are gone.
     pub(super) fn forget_gone(&mut self, lives: &Lives) {
         if let Some(commands) = &mut self.0 {

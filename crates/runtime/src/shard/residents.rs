@@ -4,7 +4,8 @@
 //! once if it has stored nothing, a moment later if it has, for then it may be about to store more. Idle actors lie side by
 //! side, by kind, in the order in which they came to rest; whoever leaves is replaced by the last one.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -180,20 +181,23 @@ impl<T> Residents<T> {
         if_awake: impl Fn(&Slot<T>) -> bool,
         if_idle: impl Fn(&Idle, &Settings) -> bool,
     ) -> Vec<ActorAddress> {
-        let mut last = BTreeSet::new();
+        let mut last = Vec::new();
         for (kind, of) in self.kinds.iter().enumerate() {
             let settings = of.kind.settings();
             let awake = of.awake.iter().filter(|(_, slot)| slot.busy.is_none() && if_awake(slot));
             let awake = awake.map(|(id, slot)| (slot.touched, kind, id, slot.hashed));
             let idle = of.idle.iter().filter(|idle| if_idle(idle, settings));
             for actor in awake.chain(idle.map(|idle| (idle.touched(), kind, &idle.id, idle.hashed))) {
-                last.insert(actor);
-                if last.len() > most {
-                    last.pop_first();
+                last.push(Reverse(actor));
+                if last.len() > 2 * most {
+                    last.select_nth_unstable(most);
+                    last.truncate(most);
                 }
             }
         }
-        last.into_iter().rev().map(|(_, kind, id, hash_slot)| self.kinds[kind].address(id, hash_slot)).collect()
+        last.sort_unstable();
+        let last = last.into_iter().take(most);
+        last.map(|Reverse((_, kind, id, hash_slot))| self.kinds[kind].address(id, hash_slot)).collect()
     }
 
     /// Packs what has rested, and forgets actors that nobody has asked for as long as their kind says; looks at
@@ -287,11 +291,18 @@ impl<T> Residents<T> {
         }
     }
 
-    /// Forgets an actor with nothing under way that is awake.
-    pub(super) fn leave(&mut self, actor: &ActorAddress) {
-        if let Some(kind) = self.memory.place(&actor.key.kind) {
-            self.forget(kind, &actor.key.id, Leaves::Uncounted);
-        }
+    /// Takes out an actor with nothing under way.
+    pub(super) fn take(&mut self, actor: &ActorAddress, epoch: Epoch) -> Option<Box<Slot<T>>> {
+        let (kind, id) = (self.memory.place(&actor.key.kind)?, &actor.key.id);
+        let of = &mut self.kinds[kind];
+        let slot = match of.place(&self.hashes, id) {
+            Some(place) => of.take(&self.hashes, place, epoch)?.1,
+            None if of.awake.get(id)?.busy.is_some() => return None,
+            None => of.awake.remove(id)?,
+        };
+        self.count -= 1;
+        self.memory.left(kind, 1, slot.bytes as usize);
+        Some(slot)
     }
 
     /// Forgets an awake actor.

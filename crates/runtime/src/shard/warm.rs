@@ -103,6 +103,12 @@ impl Captured {
         self.next.is_empty()
     }
 
+    /// What was not told yet. The next part is much like it.
+    fn take(&mut self) -> Vec<WarmActor> {
+        let room = if self.is_done() { 0 } else { self.actors.len() };
+        std::mem::replace(&mut self.actors, Vec::with_capacity(room))
+    }
+
     fn put(&mut self, warm: WarmActor) -> bool {
         let bytes = warm.bytes();
         let fits = self.all < CAPTURED_MAX && self.bytes + bytes <= CAPTURED_BYTES_MAX;
@@ -153,8 +159,8 @@ impl<T> ShardMachine<T> {
         while self.core.captured.bytes < enough
             && let Some(actor) = self.core.captured.next.pop()
         {
-            if let Some(slot) = self.residents.awaken(&actor, self.core.epoch) {
-                self.core.capture(&actor, slot);
+            if let Some(slot) = self.residents.take(&actor, self.core.epoch) {
+                self.core.capture(actor, *slot);
             }
         }
         self.tell_captured();
@@ -169,7 +175,7 @@ impl<T> ShardMachine<T> {
 
     /// Tells what has been captured.
     pub(super) fn tell_captured(&mut self) {
-        let actors = std::mem::take(&mut self.core.captured.actors);
+        let actors = self.core.captured.take();
         if let (false, Some(drain_epoch)) = (actors.is_empty(), self.drains_under()) {
             self.core.want(Effect::Captured { drain_epoch, actors });
         }
@@ -202,27 +208,27 @@ impl<T> Core<T> {
         slot
     }
 
-    /// Captures an actor with nothing under way, which is not run here any more.
-    pub(super) fn capture(&mut self, actor: &ActorAddress, slot: &mut Slot<T>) {
+    /// Captures an actor that had nothing under way and is in memory no more.
+    pub(super) fn capture(&mut self, actor: ActorAddress, slot: Slot<T>) {
         let Live::Present(instance) = &slot.live else { return };
-        if slot.busy.is_some() || slot.tail.sequence == Sequence::ZERO {
+        if slot.tail.sequence == Sequence::ZERO {
             return;
         }
         let Kept { state, timers } = match instance.kept(slot.kind.settings().codec, self.captured.last_state) {
             Ok(kept) => kept,
             Err(reason) => {
                 self.counts.warm_left_out += 1;
-                return self.fact(Fact::WarmLeftOut { actor: actor.clone(), reason });
+                return self.fact(Fact::WarmLeftOut { actor, reason });
             }
         };
         self.captured.last_state = state.len();
-        slot.remembered.forget_gone(&self.lives);
-        let (origins, messages) = slot.remembered.marks();
         let (grown_events, grown_bytes) = slot.growth.parts();
+        let snapshot_epoch = self.written_under(&slot);
+        let (origins, messages) = slot.remembered.into_marks(&self.lives);
         let snapshot = ActorSnapshot {
             at: slot.tail,
             version: instance.version(),
-            shard_epoch: self.written_under(slot),
+            shard_epoch: snapshot_epoch,
             schema: slot.kind.schema(),
             codec: slot.kind.settings().codec,
             state,
@@ -230,7 +236,7 @@ impl<T> Core<T> {
             messages,
             timers,
         };
-        self.keep_captured(WarmActor { actor: actor.clone(), snapshot, grown_events, grown_bytes });
+        self.keep_captured(WarmActor { actor, snapshot, grown_events, grown_bytes });
     }
 
     /// Under which epoch the last commit was written; only of one of its own does an instance know. No lower than that.

@@ -15,47 +15,47 @@ use super::{Encoded, WireFault, bounded, payload_hash};
 pub(crate) const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
 #[derive(SchemaWrite, SchemaRead)]
-pub(super) struct ActorSnapshotB1 {
+pub(super) struct ActorSnapshotB1<'a> {
     sequence: u64,
     hash: u64,
     version: u64,
     shard_epoch: u64,
     schema: u32,
     codec: CodecB1,
-    state: Bytes,
-    origins: Vec<OriginB1>,
-    messages: Vec<MessageB1>,
+    state: &'a [u8],
+    origins: Vec<OriginB1<'a>>,
+    messages: Vec<MessageB1<'a>>,
     timers: Vec<TimerB1>,
 }
 
-impl Body<'_> for ActorSnapshotB1 {
+impl<'a> Body<'a> for ActorSnapshotB1<'a> {
     const KIND: Kind = Kind::ActorSnapshot;
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-struct OriginB1 {
+struct OriginB1<'a> {
     life: u64,
     floor: u64,
-    applied: Vec<AppliedB1>,
+    applied: Vec<AppliedB1<'a>>,
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-struct AppliedB1 {
+struct AppliedB1<'a> {
     sequence: u64,
     codec: CodecB1,
-    reply: Bytes,
+    reply: &'a [u8],
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-struct MessageB1 {
+struct MessageB1<'a> {
     id: u128,
     codec: CodecB1,
-    reply: Bytes,
+    reply: &'a [u8],
 }
 
-const _: () = envelope::paid::<OriginB1>(3);
-const _: () = envelope::paid::<AppliedB1>(3);
-const _: () = envelope::paid::<MessageB1>(3);
+const _: () = envelope::paid::<OriginB1<'_>>(3);
+const _: () = envelope::paid::<AppliedB1<'_>>(3);
+const _: () = envelope::paid::<MessageB1<'_>>(3);
 
 /// Which messages are together the body of a snapshot.
 #[derive(SchemaWrite, SchemaRead)]
@@ -80,26 +80,26 @@ pub(crate) enum Kept {
     Chunks(ManifestB1),
 }
 
-fn reply(codec: CodecB1, bytes: Bytes) -> StoredReply {
-    StoredReply { codec: codec.into(), bytes }
+fn reply(codec: CodecB1, bytes: &[u8]) -> StoredReply {
+    StoredReply { codec: codec.into(), bytes: Bytes::copy_from_slice(bytes) }
 }
 
-impl From<&ActorSnapshot> for ActorSnapshotB1 {
-    fn from(snapshot: &ActorSnapshot) -> Self {
-        let applied = |(sequence, reply): &(u64, StoredReply)| AppliedB1 {
+impl<'a> From<&'a ActorSnapshot> for ActorSnapshotB1<'a> {
+    fn from(snapshot: &'a ActorSnapshot) -> Self {
+        let applied = |(sequence, reply): &'a (u64, StoredReply)| AppliedB1 {
             sequence: *sequence,
             codec: reply.codec.into(),
-            reply: reply.bytes.clone(),
+            reply: &reply.bytes,
         };
-        let origin = |marks: &OriginMarks| OriginB1 {
+        let origin = |marks: &'a OriginMarks| OriginB1 {
             life: marks.origin.0,
             floor: marks.floor,
             applied: marks.applied.iter().map(applied).collect(),
         };
-        let message = |(MessageId(id), reply): &(MessageId, StoredReply)| MessageB1 {
+        let message = |(MessageId(id), reply): &'a (MessageId, StoredReply)| MessageB1 {
             id: *id,
             codec: reply.codec.into(),
-            reply: reply.bytes.clone(),
+            reply: &reply.bytes,
         };
         Self {
             sequence: snapshot.at.sequence.0,
@@ -108,7 +108,7 @@ impl From<&ActorSnapshot> for ActorSnapshotB1 {
             shard_epoch: snapshot.shard_epoch.0,
             schema: snapshot.schema,
             codec: snapshot.codec.into(),
-            state: snapshot.state.clone(),
+            state: &snapshot.state,
             origins: snapshot.origins.iter().map(origin).collect(),
             messages: snapshot.messages.iter().map(message).collect(),
             timers: snapshot.timers.iter().map(TimerB1::from).collect(),
@@ -116,21 +116,21 @@ impl From<&ActorSnapshot> for ActorSnapshotB1 {
     }
 }
 
-impl From<ActorSnapshotB1> for ActorSnapshot {
-    fn from(dto: ActorSnapshotB1) -> Self {
-        let origin = |marks: OriginB1| OriginMarks {
+impl From<ActorSnapshotB1<'_>> for ActorSnapshot {
+    fn from(dto: ActorSnapshotB1<'_>) -> Self {
+        let origin = |marks: OriginB1<'_>| OriginMarks {
             origin: Incarnation(marks.life),
             floor: marks.floor,
             applied: marks.applied.into_iter().map(|mark| (mark.sequence, reply(mark.codec, mark.reply))).collect(),
         };
-        let message = |message: MessageB1| (MessageId(message.id), reply(message.codec, message.reply));
+        let message = |message: MessageB1<'_>| (MessageId(message.id), reply(message.codec, message.reply));
         Self {
             at: Position { sequence: Sequence(dto.sequence), hash: dto.hash },
             version: Version(dto.version),
             shard_epoch: Epoch(dto.shard_epoch),
             schema: dto.schema,
             codec: dto.codec.into(),
-            state: dto.state,
+            state: Bytes::copy_from_slice(dto.state),
             origins: dto.origins.into_iter().map(origin).collect(),
             messages: dto.messages.into_iter().map(message).collect(),
             timers: dto.timers.into_iter().map(Timer::from).collect(),
@@ -165,7 +165,7 @@ pub(crate) fn manifest(body: &[u8], chunks: Vec<u64>) -> Result<Encoded, WireFau
 pub(crate) fn decode_kept(bytes: &[u8]) -> Result<Kept, WireFault> {
     let (kind, body) = envelope::open(bytes)?;
     if kind == Kind::ActorSnapshot as u8 {
-        return Ok(Kept::Whole(envelope::read::<ActorSnapshotB1>(body)?.into()));
+        return Ok(Kept::Whole(envelope::read::<ActorSnapshotB1<'_>>(body)?.into()));
     }
     let manifest: ManifestB1 = envelope::decode(bytes)?;
     let body_bytes = usize::try_from(manifest.bytes).unwrap_or(usize::MAX);
@@ -189,6 +189,6 @@ impl ManifestB1 {
         if (body.len() as u64, payload_hash(body)) != (self.bytes, self.hash) {
             return Err(WireFault::Checksum);
         }
-        Ok(envelope::read::<ActorSnapshotB1>(body)?.into())
+        Ok(envelope::read::<ActorSnapshotB1<'_>>(body)?.into())
     }
 }

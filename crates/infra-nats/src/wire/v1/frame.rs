@@ -309,6 +309,8 @@ pub(crate) fn encode_frames(from: &NodeRef, frames: &[Frame], bytes_max: usize) 
         bytes = bytes.saturating_add(envelope::size(&length)?).saturating_add(size);
         // Beyond the bound they are only counted.
         if bytes <= bytes_max {
+            // A large one is not written into memory that grows under it.
+            written.reserve(bytes - written.len());
             envelope::write_behind(&mut written, &length)?;
             envelope::write_behind(&mut written, &frame)?;
         }

@@ -22,7 +22,7 @@ struct WarmActorB1<'a> {
     kind: &'a str,
     id: &'a str,
     slot: u16,
-    snapshot: ActorSnapshotB1,
+    snapshot: ActorSnapshotB1<'a>,
     grown_events: u32,
     grown_bytes: u32,
 }
