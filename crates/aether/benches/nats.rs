@@ -237,16 +237,20 @@ async fn in_turn<const N: usize>(time: Duration, sides: [Side<'_, '_>; N]) -> an
     Ok(means)
 }
 
-/// The median time of `count` runs, one after the other.
-async fn median<F: Future<Output = ()>>(count: usize, once: impl Fn() -> F) -> Duration {
+/// The times of `count` runs, one after the other.
+async fn timed<F: Future<Output = ()>>(count: usize, once: impl Fn() -> F) -> Vec<Duration> {
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
         let began = Instant::now();
         once().await;
         times.push(began.elapsed());
     }
+    times
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
-    times[count / 2]
+    times[times.len() / 2]
 }
 
 /// Prints a row; a goal of NaN is none.
@@ -358,8 +362,12 @@ async fn remote(
     let echo = move |client: async_nats::Client, payload: bytes::Bytes| async move {
         client.request("raw.echo", payload).await.expect("an echo");
     };
-    let ours = median(singles, || async { read(&there[0]).await }).await;
-    let raw = median(singles, || echo(asker.clone(), payload.clone())).await;
+    let (mut ours, mut raw) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ours.extend(timed(singles, || async { read(&there[0]).await }).await);
+        raw.extend(timed(singles, || echo(asker.clone(), payload.clone())).await);
+    }
+    let (ours, raw) = (median(ours), median(raw));
     let ratio = raw.as_secs_f64() / ours.as_secs_f64();
     report.row("remote ask, one at a time, p50", &format!("{ours:.0?}"), &format!("{raw:.0?}"), ratio, 1.0);
     for (workers, goal) in [(64, 1.8), (512, 3.0)] {

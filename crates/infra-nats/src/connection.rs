@@ -4,14 +4,16 @@
 //! asks [`Connection::check`] first.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use aether_domain::ports::BoxError;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, Event, ServerError, SubscribeError};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, poll};
 use tokio::sync::watch;
 
 use crate::acks::Acks;
@@ -186,6 +188,11 @@ impl Connection {
 
     /// Runs a step that only a lost connection can delay, for as long as a request may take.
     pub(crate) async fn bounded<T>(&self, step: impl Future<Output = T>) -> Result<T, NoAnswer> {
+        let mut step = pin!(step);
+        // Most take their place in the connection's queue and are done: no timer for those.
+        if let Poll::Ready(done) = poll!(step.as_mut()) {
+            return Ok(done);
+        }
         tokio::time::timeout(self.request_timeout, step).await.map_err(|_| NoAnswer(self.request_timeout))
     }
 

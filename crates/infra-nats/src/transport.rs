@@ -5,10 +5,14 @@
 //! either, so an [`Delivery::Unreachable`] is evidence, not proof. The client says that some subscription of a connection
 //! lost a message, not which: every listener on it is told [`Delivery::Overrun`].
 
-use aether_domain::NodeRef;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use aether_domain::ports::{BoxError, Delivery, Frame, SendError, Transport, Updates};
 use aether_domain::records::Format;
-use async_nats::{Message, StatusCode, Subscriber};
+use aether_domain::{Incarnation, NodeRef};
+use arc_swap::ArcSwap;
+use async_nats::{Message, StatusCode, Subject, Subscriber};
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
@@ -25,12 +29,47 @@ pub(crate) struct NatsTransport {
     connection: Connection,
     /// Where "nobody listens" comes to: `<inbox>.<sender's incarnation>.<addressee>`.
     returns: String,
+    /// By addressee. Looking there writes nothing.
+    ways: Arc<ArcSwap<BTreeMap<Incarnation, Way>>>,
 }
+
+/// How messages get from one life to another: what is the same for all of them.
+#[derive(Clone, Debug)]
+struct Way {
+    from: Incarnation,
+    to: NodeRef,
+    subject: Subject,
+    returns: Subject,
+}
+
+/// Ways known at a time; one more, and all are forgotten.
+const WAYS_MAX: usize = 1024;
 
 impl NatsTransport {
     pub(crate) fn new(connection: Connection) -> Self {
         let returns = connection.client.new_inbox();
-        Self { connection, returns }
+        Self { connection, returns, ways: Arc::default() }
+    }
+
+    /// The subject of a message between those, and where it says that nobody listens.
+    fn subjects(&self, from: &NodeRef, to: &NodeRef) -> (Subject, Subject) {
+        let known = self.ways.load();
+        let known = known.get(&to.incarnation).filter(|way| way.from == from.incarnation && way.to == *to);
+        if let Some(Way { subject, returns, .. }) = known {
+            return (subject.clone(), returns.clone());
+        }
+        let way = Way {
+            from: from.incarnation,
+            to: to.clone(),
+            subject: self.connection.names.node_subject(to).into(),
+            returns: format!("{}.{}.{}", self.returns, from.incarnation, node_token(to)).into(),
+        };
+        self.ways.rcu(|ways| {
+            let mut ways = if ways.len() < WAYS_MAX { BTreeMap::clone(ways) } else { BTreeMap::new() };
+            ways.insert(to.incarnation, way.clone());
+            ways
+        });
+        (way.subject, way.returns)
     }
 }
 
@@ -128,8 +167,8 @@ impl Transport for NatsTransport {
             fault => unavailable(fault),
         })?;
         connection.check().map_err(unavailable)?;
-        let returns = format!("{}.{}.{}", self.returns, from.incarnation, node_token(to));
-        let (client, subject) = (&connection.client, connection.names.node_subject(to));
+        let (subject, returns) = self.subjects(from, to);
+        let client = &connection.client;
         let sent = async {
             match traced {
                 None => client.publish_with_reply(subject, returns, payload).await,

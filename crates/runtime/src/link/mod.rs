@@ -54,8 +54,8 @@ impl Drop for Cork {
     fn drop(&mut self) {
         self.0.begin(|state| {
             state.corks -= 1;
-            // Whoever has been answered meanwhile may be about to ask again.
-            !state.queue.has_only_asks()
+            // Those who have been answered meanwhile may be about to ask again; one who was answered alone has.
+            !state.queue.has_only_asks() || state.since_heard == 1 && state.queue.len() == 1
         });
     }
 }
@@ -82,9 +82,10 @@ struct State {
 }
 
 impl State {
-    /// Whether what waits is to wait for more.
+    /// Whether something waits that is to wait for more.
     fn holds_back(&self) -> bool {
-        self.queue.has_only_asks() && self.queue.len() * UNANSWERED_PER_HELD < self.unanswered
+        let only_asks = !self.queue.is_empty() && self.queue.has_only_asks();
+        only_asks && self.queue.len() * UNANSWERED_PER_HELD < self.unanswered
     }
 }
 
@@ -361,6 +362,22 @@ mod tests {
         turns().await;
         assert_eq!(std::mem::take(&mut *wire.sizes.lock().expect("no panic")), [unanswered as usize]);
         (wire, link)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_asks_and_is_answered_alone_needs_no_task() {
+        let (wire, links, tasks) = links(1000);
+        let link = links.known_or_made(&life("a", 1));
+        for nth in 0..10 {
+            // The next ask may come before all that follows from the answer is done.
+            let cork = link.heard();
+            if nth > 0 {
+                link.answered(1);
+            }
+            assert!(!link.push(ask(nth)).expect("there is room"), "it leaves with the cork");
+            drop(cork);
+            assert_eq!((wire.sizes.lock().expect("no panic").len(), tasks.len()), (nth as usize + 1, 0));
+        }
     }
 
     /// Long enough for whoever gathers for a turn.

@@ -1,7 +1,7 @@
 //! How an input reaches a shard's machine, and how what it wants is carried out.
 //!
-//! Under a lane's lock frames are only queued and callers only told; sending and running come after it, in order. (A frame
-//! that its link holds back may begin that link's watch, which is a task.)
+//! Under a lane's lock frames are only queued, and callers only told if there are several; sending and running come after it,
+//! in order. (A frame that its link holds back may begin that link's watch, which is a task.)
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,6 +41,7 @@ impl Core {
         let Some(lane) = self.lanes().get(shard.index()) else { return (None, false) };
         let mut untold = None;
         let mut flush: Option<Arc<Link>> = None;
+        let mut told: Option<(Caller, Answer)> = None;
         let mut state = lane.lock();
         let due = {
             let state = &mut *state;
@@ -60,7 +61,12 @@ impl Core {
                             Err(sequence) => unsent.push_back(sequence),
                         },
                         Effect::Deliver { attempt } => state.outbox.push_back(attempt),
-                        Effect::Complete { token, answer } => drop(token.send(answer)),
+                        Effect::Complete { token, answer } => {
+                            // To wake somebody takes longer than all else here; of many the last one waits for the lock to be free.
+                            if let Some((token, answer)) = told.replace((token, answer)) {
+                                drop(token.send(answer));
+                            }
+                        }
                         Effect::Untold { answer } => {
                             self.counters.tells_unsent.more();
                             untold = Some(answer);
@@ -76,6 +82,9 @@ impl Core {
         };
         let wanted = lane.note_wake(state.asks.wakes_at());
         drop(state);
+        if let Some((token, answer)) = told {
+            drop(token.send(answer));
+        }
         if wanted && !self.ticking.load(Ordering::SeqCst) {
             self.stir.notify_one();
         }
