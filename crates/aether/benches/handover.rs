@@ -2,7 +2,7 @@
 //! connections in the same run.
 //!
 //! Ours is the time from when its owner sees that a shard of 1,000 actors (1 KiB of state each) is asked back until it reports
-//! the release: everything captured, written down, sent, kept by the destination and acknowledged. Raw is the time
+//! the release: everything captured, written down, sent, and, but for up to 64 KiB, kept by the destination and acknowledged. Raw is the time
 //! from when as many bytes are published, in messages as large as the server takes, until the other side has answered that it
 //! has them. Prints one line for states in the binary codec and one for JSON; with `--check` it fails where ours takes more than
 //! six times as long, `--quick` runs a fifth.

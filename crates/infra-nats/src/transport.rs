@@ -29,7 +29,7 @@ pub(crate) struct NatsTransport {
     connection: Connection,
     /// Where "nobody listens" comes to: `<inbox>.<sender's incarnation>.<addressee>`.
     returns: String,
-    /// By addressee. Looking there writes nothing.
+    /// By addressee.
     ways: Arc<ArcSwap<BTreeMap<Incarnation, Way>>>,
 }
 

@@ -16,8 +16,8 @@ pub(super) const UNACKNOWLEDGED_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub(super) const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 /// How long after the last capture a release waits for the destination to acknowledge what was captured.
 pub(super) const HOLD: Duration = Duration::from_millis(50);
-/// A release does not wait for the acknowledgement of the last so many bytes that were captured of its shard: they are there
-/// before the shard is, and whatever is not is soon read.
+/// A release waits no longer once all is sent and no more bytes of it are unacknowledged: they are there before the shard is, and
+/// whatever is not is soon read.
 pub(super) const NOT_WAITED_FOR_BYTES_MAX: usize = 64 * 1024;
 /// When a part that was not acknowledged is sent again; doubling.
 pub(super) const SEND_AGAIN: Duration = Duration::from_millis(20);

@@ -42,8 +42,8 @@ pub(crate) enum Effect {
     Send { to: NodeRef, frame: Frame },
     /// Report the shard as released.
     Release { shard: ShardId, drain_epoch: Epoch },
-    /// Give the actors to this node's own shard.
-    Give { shard: ShardId, actors: Vec<WarmActor> },
+    /// Give the actors, in parts, to this node's own shard.
+    Give { shard: ShardId, parts: Vec<Vec<WarmActor>> },
 }
 
 /// The actors that follow their shards, from here and to here.
@@ -296,7 +296,7 @@ impl Machine {
     fn give_back(&mut self, shard: ShardId, actors: Vec<WarmActor>, out: &mut Vec<Effect>) {
         if !actors.is_empty() {
             self.book.stats.given_back += actors.len() as u64;
-            out.push(Effect::Give { shard, actors });
+            out.push(Effect::Give { shard, parts: vec![actors] });
         }
     }
 
@@ -308,13 +308,15 @@ impl Machine {
         actors: Vec<WarmActor>,
         out: &mut Vec<Effect>,
     ) {
-        let Some(leaving) = self.leaving.get_mut(&shard).filter(|leaving| leaving.drain_epoch == drain_epoch) else {
+        // Asked for again meanwhile, under a later entry: they go with that one.
+        let Some(leaving) = self.leaving.get_mut(&shard).filter(|leaving| leaving.drain_epoch >= drain_epoch) else {
             // The shard has run behind: meanwhile it stays.
             if matches!(self.view.route(shard), Route::Mine { epoch } if *epoch > drain_epoch) {
                 self.give_back(shard, actors, out);
             }
             return;
         };
+        let drain_epoch = leaving.drain_epoch;
         leaving.captured = now.at;
         let mut parts: Vec<(usize, Vec<WarmActor>)> = Vec::new();
         for warm in actors {
@@ -528,8 +530,8 @@ impl Machine {
                     self.arriving_bytes -= arriving.bytes;
                     self.book.stats.arrived += arriving.actors();
                     self.book.reach(now, shard, drain_epoch, MovePhase::Completed);
-                    let parts = arriving.chunks.into_values().map(Arc::unwrap_or_clone);
-                    out.extend(parts.map(|actors| Effect::Give { shard, actors }));
+                    let parts = arriving.chunks.into_values().map(Arc::unwrap_or_clone).collect();
+                    out.push(Effect::Give { shard, parts });
                 }
             }
             _ if same_life

@@ -24,8 +24,8 @@ use crate::view::View;
 pub(crate) trait Shards: Send + Sync {
     /// The shard is released: the control plane may say so.
     fn released(&self, shard: ShardId, drain_epoch: Epoch);
-    /// These actors belong to the shard, which may use them.
-    fn warm(&self, shard: ShardId, actors: Vec<WarmActor>);
+    /// These actors, in parts, belong to the shard, which may use them.
+    fn warm(&self, shard: ShardId, parts: Vec<Vec<WarmActor>>);
 }
 
 /// Hands actors over, from this node and to it.
@@ -135,9 +135,9 @@ impl Handover {
                         shards.released(shard, drain_epoch);
                     }
                 }
-                Effect::Give { shard, actors } => {
+                Effect::Give { shard, parts } => {
                     if let Some(shards) = self.shards.upgrade() {
-                        shards.warm(shard, actors);
+                        shards.warm(shard, parts);
                     }
                 }
             }

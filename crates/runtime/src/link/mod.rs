@@ -54,7 +54,7 @@ impl Drop for Cork {
     fn drop(&mut self) {
         self.0.begin(|state| {
             state.corks -= 1;
-            // Those who have been answered meanwhile may be about to ask again; one who was answered alone has.
+            // Those who have been answered meanwhile may be about to ask again; one who was answered alone has done so.
             !state.queue.has_only_asks() || state.since_heard == 1 && state.queue.len() == 1
         });
     }
@@ -126,7 +126,7 @@ impl Link {
             state.answers += times as u64;
             state.unanswered = state.unanswered.saturating_sub(times);
             // Who was answered together is likely to ask again together: the first of them is not alone.
-            state.since_heard += u64::from(times > 1);
+            state.since_heard += if times > 1 { 2 } else { 0 };
             false
         });
     }
@@ -378,6 +378,21 @@ mod tests {
             drop(cork);
             assert_eq!((wire.sizes.lock().expect("no panic").len(), tasks.len()), (nth as usize + 1, 0));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_held_back_waits_for_those_who_are_answered_together() {
+        let (wire, link) = busy_link(7).await;
+        link.push(ask(7)).expect("there is room");
+        let cork = link.heard();
+        link.answered(4);
+        drop(cork);
+        for nth in 0..4 {
+            link.push(ask(nth)).expect("there is room");
+            link.flush();
+        }
+        turns().await;
+        assert_eq!(*wire.sizes.lock().expect("no panic"), [5]);
     }
 
     /// Long enough for whoever gathers for a turn.

@@ -62,7 +62,7 @@ impl Core {
                         },
                         Effect::Deliver { attempt } => state.outbox.push_back(attempt),
                         Effect::Complete { token, answer } => {
-                            // To wake somebody takes longer than all else here; of many the last one waits for the lock to be free.
+                            // To wake somebody takes longer than all else here: the last one is told without the lock.
                             if let Some((token, answer)) = told.replace((token, answer)) {
                                 drop(token.send(answer));
                             }

@@ -102,9 +102,9 @@ impl Shards for Inner {
         self.report(shard, drain_epoch);
     }
 
-    fn warm(&self, shard: ShardId, actors: Vec<WarmActor>) {
+    fn warm(&self, shard: ShardId, parts: Vec<Vec<WarmActor>>) {
         if let Some(inner) = self.this.upgrade() {
-            inner.offer(shard, Input::Warm(actors));
+            inner.offer(shard, Input::Warm(parts));
         }
     }
 }

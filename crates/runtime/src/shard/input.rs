@@ -52,8 +52,8 @@ pub(crate) enum Input<T> {
     TurnOver { actor: ActorAddress, ticket: u64 },
     /// [`Effect::CaptureMore`] has come up.
     CaptureMore,
-    /// Actors that come warm from the shard's last owner, or from this one.
-    Warm(Vec<WarmActor>),
+    /// Actors that come warm from the shard's last owner, or from this one, in parts.
+    Warm(Vec<Vec<WarmActor>>),
     /// Time has passed.
     Tick,
     /// It is time to look at actors because of their timers.

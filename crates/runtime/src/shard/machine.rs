@@ -121,7 +121,7 @@ impl<T> ShardMachine<T> {
             Input::Drain { drain_epoch, to } => self.drain(drain_epoch, to),
             Input::Deactivate { owner } => self.deactivate(owner, None),
             Input::CaptureMore => self.go_on_capturing(),
-            Input::Warm(actors) => self.learn_warm(now, actors),
+            Input::Warm(parts) => self.learn_warm(now, parts),
             Input::Tick => self.tick(now),
             Input::Look => self.look_at_due(now),
             Input::Wakes { wakes, until } => self.learn_wakes(&wakes, until),

@@ -291,7 +291,8 @@ impl<T> Residents<T> {
         }
     }
 
-    /// Takes out an actor with nothing under way.
+    /// Takes out an actor with nothing under way, of a shard that leaves. It may still be named among those that rest, until
+    /// all are forgotten.
     pub(super) fn take(&mut self, actor: &ActorAddress, epoch: Epoch) -> Option<Box<Slot<T>>> {
         let (kind, id) = (self.memory.place(&actor.key.kind)?, &actor.key.id);
         let of = &mut self.kinds[kind];

@@ -105,6 +105,9 @@ impl Captured {
 
     /// What was not told yet. The next part is much like it.
     fn take(&mut self) -> Vec<WarmActor> {
+        if self.actors.is_empty() {
+            return Vec::new();
+        }
         let room = if self.is_done() { 0 } else { self.actors.len() };
         std::mem::replace(&mut self.actors, Vec::with_capacity(room))
     }
@@ -124,9 +127,9 @@ impl Captured {
 
 impl<T> ShardMachine<T> {
     /// Takes in actors that came warm; what is here already, or cannot be used, is left out.
-    pub(super) fn learn_warm(&mut self, now: Now, actors: Vec<WarmActor>) {
+    pub(super) fn learn_warm(&mut self, now: Now, parts: Vec<Vec<WarmActor>>) {
         self.warm.until = now.at + WARM_FOR;
-        for warm in actors {
+        for warm in parts.into_iter().flatten() {
             let ours = self.is_mine() && warm.snapshot.shard_epoch <= self.core.epoch;
             let known = !ours || self.residents.contains(&warm.actor);
             if known || !self.warm.put(warm) {

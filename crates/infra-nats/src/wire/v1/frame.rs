@@ -310,7 +310,7 @@ pub(crate) fn encode_frames(from: &NodeRef, frames: &[Frame], bytes_max: usize) 
         // Beyond the bound they are only counted.
         if bytes <= bytes_max {
             // A large one is not written into memory that grows under it.
-            written.reserve(bytes - written.len());
+            written.reserve(bytes.saturating_sub(written.len()));
             envelope::write_behind(&mut written, &length)?;
             envelope::write_behind(&mut written, &frame)?;
         }

@@ -174,7 +174,7 @@ impl Run {
             2 => warm.snapshot.at.sequence.0 += 1_000_000,
             _ => {}
         }
-        self.hear(|scene| scene.step(Input::Warm(vec![warm])));
+        self.hear(|scene| scene.step(Input::Warm(vec![vec![warm]])));
     }
 
     fn answer(&mut self, which: usize, how: usize) {

@@ -409,7 +409,7 @@ impl World {
         let last = self.captured.len().saturating_sub(1);
         let nth = if self.below(3) == 0 { nth } else { last };
         if let Some(warm) = self.captured.get(nth).cloned() {
-            self.step(owner, Input::Warm(vec![warm]));
+            self.step(owner, Input::Warm(vec![vec![warm]]));
         }
     }
 

@@ -423,7 +423,7 @@ impl Scene {
             ["beyond"] => snapshot.at = Position { sequence: Sequence(900), hash: 1 },
             other => panic!("no warm actor is {other:?}"),
         }
-        Input::Warm(vec![warm])
+        Input::Warm(vec![vec![warm]])
     }
 
     fn not_loaded(&mut self, on: u64, error: ReadError) -> Input<u64> {
