@@ -260,6 +260,11 @@ fn verdict(node: &NodeRef, status: NodeStatus, health: &Health, facts: &Facts) -
     }
 }
 
+/// What a reason begins with that is about a node that has failed; how follows.
+pub fn has_failed(node: impl std::fmt::Display) -> String {
+    format!("{node} has failed")
+}
+
 /// For how long shards may be with a node that is not heard: by then it has been found silent and fenced, its serve lease is
 /// over, and they are others'.
 fn unserved_max(profile: Profile) -> Duration {
@@ -363,7 +368,7 @@ fn degraded(
             Verdict::Paused => because(format!("{} is paused", node.node)),
             Verdict::Failed { reason } => {
                 let how = reason.and_then(|reason| FailureReason::NAMES.iter().find(|(named, _)| *named == reason));
-                because(format!("{} has failed ({})", node.node, how.map_or("not known how", |(_, name)| name)));
+                because(format!("{} ({})", has_failed(&node.node), how.map_or("not known how", |(_, name)| name)));
             }
             Verdict::Healthy | Verdict::Late { .. } | Verdict::Draining | Verdict::Left => {}
         }

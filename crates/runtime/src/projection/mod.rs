@@ -10,7 +10,7 @@ pub(crate) mod migrations;
 mod rebalancing;
 
 pub use audit::{Audit, Line, Why};
-pub use health::{ClusterVerdict, Facts, Health, HealthView, NodeHealth, Verdict};
+pub use health::{ClusterVerdict, Facts, Health, HealthView, NodeHealth, Verdict, has_failed};
 pub use migrations::Migrated;
 pub use rebalancing::Rebalancings;
 

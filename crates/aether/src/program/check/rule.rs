@@ -1,5 +1,7 @@
 //! What follows from what one node says: pure, so that every case is a line of a table.
 
+use aether_runtime::projection::has_failed;
+
 use crate::admin::{ClusterView, NodeView, PlanView};
 use crate::program::args::{LimitArgs, Subject};
 use crate::program::pages::Health;
@@ -142,9 +144,15 @@ fn nodes(facts: &Facts, limits: &LimitArgs, findings: &mut Vec<Finding>) {
     });
     let failed: Vec<_> = facts.cluster.nodes.iter().filter(|node| node.status == "failed").collect();
     tell(findings, from(failed.len() as u64, limits.failed_warning, limits.failed_critical), || {
-        let names: Vec<_> = failed.iter().map(|node| node.id.as_str()).collect();
-        format!("failed: {}", names.join(", "))
+        let names = failed.iter().map(|node| format!("{}{}", node.id, how_it_failed(facts, node).unwrap_or_default()));
+        format!("failed: {}", names.collect::<Vec<_>>().join(", "))
     });
+}
+
+/// How that node failed, as the health page has it in the reason that is about it, if one is.
+fn how_it_failed<'a>(facts: &'a Facts, node: &NodeView) -> Option<&'a str> {
+    let begins = has_failed(&node.id);
+    facts.health.reasons.iter().find_map(|reason| reason.strip_prefix(&*begins))
 }
 
 fn leader(facts: &Facts, findings: &mut Vec<Finding>) {
@@ -189,13 +197,20 @@ fn moves(facts: &Facts, limits: &LimitArgs, findings: &mut Vec<Finding>) {
     }
 }
 
+/// What the health page finds, but for nodes that have failed: these have limits of their own.
 fn health(facts: &Facts, findings: &mut Vec<Finding>) {
+    let failed = facts.cluster.nodes.iter().filter(|node| node.status == "failed");
+    let judged: Vec<_> = failed.map(|node| has_failed(&node.id)).collect();
+    let about_them = |reason: &str| judged.iter().any(|begins| reason.starts_with(begins));
+    let mut reasons = facts.health.reasons.clone();
+    reasons.retain(|reason| !about_them(reason));
     let level = match facts.health.verdict.as_str() {
         "ok" => Level::Ok,
+        "degraded" if reasons.is_empty() && !judged.is_empty() => Level::Ok,
         "degraded" => Level::Warning,
         _ => Level::Critical,
     };
-    tell(findings, level, || format!("{}: {}", facts.health.verdict, facts.health.reasons.join("; ")));
+    tell(findings, level, || format!("{}: {}", facts.health.verdict, reasons.join("; ")));
 }
 
 /// How many entries the node asked is behind what others have applied.
@@ -283,6 +298,13 @@ pub(super) mod tests {
     fn order(facts: &mut Facts, wish: &str) {
         let (by, why) = ("ann".into(), "the sale".into());
         facts.cluster.order = Some(OrderView { wish: wish.into(), by, why, since_epoch: 8 });
+    }
+
+    /// One of the nodes has failed, and the health page says so, behind other reasons.
+    fn fail(facts: &mut Facts, others: &[&str]) {
+        facts.cluster.nodes[2].status = "failed".into();
+        facts.health.verdict = "degraded".into();
+        facts.health.reasons = others.iter().copied().chain(["n3 has failed (silent)"]).map(String::from).collect();
     }
 
     /// What is changed, what is judged, what follows, and what is said of it.
@@ -387,6 +409,9 @@ pub(super) mod tests {
                 Level::Warning,
                 "degraded: a; b",
             ),
+            (|f| fail(f, &[]), |_| {}, Subject::Cluster, Level::Warning, "failed: n3 (silent)"),
+            (|f| fail(f, &[]), |l| l.failed_warning = 2, Subject::Cluster, Level::Ok, ""),
+            (|f| fail(f, &["a"]), |l| l.failed_warning = 2, Subject::Cluster, Level::Warning, "degraded: a"),
             (|f| f.health.verdict = "critical".into(), |_| {}, Subject::Cluster, Level::Critical, "critical: "),
             (|f| f.health.verdict = "a newer word".into(), |_| {}, Subject::Cluster, Level::Critical, "a newer word"),
             (|f| f.health.verdict = "critical".into(), |_| {}, Subject::Moves, Level::Ok, ""),
@@ -420,6 +445,14 @@ pub(super) mod tests {
             );
             assert_eq!(judged.findings.is_empty(), judged.level == Level::Ok, "case {nth}");
         }
+    }
+
+    #[test]
+    fn a_node_that_has_failed_is_said_once() {
+        let mut facts = facts();
+        fail(&mut facts, &[]);
+        let findings = Judged::of(Subject::Cluster, facts, &limits()).findings;
+        assert_eq!(findings, [Finding { level: Level::Warning, text: "failed: n3 (silent)".into() }]);
     }
 
     #[test]
