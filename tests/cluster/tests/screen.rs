@@ -83,7 +83,7 @@ fn a_death_is_shown_and_the_screen_outlives_the_node_that_it_asks() -> Result<()
             row(shown, &victim).is_some_and(|row| row.contains("failed"))
                 && shown.contains("2 nodes serve all 1,024 shards")
                 && shown.contains("NodeFailed")
-                && shown.contains(&format!("{victim} has failed"))
+                && shown.contains(&format!("failed: {victim} ("))
         })?;
         let took = since.elapsed();
         out::note(format!("the death is shown {} ms after the kill", took.as_millis()));

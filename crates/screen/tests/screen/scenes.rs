@@ -164,7 +164,8 @@ pub(crate) fn dead() -> View {
     view.cluster.nodes[1] = serde_json::from_value(node("n2", "failed", 0)).expect("a node");
     view.health.verdict = "degraded".into();
     view.health.nodes[1].verdict = "failed".into();
-    view.alerts = vec![alert(false, "failed: n2"), alert(false, "degraded: n2 has failed (certificate)")];
+    view.alerts =
+        vec![alert(false, "failed: n2 (certificate)"), alert(false, "degraded: shards have been moving for 61 s")];
     view
 }
 
