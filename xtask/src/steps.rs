@@ -126,6 +126,10 @@ pub fn ci(root: &Path, skip_tests: bool) -> Result<()> {
     // A feature that is off unless asked for: what it adds is in none of the other builds.
     let of_traces = ["clippy", "--package", "aether", "--features", "otel,test-kit", "--all-targets", "--locked"];
     steps.cargo("lints of traces", &[&of_traces[..], &["--", "-D", "warnings"]].concat(), &[])?;
+    // As whoever depends on one of them alone has it: here another crate may ask for a feature that it forgot.
+    for library in LIBRARIES {
+        steps.cargo(&format!("{library} by itself"), &["check", "--package", library, "--locked"], &[])?;
+    }
     // Without the feature the program must build, and async-nats must not be among what it is built from.
     let without_nats = ["check", "--package", "aether", "--all-targets", "--no-default-features", "--features", "node"];
     steps.cargo("without NATS", &without_nats, &[])?;
@@ -177,6 +181,10 @@ pub fn fmt(root: &Path) -> Result<()> {
     ensure_components(&["fmt"])?;
     run_cargo(root, &["fmt", "--all"], &[])
 }
+
+/// The libraries that people depend on by themselves.
+const LIBRARIES: [&str; 5] =
+    ["aether-domain", "aether-placement", "aether-runtime", "aether-infra-memory", "aether-infra-nats"];
 
 /// Every bench. Their names are unique in the workspace.
 const BENCHES: [&str; 8] = ["local", "leader", "residents", "nats", "handover", "placement", "map", "histories"];

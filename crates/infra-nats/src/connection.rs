@@ -4,6 +4,7 @@
 //! asks [`Connection::check`] first.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use aether_domain::ports::BoxError;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, Event, ServerError, SubscribeError};
-use futures_util::{StreamExt, poll};
+use futures_util::StreamExt;
 use tokio::sync::watch;
 
 use crate::acks::Acks;
@@ -190,7 +191,7 @@ impl Connection {
     pub(crate) async fn bounded<T>(&self, step: impl Future<Output = T>) -> Result<T, NoAnswer> {
         let mut step = pin!(step);
         // Most take their place in the connection's queue and are done: no timer for those.
-        if let Poll::Ready(done) = poll!(step.as_mut()) {
+        if let Poll::Ready(done) = poll_fn(|context| Poll::Ready(step.as_mut().poll(context))).await {
             return Ok(done);
         }
         tokio::time::timeout(self.request_timeout, step).await.map_err(|_| NoAnswer(self.request_timeout))

@@ -39,10 +39,11 @@ fn answer(sequence: u64) -> Frame {
 async fn frames_arrive_together_in_order_and_only_at_the_life_they_were_sent_to() {
     let server = server();
     let (a, b) = (ports(&server).await, ports(&server).await);
-    let (n1, n2, n2_later) = (node("n1", 1), node("n2", 1), node("n2", 2));
+    let (n1, n2, n2_later, n3) = (node("n1", 1), node("n2", 1), node("n2", 2), node("n3", 1));
     let mut at_n1 = a.transport.listen(&n1).await.expect("a listener");
     let mut at_n2 = b.transport.listen(&n2).await.expect("a listener");
     let mut at_n2_later = b.transport.listen(&n2_later).await.expect("a listener");
+    let mut at_n3 = b.transport.listen(&n3).await.expect("a listener");
     for round in 0..200 {
         let frames = vec![ask(round, 10), answer(round)];
         a.transport.send(&n1, &n2, frames.clone()).await.expect("sent");
@@ -54,6 +55,12 @@ async fn frames_arrive_together_in_order_and_only_at_the_life_they_were_sent_to(
         Delivery::Frames { from: n1.clone(), frames: vec![ask(999, 1)] },
         "nothing for the earlier life came here before"
     );
+    // Another node's life of the same number is another one, in whatever order they are written to.
+    a.transport.send(&n1, &n3, vec![ask(1000, 1)]).await.expect("sent");
+    a.transport.send(&n1, &n2, vec![ask(1001, 1)]).await.expect("sent");
+    for (inbox, sequence) in [(&mut at_n3, 1000), (&mut at_n2, 1001)] {
+        assert_eq!(next(inbox).await, Delivery::Frames { from: n1.clone(), frames: vec![ask(sequence, 1)] });
+    }
     b.transport.send(&n2, &n1, vec![answer(1)]).await.expect("sent");
     assert_eq!(next(&mut at_n1).await, Delivery::Frames { from: n2, frames: vec![answer(1)] });
 }
