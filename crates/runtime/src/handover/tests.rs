@@ -157,7 +157,9 @@ fn release() -> Effect {
     Effect::Release { shard: SHARD, drain_epoch: DRAIN }
 }
 
+/// How many actors are given to their shard, all at once: between two gifts it would run commands for actors still to come.
 fn given(effects: &[Effect]) -> usize {
+    assert!(effects.iter().filter(|effect| matches!(effect, Effect::Give { .. })).count() <= 1, "{effects:?}");
     let given = effects.iter().map(|effect| match effect {
         Effect::Give { shard, parts } => {
             assert_eq!(*shard, SHARD);

@@ -181,23 +181,16 @@ impl<T> Residents<T> {
         if_awake: impl Fn(&Slot<T>) -> bool,
         if_idle: impl Fn(&Idle, &Settings) -> bool,
     ) -> Vec<ActorAddress> {
-        let mut last = Vec::new();
-        for (kind, of) in self.kinds.iter().enumerate() {
+        let (if_awake, if_idle) = (&if_awake, &if_idle);
+        let all = self.kinds.iter().enumerate().flat_map(|(kind, of)| {
             let settings = of.kind.settings();
             let awake = of.awake.iter().filter(|(_, slot)| slot.busy.is_none() && if_awake(slot));
-            let awake = awake.map(|(id, slot)| (slot.touched, kind, id, slot.hashed));
+            let awake = awake.map(move |(id, slot)| (slot.touched, kind, id, slot.hashed));
             let idle = of.idle.iter().filter(|idle| if_idle(idle, settings));
-            for actor in awake.chain(idle.map(|idle| (idle.touched(), kind, &idle.id, idle.hashed))) {
-                last.push(Reverse(actor));
-                if last.len() > 2 * most {
-                    last.select_nth_unstable(most);
-                    last.truncate(most);
-                }
-            }
-        }
-        last.sort_unstable();
-        let last = last.into_iter().take(most);
-        last.map(|Reverse((_, kind, id, hash_slot))| self.kinds[kind].address(id, hash_slot)).collect()
+            awake.chain(idle.map(move |idle| (idle.touched(), kind, &idle.id, idle.hashed)))
+        });
+        let last = greatest(all, most).into_iter();
+        last.map(|(_, kind, id, hash_slot)| self.kinds[kind].address(id, hash_slot)).collect()
     }
 
     /// Packs what has rested, and forgets actors that nobody has asked for as long as their kind says; looks at
@@ -333,6 +326,20 @@ impl<T> Residents<T> {
     }
 }
 
+/// The greatest of them, at most so many, in descending order. Never holds more than twice as many, and one.
+fn greatest<K: Ord>(all: impl Iterator<Item = K>, most: usize) -> Vec<K> {
+    let mut held = Vec::new();
+    for one in all {
+        held.push(Reverse(one));
+        if held.len() > 2 * most {
+            held.select_nth_unstable(most);
+            held.truncate(most);
+        }
+    }
+    held.sort_unstable();
+    held.into_iter().take(most).map(|Reverse(one)| one).collect()
+}
+
 impl<T> Drop for Residents<T> {
     fn drop(&mut self) {
         for (kind, of) in self.kinds.iter_mut().enumerate() {
@@ -420,5 +427,22 @@ impl<T> OfKind<T> {
             self.swept = None;
         }
         self.swept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::greatest;
+
+    proptest! {
+        #[test]
+        fn the_greatest_are_those_of_the_sorted_list(all in prop::collection::vec(0..50_u8, 0..200), most in 0..40_usize) {
+            let mut sorted = all.clone();
+            sorted.sort_unstable_by(|one, other| other.cmp(one));
+            sorted.truncate(most);
+            prop_assert_eq!(greatest(all.into_iter(), most), sorted);
+        }
     }
 }
